@@ -1,0 +1,1 @@
+"""The only rooms that change anything, and only when asked to."""

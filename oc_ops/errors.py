@@ -1,0 +1,19 @@
+"""Every error that oc-ops raises on purpose; each message is one sentence an operator can act on."""
+
+from __future__ import annotations
+
+
+class OcOpsError(Exception):
+    """The base of them all: catching it catches everything oc-ops refuses by design and nothing else."""
+
+
+class SettingError(OcOpsError):
+    """A value that cannot be used: names the setting, the value, where it came from, and what is needed."""
+
+    def __init__(self, name: str, value: object, source: str, need: str) -> None:
+        self.name, self.value, self.source, self.need = name, value, source, need
+        super().__init__(f'{name}="{value}" in {source}: need {need}')
+
+
+class CouldNotLook(OcOpsError):
+    """The doctor was unable to observe something; never to be taken for health."""

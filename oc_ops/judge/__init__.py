@@ -1,0 +1,1 @@
+"""Pure functions: an observation in, a Finding or None out."""

@@ -1,0 +1,37 @@
+"""A finding: what is wrong, what was seen, and the one thing to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["info", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One fault. `check` is the stable id of docs and contracts; every text an operator sees derives from these fields.
+
+    `fact` is present tense without a period, `saw` is one line of evidence, `fix` is one command that pastes
+    and runs or "none automatic: …", `verify` the command that proves the repair.
+    """
+
+    check: str
+    severity: Severity
+    fact: str
+    saw: str
+    fix: str
+    verify: str = "pytest checks/ -m doctor"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.check}: {self.severity}: {self.fact}\n"
+            f"  saw:    {self.saw}\n"
+            f"  fix:    {self.fix}\n"
+            f"  verify: {self.verify}"
+        )
+
+    @property
+    def sentence(self) -> str:
+        """The finding on one line, for the last line of a run."""
+        return f"{self.check}: {self.fact} · fix: {self.fix}"

@@ -1,0 +1,1 @@
+"""The only rooms that look outside; they return observations and judge nothing."""

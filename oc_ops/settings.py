@@ -1,0 +1,188 @@
+"""Every limit, path and default, declared once; each value remembers where it came from.
+
+Option > environment `OC_OPS_<SETTING>` > `[tool.oc_ops]` in pyproject.toml > default.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any, cast, get_type_hints
+
+from oc_ops.errors import SettingError
+
+PROJECT = Path(__file__).resolve().parent.parent
+"""The checkout: the folder that holds checks/, reports/ and memory/."""
+
+
+def _setting(
+    default: Any, text: str, *, above: float | None = None, choices: tuple[str, ...] = ()
+) -> Any:
+    return field(default=default, metadata={"help": text, "above": above, "choices": choices})
+
+
+def _seconds(default: float, text: str) -> Any:
+    return _setting(default, text, above=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What one run goes by. Times are seconds on the monotonic clock, sizes bytes, unless the name says otherwise."""
+
+    openclaw: Path | None = _setting(None, "the `openclaw` executable; found by itself when not given")
+    profile: str | None = _setting(None, "the OpenClaw profile to look at (`openclaw --profile NAME`)")
+    memory_dir: Path = _setting(PROJECT / "memory", "what oc-ops remembers between runs")
+    report_dir: Path = _setting(PROJECT / "reports", "where runs leave their reports")
+    rpc: bool = _setting(True, "use the read-only RPC lane; off leaves HTTP and the CLI")
+    browser: str = _setting(
+        "running",
+        "what is expected of the browser: running, only answering, or off (not looked at)",
+        choices=("running", "answering", "off"),
+    )
+
+    http_probe_s: float = _seconds(2.0, "budget of one HTTP probe")
+    rpc_connect_s: float = _seconds(3.0, "budget of the RPC connection and handshake")
+    rpc_request_s: float = _seconds(4.0, "budget of one RPC request")
+    cli_timeout_s: float = _seconds(8.0, "the `--timeout` passed to every `openclaw` call that has one")
+    call_s: float = _seconds(20.0, "deadline of one `openclaw` process; then its whole tree is ended")
+    linger_s: float = _seconds(2.0, "how long a call that has answered may take to exit")
+    kill_grace_s: float = _seconds(1.0, "time between SIGTERM and SIGKILL")
+    cli_lock_s: float = _seconds(25.0, "longest wait for another process's `openclaw` call to end")
+    check_s: float = _seconds(60.0, "deadline of one check")
+    run_s: float = _seconds(180.0, "deadline of one doctor run")
+
+    start_budget_s: float = _seconds(240.0, "a gateway younger than this may still be starting (#119958)")
+    event_loop_delay_ms: float = _setting(
+        1000.0, "event-loop delay (p99) above which a gateway counts as saturated", above=0
+    )
+    late_answer_s: float = _seconds(1.0, "an HTTP answer later than this counts as late")
+    log_window_s: float = _seconds(900.0, "how far back the log check looks")
+    log_tail_bytes: int = _setting(32 * 2**20, "most bytes of log read back per file", above=0)
+
+    keep_healthy_runs: int = _setting(20, "healthy runs kept in reports/runs; failing ones always are", above=0)
+    sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    def source(self, name: str) -> str:
+        """Where a setting's value came from, in words: an option, the environment, the file, or `default`."""
+        return self.sources.get(name, "default")
+
+
+def declared() -> tuple[Field[Any], ...]:
+    """The settings an operator can set, in the order of their declaration."""
+    return tuple(each for each in fields(Settings) if each.name != "sources")
+
+
+def environment_name(name: str) -> str:
+    """The environment variable of a setting."""
+    return f"OC_OPS_{name.upper()}"
+
+
+def load(
+    options: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+    pyproject: Path | None = None,
+) -> Settings:
+    """Read all settings once.
+
+    `options` maps a setting to a command-line value (None: not given). Raises SettingError with the value, its
+    source and what is needed, also for a name in `[tool.oc_ops]` that no setting has and for an unreadable file.
+    """
+    environ = os.environ if environ is None else environ
+    options = {name: value for name, value in (options or {}).items() if value is not None}
+    table = _table(pyproject or PROJECT / "pyproject.toml")
+    hints = get_type_hints(Settings)
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for each in declared():
+        option = f"--{_OPTION_NAMES.get(each.name, each.name.replace('_', '-'))}"
+        for raw, source in (
+            (options.get(each.name), option),
+            (environ.get(environment_name(each.name)) or None, "environment"),
+            (table.get(each.name), "pyproject.toml [tool.oc_ops]"),
+        ):
+            if raw is not None:
+                shown = environment_name(each.name) if source == "environment" else each.name
+                values[each.name] = _parsed(each, hints[each.name], raw, shown, source)
+                sources[each.name] = source
+                break
+    settings = Settings(**values, sources=sources)
+    _check_order(settings)
+    return settings
+
+
+_OPTION_NAMES = {"profile": "oc-profile"}
+
+
+def _table(pyproject: Path) -> Mapping[str, object]:
+    try:
+        text = pyproject.read_bytes()
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise SettingError("[tool.oc_ops]", pyproject.name, "the project folder", f"a readable file ({error.strerror})") from error
+    try:
+        tool = tomllib.loads(text.decode()).get("tool", {})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingError("[tool.oc_ops]", pyproject.name, "the project folder", f"valid TOML ({error})") from error
+    table = cast("Mapping[str, object]", tool.get("oc_ops", {}))
+    known = {each.name for each in declared()}
+    for name in table:
+        if name not in known:
+            raise SettingError(name, table[name], "pyproject.toml [tool.oc_ops]", f"one of {', '.join(sorted(known))}")
+    return table
+
+
+def _parsed(each: Field[Any], kind: object, raw: object, shown: str, source: str) -> object:
+    """The raw value in the setting's own type, or a SettingError that says what is needed."""
+    text = str(raw)
+    if kind is bool:
+        word = text.lower()
+        if word in ("on", "true", "yes", "1"):
+            return True
+        if word in ("off", "false", "no", "0"):
+            return False
+        raise SettingError(shown, raw, source, "on or off")
+    if kind in (float, int):
+        unit = "seconds" if each.name.endswith("_s") else "milliseconds" if each.name.endswith("_ms") else "a number"
+        need = f"{unit} > {each.metadata['above']:g}" if kind is float else f"a whole number > {each.metadata['above']:g}"
+        try:
+            number = float(text) if kind is float else int(text)
+        except ValueError:
+            raise SettingError(shown, raw, source, need) from None
+        if not math.isfinite(number) or number <= each.metadata["above"]:
+            raise SettingError(shown, raw, source, need)
+        return number
+    if choices := each.metadata["choices"]:
+        if text not in choices:
+            raise SettingError(shown, raw, source, f"one of {', '.join(choices)}")
+        return text
+    if not text.strip() or "\0" in text:
+        raise SettingError(shown, raw, source, "a non-empty value")
+    return text if kind == str | None else Path(text).expanduser().absolute()
+
+
+_ORDER = ("http_probe_s", "cli_timeout_s", "call_s", "check_s", "run_s")
+"""Innermost fires first: each of these must be below the next."""
+
+
+def _check_order(settings: Settings) -> None:
+    for inner, outer in zip(_ORDER, _ORDER[1:], strict=False):
+        if getattr(settings, inner) >= getattr(settings, outer):
+            raise SettingError(
+                environment_name(outer),
+                f"{getattr(settings, outer):g}",
+                settings.source(outer),
+                f"seconds > {inner}, which is {getattr(settings, inner):g} from {settings.source(inner)}",
+            )
+    if settings.cli_lock_s + settings.call_s + settings.kill_grace_s >= settings.check_s:
+        raise SettingError(
+            environment_name("check_s"),
+            f"{settings.check_s:g}",
+            settings.source("check_s"),
+            f"seconds > cli_lock_s + call_s + kill_grace_s, which are "
+            f"{settings.cli_lock_s + settings.call_s + settings.kill_grace_s:g} together",
+        )
