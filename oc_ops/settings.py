@@ -5,6 +5,7 @@ Option > environment `OC_OPS_<SETTING>` > `[tool.oc_ops]` in pyproject.toml > de
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import tomllib
@@ -19,9 +20,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 """The checkout: the folder that holds checks/, reports/ and memory/."""
 
 
-def _setting(
-    default: Any, text: str, *, above: float | None = None, choices: tuple[str, ...] = ()
-) -> Any:
+def _setting(default: Any, text: str, *, above: float | None = None, choices: tuple[str, ...] = ()) -> Any:
     return field(default=default, metadata={"help": text, "above": above, "choices": choices})
 
 
@@ -123,7 +122,9 @@ def _table(pyproject: Path) -> Mapping[str, object]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise SettingError("[tool.oc_ops]", pyproject.name, "the project folder", f"a readable file ({error.strerror})") from error
+        raise SettingError(
+            "[tool.oc_ops]", pyproject.name, "the project folder", f"a readable file ({error.strerror})"
+        ) from error
     try:
         tool = tomllib.loads(text.decode()).get("tool", {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -148,7 +149,9 @@ def _parsed(each: Field[Any], kind: object, raw: object, shown: str, source: str
         raise SettingError(shown, raw, source, "on or off")
     if kind in (float, int):
         unit = "seconds" if each.name.endswith("_s") else "milliseconds" if each.name.endswith("_ms") else "a number"
-        need = f"{unit} > {each.metadata['above']:g}" if kind is float else f"a whole number > {each.metadata['above']:g}"
+        need = (
+            f"{unit} > {each.metadata['above']:g}" if kind is float else f"a whole number > {each.metadata['above']:g}"
+        )
         try:
             number = float(text) if kind is float else int(text)
         except ValueError:
@@ -170,7 +173,7 @@ _ORDER = ("http_probe_s", "cli_timeout_s", "call_s", "check_s", "run_s")
 
 
 def _check_order(settings: Settings) -> None:
-    for inner, outer in zip(_ORDER, _ORDER[1:], strict=False):
+    for inner, outer in itertools.pairwise(_ORDER):
         if getattr(settings, inner) >= getattr(settings, outer):
             raise SettingError(
                 environment_name(outer),

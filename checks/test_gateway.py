@@ -1,0 +1,77 @@
+"""The gateway: does it live, has it started, is it prompt, does it answer an authenticated read, is there one of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from oc_ops.doctor import Doctor
+from oc_ops.judge import cli as judge_cli
+from oc_ops.judge import gateway as judge
+from oc_ops.judge.gateway import Limits
+from oc_ops.observe.look import GatewayLook
+
+pytestmark = pytest.mark.doctor
+
+
+@pytest.mark.check("config/valid", lane="files")
+def test_config_parses(doctor: Doctor, healthy: Callable[..., None]) -> None:
+    """The config file can be read as a gateway would read it at its next start."""
+    healthy(doctor.config_cause())
+
+
+@pytest.mark.check("gateway/live", lane="http")
+def test_gateway_is_live(gateway: GatewayLook, limits: Limits, healthy: Callable[..., None]) -> None:
+    """The port answers, and what answers is an OpenClaw gateway; a listening port alone does not count."""
+    healthy(judge.one_of(judge.cause(gateway, limits), *judge.NOT_LIVE))
+
+
+@pytest.mark.check("gateway/started", lane="http")
+def test_gateway_has_started(gateway: GatewayLook, limits: Limits, healthy: Callable[..., None]) -> None:
+    """The gateway has finished starting and is not draining."""
+    healthy(judge.one_of(judge.cause(gateway, limits), *judge.NOT_STARTED))
+
+
+@pytest.mark.check("gateway/prompt", lane="http")
+def test_gateway_is_prompt(gateway: GatewayLook, limits: Limits, healthy: Callable[..., None]) -> None:
+    """The gateway answers in time and its event loop is not held up."""
+    healthy(judge.one_of(judge.cause(gateway, limits), "gateway/saturated"))
+
+
+@pytest.mark.check("gateway/ready", lane="http")
+def test_gateway_is_ready(gateway: GatewayLook, healthy: Callable[..., None]) -> None:
+    """Nothing is on the gateway's own list of what keeps it from being ready."""
+    healthy(judge.not_ready(gateway))
+
+
+@pytest.mark.check("gateway/single", lane="http")
+def test_only_one_gateway_runs(gateway: GatewayLook, healthy: Callable[..., None]) -> None:
+    """One gateway process owns the state directory."""
+    healthy(judge.duplicate(gateway.processes))
+
+
+@pytest.mark.check("gateway/rpc", lane="rpc")
+def test_rpc_answers(doctor: Doctor, healthy: Callable[..., None]) -> None:
+    """An authenticated status read succeeds: what `openclaw status` claims, judged by content."""
+    healthy(judge.read_unanswered(doctor.status_read(), doctor.look()))
+
+
+@pytest.mark.check("cli/works", lane="files")
+def test_cli_works(doctor: Doctor, healthy: Callable[..., None]) -> None:
+    """The `openclaw` command is there and its Node.js runs it."""
+    doctor.executable()
+    healthy(judge_cli.unusable(doctor.version()))
+
+
+@pytest.mark.check("gateway/status", lane="cli")
+def test_gateway_status_answers(doctor: Doctor, healthy: Callable[..., None]) -> None:
+    """`openclaw gateway status` reaches the gateway and finds the config valid; its exit code is not believed."""
+    answer = doctor.gateway_status()
+    healthy(judge_cli.rejected_config(answer, doctor.config, lives=True) or judge.status_answered(answer))
+
+
+@pytest.mark.check("gateway/versions", lane="cli")
+def test_versions_agree(doctor: Doctor, healthy: Callable[..., None]) -> None:
+    """The CLI, the service definition and the running gateway are of one release."""
+    healthy(judge.version_drift(doctor.cli_release, doctor.gateway_version(), doctor.gateway_status()))

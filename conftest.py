@@ -1,0 +1,278 @@
+"""pytest wiring of the doctor: options, fixtures, and hooks that delegate; inert for every other test run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from oc_ops import settings as oc_settings
+from oc_ops.doctor import Blocked, Doctor, Lane, NotAsked
+from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.judge.finding import Finding
+from oc_ops.judge.gateway import Limits
+from oc_ops.observe.look import GatewayLook
+from oc_ops.record.document import CheckRecord
+from oc_ops.run import DoctorRun
+
+CHECKS = Path(__file__).parent / "checks"
+LANES: tuple[Lane, ...] = ("http", "rpc", "files", "cli")
+RUN = pytest.StashKey[DoctorRun]()
+FOUND = pytest.StashKey[Finding]()
+
+Healthy = Callable[..., None]
+
+
+# -- options ----------------------------------------------------------------------------------------------------------
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare what `pytest checks/ -m doctor` takes; `oc-ops doctor` takes the same."""
+    group = parser.getgroup("doctor", "health checks of an OpenClaw gateway (checks/)")
+    group.addoption("--openclaw", metavar="PATH", help="the `openclaw` executable (else PATH and the usual places)")
+    group.addoption("--oc-profile", metavar="NAME", help="the OpenClaw profile to look at")
+    group.addoption("--quick", action="store_true", help="HTTP and RPC lanes and logs only, no `openclaw` call")
+    group.addoption("--deep", action="store_true", help="also the slow checks")
+    group.addoption("--lab", action="store_true", help="look at a throwaway real gateway, started for this run")
+    group.addoption("--recover", action="store_true", help="recover once if the cause can be cured (not built yet)")
+    group.addoption("--tmux", action="store_true", help="see that the cockpit session is up first (not built yet)")
+    group.addoption("--report-dir", metavar="DIR", help="where runs leave their reports")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Open a doctor run when checks are what was asked for; a bad option or setting ends with exit code 4."""
+    if not _is_doctor_run(config):
+        return
+    exits = ExitStack()
+    try:
+        _refuse_nonsense(config)
+        run = _open_run(config, exits)
+    except OcOpsError as error:
+        exits.close()
+        raise pytest.UsageError(str(error)) from None
+    config.stash[RUN] = run
+    try:
+        exits.enter_context(run.alone())
+    except CouldNotLook as error:
+        config.pluginmanager.register(Overlapping(str(error), exits), "oc-ops doctor")
+        return
+    page = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="oc-ops-"))) / "report.html"
+    config.option.htmlpath, config.option.self_contained_html = str(page), True
+    config.pluginmanager.register(Wiring(run, page, exits), "oc-ops doctor")
+
+
+def _is_doctor_run(config: pytest.Config) -> bool:
+    """True when tests below checks/ are going to run, not merely to be listed or explained."""
+    shows = ("collectonly", "help", "version", "showfixtures", "show_fixtures_per_test", "markers")
+    if any(getattr(config.option, each, False) for each in shows):
+        return False
+    wanted = (Path(each.split("::")[0]).resolve() for each in config.args)
+    return any(each == CHECKS or CHECKS in each.parents for each in wanted)
+
+
+def _refuse_nonsense(config: pytest.Config) -> None:
+    if config.getoption("quick") and config.getoption("deep"):
+        raise OcOpsError("--quick and --deep exclude each other: --quick makes no call, --deep adds slow ones")
+    if config.getoption("lab") and (config.getoption("openclaw") or config.getoption("oc_profile")):
+        raise OcOpsError("--lab brings its own OpenClaw: leave out --openclaw and --oc-profile")
+    for name in ("recover", "tmux"):
+        if config.getoption(name):
+            raise OcOpsError(f"--{name} is not built yet: run without it; the report names the fix")
+
+
+def _open_run(config: pytest.Config, exits: ExitStack) -> DoctorRun:
+    environ = dict(os.environ)
+    given = {
+        "openclaw": config.getoption("openclaw"),
+        "profile": config.getoption("oc_profile"),
+        "report_dir": config.getoption("report_dir"),
+    }
+    if config.getoption("lab"):
+        from oc_ops.lab import visit
+
+        lab = exits.enter_context(visit())
+        environ, given["openclaw"] = dict(lab.environ), str(lab.openclaw)
+    settings = oc_settings.load(given)
+    return DoctorRun(settings, environ, quick=config.getoption("quick"))
+
+
+# -- fixtures: what was observed, and how a check says what it thinks of it --------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def doctor(pytestconfig: pytest.Config) -> Doctor:
+    """The run's doctor: each of its observations is fetched once, when a check first needs it."""
+    return pytestconfig.stash[RUN].doctor
+
+
+@pytest.fixture
+def limits(doctor: Doctor) -> Limits:
+    """What the gateway's judges measure against."""
+    return doctor.limits
+
+
+@pytest.fixture
+def gateway(doctor: Doctor) -> GatewayLook:
+    """The gateway's port, HTTP probes and processes; blocked when the config already explains everything."""
+    if cause := doctor.config_cause():
+        raise Blocked(cause)
+    return doctor.look()
+
+
+@pytest.fixture
+def healthy(request: pytest.FixtureRequest, doctor: Doctor) -> Healthy:
+    """Take a judge's findings: an error fails the check; none counts only if nothing kept it from looking."""
+    run = request.config.stash[RUN]
+    lane: Lane = request.node.get_closest_marker("check").kwargs["lane"]
+
+    def verdict(*findings: Finding | None) -> None:
+        recorded = [run.found(each) for each in findings if each is not None]
+        recorded.sort(key=lambda each: each.severity != "error")
+        if recorded:
+            request.node.stash[FOUND] = recorded[0]
+            if recorded[0].severity == "error":
+                pytest.fail("\n".join(map(str, recorded)), pytrace=False)
+        elif cause := doctor.cause_before(lane):
+            raise Blocked(cause)
+
+    return verdict
+
+
+# -- hooks ------------------------------------------------------------------------------------------------------------
+
+
+class Overlapping:
+    """The hooks of a run that found another one under way: it looks at nothing, says so, and exits with 1."""
+
+    def __init__(self, why: str, exits: ExitStack) -> None:
+        self.why, self.exits = why, exits
+
+    def pytest_runtestloop(self) -> bool:
+        """Run no check: a second run would only double the load."""
+        return True
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Could-not-look is never green."""
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self, config: pytest.Config) -> None:
+        """The last line says why."""
+        _say(config, f"doctor: unknown in 0.0 s: could not look: another doctor run is under way: {self.why}")
+        self.exits.close()
+
+
+class Wiring:
+    """The hooks of a doctor run; each hands over to the run."""
+
+    def __init__(self, run: DoctorRun, page: Path, exits: ExitStack) -> None:
+        self.run, self.page, self.exits = run, page, exits
+        exits.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, self._terminated))
+
+    @staticmethod
+    def _terminated(signum: int, _frame: FrameType | None) -> None:
+        """SIGTERM ends a run as Ctrl-C does: calls are ended, the report is written."""
+        raise KeyboardInterrupt(f"signal {signum}")
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Cheap lanes first, every check under its deadline, the deep ones only when asked for."""
+        if not config.getoption("deep"):
+            items[:] = [item for item in items if not item.get_closest_marker("deep")]
+        for item in items:
+            item.add_marker(pytest.mark.timeout(self.run.settings.check_s), append=True)
+        items.sort(key=lambda item: LANES.index(_mark(item).kwargs["lane"]))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Record how a check ended and say it in the one message that every place uses."""
+        report = yield
+        error = call.excinfo.value if call.excinfo else None
+        if isinstance(error, KeyboardInterrupt) or (report.when != "call" and error is None):
+            return report
+        claim = (getattr(item, "function", item).__doc__ or "").strip().split("\n")[0]
+        check = self.run.check_ended(
+            _mark(item).args[0], item.nodeid, claim, call.duration, error, item.stash.get(FOUND, None)
+        )
+        if isinstance(error, (Blocked, NotAsked)):
+            report.outcome, report.longrepr = "skipped", (str(item.path), 0, str(error))
+        elif isinstance(error, OcOpsError):
+            report.longrepr = f"{check.id}: could not look: {check.note}"
+        vars(report)["check"] = check
+        return report
+
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
+        """A blocked check has neither passed nor failed, and nobody chose to skip it."""
+        check = _check(report)
+        if check is None or check.outcome != "blocked":
+            return None
+        return "blocked", "b", f"BLOCKED by {check.blocked_by}"
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
+        """Sum up, set the exit status, let pytest-html draw the page, publish it."""
+        self.run.interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+        if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            sick = self.run.conclude().verdict in ("unhealthy", "unknown")
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED if sick else pytest.ExitCode.OK
+        yield
+        self.run.publish(self.page.read_text(encoding="utf-8") if self.page.exists() else None)
+        for plugin in list(session.config.pluginmanager.get_plugins()):
+            # pytest-html would name the page's temporary place as the report.
+            if type(plugin).__module__.startswith("pytest_html."):
+                session.config.pluginmanager.unregister(plugin)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say where the report is."""
+        terminalreporter.write_line(f"report: {self.run.redactor.line(str(self.run.folder.path / 'report.html'))}")
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self, config: pytest.Config) -> None:
+        """The last line on the terminal is the run in one sentence."""
+        _say(config, self.run.last_line())
+        self.exits.close()
+
+    # pytest-html draws the page; oc_ops.record.report says what is on it.
+
+    def pytest_html_report_title(self, report: Any) -> None:
+        """A neutral title: the verdict is not known when pytest-html asks."""
+        report.title = "oc-ops doctor"
+
+    def pytest_html_results_summary(self, prefix: list[str], postfix: list[str]) -> None:
+        """Verdict, cause and fix above the table of checks; calls, log lines and versions below it."""
+        prefix.append(self.run.page_parts.first_screen())
+        postfix.append(self.run.page_parts.evidence())
+
+    def pytest_html_results_table_header(self, cells: list[str]) -> None:
+        """Our columns."""
+        cells[:] = self.run.report_header()
+
+    def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
+        """One row, escaped: pytest-html puts cells into the page as they are."""
+        cells[:] = self.run.report_row(report.outcome, report.nodeid, report.duration, _check(report))
+
+
+def _mark(item: pytest.Item) -> pytest.Mark:
+    mark = item.get_closest_marker("check")
+    if mark is None:
+        raise pytest.UsageError(f"{item.nodeid} has no check marker: it needs an id and a lane")
+    return mark
+
+
+def _check(report: Any) -> CheckRecord | None:
+    return getattr(report, "check", None)
+
+
+def _say(config: pytest.Config, line: str) -> None:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        reporter.write_line(line)

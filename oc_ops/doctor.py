@@ -1,0 +1,351 @@
+"""One doctor run: every observation fetched once, in cost order, and what each cause keeps from being looked at."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import wraps
+from pathlib import Path
+from typing import Literal, TypeVar, cast
+
+from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.judge import cli as judge_cli
+from oc_ops.judge import gateway as judge_gateway
+from oc_ops.judge import signatures
+from oc_ops.judge.finding import Finding
+from oc_ops.observe import config, gateways, install, logs, reads
+from oc_ops.observe.config import GatewayConfig
+from oc_ops.observe.jsontext import text_at
+from oc_ops.observe.logs import LogView
+from oc_ops.observe.look import GatewayLook, look
+from oc_ops.observe.openclaw import Answer, Openclaw
+from oc_ops.observe.process import Call
+from oc_ops.observe.reads import RpcReads
+from oc_ops.observe.rpc import RpcRefused, RpcReply
+from oc_ops.observe.service import service
+from oc_ops.observe.target import locate
+from oc_ops.settings import Settings
+
+Lane = Literal["http", "rpc", "cli", "files"]
+"""How a check looks: each lane rests on the ones before it, but `files` (config, logs, processes) on none."""
+
+_SPOKEN = ("auth", "silent", "closed", "unreachable", "starting", "stranger")
+"""RPC refusals that say something about the gateway; every other one only closes the lane."""
+
+
+class Blocked(Exception):
+    """A check cannot look because of a cause that is already named."""
+
+    def __init__(self, cause: Finding) -> None:
+        super().__init__(f"blocked by {cause.check}")
+        self.cause = cause
+
+
+class NotAsked(OcOpsError):
+    """A check was left out on purpose: by --quick, or by a setting."""
+
+
+T = TypeVar("T")
+
+
+def _once(fetch: Callable[[Doctor], T]) -> Callable[[Doctor], T]:
+    """Keep what the first call gave, an exception as well: nothing is looked at twice in one run."""
+    name = fetch.__name__
+
+    @wraps(fetch)
+    def kept(self: Doctor) -> T:
+        if name not in self._kept:
+            try:
+                self._kept[name] = fetch(self)
+            except (OcOpsError, Blocked) as error:
+                self._kept[name] = error
+        value = self._kept[name]
+        if isinstance(value, (OcOpsError, Blocked)):
+            raise value
+        return cast("T", value)
+
+    return kept
+
+
+class Doctor:
+    """Looks at one gateway. Methods without a verb in front are observations; they raise Blocked, NotAsked or
+    CouldNotLook when they cannot be had, and cost nothing the second time.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        *,
+        quick: bool = False,
+        on_call: Callable[[Call], None] = lambda _call: None,
+    ) -> None:
+        """Raises SettingError for a profile or executable that cannot be, CouldNotLook for an unreadable config."""
+        self.settings = settings
+        self.quick = quick
+        self.target = locate(environ, settings.profile)
+        self.config: GatewayConfig = config.read(self.target)
+        self.started_at = datetime.now(UTC)
+        self.limits = judge_gateway.Limits(
+            settings.start_budget_s, settings.late_answer_s, settings.event_loop_delay_ms
+        )
+        self._on_call = on_call
+        self._kept: dict[str, object] = {}
+        self._executable = install.find(settings.openclaw, settings.source("openclaw"), environ, self.target.home)
+
+    # -- the operator's tools -----------------------------------------------------------------------------------
+
+    @_once
+    def executable(self) -> Path:
+        """The `openclaw` command."""
+        if finding := judge_cli.missing(self._executable, self.target.environ.get("PATH", os.defpath).split(":")):
+            raise Blocked(finding)
+        assert self._executable is not None
+        return self._executable
+
+    @_once
+    def openclaw(self) -> Openclaw:
+        """The CLI, ready to be called."""
+        lock = lock_dir() / f"cli-{self.key}.lock"
+        return Openclaw(self.executable(), self.target, self.settings, lock, self._on_call)
+
+    @_once
+    def version(self) -> Call:
+        """`openclaw --version`."""
+        self._asked()
+        return self.openclaw().version()
+
+    @property
+    def cli_release(self) -> tuple[int, ...] | None:
+        """The CLI's release as far as it is known without a call of its own."""
+        with contextlib.suppress(Blocked, OcOpsError):
+            return self.openclaw().release
+        return None
+
+    @property
+    def key(self) -> str:
+        """A short name for the target, the same in every process that looks at it."""
+        return hashlib.sha256(str(self.target.state_dir).encode()).hexdigest()[:12]
+
+    # -- the gateway from outside -------------------------------------------------------------------------------
+
+    @_once
+    def port(self) -> int:
+        """Where the gateway should listen; from its lock file when the config cannot be read."""
+        if self.config.mode == "remote":
+            raise CouldNotLook("gateway.mode is remote: run the doctor on the machine that runs the gateway")
+        if self.config.error and "OPENCLAW_GATEWAY_PORT" not in self.target.environ:
+            if port := gateways.locked_port(self.target):
+                return port
+            raise CouldNotLook("the config does not parse, so the gateway's port is not known")
+        return self.config.port
+
+    @_once
+    def look(self) -> GatewayLook:
+        """The gateway's port, probes and processes."""
+        return look(
+            self.target,
+            self.config.host,
+            self.port(),
+            tls=self.config.tls,
+            budget_s=self.settings.http_probe_s,
+            delay_limit_ms=self.settings.event_loop_delay_ms,
+            service_of=service,
+        )
+
+    @_once
+    def config_cause(self) -> Finding | None:
+        """The config does not parse: the root of whatever else is wrong."""
+        if self.config.error is None:
+            return None
+        with contextlib.suppress(OcOpsError):
+            return judge_cli.invalid_config(self.config, lives=self.look().live.json is not None)
+        return judge_cli.invalid_config(self.config)
+
+    @_once
+    def http_cause(self) -> Finding | None:
+        """What keeps the gateway from answering, as far as HTTP and the process list tell."""
+        if cause := self.config_cause():
+            return cause
+        cause = judge_gateway.cause(self.look(), self.limits)
+        if cause is not None and cause.check in ("gateway/down", "gateway/crash-loop") and not self.quick:
+            return self._rejected_config() or cause
+        return cause
+
+    def _rejected_config(self) -> Finding | None:
+        """Why a gateway that is down would not come up either; asked only when none is there to be burdened."""
+        with contextlib.suppress(Blocked, OcOpsError):
+            return judge_cli.rejected_config(self.openclaw().config_validate(), self.config)
+        return None
+
+    # -- the RPC lane -------------------------------------------------------------------------------------------
+
+    @_once
+    def rpc_lane(self) -> RpcReads | RpcRefused:
+        """One connection, every read of the run, closed again; or why there is none."""
+        if cause := self.http_cause():
+            raise Blocked(cause)
+        if not self.settings.rpc:
+            return RpcRefused("off", "the setting rpc is off")
+        return reads.all_at_once(self.config, self.port(), self.settings)
+
+    @_once
+    def status_read(self) -> RpcReply | RpcRefused | Answer:
+        """An authenticated `status` read: over RPC, or through the CLI where that lane is closed."""
+        lane = self.rpc_lane()
+        if not isinstance(lane, RpcRefused):
+            return lane.status
+        if lane.kind in _SPOKEN:
+            return lane
+        return self._by_cli(lane, Openclaw.status)
+
+    @_once
+    def rpc_cause(self) -> Finding | None:
+        """What keeps an authenticated read from being answered."""
+        if cause := self.http_cause():
+            return cause
+        return judge_gateway.read_unanswered(self.status_read(), self.look())
+
+    @_once
+    def cron_status(self) -> object:
+        """The `cron.status` payload."""
+        lane = self._through_rpc()
+        if isinstance(lane, RpcRefused):
+            return self._by_cli(lane, Openclaw.cron_status).value
+        return lane.cron_status.payload
+
+    @_once
+    def cron_list_read(self) -> RpcReply:
+        """The `cron.list` reply over RPC; NotAsked where that lane is closed."""
+        lane = self._through_rpc()
+        if isinstance(lane, RpcRefused):
+            raise NotAsked(f"the RPC lane is closed ({lane.reason}); `openclaw cron list` is looked at instead")
+        return lane.cron_list
+
+    def _through_rpc(self) -> RpcReads | RpcRefused:
+        if cause := self.rpc_cause():
+            raise Blocked(cause)
+        return self.rpc_lane()
+
+    def _by_cli(self, refused: RpcRefused, ask: Callable[[Openclaw], Answer]) -> Answer:
+        """The same question through the CLI, when the RPC lane is closed for a reason of its own."""
+        if self.quick and refused.kind == "off":
+            raise NotAsked("rpc is off and --quick makes no CLI call")
+        if self.quick:
+            raise CouldNotLook(f"the RPC lane is closed ({refused.reason}) and --quick makes no CLI call")
+        return ask(self.openclaw())
+
+    # -- the CLI lane -------------------------------------------------------------------------------------------
+
+    @_once
+    def gateway_status(self) -> Answer:
+        """`openclaw gateway status`: the operator's own path, the service manager and the config's validation."""
+        return self._through_cli(Openclaw.gateway_status)
+
+    @_once
+    def cli_cause(self) -> Finding | None:
+        """What keeps the operator's own commands from being answered."""
+        if cause := self.rpc_cause():
+            return cause
+        if finding := judge_cli.missing(self._executable) or judge_cli.unusable(self.version()):
+            return finding
+        answer = self.gateway_status()
+        lives = answer.value is not None
+        return judge_cli.rejected_config(answer, self.config, lives=lives) or judge_gateway.status_answered(answer)
+
+    @_once
+    def cron_list(self) -> Answer:
+        """`openclaw cron list`."""
+        return self._after_status(Openclaw.cron_list)
+
+    @_once
+    def browser_status(self) -> Answer:
+        """The browser's state through the CLI: no cheaper lane may ask for it."""
+        if self.settings.browser == "off":
+            raise NotAsked("no browser is expected here (setting browser = off)")
+        return self._after_status(Openclaw.browser_status)
+
+    def _after_status(self, ask: Callable[[Openclaw], Answer]) -> Answer:
+        self._asked()
+        if cause := self.cli_cause():
+            raise Blocked(cause)
+        return ask(self.openclaw())
+
+    def _through_cli(self, ask: Callable[[Openclaw], Answer]) -> Answer:
+        """A call that a cheaper lane's cause makes needless; the CLI itself has to work first."""
+        self._asked()
+        if cause := self.rpc_cause() or judge_cli.unusable(self.version()):
+            raise Blocked(cause)
+        return ask(self.openclaw())
+
+    def _asked(self) -> None:
+        if self.quick:
+            raise NotAsked("--quick makes no CLI call")
+
+    # -- files --------------------------------------------------------------------------------------------------
+
+    @_once
+    def log_files(self) -> tuple[Path, ...]:
+        """The gateway's log files; the CLI's own word counts when it was asked anyway."""
+        told = self._kept.get("gateway_status")
+        named = text_at(told.value, "logFile") if isinstance(told, Answer) else ""
+        return logs.files(self.target, self.config, datetime.now(), (named,) if named else ())
+
+    @_once
+    def log_view(self) -> LogView:
+        """The gateway's own records of the last `log_window_s` seconds that a signature may know."""
+        if not self.log_files():
+            if cause := self.http_cause():
+                raise Blocked(cause)
+            raise CouldNotLook("the gateway's log file was not found")
+        since = datetime.now(UTC) - timedelta(seconds=self.settings.log_window_s)
+        literals = [each.literal for each in signatures.catalogue()]
+        return logs.recent(self.log_files(), literals, since=since, tail_bytes=self.settings.log_tail_bytes)
+
+    # -- what blocks what ---------------------------------------------------------------------------------------
+
+    def cause_before(self, lane: Lane) -> Finding | None:
+        """The named cause that a check through this lane rests on; None when its lane is free to look."""
+        chain: Mapping[str, Callable[[], Finding | None]] = {
+            "http": self.http_cause,
+            "rpc": self.rpc_cause,
+            "cli": self.cli_cause,
+        }
+        return chain[lane]() if lane in chain else None
+
+    def gateway_version(self) -> str | None:
+        """The running gateway's release, from whatever was looked at already."""
+        seen, lane = self._kept.get("look"), self._kept.get("rpc_lane")
+        if isinstance(lane, RpcReads) and lane.hello.server_version:
+            return lane.hello.server_version
+        startup = seen.startup if isinstance(seen, GatewayLook) else None
+        return text_at(startup.json if startup else None, "version") or None
+
+    def lanes(self) -> dict[str, str]:
+        """How each lane did, in the words of the report."""
+        lane, status = self._kept.get("rpc_lane"), self._kept.get("gateway_status")
+        rpc_word = "not needed"
+        if isinstance(lane, RpcRefused):
+            rpc_word = "off" if lane.kind == "off" else f"unavailable: {lane.reason}"
+        elif isinstance(lane, RpcReads):
+            rpc_word = "ok"
+        cli_word = "not asked: --quick" if self.quick else "not needed"
+        if isinstance(status, (OcOpsError, Answer)):
+            cli_word = "ok" if isinstance(status, Answer) else f"unavailable: {status}"
+        return {
+            "http": "ok" if isinstance(self._kept.get("look"), GatewayLook) else "not needed",
+            "rpc": rpc_word,
+            "cli": cli_word,
+        }
+
+
+def lock_dir() -> Path:
+    """Where this user's oc-ops processes meet, whatever checkout they run from."""
+    import platformdirs
+
+    folder = Path(platformdirs.user_state_path("oc-ops")) / "locks"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,51 @@
+"""Judges of the scheduler: does it run, and does its list answer."""
+
+from __future__ import annotations
+
+from oc_ops.judge.finding import Finding
+from oc_ops.observe.jsontext import at
+from oc_ops.observe.openclaw import Answer
+from oc_ops.observe.rpc import RpcReply
+
+_VERIFY = "pytest checks/ -m doctor -k test_cron"
+
+
+def list_unanswered(reply: RpcReply | Answer) -> Finding | None:
+    """`cron.list` gives no list of jobs, over RPC or through the operator's own `openclaw cron list`."""
+    if isinstance(reply, Answer):
+        jobs, saw = at(reply.value, "jobs"), reply.call.summary
+        if reply.came and isinstance(jobs, list):
+            return None
+        if reply.came:
+            saw = f"{saw}, without a list of jobs"
+    else:
+        jobs, saw = at(reply.payload, "jobs"), _reply(reply)
+        if reply.outcome == "ok" and isinstance(jobs, list):
+            return None
+    return Finding(
+        "cron/list-unanswered",
+        "error",
+        fact="the scheduler does not list its jobs",
+        saw=saw,
+        fix="none automatic: the gateway lives; look at its event loop and a long run first (openclaw tasks list)",
+        verify=_VERIFY,
+    )
+
+
+def scheduler_off(status: object) -> Finding | None:
+    """The scheduler itself is disabled: no job runs, and nothing else says so. `status` is a cron.status payload."""
+    if at(status, "enabled") is not False:
+        return None
+    return Finding(
+        "cron/scheduler-off",
+        "error",
+        fact="the cron scheduler is off: no job will run by itself",
+        saw="cron.status answers enabled: false",
+        fix="openclaw config set cron.enabled true  # and see that OPENCLAW_SKIP_CRON is not set for the gateway",
+        verify=_VERIFY,
+    )
+
+
+def _reply(reply: RpcReply) -> str:
+    words = f"{reply.code or ''} {reply.message}".strip()
+    return f"RPC {reply.method}: {reply.outcome} after {reply.wall_s:.1f} s{': ' + words if words else ''}"

@@ -1,0 +1,234 @@
+"""Which processes are this gateway, and who listens on its port: psutil, the same on Linux and macOS."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from oc_ops.errors import SettingError
+from oc_ops.observe.target import Target, locate
+
+OWN_CALL = "OC_OPS_CALL"
+"""The environment marker of oc-ops' own `openclaw` calls: they carry the same title as a starting gateway."""
+
+AMBIGUOUS_S = 30.0
+"""How long a process titled just `openclaw` may be a gateway on its way up: 1 to 17 s were measured on 2026.9.6."""
+
+_TITLES = ("openclaw-gateway", "openclaw-gatewa")
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayProcess:
+    """One process that is, or may be, the target's gateway. `evidence` says by what it was recognised."""
+
+    pid: int
+    parent: int
+    age_s: float
+    status: str
+    cpu_s: float
+    rss_bytes: int
+    title: str
+    evidence: str
+    certain: bool = True
+
+    @property
+    def summary(self) -> str:
+        """Pid, age, state and memory in words."""
+        return (
+            f"pid {self.pid} ({self.evidence}), {_age(self.age_s)} old, {self.status}, "
+            f"{self.rss_bytes / 2**20:.0f} MB resident"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who listens on the port. `pid` is None when the OS shows that somebody does but not who."""
+
+    pid: int | None
+    title: str = ""
+
+    @property
+    def summary(self) -> str:
+        """The listener in words."""
+        return f"pid {self.pid}: {self.title}" if self.pid else "a process of another user"
+
+
+def listener(port: int) -> Listener | None:
+    """Who listens on a TCP port of this machine, as far as the OS lets us see; None when nobody is seen."""
+    seen: Listener | None = None
+    for connection, pid in _listening():
+        if connection == port:
+            if pid:
+                return Listener(pid, _title(pid))
+            seen = Listener(None)
+    return seen
+
+
+def _listening() -> Iterator[tuple[int, int | None]]:
+    """(port, pid) of every listening TCP socket; on macOS each own process is asked."""
+    try:
+        for each in psutil.net_connections(kind="tcp"):
+            if each.status == psutil.CONN_LISTEN and each.laddr:
+                yield each.laddr.port, each.pid
+    except psutil.AccessDenied:
+        for process in psutil.process_iter():
+            try:
+                for own in process.net_connections(kind="tcp"):
+                    if own.status == psutil.CONN_LISTEN and own.laddr:
+                        yield own.laddr.port, process.pid
+            except psutil.Error:
+                continue
+
+
+def gateway_processes(target: Target, *, service_pid: int | None = None) -> tuple[GatewayProcess, ...]:
+    """Every process of the target's gateway: by service manager, lock file, command line or title, never by name alone.
+
+    Candidates by title or command line count only if their environment leads to the same state directory (a process
+    whose environment the OS hides is another user's). oc-ops' own calls never count.
+    """
+    locked = _lock_pids(target)
+    found = []
+    for process in psutil.process_iter():
+        try:
+            command = process.cmdline()
+            evidence = _evidence(process.pid, command, service_pid, locked)
+            if not evidence or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            same, certain = (True, True) if evidence in _PROOF else _same_target(process, target)
+            age_s = time.time() - process.create_time()
+            if evidence == _MAYBE:
+                certain = False
+                same = same and age_s < AMBIGUOUS_S
+            if same:
+                found.append(_described(process, command, age_s, evidence, certain))
+        except psutil.Error:
+            continue
+    return tuple(sorted(found, key=lambda each: (not each.certain, -each.age_s)))
+
+
+def again(seen: GatewayProcess) -> GatewayProcess | None:
+    """The same process a moment later, or None when it is gone (a reused pid does not count)."""
+    try:
+        process = psutil.Process(seen.pid)
+        age_s = time.time() - process.create_time()
+        if age_s < seen.age_s - 1:
+            return None
+        return _described(process, process.cmdline(), age_s, seen.evidence, seen.certain)
+    except psutil.Error:
+        return None
+
+
+def is_gateway_title(title: str) -> bool:
+    """True for a command line that only a gateway has: its process title, or `openclaw … gateway [run]`."""
+    words = title.split()
+    return bool(words) and (words[0] in _TITLES or _runs_gateway(words))
+
+
+_PROOF = ("the service manager's main process", "named in the gateway lock")
+_MAYBE = "an openclaw process that may be a gateway on its way up"
+
+
+def _evidence(pid: int, command: Sequence[str], service_pid: int | None, locked: frozenset[int]) -> str:
+    if not command:
+        return ""
+    title = " ".join(command).strip()
+    if pid == service_pid:
+        return _PROOF[0]
+    if pid in locked and "openclaw" in title:
+        return _PROOF[1]
+    if command[0].strip() in _TITLES:
+        return "titled openclaw-gateway"
+    if _runs_gateway(command):
+        return "started as `openclaw gateway`"
+    return _MAYBE if title == "openclaw" else ""
+
+
+def _runs_gateway(command: Sequence[str]) -> bool:
+    """True for `node …/openclaw.mjs [options] gateway [run] [options]`, not for `gateway status` and its kind."""
+    for index, word in enumerate(command[:6]):
+        if Path(word).name in ("openclaw", "openclaw.mjs", "entry.js", "index.js") and "openclaw" in word:
+            words = [each for each in command[index + 1 :] if each]
+            while words and words[0].startswith("-"):
+                words = words[2:] if words[0] == "--profile" else words[1:]
+            return words[:1] == ["gateway"] and (len(words) == 1 or words[1] == "run" or words[1].startswith("-"))
+    return False
+
+
+def _same_target(process: psutil.Process, target: Target) -> tuple[bool, bool]:
+    """(may be the target's, certainly so): compares where the process' environment puts its state directory."""
+    try:
+        environ = process.environ()
+    except (psutil.AccessDenied, OSError):
+        return False, False
+    if OWN_CALL in environ:
+        return False, False
+    try:
+        other = locate(environ, target.profile if "OPENCLAW_PROFILE" not in environ else None)
+    except SettingError:
+        return False, False
+    return other.state_dir == target.state_dir, True
+
+
+def _lock_pids(target: Target) -> frozenset[int]:
+    """Pids named in this target's gateway lock files (state dir since 2026.9, TMPDIR before); may be stale."""
+    temp = Path(target.environ.get("TMPDIR") or tempfile.gettempdir())
+    pids = set()
+    for folder in (target.state_dir / "tmp", temp):
+        for lock in folder.glob("openclaw-*/gateway.*.lock"):
+            try:
+                data = json.loads(lock.read_text(encoding="utf-8", errors="replace"))
+                if Path(str(data["configPath"])) == target.config_path:
+                    pids.add(int(data["pid"]))
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+    return frozenset(pids)
+
+
+def locked_port(target: Target) -> int | None:
+    """The port that a gateway recorded in its lock file (2026.9 and newer), when the config cannot say."""
+    for lock in (target.state_dir / "tmp").glob("openclaw-*/gateway.*.lock"):
+        try:
+            return int(json.loads(lock.read_text(encoding="utf-8", errors="replace"))["port"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
+
+
+def _described(
+    process: psutil.Process, command: Sequence[str], age_s: float, evidence: str, certain: bool
+) -> GatewayProcess:
+    with process.oneshot():
+        times = process.cpu_times()
+        return GatewayProcess(
+            pid=process.pid,
+            parent=process.ppid(),
+            age_s=age_s,
+            status=process.status(),
+            cpu_s=times.user + times.system,
+            rss_bytes=process.memory_info().rss,
+            title=" ".join(command)[:200],
+            evidence=evidence,
+            certain=certain,
+        )
+
+
+def _title(pid: int) -> str:
+    try:
+        process = psutil.Process(pid)
+        return (" ".join(process.cmdline()) or process.name())[:200].strip()
+    except psutil.Error:
+        return "a process that cannot be looked at"
+
+
+def _age(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 172800 else f"{seconds / 86400:.0f} days"

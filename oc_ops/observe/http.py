@@ -1,0 +1,159 @@
+"""Loopback HTTP probes: the cheapest look at a gateway, each under one wall-clock budget."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, cast
+
+Kind = Literal["answered", "refused", "silent", "garbled", "unreachable"]
+"""refused: nothing listens; silent: the port accepts and the budget ends without a whole answer;
+garbled: what came is not HTTP; unreachable: the network itself says no."""
+
+_BODY_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One GET and what came of it. `wall_s` runs from before the connect to the last byte."""
+
+    path: str
+    kind: Kind
+    wall_s: float
+    status: int | None = None
+    content_type: str = ""
+    server: str = ""
+    body: str = ""
+    detail: str = ""
+
+    @property
+    def json(self) -> Mapping[str, object] | None:
+        """The body as a JSON object, or None; a 200 with HTML (older releases' SPA) is not an answer."""
+        if "json" not in self.content_type:
+            return None
+        try:
+            value = json.loads(self.body)
+        except ValueError:
+            return None
+        return cast("dict[str, object]", value) if isinstance(value, dict) else None
+
+    @property
+    def summary(self) -> str:
+        """One line of evidence."""
+        if self.kind == "answered":
+            body = self.body if self.json is not None else self.content_type or "no content type"
+            return f"GET {self.path} answered {self.status} in {self.wall_s * 1000:.0f} ms: {body[:300].strip()}"
+        words = {
+            "refused": "connection refused",
+            "silent": f"the port accepts, no answer in {self.wall_s:.1f} s",
+            "garbled": f"not HTTP: {self.detail}",
+            "unreachable": self.detail,
+        }
+        return f"GET {self.path}: {words[self.kind]}"
+
+
+def probe(
+    host: str,
+    port: int,
+    path: str,
+    *,
+    budget_s: float,
+    tls: bool = False,
+    clock: Callable[[], float] = time.monotonic,
+) -> Probe:
+    """GET one path; connect, request and answer share `budget_s` seconds, however slowly the bytes come.
+
+    Never raises for anything the network or the answer does. At most 64 KiB of the answer are read. With `tls` the
+    certificate is not verified: nothing secret is sent, and a self-signed gateway is to be looked at as well.
+    """
+    start = clock()
+    raw = bytearray()
+
+    def outcome(kind: Kind, detail: str = "") -> Probe:
+        return Probe(path, kind, clock() - start, detail=detail, body=raw[:300].decode("utf-8", "replace"))
+
+    try:
+        with _connected(host, port, budget_s, tls) as connection:
+            request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\nAccept: */*\r\n\r\n"
+            connection.sendall(request.encode("ascii"))
+            while len(raw) < _BODY_BYTES and not _whole(raw):
+                left_s = start + budget_s - clock()
+                if left_s <= 0:
+                    return outcome("silent")
+                connection.settimeout(left_s)
+                chunk = connection.recv(16384)
+                if not chunk:
+                    break
+                raw += chunk
+    except ConnectionRefusedError:
+        return outcome("refused")
+    except TimeoutError:
+        return outcome("silent")
+    except (ConnectionResetError, BrokenPipeError) as error:
+        return outcome("garbled", f"the connection was cut ({error.strerror})")
+    except OSError as error:
+        return outcome("unreachable", error.strerror or str(error))
+    try:
+        return _parsed(path, bytes(raw), clock() - start)
+    except (http.client.HTTPException, ValueError):
+        return outcome("garbled", repr(bytes(raw[:60])) if raw else "the connection was closed without a word")
+
+
+def _connected(host: str, port: int, budget_s: float, tls: bool) -> socket.socket:
+    connection = socket.create_connection((host, port), timeout=budget_s)
+    if not tls:
+        return connection
+    import ssl
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        return context.wrap_socket(connection)
+    except OSError:
+        connection.close()
+        raise
+
+
+def _whole(raw: bytearray) -> bool:
+    """True once a body of the announced length is there; other answers end with the connection."""
+    head, separator, body = raw.partition(b"\r\n\r\n")
+    if not separator:
+        return False
+    for line in head.lower().split(b"\r\n"):
+        if line.startswith(b"content-length:") and line[15:].strip().isdigit():
+            return len(body) >= int(line[15:])
+    return False
+
+
+class _Answer:
+    """What http.client wants to read from: bytes that look like a socket."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+
+    def makefile(self, *_: object, **__: object) -> io.BytesIO:
+        return io.BytesIO(self._raw)
+
+
+def _parsed(path: str, raw: bytes, wall_s: float) -> Probe:
+    response = http.client.HTTPResponse(cast("socket.socket", _Answer(raw)))
+    response.begin()
+    try:
+        body = response.read(_BODY_BYTES)
+    except http.client.IncompleteRead as error:
+        body = error.partial
+    return Probe(
+        path,
+        "answered",
+        wall_s,
+        status=response.status,
+        content_type=response.headers.get("content-type", ""),
+        server=response.headers.get("server", ""),
+        body=body.decode("utf-8", "replace"),
+    )

@@ -1,0 +1,104 @@
+"""Where the `openclaw` executable is, also for cron's bare PATH, and which release it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from oc_ops.errors import SettingError
+
+_PLACES = (
+    "~/.openclaw/bin",
+    "~/.local/bin",
+    "~/.npm-global/bin",
+    "~/.volta/bin",
+    "~/.bun/bin",
+    "~/Library/pnpm",
+    "~/.local/share/pnpm",
+    "/opt/homebrew/bin",
+    "/usr/local/bin",
+    "/usr/bin",
+    "/bin",
+    "/home/linuxbrew/.linuxbrew/bin",
+)
+_VERSIONED_PLACES = (
+    "~/.nvm/versions/node/*/bin",
+    "~/.local/share/fnm/node-versions/*/installation/bin",
+    "~/.fnm/node-versions/*/installation/bin",
+    "~/Library/Application Support/fnm/node-versions/*/installation/bin",
+)
+"""The usual install places that cron's PATH lacks: Homebrew, npm prefix, nvm, fnm, Volta, pnpm, bun."""
+
+
+def find(given: Path | None, source: str, environ: Mapping[str, str], home: Path) -> Path | None:
+    """The executable: the given one, else the first on PATH, else in a usual place; None when there is none.
+
+    Raises SettingError when one was given that is not an executable file.
+    """
+    if given is not None:
+        if given.is_file() and os.access(given, os.X_OK):
+            return given
+        raise SettingError("openclaw", given, source, "the path of an executable `openclaw`")
+    found = shutil.which("openclaw", path=environ.get("PATH", os.defpath))
+    if found:
+        return Path(found).absolute()
+    for folder in _folders(environ, home):
+        if (path := shutil.which("openclaw", path=str(folder))) is not None:
+            return Path(path)
+    return None
+
+
+def search_path(executable: Path, environ: Mapping[str, str], home: Path) -> str:
+    """A PATH on which the executable's `#!/usr/bin/env node` finds the Node that belongs to it."""
+    folders = [str(executable.parent), *environ.get("PATH", os.defpath).split(os.pathsep)]
+    if shutil.which("node", path=os.pathsep.join(folders)) is None:
+        folders += [str(folder) for folder in _folders(environ, home) if folder.is_dir()]
+    return os.pathsep.join(dict.fromkeys(folder for folder in folders if folder))
+
+
+def _folders(environ: Mapping[str, str], home: Path) -> Iterator[Path]:
+    prefix = environ.get("npm_config_prefix") or environ.get("NPM_CONFIG_PREFIX") or _npmrc_prefix(home)
+    if prefix:
+        yield Path(prefix.replace("${HOME}", str(home)).replace("~", str(home), 1)) / "bin"
+    for place in _PLACES:
+        yield _under(place, home)
+    for place in _VERSIONED_PLACES:
+        root, _, rest = place.partition("/*/")
+        folders = _under(root, home).glob(f"*/{rest}")
+        yield from sorted(folders, key=lambda each: release(str(each)) or (0,), reverse=True)
+
+
+def _under(place: str, home: Path) -> Path:
+    return home / place[2:] if place.startswith("~/") else Path(place)
+
+
+def _npmrc_prefix(home: Path) -> str | None:
+    try:
+        text = (home / ".npmrc").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    match = re.search(r"^\s*prefix\s*=\s*(.+?)\s*$", text, re.M)
+    return match[1] if match else None
+
+
+def packaged_version(executable: Path) -> str | None:
+    """The release named in the package.json the executable belongs to; None when it is a shim that hides it."""
+    folder = executable.resolve().parent
+    for candidate in (folder, folder.parent):
+        try:
+            package = json.loads((candidate / "package.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(package, dict) and package.get("name") == "openclaw":
+            return str(package.get("version"))
+    return None
+
+
+def release(text: str) -> tuple[int, ...] | None:
+    """The first dotted number in a text as comparable integers: "OpenClaw 2026.9.6 (eb37)" gives (2026, 9, 6)."""
+    match = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?(?:-(\d+))?", text)
+    return tuple(int(each) for each in match.groups() if each) if match else None

@@ -1,0 +1,165 @@
+"""The `openclaw` CLI as methods: each call guarded, single-flight, silent in the gateway's log, cheapest form first."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from oc_ops.errors import CouldNotLook
+from oc_ops.observe import config, install
+from oc_ops.observe.flight import single_flight
+from oc_ops.observe.jsontext import json_object, text_at
+from oc_ops.observe.process import Call, run
+from oc_ops.observe.target import Target
+from oc_ops.settings import Settings
+
+SILENT_SINCE = (2026, 5, 28)
+"""The oldest release on which OPENCLAW_LOG_LEVEL=silent was seen to work; on 2026.2.26 it crashes `gateway status`."""
+
+FREE_OF_PAIRING_TRAP = (2026, 9, 6)
+"""From here on a read-only first call does not decide the CLI's scopes; on 2026.5.28 it does, for ever."""
+
+BROWSER_PROFILE = "openclaw"
+"""The profile that the agent drives; `--profile` would name a state profile to newer releases."""
+
+_UNKNOWN_OPTION = ("unknown option", "does not recognize option")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One call and the JSON object in its output, whichever stream it came on and whatever stood around it."""
+
+    call: Call
+    value: Mapping[str, object] | None
+
+    @property
+    def came(self) -> bool:
+        """True when a whole answer was printed by a call that did not fail, even if the process then lingered."""
+        return self.value is not None and self.call.outcome in ("answered", "lingered")
+
+    @property
+    def error(self) -> str:
+        """The CLI's own words of what went wrong: the JSON error, else the first line on stderr."""
+        message = text_at(self.value, "error", "message") or text_at(self.value, "rpc", "error")
+        lines = [line.strip() for line in (message or self.call.stderr.text).splitlines() if line.strip()]
+        return lines[0] if lines else ""
+
+
+@dataclass
+class Openclaw:
+    """The executable of one target. Every call is handed to `on_call` as soon as it ended (transcript, costs)."""
+
+    executable: Path
+    target: Target
+    settings: Settings
+    lock: Path
+    on_call: Callable[[Call], None] = lambda _call: None
+    _version: str | None = field(default=None, init=False)
+    _lacks: set[str] = field(default_factory=set, init=False)
+
+    def version(self) -> Call:
+        """`openclaw --version`: the cheapest proof that the CLI and its Node work (0.1 CPU-s)."""
+        call = self._run(["--version"], dict(self._environ()))
+        if call.outcome == "answered":
+            self._version = call.stdout.text.strip()
+        return call
+
+    @property
+    def release(self) -> tuple[int, ...] | None:
+        """The release as numbers, by the version call if there was one, else by the package it belongs to."""
+        return install.release(self._version or install.packaged_version(self.executable) or "")
+
+    def gateway_status(self) -> Answer:
+        """`gateway status --json`, with --require-rpc where the release has it: proves more, costs a third less."""
+        return self._ask("gateway", "status", "--json", optional="--require-rpc")
+
+    def cron_list(self) -> Answer:
+        """`cron list --json`: the operator's own path to the scheduler."""
+        return self._ask("cron", "list", "--json")
+
+    def cron_status(self) -> Answer:
+        """`cron status --json`, for when the RPC lane cannot be used."""
+        return self._ask("cron", "status", "--json")
+
+    def status(self) -> Answer:
+        """`gateway call status`: what `openclaw status` rests on, at a third of its cost."""
+        return self._ask("gateway", "call", "status", "--json")
+
+    def browser_status(self) -> Answer:
+        """The payload of `browser status` for the openclaw profile, by the form that costs a fifth of it."""
+        request = {"method": "GET", "path": "/", "query": {"profile": BROWSER_PROFILE}}
+        return self._ask("gateway", "call", "browser.request", "--params", json.dumps(request), "--json")
+
+    def config_validate(self) -> Answer:
+        """`config validate --json`: the release's own schema, without asking the gateway."""
+        return self._ask("config", "validate", "--json", timeout=False)
+
+    def refusal(self) -> str | None:
+        """Why this CLI must not be called now, or None: on a virgin install a read-only call must not be the first."""
+        release = self.release
+        trapped = release is not None and (2026, 2, 26) < release < FREE_OF_PAIRING_TRAP
+        if trapped and not (self.target.state_dir / "identity" / "device-auth.json").exists():
+            return (
+                "the CLI was never paired with this gateway, and on this release a read-only first call would leave it "
+                "without write access (run any `openclaw cron add …` or the onboarding first)"
+            )
+        return None
+
+    def _ask(self, *words: str, optional: str | None = None, timeout: bool = True) -> Answer:
+        if reason := self.refusal():
+            raise CouldNotLook(reason)
+        argv = list(words)
+        if optional and optional not in self._lacks:
+            argv.append(optional)
+        if timeout:
+            argv += ["--timeout", f"{self.settings.cli_timeout_s * 1000:.0f}"]
+        with self._silent() as environ:
+            call = self._run(argv, environ)
+            unknown = call.outcome == "refused" and any(each in call.stderr.text for each in _UNKNOWN_OPTION)
+            if unknown and optional and optional not in self._lacks:
+                self._lacks.add(optional)
+                call = self._run([each for each in argv if each != optional], environ)
+        value = json_object(call.stdout.text) or json_object(call.stderr.text)
+        return Answer(call, value)
+
+    def _run(self, words: list[str], environ: Mapping[str, str]) -> Call:
+        profile = ["--profile", self.target.profile] if self.target.profile else []
+        with single_flight(self.lock, self.settings.cli_lock_s):
+            call = run(
+                [str(self.executable), *profile, *words],
+                environ=environ,
+                deadline_s=self.settings.call_s,
+                kill_grace_s=self.settings.kill_grace_s,
+                linger_s=self.settings.linger_s,
+                complete=lambda output: json_object(output.decode("utf-8", "replace")) is not None,
+            )
+        self.on_call(call)
+        return call
+
+    def _environ(self) -> Iterator[tuple[str, str]]:
+        yield from self.target.environ.items()
+        yield "PATH", install.search_path(self.executable, self.target.environ, self.target.home)
+        yield "NO_COLOR", "1"
+        # Documented for embedding: without it the CLI starts itself a second time, a quarter of its cost.
+        yield "OPENCLAW_NO_RESPAWN", "1"
+
+    @contextlib.contextmanager
+    def _silent(self) -> Iterator[dict[str, str]]:
+        """An environment in which the call writes nothing into the gateway's log."""
+        environ = dict(self._environ())
+        if self.release is not None and self.release >= SILENT_SINCE:
+            yield {**environ, "OPENCLAW_LOG_LEVEL": "silent"}
+            return
+        with tempfile.TemporaryDirectory(prefix="oc-ops-") as folder:
+            copy = Path(folder) / "openclaw.json"
+            text = config.quieted(self.target, Path(folder) / "cli.log")
+            if text is not None:
+                with os.fdopen(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                    file.write(text)
+                environ |= {"OPENCLAW_CONFIG_PATH": str(copy), "OPENCLAW_STATE_DIR": str(self.target.state_dir)}
+            yield environ

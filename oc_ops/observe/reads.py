@@ -1,0 +1,42 @@
+"""The authenticated reads of one run: one RPC connection, three requests, closed again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from oc_ops.observe import rpc
+from oc_ops.observe.config import GatewayConfig
+from oc_ops.observe.rpc import Hello, RpcRefused, RpcReply
+from oc_ops.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class RpcReads:
+    """What the connection answered. After a silent `status` the others are not asked: they would only wait as well."""
+
+    hello: Hello
+    status: RpcReply
+    cron_status: RpcReply
+    cron_list: RpcReply
+
+
+def all_at_once(config: GatewayConfig, port: int, settings: Settings) -> RpcReads | RpcRefused:
+    """Connect as a read-only operator and read; a refusal comes back as what was observed, it is not raised."""
+    try:
+        client = rpc.connect(
+            config.host,
+            port,
+            config.credential,
+            settings.memory_dir,
+            connect_s=settings.rpc_connect_s,
+            request_s=settings.rpc_request_s,
+            tls=config.tls,
+        )
+    except RpcRefused as refused:
+        return refused
+    with client:
+        status = client.request("status")
+        if status.outcome in ("silent", "closed"):
+            return RpcReads(client.hello, status, status, status)
+        cron_status = client.request("cron.status")
+        return RpcReads(client.hello, status, cron_status, client.request("cron.list", {"includeDisabled": True}))

@@ -1,0 +1,129 @@
+"""What the service manager (systemd or launchd) says of the gateway: the one room that knows them apart."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from oc_ops.observe.process import run
+from oc_ops.observe.target import Target
+
+State = Literal["running", "restarting", "failed", "stopped", "absent", "unknown"]
+_DEADLINE_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The supervisor's own words: `restarts` counts automatic restarts, `exit_status` is the last exit's."""
+
+    manager: Literal["systemd", "launchd", "none"]
+    unit: str
+    state: State
+    pid: int | None = None
+    restarts: int | None = None
+    exit_status: int | None = None
+    result: str = ""
+    detail: str = ""
+
+    @property
+    def summary(self) -> str:
+        """One line of evidence."""
+        parts = [f"{self.manager} unit {self.unit} is {self.state}"]
+        if self.result and self.result != "success":
+            parts.append(f"result {self.result}")
+        if self.exit_status:
+            parts.append(f"last exit {self.exit_status}")
+        if self.restarts:
+            parts.append(f"restarted {self.restarts} times")
+        return ", ".join(parts) + (f" ({self.detail})" if self.detail else "")
+
+
+NO_SERVICE = Service("none", "", "absent")
+
+
+def service(target: Target, platform: str = sys.platform) -> Service:
+    """Ask the user's service manager about the target's gateway unit; `absent` when it has none or cannot be asked.
+
+    Unit names are OpenClaw's own: openclaw-gateway[-PROFILE].service, ai.openclaw.gateway or ai.openclaw.PROFILE.
+    """
+    if platform == "darwin":
+        import os
+
+        label = f"ai.openclaw.{target.profile or 'gateway'}"
+        argv = ["launchctl", "print", f"gui/{os.getuid()}/{label}"]
+        return _launchd(label, _asked(argv, target))
+    unit = f"openclaw-gateway{'-' + target.profile if target.profile else ''}.service"
+    argv = ["systemctl", "--user", "show", unit, f"--property={','.join(_PROPERTIES)}"]
+    return _systemd(unit, _asked(argv, target))
+
+
+_PROPERTIES = ("LoadState", "ActiveState", "SubState", "Result", "NRestarts", "MainPID", "ExecMainStatus")
+
+
+def _asked(argv: list[str], target: Target) -> str | None:
+    """The manager's answer, or None when it is not there or says no (no user bus, no such label)."""
+    import os
+
+    if shutil.which(argv[0]) is None:
+        return None
+    environ = {**os.environ, **{k: v for k, v in target.environ.items() if k in ("XDG_RUNTIME_DIR",)}}
+    call = run(argv, environ=environ, deadline_s=_DEADLINE_S)
+    return call.stdout.text if call.outcome == "answered" else None
+
+
+def _systemd(unit: str, answer: str | None) -> Service:
+    if answer is None:
+        return NO_SERVICE
+    says = dict(line.split("=", 1) for line in answer.splitlines() if "=" in line)
+    if says.get("LoadState") in (None, "not-found"):
+        return NO_SERVICE
+    active, sub = says.get("ActiveState", ""), says.get("SubState", "")
+    state: State = "unknown"
+    if sub == "auto-restart":
+        state = "restarting"
+    elif active in ("active", "reloading", "activating", "deactivating"):
+        state = "running"
+    elif active == "failed":
+        state = "failed"
+    elif active == "inactive":
+        state = "stopped"
+    return Service(
+        "systemd",
+        unit,
+        state,
+        pid=_number(says, "MainPID") or None,
+        restarts=_number(says, "NRestarts"),
+        exit_status=_number(says, "ExecMainStatus"),
+        result=says.get("Result", ""),
+        detail=f"{active}/{sub}",
+    )
+
+
+def _launchd(label: str, answer: str | None) -> Service:
+    """`launchctl print` is documented as unstable: only lines of the form `key = value` at one tab are read."""
+    if answer is None:
+        return NO_SERVICE
+    says = dict(re.findall(r"^\t([a-z ]+) = (.+)$", answer, re.M))
+    status = re.match(r"-?\d+", says.get("last exit code", ""))
+    exit_status = int(status[0]) if status else None
+    pid = _number(says, "pid") or None
+    runs = _number(says, "runs")
+    words = says.get("state", "")
+    state: State = "unknown"
+    if pid and words == "running":
+        state = "running"
+    elif words in ("spawn scheduled", "spawning"):
+        state = "restarting"
+    elif words in ("not running", "waiting"):
+        state = "failed" if exit_status else "stopped"
+    restarts = max(runs - 1, 0) if runs is not None else None
+    return Service("launchd", label, state, pid, restarts, exit_status, detail=words)
+
+
+def _number(says: Mapping[str, str], key: str) -> int | None:
+    text = says.get(key, "").strip()
+    return int(text) if text.isdigit() else None

@@ -1,0 +1,194 @@
+"""What one doctor run gathers and leaves behind: findings, checks, calls, the record made of them, the last line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+
+from oc_ops.doctor import Blocked, Doctor, NotAsked, lock_dir
+from oc_ops.errors import CouldNotLook
+from oc_ops.judge import verdict as judge_verdict
+from oc_ops.judge.finding import Finding
+from oc_ops.observe import logs
+from oc_ops.observe.flight import single_flight
+from oc_ops.observe.process import Call
+from oc_ops.record import artifacts, report
+from oc_ops.record.document import (
+    CallRecord,
+    CheckOutcome,
+    CheckRecord,
+    Evidence,
+    Lanes,
+    OpenclawInfo,
+    RunRecord,
+    environment,
+    to_json,
+)
+from oc_ops.record.redact import Redactor, secrets_in
+from oc_ops.settings import Settings
+
+_LOG_LINES = 40
+"""Records of the log's end that a failing run keeps."""
+
+
+class DoctorRun:
+    """One run from its first look to its report."""
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str], *, quick: bool = False) -> None:
+        """Raises SettingError or CouldNotLook for what cannot be used at all; touches nothing yet."""
+        self._began = time.monotonic()
+        self.settings = settings
+        self.doctor = Doctor(settings, environ, quick=quick, on_call=self._call_ended)
+        self.redactor = Redactor(
+            (*self.doctor.config.secrets, *secrets_in(environ)), Path.home(), [self.doctor.target.home]
+        )
+        self.findings: dict[str, Finding] = {}
+        self.checks: dict[str, CheckRecord] = {}
+        self.calls: list[CallRecord] = []
+        self.interrupted = False
+        self.record: RunRecord | None = None
+        self._folder: artifacts.Run | None = None
+
+    @property
+    def folder(self) -> artifacts.Run:
+        """The run's directory, made when it is first needed: a refused run leaves nothing."""
+        if self._folder is None:
+            self._folder = artifacts.open_run(self.settings.report_dir, self.doctor.started_at)
+        return self._folder
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Hold the doctor lock of this gateway; entering raises CouldNotLook, naming the run that has it, at once."""
+        return single_flight(lock_dir() / f"doctor-{self.doctor.key}.lock", 0)
+
+    # -- while the checks run -----------------------------------------------------------------------------------
+
+    def found(self, finding: Finding) -> Finding:
+        """Record a finding once, redacted and on one line a field; the first of an id stands."""
+        clean = replace(
+            finding,
+            fact=self.redactor.line(finding.fact),
+            saw=self.redactor.line(finding.saw),
+            fix=self.redactor.line(finding.fix),
+        )
+        return self.findings.setdefault(finding.check, clean)
+
+    def check_ended(
+        self,
+        check: str,
+        nodeid: str,
+        claim: str,
+        duration_s: float,
+        error: BaseException | None,
+        found: Finding | None,
+    ) -> CheckRecord:
+        """Record one check by what ended it: an error finding, a cause, an order not to look, or a failure to look."""
+        outcome: CheckOutcome = "passed"
+        blocked_by, note = None, ""
+        if isinstance(error, Blocked):
+            outcome, blocked_by = "blocked", self.found(error.cause).check
+        elif isinstance(error, NotAsked):
+            outcome, note = "skipped", str(error)
+        elif found is not None:
+            outcome = "failed" if found.severity == "error" else "passed"
+        elif error is not None:
+            outcome, note = "error", self.redactor.line(str(error) or type(error).__name__)
+        record = CheckRecord(check, nodeid, outcome, duration_s, blocked_by, claim, note)
+        self.checks[nodeid] = record
+        return record
+
+    def _call_ended(self, call: Call) -> None:
+        transcript = artifacts.write_transcript(self.folder, len(self.calls) + 1, call, self.redactor)
+        self.calls.append(CallRecord.of(call, transcript))
+
+    # -- afterwards ---------------------------------------------------------------------------------------------
+
+    def conclude(self) -> RunRecord:
+        """Sum the run up; the same record every time."""
+        if self.record is None:
+            findings = tuple(self.findings.values())
+            cause = judge_verdict.cause(findings)
+            outcomes = [each.outcome for each in self.checks.values()]
+            self.record = RunRecord(
+                verdict=judge_verdict.verdict(findings, outcomes, interrupted=self.interrupted),
+                cause=cause.check if cause else None,
+                started_at=self.doctor.started_at,
+                duration_s=time.monotonic() - self._began,
+                lanes=Lanes(**self.doctor.lanes()),
+                openclaw=self._openclaw(),
+                findings=findings,
+                checks=tuple(self.checks.values()),
+                calls=tuple(self.calls),
+                evidence=self._evidence() if cause else (),
+                environment=environment(self.settings),
+            )
+        return self.record
+
+    @property
+    def page_parts(self) -> report.Report:
+        """The report page's parts."""
+        return report.Report(self.conclude(), self.redactor, self.folder.path)
+
+    def report_header(self) -> list[str]:
+        """The header cells of pytest-html's own table."""
+        return report.header()
+
+    def report_row(self, outcome: str, nodeid: str, duration_s: float, check: CheckRecord | None) -> list[str]:
+        """The cells of one row of that table."""
+        return report.cells(outcome.capitalize(), nodeid, duration_s, check, self.redactor)
+
+    def publish(self, page: str | None) -> Path:
+        """Write report.json and report.html, make them the latest, prune; returns where the page is."""
+        record = self.conclude()
+        artifacts.write(self.folder.path / artifacts.REPORT_JSON, to_json(record, self.redactor))
+        if page is not None:
+            artifacts.write(self.folder.path / artifacts.REPORT_HTML, self.page_parts.finish(page))
+        artifacts.publish(self.folder)
+        artifacts.prune(self.settings.report_dir, self.settings.keep_healthy_runs)
+        return self.folder.path / artifacts.REPORT_HTML
+
+    def last_line(self) -> str:
+        """The run in one sentence, the last thing on the terminal."""
+        record = self.conclude()
+        head = f"doctor: {record.verdict} in {record.duration_s:.1f} s"
+        finding = record.cause_finding or next(iter(record.findings), None)
+        if finding is not None:
+            return self.redactor.line(f"{head}: {finding.sentence}", 1000)
+        if record.verdict == "healthy":
+            passed = sum(each.outcome == "passed" for each in record.checks)
+            version = record.openclaw.gateway_version or "of unknown release"
+            return f"{head}: {passed} checks passed, gateway {version} on port {record.openclaw.port}"
+        notes = [each.note for each in record.checks if each.outcome == "error"]
+        why = "interrupted" if self.interrupted else notes[0] if notes else "nothing was looked at"
+        return self.redactor.line(f"{head}: could not look: {why}", 1000)
+
+    def _openclaw(self) -> OpenclawInfo:
+        doctor = self.doctor
+        release = doctor.cli_release
+        return OpenclawInfo(
+            cli_version=".".join(map(str, release)) if release else None,
+            gateway_version=doctor.gateway_version(),
+            profile=doctor.target.profile,
+            port=doctor.config.port if doctor.config.error is None else None,
+            log_files=tuple(str(path) for path in self._log_files()),
+        )
+
+    def _log_files(self) -> tuple[Path, ...]:
+        try:
+            return self.doctor.log_files()
+        except CouldNotLook:
+            return ()
+
+    def _evidence(self) -> tuple[Evidence, ...]:
+        """The end of each log: what the gateway said last before this run."""
+        return tuple(
+            Evidence(f"The last {_LOG_LINES} records of {path.name}", tuple(map(_line, logs.tail(path, _LOG_LINES))))
+            for path in self._log_files()
+        )
+
+
+def _line(record: logs.Record) -> str:
+    when = record.time.strftime("%H:%M:%S") if record.time else "--:--:--"
+    return f"{when} {record.level:5} {record.source} {record.text}"
