@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import tempfile
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from pathlib import Path
@@ -64,9 +63,9 @@ def pytest_configure(config: pytest.Config) -> None:
     except CouldNotLook as error:
         config.pluginmanager.register(Overlapping(str(error), exits), "oc-ops doctor")
         return
-    page = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="oc-ops-"))) / "report.html"
-    config.option.htmlpath, config.option.self_contained_html = str(page), True
-    config.pluginmanager.register(Wiring(run, page, exits), "oc-ops doctor")
+    config.option.htmlpath, config.option.self_contained_html = str(run.folder.page_in_progress), True
+    config.option.session_timeout = run.settings.run_s
+    config.pluginmanager.register(Wiring(run, exits), "oc-ops doctor")
 
 
 def _is_doctor_run(config: pytest.Config) -> bool:
@@ -96,10 +95,12 @@ def _open_run(config: pytest.Config, exits: ExitStack) -> DoctorRun:
         "report_dir": config.getoption("report_dir"),
     }
     if config.getoption("lab"):
-        from oc_ops.lab import visit
+        from oc_ops.lab.config import find_chromium
+        from oc_ops.lab.visit import visit
 
         lab = exits.enter_context(visit())
-        environ, given["openclaw"] = dict(lab.environ), str(lab.openclaw)
+        environ, given["openclaw"] = lab.environ, str(lab.openclaw)
+        given["browser"] = None if find_chromium() else "off"
     settings = oc_settings.load(given)
     return DoctorRun(settings, environ, quick=config.getoption("quick"))
 
@@ -173,8 +174,8 @@ class Overlapping:
 class Wiring:
     """The hooks of a doctor run; each hands over to the run."""
 
-    def __init__(self, run: DoctorRun, page: Path, exits: ExitStack) -> None:
-        self.run, self.page, self.exits = run, page, exits
+    def __init__(self, run: DoctorRun, exits: ExitStack) -> None:
+        self.run, self.exits = run, exits
         exits.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, self._terminated))
 
     @staticmethod
@@ -189,6 +190,10 @@ class Wiring:
         for item in items:
             item.add_marker(pytest.mark.timeout(self.run.settings.check_s), append=True)
         items.sort(key=lambda item: LANES.index(_mark(item).kwargs["lane"]))
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """What the run means to look at; a check that is not reached must not go unnoticed."""
+        self.run.planned = len(session.items)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -224,8 +229,9 @@ class Wiring:
         if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             sick = self.run.conclude().verdict in ("unhealthy", "unknown")
             session.exitstatus = pytest.ExitCode.TESTS_FAILED if sick else pytest.ExitCode.OK
+        self.run.save()
         yield
-        self.run.publish(self.page.read_text(encoding="utf-8") if self.page.exists() else None)
+        self.run.publish()
         for plugin in list(session.config.pluginmanager.get_plugins()):
             # pytest-html would name the page's temporary place as the report.
             if type(plugin).__module__.startswith("pytest_html."):
@@ -253,12 +259,12 @@ class Wiring:
         postfix.append(self.run.page_parts.evidence())
 
     def pytest_html_results_table_header(self, cells: list[str]) -> None:
-        """Our columns."""
+        """Our columns beside pytest-html's own result."""
         cells[:] = self.run.report_header()
 
     def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
         """One row, escaped: pytest-html puts cells into the page as they are."""
-        cells[:] = self.run.report_row(report.outcome, report.nodeid, report.duration, _check(report))
+        cells[1:] = self.run.report_row(report.nodeid, report.duration, _check(report))
 
 
 def _mark(item: pytest.Item) -> pytest.Mark:

@@ -15,11 +15,10 @@ pytestmark = pytest.mark.doctor
 @pytest.mark.check("browser/control", lane="cli")
 def test_browser_control_answers(doctor: Doctor, healthy: Callable[..., None]) -> None:
     """The gateway's browser control answers for the agent's profile."""
-    healthy(judge.unanswered(doctor.browser_status()))
+    healthy(doctor.browser_fault())
 
 
 @pytest.mark.check("browser/running", lane="cli")
 def test_browser_runs(doctor: Doctor, healthy: Callable[..., None]) -> None:
     """The browser is as up as the setting `browser` expects it to be."""
-    answer = doctor.browser_status()
-    healthy(judge.unanswered(answer) or judge.not_running(answer, doctor.settings.browser))
+    healthy(judge.not_running(doctor.browser_answer(), doctor.settings.browser))

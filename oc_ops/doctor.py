@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Literal, TypeVar, cast
 
 from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.judge import browser as judge_browser
 from oc_ops.judge import cli as judge_cli
 from oc_ops.judge import gateway as judge_gateway
 from oc_ops.judge import signatures
 from oc_ops.judge.finding import Finding
 from oc_ops.observe import config, gateways, install, logs, reads
 from oc_ops.observe.config import GatewayConfig
-from oc_ops.observe.jsontext import text_at
+from oc_ops.observe.jsontext import at, text_at
 from oc_ops.observe.logs import LogView
 from oc_ops.observe.look import GatewayLook, look
 from oc_ops.observe.openclaw import Answer, Openclaw
@@ -27,6 +28,7 @@ from oc_ops.observe.reads import RpcReads
 from oc_ops.observe.rpc import RpcRefused, RpcReply
 from oc_ops.observe.service import service
 from oc_ops.observe.target import locate
+from oc_ops.record import known_good
 from oc_ops.settings import Settings
 
 Lane = Literal["http", "rpc", "cli", "files"]
@@ -57,15 +59,15 @@ def _once(fetch: Callable[[Doctor], T]) -> Callable[[Doctor], T]:
 
     @wraps(fetch)
     def kept(self: Doctor) -> T:
+        if name in self._failed:
+            raise self._failed[name]
         if name not in self._kept:
             try:
                 self._kept[name] = fetch(self)
             except (OcOpsError, Blocked) as error:
-                self._kept[name] = error
-        value = self._kept[name]
-        if isinstance(value, (OcOpsError, Blocked)):
-            raise value
-        return cast("T", value)
+                self._failed[name] = error
+                raise
+        return cast("T", self._kept[name])
 
     return kept
 
@@ -94,14 +96,15 @@ class Doctor:
         )
         self._on_call = on_call
         self._kept: dict[str, object] = {}
+        self._failed: dict[str, OcOpsError | Blocked] = {}
         self._executable = install.find(settings.openclaw, settings.source("openclaw"), environ, self.target.home)
 
     # -- the operator's tools -----------------------------------------------------------------------------------
 
     @_once
     def executable(self) -> Path:
-        """The `openclaw` command."""
-        if finding := judge_cli.missing(self._executable, self.target.environ.get("PATH", os.defpath).split(":")):
+        """The `openclaw` command; raises Blocked when there is none."""
+        if self._executable is None and (finding := self.cli_fault()):
             raise Blocked(finding)
         assert self._executable is not None
         return self._executable
@@ -114,9 +117,17 @@ class Doctor:
 
     @_once
     def version(self) -> Call:
-        """`openclaw --version`."""
+        """`openclaw --version`, unless a cheaper lane has named a cause already."""
         self._asked()
+        if cause := self.rpc_cause():
+            raise Blocked(cause)
         return self.openclaw().version()
+
+    @_once
+    def cli_fault(self) -> Finding | None:
+        """What is wrong with the command itself: it is not there, or it does not work."""
+        path = self.target.environ.get("PATH", os.defpath).split(os.pathsep)
+        return judge_cli.missing(self._executable, path) or judge_cli.unusable(self.version())
 
     @property
     def cli_release(self) -> tuple[int, ...] | None:
@@ -178,7 +189,7 @@ class Doctor:
     def _rejected_config(self) -> Finding | None:
         """Why a gateway that is down would not come up either; asked only when none is there to be burdened."""
         with contextlib.suppress(Blocked, OcOpsError):
-            return judge_cli.rejected_config(self.openclaw().config_validate(), self.config)
+            return judge_cli.rejected_config(self.openclaw().config_validate(), self.config, lives=False)
         return None
 
     # -- the RPC lane -------------------------------------------------------------------------------------------
@@ -207,7 +218,7 @@ class Doctor:
         """What keeps an authenticated read from being answered."""
         if cause := self.http_cause():
             return cause
-        return judge_gateway.read_unanswered(self.status_read(), self.look())
+        return judge_gateway.read_unanswered(self.status_read(), self.look(), self.limits)
 
     @_once
     def cron_status(self) -> object:
@@ -250,22 +261,61 @@ class Doctor:
         """What keeps the operator's own commands from being answered."""
         if cause := self.rpc_cause():
             return cause
-        if finding := judge_cli.missing(self._executable) or judge_cli.unusable(self.version()):
+        if finding := self.cli_fault():
             return finding
-        answer = self.gateway_status()
-        lives = answer.value is not None
-        return judge_cli.rejected_config(answer, self.config, lives=lives) or judge_gateway.status_answered(answer)
+        return self.config_rejected() or judge_gateway.status_answered(self.gateway_status())
+
+    @_once
+    def config_rejected(self) -> Finding | None:
+        """What OpenClaw's own validation has against the config; one that it accepted before is not validated again.
+
+        `gateway status` calls a config valid that `config validate` rejects (seen on 2026.9.6), so it is not asked.
+        """
+        mark = known_good.fingerprint(self.config.path, self.cli_release)
+        self._asked()
+        cause = self.http_cause()
+        if cause is not None and cause.check == "config/invalid" and self.config.error is None:
+            return cause
+        if known_good.is_known(self.settings.memory_dir, mark):
+            return None
+        answer = self._through_cli(Openclaw.config_validate)
+        if finding := judge_cli.rejected_config(answer, self.config, lives=True):
+            return finding
+        if answer.not_offered:
+            return judge_cli.rejected_config(self.gateway_status(), self.config, lives=True)
+        if at(answer.value, "valid") is not True:
+            raise CouldNotLook(f"the config's validation gave no answer: {answer.call.summary}")
+        known_good.remember(self.settings.memory_dir, mark)
+        return None
 
     @_once
     def cron_list(self) -> Answer:
         """`openclaw cron list`."""
         return self._after_status(Openclaw.cron_list)
 
-    @_once
-    def browser_status(self) -> Answer:
-        """The browser's state through the CLI: no cheaper lane may ask for it."""
+    def browser_wanted(self) -> bool:
+        """Whether there is a browser to look at; raises NotAsked when the operator said that none is wanted."""
         if self.settings.browser == "off":
             raise NotAsked("no browser is expected here (setting browser = off)")
+        return self.config.browser_enabled
+
+    @_once
+    def browser_fault(self) -> Finding | None:
+        """What keeps the browser control from answering; a browser that the config switches off is not asked for."""
+        if finding := judge_browser.disabled(self.browser_wanted(), self.config):
+            return finding
+        return judge_browser.unanswered(self.browser_status())
+
+    @_once
+    def browser_answer(self) -> Answer:
+        """The browser's state, from a control that answers."""
+        if fault := self.browser_fault():
+            raise Blocked(fault)
+        return self.browser_status()
+
+    @_once
+    def browser_status(self) -> Answer:
+        """The browser's state through the CLI: a read-only operator client may not ask for it."""
         return self._after_status(Openclaw.browser_status)
 
     def _after_status(self, ask: Callable[[Openclaw], Answer]) -> Answer:
@@ -277,7 +327,7 @@ class Doctor:
     def _through_cli(self, ask: Callable[[Openclaw], Answer]) -> Answer:
         """A call that a cheaper lane's cause makes needless; the CLI itself has to work first."""
         self._asked()
-        if cause := self.rpc_cause() or judge_cli.unusable(self.version()):
+        if cause := self.rpc_cause() or self.cli_fault():
             raise Blocked(cause)
         return ask(self.openclaw())
 
@@ -319,22 +369,27 @@ class Doctor:
     def gateway_version(self) -> str | None:
         """The running gateway's release, from whatever was looked at already."""
         seen, lane = self._kept.get("look"), self._kept.get("rpc_lane")
-        if isinstance(lane, RpcReads) and lane.hello.server_version:
-            return lane.hello.server_version
         startup = seen.startup if isinstance(seen, GatewayLook) else None
-        return text_at(startup.json if startup else None, "version") or None
+        told = [text_at(startup.json if startup else None, "version")]
+        if isinstance(lane, RpcReads):
+            # 2026.2.26 calls itself "dev" here, which is no release.
+            told += [lane.hello.server_version or "", text_at(lane.status.payload, "runtimeVersion")]
+        return next((each for each in told if install.release(each)), None)
 
     def lanes(self) -> dict[str, str]:
         """How each lane did, in the words of the report."""
         lane, status = self._kept.get("rpc_lane"), self._kept.get("gateway_status")
+        failed = self._failed.get("gateway_status")
         rpc_word = "not needed"
         if isinstance(lane, RpcRefused):
             rpc_word = "off" if lane.kind == "off" else f"unavailable: {lane.reason}"
         elif isinstance(lane, RpcReads):
             rpc_word = "ok"
         cli_word = "not asked: --quick" if self.quick else "not needed"
-        if isinstance(status, (OcOpsError, Answer)):
-            cli_word = "ok" if isinstance(status, Answer) else f"unavailable: {status}"
+        if isinstance(status, Answer):
+            cli_word = "ok"
+        elif isinstance(failed, CouldNotLook):
+            cli_word = f"unavailable: {failed}"
         return {
             "http": "ok" if isinstance(self._kept.get("look"), GatewayLook) else "not needed",
             "rpc": rpc_word,

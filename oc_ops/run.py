@@ -48,6 +48,7 @@ class DoctorRun:
         self.findings: dict[str, Finding] = {}
         self.checks: dict[str, CheckRecord] = {}
         self.calls: list[CallRecord] = []
+        self.planned = 0
         self.interrupted = False
         self.record: RunRecord | None = None
         self._folder: artifacts.Run | None = None
@@ -103,6 +104,11 @@ class DoctorRun:
         transcript = artifacts.write_transcript(self.folder, len(self.calls) + 1, call, self.redactor)
         self.calls.append(CallRecord.of(call, transcript))
 
+    @property
+    def cut_short(self) -> bool:
+        """True when not every planned check came to its end: interrupted, out of time, or stopped by an option."""
+        return self.interrupted or len(self.checks) < self.planned
+
     # -- afterwards ---------------------------------------------------------------------------------------------
 
     def conclude(self) -> RunRecord:
@@ -112,7 +118,7 @@ class DoctorRun:
             cause = judge_verdict.cause(findings)
             outcomes = [each.outcome for each in self.checks.values()]
             self.record = RunRecord(
-                verdict=judge_verdict.verdict(findings, outcomes, interrupted=self.interrupted),
+                verdict=judge_verdict.verdict(findings, outcomes, cut_short=self.cut_short),
                 cause=cause.check if cause else None,
                 started_at=self.doctor.started_at,
                 duration_s=time.monotonic() - self._began,
@@ -135,19 +141,23 @@ class DoctorRun:
         """The header cells of pytest-html's own table."""
         return report.header()
 
-    def report_row(self, outcome: str, nodeid: str, duration_s: float, check: CheckRecord | None) -> list[str]:
-        """The cells of one row of that table."""
-        return report.cells(outcome.capitalize(), nodeid, duration_s, check, self.redactor)
+    def report_row(self, nodeid: str, duration_s: float, check: CheckRecord | None) -> list[str]:
+        """The cells of one row of that table after pytest-html's own first one."""
+        return report.cells(nodeid, duration_s, check, self.redactor)
 
-    def publish(self, page: str | None) -> Path:
-        """Write report.json and report.html, make them the latest, prune; returns where the page is."""
-        record = self.conclude()
-        artifacts.write(self.folder.path / artifacts.REPORT_JSON, to_json(record, self.redactor))
-        if page is not None:
-            artifacts.write(self.folder.path / artifacts.REPORT_HTML, self.page_parts.finish(page))
+    def save(self) -> None:
+        """Write report.json, before anything that could fail draws a page; makes it the latest."""
+        artifacts.write(self.folder.path / artifacts.REPORT_JSON, to_json(self.conclude(), self.redactor))
         artifacts.publish(self.folder)
-        artifacts.prune(self.settings.report_dir, self.settings.keep_healthy_runs)
-        return self.folder.path / artifacts.REPORT_HTML
+
+    def publish(self) -> None:
+        """Make report.html of the page that pytest-html drew, make it the latest, and prune."""
+        drawn = self.folder.page_in_progress
+        page = self.page_parts.finish(drawn.read_text(encoding="utf-8"))
+        artifacts.write(self.folder.path / artifacts.REPORT_HTML, page)
+        drawn.unlink()
+        artifacts.publish(self.folder)
+        artifacts.prune(self.settings.report_dir, self.settings.keep_healthy_runs, self.settings.keep_failing_runs)
 
     def last_line(self) -> str:
         """The run in one sentence, the last thing on the terminal."""
@@ -161,7 +171,8 @@ class DoctorRun:
             version = record.openclaw.gateway_version or "of unknown release"
             return f"{head}: {passed} checks passed, gateway {version} on port {record.openclaw.port}"
         notes = [each.note for each in record.checks if each.outcome == "error"]
-        why = "interrupted" if self.interrupted else notes[0] if notes else "nothing was looked at"
+        left = self.planned - len(self.checks)
+        why = "interrupted" if self.interrupted else notes[0] if notes else f"{left} checks were not reached"
         return self.redactor.line(f"{head}: could not look: {why}", 1000)
 
     def _openclaw(self) -> OpenclawInfo:

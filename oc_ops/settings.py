@@ -62,7 +62,9 @@ class Settings:
     log_window_s: float = _seconds(900.0, "how far back the log check looks")
     log_tail_bytes: int = _setting(32 * 2**20, "most bytes of log read back per file", above=0)
 
-    keep_healthy_runs: int = _setting(20, "healthy runs kept in reports/runs; failing ones always are", above=0)
+    keep_healthy_runs: int = _setting(20, "healthy runs kept in reports/runs", above=0)
+    keep_failing_runs: int = _setting(2000, "failing runs kept there (a week at one run in 5 minutes)", above=0)
+
     sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def source(self, name: str) -> str:
@@ -126,10 +128,14 @@ def _table(pyproject: Path) -> Mapping[str, object]:
             "[tool.oc_ops]", pyproject.name, "the project folder", f"a readable file ({error.strerror})"
         ) from error
     try:
-        tool = tomllib.loads(text.decode()).get("tool", {})
+        root: object = tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingError("[tool.oc_ops]", pyproject.name, "the project folder", f"valid TOML ({error})") from error
-    table = cast("Mapping[str, object]", tool.get("oc_ops", {}))
+    for key in ("tool", "oc_ops"):
+        root = cast("Mapping[str, object]", root).get(key, {})
+        if not isinstance(root, dict):
+            raise SettingError(key, root, pyproject.name, "a table")
+    table = cast("Mapping[str, object]", root)
     known = {each.name for each in declared()}
     for name in table:
         if name not in known:
@@ -156,17 +162,29 @@ def _parsed(each: Field[Any], kind: object, raw: object, shown: str, source: str
             number = float(text) if kind is float else int(text)
         except ValueError:
             raise SettingError(shown, raw, source, need) from None
-        if not math.isfinite(number) or number <= each.metadata["above"]:
+        if not each.metadata["above"] < number < math.inf:
             raise SettingError(shown, raw, source, need)
+        if kind is float and number > _MOST:
+            raise SettingError(shown, raw, source, f"{unit} <= {_MOST:.0f}")
         return number
+    if not isinstance(raw, (str, Path)):
+        raise SettingError(shown, raw, source, "a text")
     if choices := each.metadata["choices"]:
         if text not in choices:
             raise SettingError(shown, raw, source, f"one of {', '.join(choices)}")
         return text
     if not text.strip() or "\0" in text:
         raise SettingError(shown, raw, source, "a non-empty value")
-    return text if kind == str | None else Path(text).expanduser().absolute()
+    if kind == str | None:
+        return text
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:
+        raise SettingError(shown, raw, source, "a path whose ~user exists") from None
 
+
+_MOST = 1_000_000.0
+"""Longer times than this (11 days) overflow the timers of poll(2)."""
 
 _ORDER = ("http_probe_s", "cli_timeout_s", "call_s", "check_s", "run_s")
 """Innermost fires first: each of these must be below the next."""

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
 
 from oc_ops.judge.finding import Finding
+from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.jsontext import at, text_at
 from oc_ops.observe.openclaw import BROWSER_PROFILE, Answer
 
 START = f"openclaw browser --browser-profile {BROWSER_PROFILE} start"
 _VERIFY = "pytest checks/ -m doctor -k test_browser"
-_OFF_HINT = "or, when no browser is wanted here, tell oc-ops: OC_OPS_BROWSER=off"
+_DISABLED = re.compile(r"browser control (?:is )?disabled")
+"""The words of 2026.2.26 and 2026.5.28 ("is disabled") and of 2026.9.6 (exit 1, code UNAVAILABLE)."""
+_OFF_HINT = "when no browser is wanted here, set OC_OPS_BROWSER=off"
 
 
-def disabled(enabled: bool, path: str) -> Finding | None:
-    """A browser is expected (setting `browser`), and the config switches it off."""
-    return None if enabled else _not_running(f"browser.enabled is false in {path}", enabled=False)
+def disabled(enabled: bool, config: GatewayConfig) -> Finding | None:
+    """A browser is expected (setting `browser`), and the config switches it off: nobody needs to be asked."""
+    return None if enabled else _not_running(f"browser.enabled is false in {config.path}", enabled=False)
 
 
 def unanswered(answer: Answer) -> Finding | None:
     """The browser control does not answer, whatever state the browser is in."""
     if answer.came and isinstance(at(answer.value, "running"), bool):
         return None
+    if _DISABLED.search(answer.error):
+        return _not_running(answer.error, enabled=False)
     return Finding(
         "browser/unanswered",
         "error",
@@ -32,7 +37,7 @@ def unanswered(answer: Answer) -> Finding | None:
     )
 
 
-def not_running(answer: Answer, expected: Literal["running", "answering", "off"] | str) -> Finding | None:
+def not_running(answer: Answer, expected: str) -> Finding | None:
     """Enabled, and not running, where the operator expects it to run."""
     if expected != "running" or at(answer.value, "running") is True:
         return None
@@ -51,7 +56,7 @@ def _not_running(saw: str, *, enabled: bool) -> Finding:
         "browser/not-running",
         "error",
         fact="the agent's browser is not running" if enabled else "the agent's browser is switched off",
-        saw=saw,
-        fix=START if enabled else f"openclaw config set browser.enabled true  # then a gateway restart; {_OFF_HINT}",
+        saw=saw if enabled else f"{saw}; {_OFF_HINT}",
+        fix=START if enabled else "openclaw config set browser.enabled true && openclaw gateway restart",
         verify=_VERIFY,
     )

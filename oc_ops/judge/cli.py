@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,22 +29,27 @@ def missing(executable: Path | None, looked: Sequence[str] = ()) -> Finding | No
     )
 
 
+_OLD_NODE = re.compile(
+    r"requires Node|Node(?:\.js)? \S+ is (?:required|unsupported)|node:sqlite is unavail|Use Node\.js"
+)
+_NO_NODE = re.compile(r"env: \W?node\W?: No such file|node: (?:command )?not found")
+"""What the releases measured print when Node.js is too old, and what `#!/usr/bin/env node` prints without one."""
+
+
 def unusable(version: Call) -> Finding | None:
     """The command is there and cannot even print its version: it crashes, hangs, or its Node is too old."""
     if version.outcome in ("answered", "lingered"):
         return None
     words = version.stderr.text + version.stdout.text
-    node = "Node" in words and ("requires" in words or "required" in words or "unavailable" in words or "use " in words)
-    return Finding(
-        "cli/unusable",
-        "error",
-        fact="the `openclaw` command does not work" + (": its Node.js is too old" if node else ""),
-        saw=version.summary,
-        fix="none automatic: put a newer Node.js first on PATH (openclaw --version then prints a version)"
-        if node
-        else "npm install -g openclaw",
-        verify=_VERIFY,
-    )
+    gone = version.outcome == "missing" or _NO_NODE.search(words) is not None
+    old = _OLD_NODE.search(words) is not None
+    fact = "the `openclaw` command does not work"
+    if gone or old:
+        fact += ": its Node.js is missing" if gone else ": its Node.js is too old"
+        fix = "none automatic: put the Node.js it needs first on PATH (`openclaw --version` then prints a version)"
+    else:
+        fix = "none automatic: reinstall the release you run (npm install -g openclaw@RELEASE), then openclaw --version"
+    return Finding("cli/unusable", "error", fact, version.summary, fix, _VERIFY)
 
 
 def invalid_config(config: GatewayConfig, *, lives: bool = False) -> Finding | None:
@@ -52,16 +58,18 @@ def invalid_config(config: GatewayConfig, *, lives: bool = False) -> Finding | N
 
 
 def rejected_config(answer: Answer, config: GatewayConfig, *, lives: bool = False) -> Finding | None:
-    """The config parses, but OpenClaw's own validation says no; None when this answer does not speak of it."""
-    value = answer.value
-    said: object = at(value, "config", "cli") if at(value, "config", "cli") is not None else value
-    if at(said, "valid") is not False:
-        return None
-    issues = at(said, "issues")
-    first = issues[0] if isinstance(issues, list) and issues else {}
-    where = text_at(first, "path")
-    words = text_at(first, "message") or answer.error or "validation failed"
-    return _invalid(config.path, f"{where}: {words}" if where and where != "<root>" else words, lives)
+    """The config parses, but OpenClaw's own validation says no; None when this answer does not speak of it.
+
+    Releases without `config validate` (2026.2.26) say "Config invalid" in front of every other answer.
+    """
+    if at(answer.value, "valid") is False:
+        issues = at(answer.value, "issues")
+        first = issues[0] if isinstance(issues, list) and issues else {}
+        where = text_at(first, "path")
+        words = text_at(first, "message") or answer.error or "validation failed"
+        return _invalid(config.path, f"{where}: {words}" if where and where != "<root>" else words, lives)
+    said = answer.call.stdout.text + answer.call.stderr.text
+    return _invalid(config.path, f"{answer.call.summary}: Config invalid", lives) if "Config invalid" in said else None
 
 
 def _invalid(path: Path, why: str, lives: bool) -> Finding:

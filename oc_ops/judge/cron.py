@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from oc_ops.errors import CouldNotLook
 from oc_ops.judge.finding import Finding
 from oc_ops.observe.jsontext import at
 from oc_ops.observe.openclaw import Answer
@@ -22,6 +23,8 @@ def list_unanswered(reply: RpcReply | Answer) -> Finding | None:
         jobs, saw = at(reply.payload, "jobs"), _reply(reply)
         if reply.outcome == "ok" and isinstance(jobs, list):
             return None
+        if reply.outcome == "ok":
+            saw = f"{saw}, without a list of jobs"
     return Finding(
         "cron/list-unanswered",
         "error",
@@ -33,15 +36,21 @@ def list_unanswered(reply: RpcReply | Answer) -> Finding | None:
 
 
 def scheduler_off(status: object) -> Finding | None:
-    """The scheduler itself is disabled: no job runs, and nothing else says so. `status` is a cron.status payload."""
-    if at(status, "enabled") is not False:
+    """The scheduler itself is disabled: no job runs, and nothing else says so. `status` is a cron.status payload.
+
+    Raises CouldNotLook for anything that does not say whether it is enabled.
+    """
+    enabled = at(status, "enabled")
+    if not isinstance(enabled, bool):
+        raise CouldNotLook("cron.status did not say whether the scheduler is enabled")
+    if enabled:
         return None
     return Finding(
         "cron/scheduler-off",
         "error",
         fact="the cron scheduler is off: no job will run by itself",
-        saw="cron.status answers enabled: false",
-        fix="openclaw config set cron.enabled true  # and see that OPENCLAW_SKIP_CRON is not set for the gateway",
+        saw="cron.status answers enabled: false: cron.enabled in the config, or OPENCLAW_SKIP_CRON in its environment",
+        fix="openclaw config set cron.enabled true && openclaw gateway restart",
         verify=_VERIFY,
     )
 

@@ -42,7 +42,13 @@ def parse(text: str, origin: str) -> tuple[Signature, ...]:
         entries = tomllib.loads(text).get("signature", [])
     except tomllib.TOMLDecodeError as error:
         raise OcOpsError(f"{origin}: {error}") from error
-    return tuple(_signature(cast("dict[str, object]", entry), index, origin) for index, entry in enumerate(entries, 1))
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise OcOpsError(f"{origin}: signature: need [[signature]] tables")
+    found = tuple(_signature(entry, index, origin) for index, entry in enumerate(entries, 1))
+    for index, signature in enumerate(found):
+        if signature.id in {each.id for each in found[:index]}:
+            raise OcOpsError(f"{origin}: {signature.id}: id={signature.id!r}: need an id of its own")
+    return found
 
 
 def _signature(entry: dict[str, object], index: int, origin: str) -> Signature:
@@ -58,13 +64,15 @@ def _signature(entry: dict[str, object], index: int, origin: str) -> Signature:
     if severity not in ("info", "warning", "error"):
         raise OcOpsError(f"{origin}: {name}: severity={severity!r}: need info, warning or error")
     threshold = entry.get("threshold", 1)
-    if not isinstance(threshold, int) or threshold < 1:
+    if not isinstance(threshold, int) or isinstance(threshold, bool) or threshold < 1:
         raise OcOpsError(f"{origin}: {name}: threshold={threshold!r}: need a whole number > 0")
     try:
         pattern = re.compile(text("pattern"))
     except re.error as error:
         raise OcOpsError(f"{origin}: {name}: pattern: {error}") from error
-    issues = cast("list[int]", entry.get("issues", []))
+    issues = entry.get("issues", [])
+    if not isinstance(issues, list) or not all(isinstance(each, int) for each in issues):
+        raise OcOpsError(f"{origin}: {name}: issues={issues!r}: need a list of issue numbers")
     return Signature(
         text("id"), text("literal"), pattern, cast("Severity", severity), threshold,
         text("fact"), text("fix"), tuple(issues), text("sample"),
@@ -99,7 +107,8 @@ def findings(view: LogView, signatures: tuple[Signature, ...] | None = None) -> 
 
 
 def _saw(records: list[Record]) -> str:
-    times = [record.time.strftime("%H:%M:%S") for record in records if record.time]
-    when = f"{times[0]} to {times[-1]}" if len(times) > 1 and times[0] != times[-1] else "".join(times[:1])
-    excerpt = " ".join(records[-1].text.split())
+    # Records of several files interleave; times are shown as the log's own clock shows them.
+    times = [f"{time:%H:%M:%S}" for time in sorted(record.time for record in records if record.time)]
+    when = " to ".join(dict.fromkeys((times[0], times[-1]))) if times else "at an unknown time"
+    excerpt = " ".join(records[-1].text[:2000].split())
     return f"{len(records)}× {when}: {excerpt[:200]}"

@@ -9,9 +9,9 @@ from oc_ops.judge.finding import Finding
 
 Verdict = Literal["healthy", "degraded", "unhealthy", "unknown"]
 
-_ORDER = ("config/", "gateway/", "cli/", "cron/", "browser/", "logs/", "host/")
+_ORDER = ("config/", "gateway/", "cli/", "cron/", "browser/")
 _LEAST = ("gateway/not-ready", "gateway/duplicate", "gateway/version-drift")
-"""Gateway findings that do not keep it from answering: they explain the others only when nothing else does."""
+"""Gateway findings that do not keep it from answering: whatever was asked and failed explains more than they do."""
 
 
 def cause(findings: Iterable[Finding]) -> Finding | None:
@@ -19,7 +19,7 @@ def cause(findings: Iterable[Finding]) -> Finding | None:
     return min((each for each in findings if each.severity == "error"), key=_rank, default=None)
 
 
-def verdict(findings: Iterable[Finding], outcomes: Collection[str], *, interrupted: bool = False) -> Verdict:
+def verdict(findings: Iterable[Finding], outcomes: Collection[str], *, cut_short: bool = False) -> Verdict:
     """Sum a run up from its findings and the outcomes of its checks.
 
     unhealthy on an error finding; unknown when anything could not be looked at, was blocked by nothing named, or when
@@ -28,11 +28,13 @@ def verdict(findings: Iterable[Finding], outcomes: Collection[str], *, interrupt
     severities = {each.severity for each in findings}
     if "error" in severities:
         return "unhealthy"
-    if interrupted or "passed" not in outcomes or {"error", "blocked", "failed"} & set(outcomes):
+    if cut_short or "passed" not in outcomes or {"error", "blocked", "failed"} & set(outcomes):
         return "unknown"
     return "degraded" if "warning" in severities else "healthy"
 
 
-def _rank(finding: Finding) -> tuple[int, int]:
-    area = next((index for index, area in enumerate(_ORDER) if finding.check.startswith(area)), len(_ORDER))
-    return (area, int(finding.check in _LEAST))
+def _rank(finding: Finding) -> int:
+    """Nearest to the root first; what the log tells of the past (`logs/`, `host/`) last."""
+    if finding.check in _LEAST:
+        return len(_ORDER)
+    return next((index for index, area in enumerate(_ORDER) if finding.check.startswith(area)), len(_ORDER) + 1)

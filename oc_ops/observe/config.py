@@ -16,7 +16,12 @@ DEFAULT_PORT = 18789
 """The documented default of `gateway.port`."""
 
 _SECRET_KEY = re.compile(r"token|password|passwd|secret|api.?key|private.?key|credential|authorization", re.I)
-_SECRET_TEXT = re.compile(rf"""["']?\w*(?:{_SECRET_KEY.pattern})\w*["']?\s*:\s*["']([^"'\n]+)["']""", re.I)
+_SECRET_TEXT = re.compile(rf"""(?:{_SECRET_KEY.pattern})\w*["']?\s*:\s*((?:[\[{{][^\]}}]*)|["'][^\n]*)""", re.I)
+"""A value under such a key in a text that does not parse: a string to the end of its line, or all in its brackets."""
+_STRING = re.compile(r"""(["'])(.+?)(?:\1|[\s,]*$)""", re.M)
+_NEAR = re.compile(r"near (\d+)")
+_MOST_INCLUDES = 10
+"""How deep files may include each other, as in OpenClaw."""
 _REFERENCE = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -51,7 +56,7 @@ class GatewayConfig:
 def read(target: Target) -> GatewayConfig:
     """Read the config file of a target; a file that does not parse is an observation, not an error.
 
-    Raises CouldNotLook when the file exists and cannot be read at all.
+    Raises CouldNotLook when the file exists and cannot be read at all. `$include` is followed, `env` filled in.
     """
     path = target.config_path
     environ = {**_dotenv(target.state_dir / ".env"), **target.environ}
@@ -62,10 +67,15 @@ def read(target: Target) -> GatewayConfig:
     except OSError as error:
         raise CouldNotLook(f"cannot read {path}: {error.strerror}; run the doctor as the user who owns it") from error
     try:
-        root = _parsed(text)
+        root = _table({"": _included(_parsed(text), path.parent, target.home)}, "")
     except ValueError as error:
-        secrets = tuple(match[1] for match in _SECRET_TEXT.finditer(text))
+        secrets = tuple(each[2] for found in _SECRET_TEXT.finditer(text) for each in _STRING.finditer(found[1]))
         return GatewayConfig(path, exists=True, error=str(error), port=_port(environ, {}), secrets=secrets)
+    own = _table(root, "env")
+    environ = {
+        **{name: value for name, value in {**own, **_table(own, "vars")}.items() if isinstance(value, str)},
+        **environ,
+    }
     gateway = _table(root, "gateway")
     log_file = _substituted(_table(root, "logging").get("file"), environ)
     return GatewayConfig(
@@ -103,17 +113,59 @@ def _parsed(text: str) -> Mapping[str, object]:
     """JSON5, read as strict JSON where it is (OpenClaw writes it so); raises ValueError with line and column."""
     try:
         value = json.loads(text)
-    except json.JSONDecodeError as strict:
+    except (ValueError, RecursionError):
         import pyjson5
 
         try:
             value = pyjson5.decode(text)
         except pyjson5.Json5DecoderException as error:
-            place = f"line {strict.lineno} column {strict.colno}"
-            raise ValueError(f"JSON5 does not parse near {place}: {str(error).splitlines()[0]}") from error
+            # Only the first argument: the others hold what was parsed so far, secrets included.
+            raise ValueError(f"JSON5 does not parse: {_placed(str(error.args[0]), text)}") from None
     if not isinstance(value, dict):
         raise ValueError("the top level is not an object")
     return cast("dict[str, object]", value)
+
+
+def _placed(said: str, text: str) -> str:
+    """The decoder's message with its offset as line and column."""
+
+    def place(near: re.Match[str]) -> str:
+        before = text[: max(int(near[1]) - 1, 0)]
+        return f"at line {before.count(chr(10)) + 1} column {len(before) - before.rfind(chr(10))}"
+
+    return _NEAR.sub(place, said)
+
+
+def _included(value: object, folder: Path, home: Path, depth: int = 0) -> object:
+    """The value with its `$include` files in place: merged in order, the keys beside `$include` last.
+
+    Raises ValueError for a file that cannot be read or parsed: OpenClaw would not start with it either.
+    """
+    if isinstance(value, list):
+        return [_included(each, folder, home, depth) for each in value]
+    if not isinstance(value, dict):
+        return value
+    own = {name: _included(each, folder, home, depth) for name, each in value.items() if name != "$include"}
+    named = value.get("$include", [])
+    merged: object = {}
+    for name in named if isinstance(named, list) else [named]:
+        path = folder / _path(str(name), home)
+        if depth >= _MOST_INCLUDES:
+            raise ValueError(f"$include {name} is nested too deeply")
+        try:
+            part = _parsed(path.read_bytes().decode("utf-8", "replace"))
+        except OSError as error:
+            raise ValueError(f"$include {name}: {error.strerror}") from error
+        except ValueError as error:
+            raise ValueError(f"$include {name}: {error}") from error
+        merged = _merged(merged, _included(part, path.parent, home, depth + 1))
+    return _merged(merged, own)
+
+
+def _merged(under: object, over: object) -> object:
+    if isinstance(under, dict) and isinstance(over, dict):
+        return {**under, **{name: _merged(under[name], each) if name in under else each for name, each in over.items()}}
+    return [*under, *over] if isinstance(under, list) and isinstance(over, list) else over
 
 
 def _table(table: Mapping[str, object], key: str) -> Mapping[str, object]:
@@ -122,16 +174,29 @@ def _table(table: Mapping[str, object], key: str) -> Mapping[str, object]:
 
 
 def _port(environ: Mapping[str, str], gateway: Mapping[str, object]) -> int:
-    """`OPENCLAW_GATEWAY_PORT` > `gateway.port` > 18789, as documented; nonsense is left to the config check."""
-    for raw in (environ.get("OPENCLAW_GATEWAY_PORT"), gateway.get("port")):
-        if str(raw or "").isdigit() and 0 < int(str(raw)) < 65536:
-            return int(str(raw))
-    return DEFAULT_PORT
+    """`OPENCLAW_GATEWAY_PORT` (a host before it is dropped) > `gateway.port` > the profile's own > 18789.
+
+    A named profile's own port is 2026.9.6's FNV-1a hash of its name, 19001 for `dev`; older releases always want one
+    set. Nonsense is left to the config check.
+    """
+    told = re.fullmatch(r"(?:\[[^\]]+\]:|[^:]+:)?([0-9]{1,5})", environ.get("OPENCLAW_GATEWAY_PORT", "").strip())
+    for port in (int(told[1]) if told else None, gateway.get("port")):
+        if isinstance(port, int) and not isinstance(port, bool) and 0 < port < 65536:
+            return port
+    profile = environ.get("OPENCLAW_PROFILE", "").strip()
+    if not profile or profile.lower() == "default":
+        return DEFAULT_PORT
+    if profile == "dev":
+        return 19001
+    hashed = 2166136261
+    for byte in profile.encode():
+        hashed = (hashed ^ byte) * 16777619 % 2**32
+    return 20000 + hashed % 40000
 
 
 def _credential(gateway: Mapping[str, object], environ: Mapping[str, str]) -> Credential:
-    """The local precedence of docs/gateway/remote.md: the config's value, then the environment's."""
-    auth = _table(gateway, "auth")
+    """The local precedence of docs/gateway/remote.md: the config's value, the environment's, then gateway.remote's."""
+    auth, remote = _table(gateway, "auth"), _table(gateway, "remote")
     mode = auth.get("mode")
     if mode in ("none", "trusted-proxy"):
         return Credential("none") if mode == "none" else Credential("unresolved", why=f"gateway.auth.mode is {mode}")
@@ -139,7 +204,7 @@ def _credential(gateway: Mapping[str, object], environ: Mapping[str, str]) -> Cr
     for kind in kinds:
         if mode in kinds and mode != kind:
             continue
-        value = auth.get(kind) or environ.get(f"OPENCLAW_GATEWAY_{kind.upper()}")
+        value = auth.get(kind) or environ.get(f"OPENCLAW_GATEWAY_{kind.upper()}") or remote.get(kind)
         if not value:
             continue
         if not isinstance(value, str):
@@ -164,6 +229,8 @@ def _substituted(value: object, environ: Mapping[str, str]) -> object:
 def _secrets(value: object, environ: Mapping[str, str], key: str = "") -> Iterator[str]:
     """Every string that stands under a key that names a secret, and what its references resolve to."""
     if isinstance(value, dict):
+        if {"source", "id"} <= value.keys():
+            return  # a SecretRef names where the secret is, and `env` or `default` are no secrets
         for name, each in value.items():
             yield from _secrets(each, environ, name if _SECRET_KEY.search(name) else key)
     elif isinstance(value, list):
@@ -185,4 +252,4 @@ def _dotenv(path: Path) -> dict[str, str]:
 
 
 def _path(text: str, home: Path) -> Path:
-    return home / text[2:] if text.startswith("~/") else Path(text)
+    return Path(f"{home}{text[1:]}" if text == "~" or text.startswith("~/") else text)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,7 +98,9 @@ def gateway_processes(target: Target, *, service_pid: int | None = None) -> tupl
     for process in psutil.process_iter():
         try:
             command = process.cmdline()
-            evidence = _evidence(process.pid, command, service_pid, locked)
+            # A process younger than the lock that names it has only got the pid of one that is gone.
+            names_it = process.create_time() <= locked.get(process.pid, 0) + 1
+            evidence = _evidence(process.pid, command, service_pid, names_it)
             if not evidence or process.status() == psutil.STATUS_ZOMBIE:
                 continue
             same, certain = (True, True) if evidence in _PROOF else _same_target(process, target)
@@ -134,13 +137,13 @@ _PROOF = ("the service manager's main process", "named in the gateway lock")
 _MAYBE = "an openclaw process that may be a gateway on its way up"
 
 
-def _evidence(pid: int, command: Sequence[str], service_pid: int | None, locked: frozenset[int]) -> str:
+def _evidence(pid: int, command: Sequence[str], service_pid: int | None, locked: bool) -> str:
     if not command:
         return ""
     title = " ".join(command).strip()
     if pid == service_pid:
         return _PROOF[0]
-    if pid in locked and "openclaw" in title:
+    if locked and "openclaw" in title:
         return _PROOF[1]
     if command[0].strip() in _TITLES:
         return "titled openclaw-gateway"
@@ -161,7 +164,11 @@ def _runs_gateway(command: Sequence[str]) -> bool:
 
 
 def _same_target(process: psutil.Process, target: Target) -> tuple[bool, bool]:
-    """(may be the target's, certainly so): compares where the process' environment puts its state directory."""
+    """(may be the target's, certainly so): compares where the process' environment puts its state directory.
+
+    `openclaw --profile NAME` says so nowhere in the environment it was started with: for the target's own profile
+    such a process may be it, but not certainly.
+    """
     try:
         environ = process.environ()
     except (psutil.AccessDenied, OSError):
@@ -169,25 +176,31 @@ def _same_target(process: psutil.Process, target: Target) -> tuple[bool, bool]:
     if OWN_CALL in environ:
         return False, False
     try:
-        other = locate(environ, target.profile if "OPENCLAW_PROFILE" not in environ else None)
+        if _same(locate(environ).state_dir, target.state_dir):
+            return True, True
+        bare = "OPENCLAW_PROFILE" not in environ and "OPENCLAW_STATE_DIR" not in environ
+        return bare and _same(locate(environ, target.profile).state_dir, target.state_dir), False
     except SettingError:
         return False, False
-    return other.state_dir == target.state_dir, True
 
 
-def _lock_pids(target: Target) -> frozenset[int]:
-    """Pids named in this target's gateway lock files (state dir since 2026.9, TMPDIR before); may be stale."""
+def _same(one: Path, other: Path) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
+def _lock_pids(target: Target) -> Mapping[int, float]:
+    """Pids named in this target's gateway lock files (state dir since 2026.9, TMPDIR before) and when; may be stale."""
     temp = Path(target.environ.get("TMPDIR") or tempfile.gettempdir())
-    pids = set()
+    pids: dict[int, float] = {}
     for folder in (target.state_dir / "tmp", temp):
         for lock in folder.glob("openclaw-*/gateway.*.lock"):
             try:
                 data = json.loads(lock.read_text(encoding="utf-8", errors="replace"))
-                if Path(str(data["configPath"])) == target.config_path:
-                    pids.add(int(data["pid"]))
+                if _same(Path(str(data["configPath"])), target.config_path):
+                    pids[int(data["pid"])] = lock.stat().st_mtime
             except (OSError, ValueError, KeyError, TypeError):
                 continue
-    return frozenset(pids)
+    return pids
 
 
 def locked_port(target: Target) -> int | None:

@@ -79,7 +79,8 @@ def probe(
 
     try:
         with _connected(host, port, budget_s, tls) as connection:
-            request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\nAccept: */*\r\n\r\n"
+            name = f"[{host}]" if ":" in host else host
+            request = f"GET {path} HTTP/1.1\r\nHost: {name}:{port}\r\nConnection: close\r\nAccept: */*\r\n\r\n"
             connection.sendall(request.encode("ascii"))
             while len(raw) < _BODY_BYTES and not _whole(raw):
                 left_s = start + budget_s - clock()
@@ -97,6 +98,8 @@ def probe(
     except (ConnectionResetError, BrokenPipeError) as error:
         return outcome("garbled", f"the connection was cut ({error.strerror})")
     except OSError as error:
+        if hasattr(error, "reason"):  # ssl.SSLError, without importing ssl: somebody answers, but not TLS
+            return outcome("garbled", f"no TLS ({error.reason or error})")
         return outcome("unreachable", error.strerror or str(error))
     try:
         return _parsed(path, bytes(raw), clock() - start)
@@ -105,7 +108,9 @@ def probe(
 
 
 def _connected(host: str, port: int, budget_s: float, tls: bool) -> socket.socket:
+    until = time.monotonic() + budget_s
     connection = socket.create_connection((host, port), timeout=budget_s)
+    connection.settimeout(max(until - time.monotonic(), 0.001))
     if not tls:
         return connection
     import ssl
@@ -128,6 +133,8 @@ def _whole(raw: bytearray) -> bool:
     for line in head.lower().split(b"\r\n"):
         if line.startswith(b"content-length:") and line[15:].strip().isdigit():
             return len(body) >= int(line[15:])
+        if line.startswith(b"transfer-encoding:") and b"chunked" in line:
+            return body.endswith(b"0\r\n\r\n")
     return False
 
 

@@ -40,7 +40,7 @@ def find(given: Path | None, source: str, environ: Mapping[str, str], home: Path
     Raises SettingError when one was given that is not an executable file.
     """
     if given is not None:
-        if given.is_file() and os.access(given, os.X_OK):
+        if os.path.isfile(given) and os.access(given, os.X_OK):  # noqa: PTH113 - Path.is_file raises for some names
             return given
         raise SettingError("openclaw", given, source, "the path of an executable `openclaw`")
     found = shutil.which("openclaw", path=environ.get("PATH", os.defpath))
@@ -63,13 +63,14 @@ def search_path(executable: Path, environ: Mapping[str, str], home: Path) -> str
 def _folders(environ: Mapping[str, str], home: Path) -> Iterator[Path]:
     prefix = environ.get("npm_config_prefix") or environ.get("NPM_CONFIG_PREFIX") or _npmrc_prefix(home)
     if prefix:
-        yield Path(prefix.replace("${HOME}", str(home)).replace("~", str(home), 1)) / "bin"
+        yield _under(prefix.strip("\"'").replace("${HOME}", str(home)), home) / "bin"
     for place in _PLACES:
         yield _under(place, home)
     for place in _VERSIONED_PLACES:
         root, _, rest = place.partition("/*/")
-        folders = _under(root, home).glob(f"*/{rest}")
-        yield from sorted(folders, key=lambda each: release(str(each)) or (0,), reverse=True)
+        base = _under(root, home)
+        folders = base.glob(f"*/{rest}")
+        yield from sorted(folders, key=lambda each: release(str(each.relative_to(base))) or (0,), reverse=True)
 
 
 def _under(place: str, home: Path) -> Path:

@@ -7,16 +7,17 @@ import re
 from collections.abc import Mapping
 from typing import cast
 
-_START = re.compile(r"^[ \t]*([{\[])", re.M)
-_MOST_STARTS = 200
-"""Attempts per text: real noise has a handful of lines that begin with a bracket."""
+_START = re.compile(r"""^[ \t]*([{\[])(?=\s*["\]}{\[\dtfn-])""", re.M)
+"""A bracket that begins a line and may begin a value: `[plugins]` does not."""
+_PATIENCE = 16
+"""How often a text may be read over, in characters tried, before what is left of it is given up."""
 
 
 def json_object(text: str) -> Mapping[str, object] | None:
     """The largest JSON object that begins a line of the text, or None when there is no complete one.
 
     stdout of many releases is not pure JSON (#84293, #37323): plugin lines stand before or after the value,
-    2026.2.26 draws a box above it.
+    2026.2.26 draws a box above it. What stands indented in a value that broke off is a part, not an answer.
     """
     stripped = text.strip()
     if stripped.startswith("{"):
@@ -27,19 +28,25 @@ def json_object(text: str) -> Mapping[str, object] | None:
             pass
     decoder = json.JSONDecoder()
     best: dict[str, object] | None = None
-    best_length, position = 0, 0
-    for _ in range(_MOST_STARTS):
-        start = _START.search(text, position)
-        if start is None:
-            break
-        position = start.end()
-        try:
-            value, end = decoder.raw_decode(text, start.start(1))
-        except (ValueError, RecursionError):
+    best_length, position, tried = 0, 0, 0
+    broken: int | None = None
+    while tried < _PATIENCE * len(text) and (start := _START.search(text, position)):
+        begin, position = start.start(1), start.end()
+        indent = begin - start.start()
+        if broken is not None and indent > broken:
             continue
-        if isinstance(value, dict) and end - start.start(1) > best_length:
-            best, best_length = value, end - start.start(1)
-        position = end
+        try:
+            value, end = decoder.raw_decode(text, begin)
+        except json.JSONDecodeError as error:
+            tried += error.pos - begin + error.pos // 32  # the error counts the lines before it
+            broken = indent if "\n" in text[begin : error.pos] else None
+            continue
+        except (ValueError, RecursionError):
+            tried += len(text)
+            continue
+        if isinstance(value, dict) and end - begin > best_length:
+            best, best_length = value, end - begin
+        position, broken = end, None
     return best
 
 

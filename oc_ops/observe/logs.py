@@ -18,6 +18,9 @@ _LOG_FOLDER = Path("/tmp/openclaw")  # noqa: S108 - hard-coded in OpenClaw itsel
 _LONGEST_LINE_BYTES = 256 * 1024
 """Of a longer line this much is looked at: a 5 MB record is a payload, not a message."""
 
+_OWN = ("ua=oc-ops/", "client=oc-ops ")
+"""How the gateway's lines about our own RPC connections name them."""
+
 _TIME = re.compile(rb'"time":\s*"([^"]{10,40})"')
 
 
@@ -34,7 +37,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class LogView:
-    """What one look gave: the records of the window that hold one of the literals, and what was looked at."""
+    """What one look gave: the records of the window that hold one of the literals, and what was looked at.
+
+    `own_dropped` counts those that a CLI call or our own RPC connection left there.
+    """
 
     files: tuple[Path, ...]
     since: datetime
@@ -53,12 +59,20 @@ def files(target: Target, config: GatewayConfig, today: datetime, told: Sequence
     if config.log_file:
         found = [config.log_file]
     else:
-        stem = f"openclaw-{target.profile}" if target.profile else "openclaw"
+        stem = f"openclaw-{_file_word(target.profile)}" if target.profile else "openclaw"
         days = [(today - timedelta(days=1)).strftime("%Y-%m-%d"), today.strftime("%Y-%m-%d")]
-        folders = [_LOG_FOLDER, Path(f"{_LOG_FOLDER}-{os.getuid()}"), _LOG_FOLDER / str(os.getuid())]
+        temp = Path(target.environ.get("TMPDIR") or "/tmp")  # noqa: S108 - where Node puts temporary files
+        own = f"openclaw-{os.getuid()}"
+        folders = dict.fromkeys((_LOG_FOLDER, temp / own, _LOG_FOLDER.with_name(own), _LOG_FOLDER / str(os.getuid())))
         found = [folder / f"{stem}-{day}.log" for day in days for folder in folders]
     found += [Path(path) for path in told]
-    return tuple(path for path in dict.fromkeys(found) if path.is_file())
+    return tuple(path for path in dict.fromkeys(found) if os.path.isfile(path))  # noqa: PTH113 - never raises
+
+
+def _file_word(profile: str) -> str:
+    """A profile as it stands in a log file's name: lower case, what would be ambiguous escaped (2026.9.6)."""
+    escapes = {"-": "--", "_": "-0"}
+    return "".join(escapes.get(char, f"-1{char.lower()}" if char.isupper() else char) for char in profile)
 
 
 def recent(paths: Sequence[Path], literals: Sequence[str], *, since: datetime, tail_bytes: int) -> LogView:
@@ -85,7 +99,7 @@ def recent(paths: Sequence[Path], literals: Sequence[str], *, since: datetime, t
             record = parse(line, path)
             if record is None or (record.time and record.time < since):
                 continue
-            if from_cli(line):
+            if from_cli(line) or any(each in record.text for each in _OWN):
                 own += 1
             else:
                 records.append(record)
@@ -110,21 +124,17 @@ def parse(line: bytes, file: Path) -> Record | None:
     text = line[:_LONGEST_LINE_BYTES].decode("utf-8", "replace").strip()
     if not text:
         return None
-    try:
-        entry = json.loads(line) if len(line) <= _LONGEST_LINE_BYTES else None
-    except (ValueError, RecursionError):
-        entry = None
-    if not isinstance(entry, dict):
+    entry = _entry(line)
+    if entry is None:
         stamp = _TIME.search(line[:_LONGEST_LINE_BYTES]) or _TIME.search(line[-1024:])
         return Record(file, _moment(stamp[1].decode("ascii", "replace")) if stamp else None, "", "", text)
-    meta = entry.get("_meta")
-    meta = cast("Mapping[str, object]", meta) if isinstance(meta, dict) else {}
+    meta = _meta(entry)
     return Record(
         file,
         _moment(str(entry.get("time", ""))),
         str(meta.get("logLevelName", "")),
         _source(str(meta.get("name", ""))),
-        _message(entry),
+        _message(entry)[:_LONGEST_LINE_BYTES],
     )
 
 
@@ -134,17 +144,24 @@ def from_cli(line: bytes) -> bool:
     Seen on 2026.2.26, 2026.5.28 and 2026.9.6: such records carry the bare logger name `openclaw` and no parents; the
     gateway's own console lines share that name and begin with `[openclaw]`.
     """
+    entry = _entry(line)
+    if entry is None or _meta(entry).get("name") != "openclaw" or _meta(entry).get("parentNames"):
+        return False
+    return not _message(entry).lstrip().startswith("[openclaw]")
+
+
+def _entry(line: bytes) -> Mapping[str, object] | None:
+    """The line as a JSON object, also with broken UTF-8 or control characters in its strings; else None."""
     try:
-        entry = json.loads(line[:_LONGEST_LINE_BYTES])
+        value = json.loads(line.decode("utf-8", "replace"), strict=False)
     except (ValueError, RecursionError):
-        return False
-    if not isinstance(entry, dict) or not isinstance(meta := entry.get("_meta"), dict):
-        return False
-    return (
-        meta.get("name") == "openclaw"
-        and not meta.get("parentNames")
-        and not _message(entry).lstrip().startswith("[openclaw]")
-    )
+        return None
+    return cast("dict[str, object]", value) if isinstance(value, dict) else None
+
+
+def _meta(entry: Mapping[str, object]) -> Mapping[str, object]:
+    meta = entry.get("_meta")
+    return cast("Mapping[str, object]", meta) if isinstance(meta, dict) else {}
 
 
 def _message(entry: Mapping[str, object]) -> str:

@@ -27,7 +27,7 @@ FREE_OF_PAIRING_TRAP = (2026, 9, 6)
 BROWSER_PROFILE = "openclaw"
 """The profile that the agent drives; `--profile` would name a state profile to newer releases."""
 
-_UNKNOWN_OPTION = ("unknown option", "does not recognize option")
+_UNKNOWN = ("unknown option", "unknown command", "does not recognize option", "too many arguments")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,11 @@ class Answer:
     def came(self) -> bool:
         """True when a whole answer was printed by a call that did not fail, even if the process then lingered."""
         return self.value is not None and self.call.outcome in ("answered", "lingered")
+
+    @property
+    def not_offered(self) -> bool:
+        """True when this release does not know the command or an option of it."""
+        return self.call.outcome == "refused" and any(each in self.call.stderr.text for each in _UNKNOWN)
 
     @property
     def error(self) -> str:
@@ -65,8 +70,7 @@ class Openclaw:
     def version(self) -> Call:
         """`openclaw --version`: the cheapest proof that the CLI and its Node work (0.1 CPU-s)."""
         call = self._run(["--version"], dict(self._environ()))
-        if call.outcome == "answered":
-            self._version = call.stdout.text.strip()
+        self._version = call.stdout.text.strip() if call.outcome == "answered" else ""
         return call
 
     @property
@@ -111,6 +115,8 @@ class Openclaw:
         return None
 
     def _ask(self, *words: str, optional: str | None = None, timeout: bool = True) -> Answer:
+        if self.release is None and self._version is None:
+            self.version()  # a shim hides the package, and what may be asked depends on the release
         if reason := self.refusal():
             raise CouldNotLook(reason)
         argv = list(words)
@@ -120,15 +126,16 @@ class Openclaw:
             argv += ["--timeout", f"{self.settings.cli_timeout_s * 1000:.0f}"]
         with self._silent() as environ:
             call = self._run(argv, environ)
-            unknown = call.outcome == "refused" and any(each in call.stderr.text for each in _UNKNOWN_OPTION)
-            if unknown and optional and optional not in self._lacks:
+            if optional and optional not in self._lacks and Answer(call, None).not_offered:
                 self._lacks.add(optional)
                 call = self._run([each for each in argv if each != optional], environ)
         value = json_object(call.stdout.text) or json_object(call.stderr.text)
         return Answer(call, value)
 
     def _run(self, words: list[str], environ: Mapping[str, str]) -> Call:
-        profile = ["--profile", self.target.profile] if self.target.profile else []
+        # Inherited from the environment a profile moves no folder, given as an option it does: locate() set the rest.
+        chosen = self.target.profile and "OPENCLAW_STATE_DIR" in self.target.environ
+        profile = ["--profile", str(self.target.profile)] if chosen else []
         with single_flight(self.lock, self.settings.cli_lock_s):
             call = run(
                 [str(self.executable), *profile, *words],

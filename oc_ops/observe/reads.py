@@ -39,4 +39,6 @@ def all_at_once(config: GatewayConfig, port: int, settings: Settings) -> RpcRead
         if status.outcome in ("silent", "closed"):
             return RpcReads(client.hello, status, status, status)
         cron_status = client.request("cron.status")
-        return RpcReads(client.hello, status, cron_status, client.request("cron.list", {"includeDisabled": True}))
+        return RpcReads(
+            client.hello, status, cron_status, client.request("cron.list", {"includeDisabled": True, "limit": 200})
+        )

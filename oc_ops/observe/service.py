@@ -70,7 +70,9 @@ def _asked(argv: list[str], target: Target) -> str | None:
 
     if shutil.which(argv[0]) is None:
         return None
-    environ = {**os.environ, **{k: v for k, v in target.environ.items() if k in ("XDG_RUNTIME_DIR",)}}
+    # cron has no XDG_RUNTIME_DIR, and without it systemctl does not find the user's manager.
+    runtime = target.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    environ = {**os.environ, "XDG_RUNTIME_DIR": runtime}
     call = run(argv, environ=environ, deadline_s=_DEADLINE_S)
     return call.stdout.text if call.outcome == "answered" else None
 
@@ -83,7 +85,7 @@ def _systemd(unit: str, answer: str | None) -> Service:
         return NO_SERVICE
     active, sub = says.get("ActiveState", ""), says.get("SubState", "")
     state: State = "unknown"
-    if sub == "auto-restart":
+    if sub.startswith("auto-restart"):
         state = "restarting"
     elif active in ("active", "reloading", "activating", "deactivating"):
         state = "running"

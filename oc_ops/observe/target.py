@@ -24,22 +24,63 @@ class Target:
 
 
 def locate(environ: Mapping[str, str], profile: str | None = None) -> Target:
-    """Resolve the target as OpenClaw does: OPENCLAW_STATE_DIR and OPENCLAW_CONFIG_PATH win over the profile's folder.
+    """Resolve the target as `openclaw [--profile NAME]` does; measured on 2026.9.6, see docs/help/environment.md.
 
-    A named profile lives in `~/.openclaw-NAME`; HOME decides what `~` is. Raises SettingError for a profile name
-    that OpenClaw would not accept.
+    `profile` is what `--profile` would be given: it chooses `~/.openclaw-NAME`, unless OPENCLAW_STATE_DIR or
+    OPENCLAW_CONFIG_PATH say otherwise. OPENCLAW_PROFILE alone moves no folder: it names the service and the log file.
+    Raises SettingError for a profile name that OpenClaw would not accept.
     """
-    profile = profile or environ.get("OPENCLAW_PROFILE") or None
-    if profile == "default":
-        profile = None
-    if profile is not None and not _PROFILE.fullmatch(profile):
-        raise SettingError("profile", profile, "option or environment", "letters, digits, - and _ only")
-    home = Path(environ.get("OPENCLAW_HOME") or environ.get("HOME") or Path.home())
+    inherited = environ.get("OPENCLAW_PROFILE", "").strip()
+    for name, source in ((profile, "option or setting"), (inherited, "OPENCLAW_PROFILE in environment")):
+        if name and not _PROFILE.fullmatch(name):
+            raise SettingError("profile", name, source, "letters, digits, - and _ only")
+    home = _home(environ)
+    own = home / f".openclaw{_suffix(inherited)}"
+    state_dir = _path(environ, "OPENCLAW_STATE_DIR", home)
+    config_path = _path(environ, "OPENCLAW_CONFIG_PATH", home)
+    if profile:
+        chosen = home / f".openclaw{_suffix(profile)}"
+        # What was inherited from a service of another profile does not bind the chosen one.
+        if chosen != own and state_dir in (None, own):
+            state_dir = None
+            config_path = None if config_path == own / "openclaw.json" else config_path
+        state_dir = state_dir or chosen
+        config_path = config_path or state_dir / "openclaw.json"
+        environ = {
+            **environ,
+            "OPENCLAW_PROFILE": profile,
+            "OPENCLAW_STATE_DIR": str(state_dir),
+            "OPENCLAW_CONFIG_PATH": str(config_path),
+        }
+    state_dir = state_dir or home / ".openclaw"
+    named = profile or inherited
+    return Target(
+        environ=environ,
+        profile=named if _suffix(named) else None,
+        home=home,
+        state_dir=state_dir,
+        config_path=config_path or state_dir / "openclaw.json",
+    )
 
-    def resolved(name: str, default: Path) -> Path:
-        text = environ.get(name, "").strip()
-        return home / text[2:] if text.startswith("~/") else Path(text) if text else default
 
-    state_dir = resolved("OPENCLAW_STATE_DIR", home / (f".openclaw-{profile}" if profile else ".openclaw"))
-    config_path = resolved("OPENCLAW_CONFIG_PATH", state_dir / "openclaw.json")
-    return Target(environ=environ, profile=profile, home=home, state_dir=state_dir, config_path=config_path)
+def _suffix(profile: str) -> str:
+    return f"-{profile}" if profile and profile.lower() != "default" else ""
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    """OPENCLAW_HOME > HOME > the account's; blank, `undefined` and `null` count as unset, as documented."""
+    explicit, home = (
+        "" if text in ("undefined", "null") else text
+        for text in (environ.get(name, "").strip() for name in ("OPENCLAW_HOME", "HOME"))
+    )
+    account = Path(home or Path.home())
+    return _expanded(explicit, account) if explicit else account.absolute()
+
+
+def _path(environ: Mapping[str, str], name: str, home: Path) -> Path | None:
+    text = environ.get(name, "").strip()
+    return _expanded(text, home) if text else None
+
+
+def _expanded(text: str, home: Path) -> Path:
+    return Path(f"{home}{text[1:]}" if text == "~" or text.startswith("~/") else text).absolute()

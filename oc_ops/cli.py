@@ -1,0 +1,165 @@
+"""The `oc-ops` command: thin wrappers over the same rooms that the checks use."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from oc_ops.errors import OcOpsError
+from oc_ops.settings import PROJECT, declared, environment_name
+
+app = typer.Typer(
+    name="oc-ops",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    help="The operator's control plane for OpenClaw: what is wrong with the gateway, once, and the one thing to do.",
+)
+lab_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="A throwaway real OpenClaw gateway in its own home: to try oc-ops on, to drill, to test. "
+    "It never touches ~/.openclaw.",
+)
+app.add_typer(lab_app, name="lab")
+
+USAGE = 4
+"""Exit code of a usage error, the same as pytest's."""
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
+
+
+def _settings_help() -> str:
+    """Every setting as the help shows it: environment name, default, meaning."""
+    rows = (
+        f"{environment_name(each.name)} = {_shown(each.default)}\n    {each.metadata['help']}" for each in declared()
+    )
+    return "\n\b\n".join(rows)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Path):
+        return f"{value.relative_to(PROJECT)}/" if value.is_relative_to(PROJECT) else str(value)
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "(none)" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _one_sentence(command: Callable[..., Any]) -> Callable[..., Any]:
+    """An error that oc-ops raises on purpose is one sentence on stderr, not a traceback."""
+
+    @wraps(command)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except OcOpsError as error:
+            print(f"oc-ops: {error}", file=sys.stderr)
+            raise typer.Exit(USAGE) from None
+
+    return guarded
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    help="Look at the gateway and say what is wrong, once, with the evidence and the one thing to do.\n\n"
+    "The same run as `pytest checks/ -m doctor`, from any directory; further pytest options are handed on "
+    "(-k NAME, -v, --junitxml FILE). It only looks: nothing is restarted, repaired or deleted.\n\n"
+    "Exit code: 0 no error finding, 1 unhealthy or could not look, 2 interrupted, 4 a wrong option or setting. "
+    "The last line is the verdict in one sentence; the report is in reports/latest.html.\n\n"
+    "Settings (environment, or without OC_OPS_ in lower case under [tool.oc_ops] in pyproject.toml):\n\n\b\n"
+    + _settings_help(),
+)
+@_one_sentence
+def doctor(
+    context: typer.Context,
+    openclaw: Annotated[str | None, typer.Option(metavar="PATH", help="The `openclaw` executable.")] = None,
+    oc_profile: Annotated[str | None, typer.Option(metavar="NAME", help="The OpenClaw profile to look at.")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="HTTP and RPC lanes and logs only: no `openclaw` call.")
+    ] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Also the slow checks.")] = False,
+    lab: Annotated[bool, typer.Option("--lab", help="Look at a throwaway real gateway, started for this run.")] = False,
+    report_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Where the run leaves its report.")] = None,
+) -> None:
+    """Hand over to pytest in this very process, so that signals and exit codes are pytest's own."""
+    given = (("--openclaw", openclaw), ("--oc-profile", oc_profile), ("--report-dir", report_dir))
+    options = [word for name, value in given if value is not None for word in (name, value)]
+    options += [name for name, wanted in (("--quick", quick), ("--deep", deep), ("--lab", lab)) if wanted]
+    _pytest([*options, *context.args])
+
+
+def _pytest(options: list[str]) -> NoReturn:
+    checks = PROJECT / "checks"
+    if not checks.is_dir():
+        raise OcOpsError(f"{checks} is missing: `oc-ops doctor` runs from a checkout (pip install -e .)")
+    if importlib.util.find_spec("pytest") is None:
+        raise OcOpsError("pytest is not installed for this Python: pip install -e .")
+    argv = [sys.executable, "-m", "pytest", str(checks), "-m", "doctor"]
+    argv += ["-c", str(PROJECT / "pyproject.toml"), "--rootdir", str(PROJECT), *options]
+    sys.stdout.flush()
+    os.execv(sys.executable, argv)  # noqa: S606 - an argv list, no shell
+
+
+@app.command(help="Recover the gateway once, within bounds. Not built yet: it refuses and says so.")
+def recover() -> None:
+    """Refuse: a recovery that is not bounded and verified would be the outage."""
+    from oc_ops.act.recovery import main
+
+    raise typer.Exit(main())
+
+
+@lab_app.command(help="Install a real OpenClaw if need be, start a gateway of its own, add three cron jobs.")
+@_one_sentence
+def up(as_json: Json = False) -> None:
+    """Idempotent: what is done already is left alone."""
+    from oc_ops.lab.gateway import open_lab
+    from oc_ops.lab.visit import progress
+
+    lab = open_lab()
+    with progress() as say:
+        status = lab.up(say)
+    _print_lab(asdict(status), as_json)
+    if not as_json:
+        print("look at it:   oc-ops doctor --lab\nend it:       oc-ops lab down")
+
+
+@lab_app.command(help="End the lab's gateway, its browser and whatever else it started; its files stay.")
+@_one_sentence
+def down(as_json: Json = False) -> None:
+    """Verified: no process of the lab is left."""
+    from oc_ops.lab.gateway import open_lab
+
+    lab = open_lab()
+    lab.down()
+    _print_lab(asdict(lab.status()), as_json)
+
+
+@lab_app.command(help="Say whether the lab is up, where, and of which release.")
+@_one_sentence
+def status(as_json: Json = False) -> None:
+    """A look that changes nothing."""
+    from oc_ops.lab.gateway import open_lab
+
+    _print_lab(asdict(open_lab().status()), as_json)
+
+
+def _print_lab(facts: dict[str, object], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(facts))
+        return
+    state = "up and healthy" if facts["healthy"] else "up, not healthy" if facts["up"] else "down"
+    print(f"lab: {state}: OpenClaw {facts['version']} on port {facts['port']}, in {facts['root']}")
+
+
+def main() -> None:
+    """The console script."""
+    app()

@@ -1,0 +1,95 @@
+"""What a lab's openclaw.json says, and what it takes of the machine: ports and a Chromium."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from oc_ops.lab.install import LabError
+
+CDP_OFFSET = 11
+"""Chromium's debugging port is the gateway's plus this; browser control takes +2 and +3 or +10 (seen on all three)."""
+
+_PORTS = 21
+_CHROMIUMS = (
+    "chromium",
+    "chromium-browser",
+    "google-chrome-stable",
+    "google-chrome",
+    "microsoft-edge",
+    "brave-browser",
+)
+_MAC_CHROMIUMS = (
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    "/Applications/Microsoft Edge.app/Contents/MacOS/Microsoft Edge",
+)
+
+
+def openclaw_json(port: int, token: str, log_file: Path, changes: Mapping[str, object]) -> str:
+    """The text of a lab's openclaw.json, with `changes` laid over it table by table.
+
+    It asks nobody for updates and does not advertise itself on the network.
+    """
+    chromium = find_chromium()
+    browser: dict[str, object] = {"enabled": chromium is not None, "headless": True}
+    if chromium:
+        browser |= {"executablePath": chromium, "noSandbox": os.geteuid() == 0}
+    gateway = {"mode": "local", "bind": "loopback", "port": port, "auth": {"mode": "token", "token": token}}
+    config: dict[str, object] = {
+        "gateway": gateway,
+        "browser": browser,
+        "logging": {"file": str(log_file)},
+        "update": {"checkOnStart": False},
+        "discovery": {"mdns": {"mode": "off"}},
+    }
+    return json.dumps(_overlaid(config, changes), indent=2) + "\n"
+
+
+def _overlaid(config: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, object]:
+    merged = dict(config)
+    for key, value in changes.items():
+        old = merged.get(key)
+        merged[key] = _overlaid(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def find_chromium() -> str | None:
+    """A Chromium of this machine that OpenClaw can drive, or None."""
+    if found := next(filter(None, map(shutil.which, _CHROMIUMS)), None):
+        return found
+    return next((path for path in _MAC_CHROMIUMS if sys.platform == "darwin" and os.access(path, os.X_OK)), None)
+
+
+def free_ports() -> int:
+    """A random port below the ephemeral range, free like the twenty after it, from which OpenClaw takes its own.
+
+    Raises LabError when there is none.
+    """
+    for _ in range(200):
+        port = random.randrange(20000, 32000)  # noqa: S311 - chosen to be elsewhere than others, not to be secret
+        if all_free(port):
+            return port
+    raise LabError(f"no {_PORTS} free ports in a row between 20000 and 32000; end what holds them")
+
+
+def all_free(port: int) -> bool:
+    """True if nobody listens on that port of 127.0.0.1 nor on the twenty after it."""
+    return all(_free(each) for each in range(port, port + _PORTS))
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as trial:
+        # Connections of a gateway that has just ended linger in TIME_WAIT; they are no hindrance.
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

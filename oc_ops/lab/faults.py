@@ -1,0 +1,173 @@
+"""Real faults for a running lab, each a context manager that undoes itself and waits until the lab is well again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Literal
+
+import psutil
+
+from oc_ops.lab import stranger, sweep
+from oc_ops.lab.gateway import START_S, Lab
+from oc_ops.lab.install import LabError
+from oc_ops.lab.state import write_private
+from oc_ops.observe.http import probe
+
+_SETTLE_S = 15.0
+_BROKEN = '{"gateway": {"mode": "local",, "port": }\n'
+
+
+@contextmanager
+def stopped(lab: Lab) -> Iterator[int]:
+    """SIGSTOP the process that listens: the port accepts and nobody answers. Yields its pid."""
+    process = _listener(lab)
+    with _mended(lab):
+        process.suspend()
+        try:
+            yield process.pid
+        finally:
+            process.resume()
+
+
+@contextmanager
+def killed(lab: Lab) -> Iterator[int]:
+    """SIGKILL the gateway; Chromium survives it, as it does in life. Yields the pid that was."""
+    pid = _listener(lab).pid
+    with _mended(lab):
+        lab.kill()
+        yield pid
+
+
+@contextmanager
+def port_held(port: int, kind: stranger.Kind = "html") -> Iterator[int]:
+    """Another program listens on a port that is free; it ends with us, even if we are killed. Yields its pid."""
+    argv = [sys.executable, "-I", stranger.__file__, str(port), kind]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        try:
+            if not (child.stdout and child.stdout.readline()):
+                raise LabError(f"no stranger could take port {port}; another program may hold it")
+            yield child.pid
+        finally:
+            child.kill()
+
+
+@contextmanager
+def port_taken(lab: Lab, kind: stranger.Kind = "html") -> Iterator[int]:
+    """The gateway is down and another program has its port. Yields the other's pid."""
+    _listener(lab)
+    with _mended(lab):
+        lab.stop_gateway()
+        with port_held(lab.port, kind) as pid:
+            yield pid
+
+
+@contextmanager
+def wrong_token(lab: Lab) -> Iterator[dict[str, str]]:
+    """Yields an environment whose config has a token that the running gateway does not accept."""
+    path = lab.root / "wrong-token.json"
+    write_private(path, lab.config({"gateway": {"auth": {"token": lab.token[::-1]}}}))
+    try:
+        yield {**lab.environ, "OPENCLAW_CONFIG_PATH": str(path)}
+    finally:
+        path.unlink()
+
+
+@contextmanager
+def broken_config(lab: Lab, kind: Literal["syntax", "schema"] = "syntax") -> Iterator[None]:
+    """A running gateway's openclaw.json stops parsing, or parses and does not validate."""
+    good = lab.config_path.read_text(encoding="utf-8")
+    with _mended(lab):
+        write_private(lab.config_path, _BROKEN if kind == "syntax" else lab.config({"gateway": {"mode": "sideways"}}))
+        try:
+            yield
+        finally:
+            write_private(lab.config_path, good)
+
+
+@contextmanager
+def browser_disabled(lab: Lab) -> Iterator[None]:
+    """The gateway runs with `browser.enabled` false."""
+    with _reconfigured(lab, {"browser": {"enabled": False}}):
+        yield
+
+
+@contextmanager
+def cron_disabled(lab: Lab) -> Iterator[None]:
+    """The gateway runs with `cron.enabled` false."""
+    with _reconfigured(lab, {"cron": {"enabled": False}}):
+        yield
+
+
+@contextmanager
+def browser_stopped(lab: Lab) -> Iterator[None]:
+    """The browser is enabled and was stopped by the operator's own command."""
+    with _mended(lab):
+        lab.stop_browser()
+        yield
+
+
+@contextmanager
+def starting(lab: Lab, *, listening: bool = False) -> Iterator[int]:
+    """The gateway has just been started and is not ready; with `listening` its port answers already. Yields its pid."""
+    _listener(lab)
+    with _mended(lab):
+        lab.stop_gateway()
+        pid = lab.start_gateway(wait=False)
+        deadline = time.monotonic() + START_S
+        while listening and probe("127.0.0.1", lab.port, "/healthz", budget_s=1.0).kind != "answered":
+            if time.monotonic() > deadline:
+                raise LabError(f"the lab's gateway did not answer in {START_S:.0f} s")
+            time.sleep(0.05)
+        yield pid
+
+
+@contextmanager
+def _reconfigured(lab: Lab, changes: Mapping[str, object]) -> Iterator[None]:
+    _listener(lab)
+    with _mended(lab):
+        lab.stop_gateway()
+        lab.write_config(changes)
+        lab.start_gateway()
+        try:
+            yield
+        finally:
+            lab.stop_gateway()
+            lab.write_config({})
+
+
+@contextmanager
+def _mended(lab: Lab) -> Iterator[None]:
+    """Whatever happened inside, afterwards the gateway is ready, and its browser runs if it did before."""
+    browser = lab.browser_runs()
+    try:
+        yield
+    finally:
+        if not lab.status().up:
+            sweep.end(sweep.browsers(lab.root), 2.0)
+            lab.start_gateway()
+        lab.wait_ready()
+        if browser and not lab.browser_runs():
+            lab.start_browser()
+        _settle(lab)
+
+
+def _settle(lab: Lab) -> None:
+    """Wait until the event loop no longer shows the fault's trace, or a loaded machine has had its chance to."""
+    deadline = time.monotonic() + _SETTLE_S
+    while time.monotonic() < deadline:
+        page = probe("127.0.0.1", lab.port, "/readyz", budget_s=1.0)
+        loop = (page.json or {}).get("eventLoop")
+        if not (isinstance(loop, dict) and loop.get("degraded")):
+            return
+        time.sleep(0.2)
+
+
+def _listener(lab: Lab) -> psutil.Process:
+    process = lab.listener()
+    if process is None:
+        raise LabError(f"no gateway listens on port {lab.port} in the lab {lab.root}; run `oc-ops lab up` first")
+    return process

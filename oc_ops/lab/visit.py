@@ -1,0 +1,36 @@
+"""A visit to the lab: what `--lab` does before and after a doctor run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from oc_ops.lab.gateway import Lab, open_lab
+from oc_ops.lab.install import Progress
+
+
+@contextmanager
+def visit() -> Iterator[Lab]:
+    """The machine's own lab, up; taken down again afterwards unless it was up before. Raises LabError."""
+    lab = open_lab()
+    was_up = lab.status().up
+    try:
+        with progress() as say:
+            lab.up(say)
+        yield lab
+    finally:
+        if not was_up:
+            lab.down()
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """Where long work says what it is at: one moving line on a terminal's stderr, nothing where none is."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("the lab") as status:
+        yield lambda what: status.update(f"the lab: {what}")

@@ -1,0 +1,216 @@
+"""The RPC lane: one connection to a gateway as a read-only operator client of its documented WebSocket protocol."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal
+
+from oc_ops.errors import CouldNotLook
+from oc_ops.observe.device import Device, keep_token, load
+from oc_ops.observe.handshake import (
+    Hello,
+    RefusalKind,
+    RpcRefused,
+    connect_params,
+    device_token_from,
+    hello_from,
+    refusal_from,
+    refusal_from_close,
+    table,
+)
+from oc_ops.observe.wire import MAX_FRAME_BYTES, Wire, open_wire
+
+if TYPE_CHECKING:
+    from websockets.exceptions import ConnectionClosed
+
+    from oc_ops.observe.config import Credential
+
+__all__ = ["Hello", "RefusalKind", "RpcClient", "RpcRefused", "RpcReply", "connect"]
+
+_CONNECT_ID = "connect"
+
+
+@dataclass(frozen=True, slots=True)
+class RpcReply:
+    """What became of one request. `code` is the gateway's error code; a reply too large has the code `TOO_LARGE`."""
+
+    method: str
+    outcome: Literal["ok", "error", "silent", "closed", "unsupported"]
+    payload: object = field(default=None, repr=False)
+    code: str | None = None
+    message: str = ""
+    wall_s: float = 0.0
+
+
+class RpcClient:
+    """A connected, read-only client; use it as a context manager or close it."""
+
+    def __init__(self, wire: Wire, hello: Hello, connect_s: float, request_s: float, notes: tuple[str, ...]) -> None:
+        self.hello = hello
+        self.connect_s = connect_s
+        self.notes = notes
+        """What the operator should know of how we got in (a device key that had to be renewed, …)."""
+        self._wire, self._request_s, self._asked = wire, request_s, 0
+
+    def has(self, method: str) -> bool:
+        """Whether this gateway offers the method; one that lists no methods is taken to offer every one."""
+        return not self.hello.methods or method in self.hello.methods
+
+    def request(
+        self, method: str, params: Mapping[str, object] | None = None, *, deadline_s: float | None = None
+    ) -> RpcReply:
+        """Ask once and wait at most `deadline_s` (default: the `request_s` of connect); never raises for an answer.
+
+        Events and late answers to earlier requests that arrive meanwhile are passed over.
+        """
+        from websockets.exceptions import ConnectionClosed
+
+        if not self.has(method):
+            return RpcReply(method, "unsupported", message=f"this gateway has no {method}")
+        started = time.monotonic()
+        budget_s = self._request_s if deadline_s is None else deadline_s
+        self._asked += 1
+        sent = False
+        try:
+            self._wire.send(str(self._asked), method, params or {})
+            sent = True
+            answer = self._wire.answer(str(self._asked), started + budget_s)
+        except TimeoutError:
+            return RpcReply(
+                method, "silent", message=f"no answer within {budget_s:g} s", wall_s=time.monotonic() - started
+            )
+        except ConnectionClosed as gone:
+            return _cut_off(method, gone, sent, self._wire, time.monotonic() - started)
+        return _reply(method, answer, self._wire, time.monotonic() - started)
+
+    def close(self) -> None:
+        """Take leave; a gateway that does not answer the farewell is left after a quarter of a second."""
+        self._wire.close()
+
+    def __enter__(self) -> RpcClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def connect(
+    host: str,
+    port: int,
+    credential: Credential,
+    memory_dir: Path,
+    *,
+    connect_s: float,
+    request_s: float,
+    tls: bool = False,
+) -> RpcClient:
+    """Connect, pair and shake hands within `connect_s` altogether; `request_s` is the default budget of a request.
+
+    Raises RpcRefused for every reason the lane cannot be used. The token a gateway issues to our device is kept in
+    `memory_dir`, and used where the shared secret cannot be resolved; it never stands in for a wrong secret.
+    """
+    if tls:
+        raise RpcRefused("tls", "the gateway speaks TLS, which the RPC lane does not")
+    started = time.monotonic()
+    deadline = started + connect_s
+    gateway = f"ws://{f'[{host}]' if ':' in host else host}:{port}"
+    try:
+        device = load(memory_dir)
+    except CouldNotLook as error:
+        raise RpcRefused("device", str(error)) from error
+    auth = _auth(credential, device.tokens.get(gateway))
+    wire = open_wire(gateway, (host, port), deadline, auth.values())
+    try:
+        payload = _shake_hands(wire, device, auth, deadline)
+        hello = hello_from(payload)
+        if hello is None:
+            raise RpcRefused("protocol", "the gateway answered connect with something other than hello-ok")
+    except RpcRefused as refused:
+        wire.close()
+        raise _explained(refused, wire, credential, device, gateway) from refused.__cause__
+    except BaseException:
+        wire.close()
+        raise
+    issued = device_token_from(payload)
+    notes = _keep(device, gateway, issued) if issued else _noted(device)
+    return RpcClient(wire, hello, time.monotonic() - started, request_s, notes)
+
+
+def _auth(credential: Credential, issued: str | None) -> dict[str, str]:
+    """What goes into `auth`: the shared secret first, a token issued to our device where there is none to be had."""
+    if credential.kind in ("token", "password"):
+        return {credential.kind: credential.value}
+    if credential.kind == "none":
+        return {}
+    if issued is None:
+        raise RpcRefused("secret-unresolved", credential.why or "the gateway's secret cannot be resolved")
+    return {"token": issued}
+
+
+def _shake_hands(wire: Wire, device: Device, auth: Mapping[str, str], deadline: float) -> object:
+    """The payload of the gateway's answer to our connect."""
+    from websockets.exceptions import ConnectionClosed
+
+    try:
+        challenge = wire.challenge(deadline)
+        wire.send(_CONNECT_ID, "connect", connect_params(device, auth, challenge))
+        answer = wire.answer(_CONNECT_ID, deadline)
+    except TimeoutError:
+        if wire.babbled:
+            raise RpcRefused("stranger", "the port speaks WebSocket, but not the gateway's protocol") from None
+        raise RpcRefused("silent", "the gateway took the connection and did not finish the handshake in time") from None
+    except ConnectionClosed as gone:
+        raise refusal_from_close(*((gone.rcvd.code, gone.rcvd.reason) if gone.rcvd else (None, ""))) from None
+    if answer.get("ok") is not True:
+        raise refusal_from(table(answer.get("error")))
+    return answer.get("payload")
+
+
+def _explained(refused: RpcRefused, wire: Wire, credential: Credential, device: Device, gateway: str) -> RpcRefused:
+    """The refusal without secrets. A stale issued token is forgotten: the secret we could not resolve is the reason."""
+    kind, reason = refused.kind, wire.shown(refused.reason)
+    if credential.kind == "unresolved" and kind in ("auth", "pairing"):
+        _keep(device, gateway, None)
+        kind, reason = "secret-unresolved", f"{credential.why}; the token issued to our device is no longer accepted"
+    if device.note:
+        reason = f"{reason} ({device.note})"
+    return RpcRefused(kind, reason, refused.code, refused.retry_after_ms)
+
+
+def _keep(device: Device, gateway: str, token: str | None) -> tuple[str, ...]:
+    """Remember or forget an issued token; failing to is worth a note, not the lane."""
+    try:
+        keep_token(device, gateway, token)
+    except CouldNotLook as error:
+        return (*_noted(device), str(error))
+    return _noted(device)
+
+
+def _noted(device: Device) -> tuple[str, ...]:
+    return (device.note,) if device.note else ()
+
+
+def _reply(method: str, answer: Mapping[str, object], wire: Wire, wall_s: float) -> RpcReply:
+    if answer.get("ok") is True:
+        return RpcReply(method, "ok", answer.get("payload"), wall_s=wall_s)
+    error = table(answer.get("error"))
+    message = wire.shown(str(error.get("message") or "no message"))
+    code = table(error.get("details")).get("code") or error.get("code")
+    outcome: Literal["unsupported", "error"] = "unsupported" if message.startswith("unknown method") else "error"
+    return RpcReply(method, outcome, code=wire.shown(str(code)) if code else None, message=message, wall_s=wall_s)
+
+
+def _cut_off(method: str, gone: ConnectionClosed, asked: bool, wire: Wire, wall_s: float) -> RpcReply:
+    if asked and gone.sent is not None and gone.sent.code == 1009:
+        message = f"the answer is larger than {MAX_FRAME_BYTES // 2**20} MiB"
+        return RpcReply(method, "error", code="TOO_LARGE", message=message, wall_s=wall_s)
+    code = str(gone.rcvd.code) if gone.rcvd else None
+    reason = wire.shown(gone.rcvd.reason) if gone.rcvd else ""
+    message = f"the connection was closed: {reason or 'no reason given'}"
+    return RpcReply(method, "closed", code=code, message=message, wall_s=wall_s)

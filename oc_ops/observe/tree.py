@@ -1,0 +1,81 @@
+"""Finds every process of one call and ends it, also those that left their parent, their group or their session."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import psutil
+
+from oc_ops.observe.warden import MARKER
+
+KILL_PATIENCE_S = 2.0
+"""How long SIGKILL may take: a process in uninterruptible sleep does not die before its system call returns."""
+
+
+class Tree:
+    """The processes of one call, without `root`, which stands above them.
+
+    With `adopts`, orphans become children of `root` (Linux), so its descendants are all there is. Without, those ever
+    seen among the descendants and those that carry the marker are looked for too. Every signal goes through
+    psutil, which compares the start time first: a pid that was reused in the meantime is never hit.
+    """
+
+    def __init__(self, root: int, marker: str, *, adopts: bool) -> None:
+        self._root, self._marker, self._adopts = root, marker, adopts
+        self._seen: set[psutil.Process] = set()
+
+    def members(self) -> set[psutil.Process]:
+        """The live processes of the call (zombies do not count), remembered for the next look."""
+        found = _descendants(self._root)
+        if not self._adopts:
+            for process in self._seen:
+                found |= {process} | _descendants(process.pid) if process.is_running() else set()
+            found |= self._marked()
+            self._seen = found
+        return {process for process in found if _lives(process)}
+
+    def _marked(self) -> set[psutil.Process]:
+        found = set()
+        for process in psutil.process_iter():
+            # Strangers' environments are not ours to read, and macOS hides those of protected programs.
+            with suppress(psutil.Error, OSError):
+                if process.pid not in (self._root, os.getpid()) and process.environ().get(MARKER) == self._marker:
+                    found.add(process)
+        return found
+
+    def end(self, grace_s: float, pause: Callable[[float], object] = time.sleep) -> int:
+        """SIGTERM to all, SIGKILL after `grace_s` to what is left; returns how many processes were signalled.
+
+        `pause` waits at most the given seconds and may return early. Gives up KILL_PATIENCE_S after SIGKILL.
+        """
+        ended: set[psutil.Process] = set()
+        for number, patience_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, KILL_PATIENCE_S)):
+            until, nap_s = time.monotonic() + patience_s, 0.01
+            told: set[psutil.Process] = set()
+            while alive := self.members():
+                for process in alive - told:
+                    with suppress(psutil.Error):
+                        process.send_signal(number)
+                told |= alive
+                if (left_s := until - time.monotonic()) <= 0:
+                    break
+                pause(min(nap_s, left_s))
+                nap_s = min(2 * nap_s, 0.25)
+            ended |= told
+        return len(ended)
+
+
+def _descendants(pid: int) -> set[psutil.Process]:
+    with suppress(psutil.Error):
+        return set(psutil.Process(pid).children(recursive=True))
+    return set()
+
+
+def _lives(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False

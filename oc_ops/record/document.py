@@ -1,0 +1,210 @@
+"""The record of one run and its JSON, schema 1: what other programs read."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from oc_ops import __version__
+from oc_ops.judge.finding import Finding
+from oc_ops.judge.verdict import Verdict
+from oc_ops.settings import Settings, declared
+
+if TYPE_CHECKING:
+    from oc_ops.observe.process import Call
+    from oc_ops.record.redact import Json, Redactor
+
+SCHEMA = 1
+CheckOutcome = Literal["passed", "failed", "blocked", "error", "skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRecord:
+    """One check of the run. `claim` is its sentence, `note` why it could not look or was skipped."""
+
+    id: str
+    nodeid: str
+    outcome: CheckOutcome
+    duration_s: float
+    blocked_by: str | None = None
+    claim: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """One `openclaw` process. `transcript` is a path inside the run directory, `summary` what came of it in words."""
+
+    argv: tuple[str, ...]
+    outcome: str
+    exit: int | None
+    wall_s: float
+    cpu_s: float
+    transcript: str
+    summary: str = ""
+
+    @classmethod
+    def of(cls, call: Call, transcript: str) -> CallRecord:
+        """Take over what a record needs from a finished call; the program is named without its folder."""
+        program = os.path.basename(call.argv[0])  # noqa: PTH119 -- an argument, not necessarily a path
+        return cls(
+            argv=(program, *call.argv[1:]),
+            outcome=call.outcome,
+            exit=call.exit,
+            wall_s=call.wall_s,
+            cpu_s=call.cpu_s,
+            transcript=transcript,
+            summary=call.summary,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """How each lane of observation did: `ok`, `off`, `not needed` or `unavailable: why`."""
+
+    http: str
+    rpc: str
+    cli: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenclawInfo:
+    """Which OpenClaw was looked at; None where it could not be learnt."""
+
+    cli_version: str | None = None
+    gateway_version: str | None = None
+    profile: str | None = None
+    port: int | None = None
+    log_files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Lines worth reading beside the verdict, such as the log around the fault."""
+
+    title: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SettingRecord:
+    """A setting that is not at its default, and where its value came from."""
+
+    name: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What the doctor itself ran on."""
+
+    versions: tuple[tuple[str, str], ...]
+    settings: tuple[SettingRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """Everything one doctor run has to say. Texts are raw: `to_json` and the report page redact them."""
+
+    verdict: Verdict
+    cause: str | None
+    started_at: datetime
+    duration_s: float
+    lanes: Lanes
+    openclaw: OpenclawInfo
+    findings: tuple[Finding, ...] = ()
+    checks: tuple[CheckRecord, ...] = ()
+    calls: tuple[CallRecord, ...] = ()
+    recovery: Mapping[str, Json] | None = None
+    since: datetime | None = None
+    evidence: tuple[Evidence, ...] = ()
+    environment: Environment | None = None
+
+    @property
+    def cause_finding(self) -> Finding | None:
+        """The finding that explains the others."""
+        return next((each for each in self.findings if each.check == self.cause), None)
+
+    @property
+    def other_findings(self) -> tuple[Finding, ...]:
+        """The findings beside the cause, worst first."""
+        order = ("error", "warning", "info")
+        cause = self.cause_finding
+        return tuple(
+            sorted((each for each in self.findings if each is not cause), key=lambda f: order.index(f.severity))
+        )
+
+    @property
+    def blocked(self) -> dict[str, int]:
+        """How many checks each cause kept from looking."""
+        causes = [each.blocked_by or "an earlier fault" for each in self.checks if each.outcome == "blocked"]
+        return {cause: causes.count(cause) for cause in dict.fromkeys(causes)}
+
+    @property
+    def could_not_look(self) -> tuple[CheckRecord, ...]:
+        """The checks that ended in an error instead of an answer."""
+        return tuple(each for each in self.checks if each.outcome == "error")
+
+
+def environment(settings: Settings) -> Environment:
+    """Describe this machine's versions and the settings somebody changed."""
+    system = os.uname()
+    release = platform.mac_ver()[0] if system.sysname == "Darwin" else _distribution()
+    return Environment(
+        versions=(
+            ("oc-ops", __version__),
+            ("python", platform.python_version()),
+            ("os", " ".join(part for part in (release, system.sysname, system.release) if part)),
+            ("machine", system.machine),
+            ("executable", sys.executable),
+        ),
+        settings=tuple(
+            SettingRecord(each.name, str(getattr(settings, each.name)), settings.source(each.name))
+            for each in declared()
+            if settings.source(each.name) != "default"
+        ),
+    )
+
+
+def to_json(record: RunRecord, redactor: Redactor) -> str:
+    """Return the run as JSON text, schema 1: redacted, controls made visible, no string longer than 4,000 characters.
+
+    `verdict` is the second member, so that a reader of many runs can look at the first line or two only.
+    """
+    members: dict[str, Any] = {"schema": SCHEMA, **asdict(record)}
+    members["calls"] = [{**asdict(each), "argv": redactor.argv(each.argv)} for each in record.calls]
+    members["recovery"] = redactor.json(record.recovery)
+    if record.environment is not None:
+        members["environment"]["versions"] = dict(record.environment.versions)
+    return json.dumps(_clean(members, redactor), indent=2) + "\n"
+
+
+def _clean(value: Any, redactor: Redactor) -> Json:
+    match value:
+        case str():
+            return redactor.line(value, 4000)
+        case float():
+            return round(value, 3)
+        case datetime():
+            return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        case Mapping():
+            return {redactor.line(str(key)): _clean(each, redactor) for key, each in value.items()}
+        case Sequence():
+            return [_clean(each, redactor) for each in value]
+        case None | bool() | int():
+            return value
+    return redactor.line(str(value))
+
+
+def _distribution() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "")
+    except OSError:
+        return ""

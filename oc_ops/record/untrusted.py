@@ -1,0 +1,54 @@
+"""Strangers' text made harmless to look at: controls become visible, and nothing is longer than it may be."""
+
+from __future__ import annotations
+
+import re
+
+BLOCK_LIMIT = 20_000
+"""Characters of one block of text that a report shows unless told otherwise."""
+LINE_LIMIT = 2_000
+"""Characters of one line inside a block."""
+
+_CONTROLS = "\0-\x08\x0b-\x1f\x7f-\x9f"
+# Marks and overrides reorder what a reader sees; tag characters and zero-width space hide text in it.
+_INVISIBLE = "\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e007f"
+_HOSTILE = re.compile(f"[{_CONTROLS}{_INVISIBLE}\ud800-\udfff]")
+_HOSTILE_OR_BREAK = re.compile(f"[{_CONTROLS}{_INVISIBLE}\ud800-\udfff\t\n]")
+
+
+def printable(text: str, limit: int = BLOCK_LIMIT, *, line_limit: int = LINE_LIMIT, breaks: bool = True) -> str:
+    """Return `text` with nothing in it that a terminal, browser or editor would act upon.
+
+    Controls show as control pictures (ESC as ␛), bidi overrides, byte order marks and lone surrogates as escapes
+    (`\\u202e`). Newlines and tabs stay when `breaks`, else they show too. Lines beyond `line_limit` and a text
+    beyond `limit` characters (both counted before escaping, which can make a character ten) lose their middle.
+    """
+    if "\r" in text:
+        text = text.replace("\r\n", "\n")
+    if breaks and len(text) > line_limit:
+        text = "\n".join(_cut(line, line_limit) for line in text.split("\n"))
+    return (_HOSTILE if breaks else _HOSTILE_OR_BREAK).sub(_visible, _cut(text, limit))
+
+
+def one_line(text: str, limit: int = 300) -> str:
+    """Return `text` on one line of at most about `limit` characters, newlines inside it shown as ␊."""
+    return printable(text.strip(), limit, breaks=False)
+
+
+def _cut(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    tail = limit // 3
+    head = limit - tail
+    return f"{text[:head]} […{len(text) - limit:,} characters left out…] {text[len(text) - tail :]}"
+
+
+def _visible(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if code == 0x7F:
+        return "␡"
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

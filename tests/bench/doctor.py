@@ -1,0 +1,123 @@
+"""What a doctor run costs beside the four commands it replaces, on one lab gateway in one run: `python -m tests.bench.doctor`.
+
+Wall and CPU seconds are those of the started processes with all their children; the gateway's own share is printed
+beside them. Measure on an idle machine: only the ratios travel.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import psutil
+
+from oc_ops.lab import faults
+from oc_ops.lab.gateway import Lab
+from oc_ops.observe.process import run
+from oc_ops.settings import PROJECT
+from tests.live.examine import examine
+
+FOUR = (("gateway", "status"), ("status",), ("cron", "list"), ("browser", "status"))
+ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Seconds of one round: wall, CPU of the processes started, CPU the gateway spent meanwhile."""
+
+    wall_s: float
+    cpu_s: float
+    gateway_s: float
+
+
+def main() -> int:
+    """Measure, print one table with the goals, return 1 if one was missed."""
+    with tempfile.TemporaryDirectory(prefix="oc-ops-bench-") as folder:
+        lab = Lab(Path(folder) / "lab")
+        try:
+            lab.up(lambda what: print(f"lab: {what}", file=sys.stderr))
+            return measured(lab, Path(folder))
+        finally:
+            lab.down()
+
+
+def measured(lab: Lab, folder: Path) -> int:
+    """All rows of the table, each row's rounds interleaved with the others' so that a noisy minute hits them all."""
+    idle = {**lab.environ, "HOME": str(folder), "OPENCLAW_GATEWAY_PORT": "1"}
+    rows: dict[str, Callable[[], object]] = {
+        "four commands": lambda: four(lab),
+        "doctor": lambda: examine(lab, folder),
+        "doctor --quick": lambda: examine(lab, folder, "--quick"),
+        "doctor, nothing to call": lambda: examine(lab, folder, "--quick", environ=idle),
+    }
+    for act in rows.values():
+        act()
+    costs = {name: [] for name in rows}  # type: dict[str, list[Cost]]
+    for _ in range(ROUNDS):
+        for name, act in rows.items():
+            costs[name].append(cost(lab, act))
+    base = typical(costs["four commands"])
+    print(f"{'':28} {'wall s':>8} {'CPU s':>8} {'gateway':>8} {'wall':>7} {'CPU':>7}")
+    for name, each in costs.items():
+        one = typical(each)
+        ratios = f"{one.wall_s / base.wall_s:6.3f}× {one.cpu_s / base.cpu_s:6.3f}×"
+        print(f"{name:28} {one.wall_s:8.2f} {one.cpu_s:8.2f} {one.gateway_s:8.2f} {ratios}")
+    full, quick, nothing = (typical(costs[name]) for name in list(rows)[1:])
+    with faults.stopped(lab):
+        seen = examine(lab, folder)
+        stuck = cost(lab, lambda: four(lab))
+    print(f"{'hung: four commands':28} {stuck.wall_s:8.2f}\n{'hung: doctor':28} {seen.wall_s:8.2f}  {seen.last_line}")
+    goals = {
+        "healthy ≤ 0.35 × wall": full.wall_s <= 0.35 * base.wall_s,
+        "healthy ≤ 0.35 × CPU": full.cpu_s <= 0.35 * base.cpu_s,
+        "--quick ≤ 0.08 × wall": quick.wall_s <= 0.08 * base.wall_s,
+        "--quick ≤ 0.08 × CPU": quick.cpu_s <= 0.08 * base.cpu_s,
+        "hung: verdict within 5 s": seen.wall_s <= 5 and seen.report["cause"] == "gateway/hung",
+        "hung: the four take over a minute": stuck.wall_s > 60,
+        "no call: ≤ 0.7 s CPU": nothing.cpu_s <= 0.7,
+    }
+    for goal, reached in goals.items():
+        print(f"{'reached' if reached else 'MISSED '}  {goal}")
+    return 0 if all(goals.values()) else 1
+
+
+def four(lab: Lab, environ: Mapping[str, str] | None = None) -> None:
+    """The plain doctor script: four commands, one after the other, as an operator types them."""
+    for words in FOUR:
+        run([str(lab.openclaw), *words], environ=environ or lab.environ, deadline_s=180, cwd=lab.home)
+
+
+def cost(lab: Lab, act: Callable[[], object]) -> Cost:
+    """Wall and CPU of one act, children that were waited for included."""
+    gateway = lab.listener()
+    before, began, own = os.times(), time.monotonic(), gateway_cpu_s(gateway)
+    act()
+    wall_s, after = time.monotonic() - began, os.times()
+    cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
+    return Cost(wall_s, cpu_s, gateway_cpu_s(gateway) - own)
+
+
+def gateway_cpu_s(gateway: psutil.Process | None) -> float:
+    """User and system seconds of the gateway process."""
+    times = gateway.cpu_times() if gateway else None
+    return times.user + times.system if times else 0.0
+
+
+def typical(costs: list[Cost]) -> Cost:
+    """The median of each figure."""
+    return Cost(
+        median(each.wall_s for each in costs),
+        median(each.cpu_s for each in costs),
+        median(each.gateway_s for each in costs),
+    )
+
+
+if __name__ == "__main__":
+    os.chdir(PROJECT)
+    raise SystemExit(main())

@@ -1,0 +1,69 @@
+"""One doctor run on a lab, as an operator starts it: a process of its own, judged by exit code, last line and report."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from oc_ops.lab.gateway import Lab
+from oc_ops.settings import PROJECT
+
+DEADLINE_S = 150.0
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What a run left: its exit code, terminal output, report.json, wall and CPU seconds (children included)."""
+
+    exit: int
+    output: str
+    report: dict[str, Any]
+    wall_s: float
+    cpu_s: float
+
+    @property
+    def errors(self) -> list[str]:
+        """The ids of all error findings."""
+        return [each["check"] for each in self.report["findings"] if each["severity"] == "error"]
+
+    @property
+    def last_line(self) -> str:
+        """The last line on the terminal."""
+        return self.output.rstrip().splitlines()[-1]
+
+    def finding(self, check: str) -> dict[str, str]:
+        """The finding of that id."""
+        return next(each for each in self.report["findings"] if each["check"] == check)
+
+
+def examine(lab: Lab, folder: Path, *options: str, environ: Mapping[str, str] | None = None) -> Examination:
+    """Run `pytest checks/ -m doctor` on a lab; reports and memory go below `folder`, which runs may share."""
+    settings = {
+        "OC_OPS_OPENCLAW": str(lab.openclaw),
+        "OC_OPS_MEMORY_DIR": str(folder / "memory"),
+        "OC_OPS_REPORT_DIR": str(folder / "reports"),
+        "XDG_STATE_HOME": str(folder / "state"),
+    }
+    argv = [sys.executable, "-m", "pytest", str(PROJECT / "checks"), "-m", "doctor", *options]
+    before, began = os.times(), time.monotonic()
+    done = subprocess.run(
+        argv,
+        env={**(environ or lab.environ), **settings},
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    wall_s, after = time.monotonic() - began, os.times()
+    cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
+    latest = folder / "reports" / "latest.json"
+    report = json.loads(latest.read_text(encoding="utf-8")) if latest.exists() else {}
+    return Examination(done.returncode, done.stdout + done.stderr, report, wall_s, cpu_s)

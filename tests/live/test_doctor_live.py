@@ -1,0 +1,190 @@
+"""The doctor on a real gateway with real faults: each is found as itself, as the only error, and gone when it is gone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from oc_ops.lab import faults
+from oc_ops.lab.gateway import Lab
+from tests.live.conftest import LabOf
+from tests.live.examine import Examination, examine
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+
+HEALTHY_RUNS = 20
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Reports and memory of this module's runs: the device is paired once, as it is in life."""
+    return tmp_path_factory.mktemp("doctor")
+
+
+def assert_only(seen: Examination, check: str) -> None:
+    """The finding is the only error, it is the cause, and every place says the same."""
+    assert seen.errors == [check], seen.output
+    assert seen.exit == 1
+    assert seen.report["verdict"] == "unhealthy"
+    assert seen.report["cause"] == check
+    assert seen.last_line.startswith("doctor: unhealthy in ")
+    assert f": {check}: " in seen.last_line
+    finding = seen.finding(check)
+    assert finding["fix"] in seen.last_line
+    assert finding["saw"]
+
+
+def assert_healthy(seen: Examination) -> None:
+    """Exit 0 and no finding of any severity."""
+    assert seen.exit == 0, seen.output
+    assert seen.report["findings"] == []
+    assert seen.report["verdict"] == "healthy"
+    assert {each["outcome"] for each in seen.report["checks"]} == {"passed"}, seen.output
+
+
+def test_twenty_healthy_runs_in_a_row_find_nothing(lab: Lab, folder: Path) -> None:
+    """A healthy gateway is healthy every time, through all three lanes, and its log gains no error from being looked at."""
+    for _ in range(HEALTHY_RUNS):
+        seen = examine(lab, folder)
+        assert_healthy(seen)
+        assert seen.report["lanes"] == {"http": "ok", "rpc": "ok", "cli": "ok"}
+        assert [each["outcome"] for each in seen.report["calls"]] == ["answered"] * len(seen.report["calls"])
+    assert not [line for line in lab.log_file.read_text("utf-8").splitlines() if '"logLevelName":"ERROR"' in line]
+
+
+def test_quick_makes_no_call(lab: Lab, folder: Path) -> None:
+    """--quick looks over HTTP and RPC and into the log, and starts no `openclaw` process."""
+    seen = examine(lab, folder, "--quick")
+    assert seen.exit == 0, seen.output
+    assert seen.report["calls"] == []
+    assert seen.report["verdict"] == "healthy"
+    assert seen.report["lanes"]["rpc"] == "ok"
+
+
+def test_a_stopped_gateway_is_hung_and_well_again_afterwards(lab: Lab, folder: Path) -> None:
+    """SIGSTOP is named with the state of the process within 5 s and without a call; the next run finds nothing."""
+    with faults.stopped(lab) as pid:
+        seen = examine(lab, folder)
+    assert_only(seen, "gateway/hung")
+    assert "stopped" in seen.finding("gateway/hung")["fact"]
+    assert seen.finding("gateway/hung")["fix"] == f"kill -CONT {pid}"
+    assert seen.report["calls"] == []
+    assert seen.report["duration_s"] < 5
+    assert {each["blocked_by"] for each in seen.report["checks"] if each["outcome"] == "blocked"} == {"gateway/hung"}
+    assert_healthy(examine(lab, folder))
+
+
+def test_what_failing_calls_leave_in_the_log_does_not_count(lab: Lab, folder: Path) -> None:
+    """CLI calls that timed out on a hung gateway wrote errors into its log; the doctor does not take them for its own."""
+    before = lab.log_file.stat().st_size
+    with faults.stopped(lab):
+        lab.call("cron", "list", "--json", "--timeout", "2000")
+        lab.call("gateway", "call", "health", "--timeout", "2000")
+    written = lab.log_file.read_bytes()[before:].decode("utf-8", "replace")
+    assert '"logLevelName":"ERROR"' in written, "the calls left nothing to be fooled by"
+    assert_healthy(examine(lab, folder))
+
+
+def test_a_killed_gateway_is_down(lab: Lab, folder: Path) -> None:
+    """After SIGKILL nothing listens and no process lives; the fix is to start it, and the config was found valid."""
+    with faults.killed(lab):
+        seen = examine(lab, folder)
+    assert_only(seen, "gateway/down")
+    assert seen.finding("gateway/down")["fix"] == "openclaw gateway start"
+
+
+@pytest.mark.parametrize("kind", ["html", "lookalike", "silent", "garbage"])
+def test_a_stranger_on_the_port_is_no_gateway(lab: Lab, folder: Path, kind: str) -> None:
+    """Another program on the port is named with its pid, whether it answers HTTP 200, mimics /healthz or says nothing."""
+    with faults.port_taken(lab, kind) as pid:  # type: ignore[arg-type]  # every kind of the stranger
+        seen = examine(lab, folder)
+    assert_only(seen, "gateway/port-taken")
+    assert f"pid {pid}" in seen.finding("gateway/port-taken")["saw"]
+
+
+def test_a_wrong_token_is_no_outage(lab: Lab, folder: Path) -> None:
+    """The gateway is up and refuses us: no restart is advised, and no call repeats the refusal."""
+    with faults.wrong_token(lab) as environ:
+        seen = examine(lab, folder, environ=environ)
+    assert_only(seen, "gateway/auth-rejected")
+    assert seen.finding("gateway/auth-rejected")["fix"].startswith("none automatic")
+    assert seen.report["calls"] == []
+
+
+@pytest.mark.parametrize("kind", ["syntax", "schema"])
+def test_a_broken_config_is_found_while_the_gateway_still_runs(lab: Lab, folder: Path, kind: str) -> None:
+    """A config that a restart would choke on is named before anybody restarts."""
+    with faults.broken_config(lab, kind):  # type: ignore[arg-type]  # both kinds
+        seen = examine(lab, folder)
+    assert_only(seen, "config/invalid")
+    assert "restart" in seen.finding("config/invalid")["fix"]
+
+
+def test_a_dead_gateway_with_a_broken_config_is_one_cause(lab: Lab, folder: Path) -> None:
+    """A gateway that is down because its config does not validate is not told to start."""
+    with faults.killed(lab), faults.broken_config(lab, "schema"):
+        seen = examine(lab, folder)
+    assert_only(seen, "config/invalid")
+
+
+@pytest.mark.parametrize("listening", [False, True], ids=["before-listening", "listening"])
+def test_a_gateway_that_was_just_started_is_starting(lab: Lab, folder: Path, listening: bool) -> None:
+    """A young gateway is waited for, not restarted, before its port opens as well as before it is ready."""
+    with faults.starting(lab, listening=listening):
+        seen = examine(lab, folder)
+    assert_only(seen, "gateway/starting")
+    assert "wait" in seen.finding("gateway/starting")["fix"]
+
+
+def test_a_stopped_browser_is_not_running(lab: Lab, folder: Path) -> None:
+    """The browser is enabled and not running; the fix starts it in the spelling every release understands."""
+    with faults.browser_stopped(lab):
+        seen = examine(lab, folder)
+    assert_only(seen, "browser/not-running")
+    assert seen.finding("browser/not-running")["fix"] == "openclaw browser --browser-profile openclaw start"
+
+
+def test_a_disabled_browser_is_not_running(lab: Lab, folder: Path) -> None:
+    """A browser that the config switches off is named as that, with the way to tell oc-ops that none is wanted."""
+    with faults.browser_disabled(lab):
+        seen = examine(lab, folder)
+        unwanted = examine(lab, folder, environ={**lab.environ, "OC_OPS_BROWSER": "off"})
+    assert_only(seen, "browser/not-running")
+    assert "switched off" in seen.finding("browser/not-running")["fact"]
+    assert unwanted.exit == 0, unwanted.output
+
+
+def test_a_disabled_scheduler_is_off(lab: Lab, folder: Path) -> None:
+    """No job runs by itself, and nothing else would say so."""
+    with faults.cron_disabled(lab):
+        seen = examine(lab, folder)
+    assert_only(seen, "cron/scheduler-off")
+
+
+def test_without_the_rpc_lane_the_cli_answers(lab: Lab, folder: Path) -> None:
+    """`rpc = off` leaves a healthy gateway healthy, seen through the CLI, and the report says so."""
+    seen = examine(lab, folder, environ={**lab.environ, "OC_OPS_RPC": "off"})
+    assert seen.exit == 0, seen.output
+    assert seen.report["lanes"] == {"http": "ok", "rpc": "off", "cli": "ok"}
+    assert "cron" in json.dumps([each["argv"] for each in seen.report["calls"]])
+
+
+def test_no_artifact_holds_the_token(lab: Lab, folder: Path) -> None:
+    """The gateway's token is in no report, transcript or page that any run of this module left."""
+    files = [path for path in (folder / "reports").rglob("*") if path.is_file()]
+    assert files
+    assert [path for path in files if lab.token.encode() in path.read_bytes()] == []
+    assert [path for path in files if path.stat().st_mode & 0o077] == []
+
+
+@pytest.mark.parametrize("version", ["2026.5.28", "2026.2.26"])
+def test_older_releases_are_served_too(lab_of: LabOf, tmp_path: Path, version: str) -> None:
+    """The same doctor finds an older gateway healthy, hung when it is stopped, and healthy again."""
+    old = lab_of(version)
+    assert_healthy(examine(old, tmp_path))
+    with faults.stopped(old):
+        seen = examine(old, tmp_path)
+    assert_only(seen, "gateway/hung")
+    assert_healthy(examine(old, tmp_path))

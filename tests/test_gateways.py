@@ -1,0 +1,300 @@
+"""Which processes are the gateway: told on real processes that call themselves like one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from oc_ops.observe import gateways
+from oc_ops.observe.gateways import GatewayProcess, again, gateway_processes, is_gateway_title, listener, locked_port
+from oc_ops.observe.target import Target, locate
+
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Target:
+    """A state directory that no process on this machine but the test's own can name."""
+    (tmp_path / ".openclaw").mkdir()
+    return locate({"HOME": str(tmp_path), "TMPDIR": str(tmp_path / "temp")})
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start a process with a command line of its own that waits for its input, and wait until it shows."""
+    with contextlib.ExitStack() as stack:
+
+        def of(*command: str, **environ: str) -> subprocess.Popen[bytes]:
+            process = subprocess.Popen(
+                command, executable=shutil.which("cat"), stdin=subprocess.PIPE, env={"HOME": str(tmp_path), **environ}
+            )
+            stack.enter_context(process)  # closes its input and waits
+            stack.callback(process.kill)
+            until(lambda: psutil.Process(process.pid).cmdline() == list(command))
+            return process
+
+        yield of
+
+
+def until(holds: Callable[[], bool], patience_s: float = 20.0) -> None:
+    end = time.monotonic() + patience_s
+    while not holds():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+def one(target: Target, **options: int) -> GatewayProcess:
+    found = gateway_processes(target, **options)
+    assert len(found) == 1
+    return found[0]
+
+
+# -- command lines ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        ("openclaw-gateway", True),
+        ("openclaw-gatewa", True),
+        ("openclaw-gateway --port 1", True),
+        ("node /opt/openclaw/openclaw.mjs gateway", True),
+        ("node --max-old-space-size=4096 /opt/openclaw/dist/index.js gateway --port 18789", True),
+        ("/usr/bin/openclaw --profile work gateway run", True),
+        ("/usr/bin/openclaw --profile=work --no-color gateway run --port 1", True),
+        ("node /opt/openclaw/openclaw.mjs gateway status --json", False),
+        ("node /opt/openclaw/openclaw.mjs gateway call health", False),
+        ("node /opt/openclaw/openclaw.mjs cron list", False),
+        ("openclaw", False),
+        ("openclaw-gateway-watcher", False),
+        ("vim openclaw-gateway", False),
+        ("tail -f /tmp/openclaw/openclaw-gateway.log", False),
+        ("node /srv/index.js gateway", False),
+        ("", False),
+        ("   ", False),
+    ],
+)
+def test_only_a_gateway_s_command_line_counts(title: str, expected: bool) -> None:
+    """A gateway by its title or its command; not its clients, its logs or its editors."""
+    assert is_gateway_title(title) is expected
+
+
+# -- processes --------------------------------------------------------------------------------------------------
+
+
+def test_no_process_is_none(target: Target) -> None:
+    """Other people's gateways on this machine are not ours."""
+    assert gateway_processes(target) == ()
+
+
+def test_a_gateway_is_known_by_title_and_environment(target: Target, start: Start, tmp_path: Path) -> None:
+    """Same title, other state directory: only the target's own counts, with its facts."""
+    start("openclaw-gateway", HOME=str(tmp_path / "other"))
+    start("openclaw-gateway", OPENCLAW_STATE_DIR=str(tmp_path / "else"))
+    own = start("openclaw-gateway")
+    found = one(target)
+    assert (found.pid, found.parent, found.certain) == (own.pid, os.getpid(), True)
+    assert found.evidence == "titled openclaw-gateway"
+    assert 0 <= found.age_s < 60
+    assert found.rss_bytes > 0
+    assert found.summary.startswith(f"pid {own.pid} (titled openclaw-gateway), ")
+
+
+def test_a_state_directory_may_be_named_by_another_path(target: Target, start: Start, tmp_path: Path) -> None:
+    """A symbolic link to the state directory is the state directory (macOS' /tmp is one)."""
+    (tmp_path / "link").symlink_to(target.state_dir)
+    own = start("openclaw-gateway", OPENCLAW_STATE_DIR=str(tmp_path / "link"))
+    assert one(target).pid == own.pid
+
+
+def test_a_gateway_of_another_profile_is_not_ours(start: Start, tmp_path: Path, target: Target) -> None:
+    """Profiles side by side: each target sees its own; an unmarked one is only a possibility for a profile."""
+    work = locate({"HOME": str(tmp_path)}, "work")
+    own = start("openclaw-gateway")
+    assert [(each.pid, each.certain) for each in gateway_processes(work)] == [(own.pid, False)]
+    marked = start("openclaw-gateway", OPENCLAW_PROFILE="work", OPENCLAW_STATE_DIR=str(work.state_dir))
+    assert [(each.pid, each.certain) for each in gateway_processes(work)] == [(marked.pid, True), (own.pid, False)]
+    assert one(target).pid == own.pid
+
+
+def test_our_own_calls_are_no_gateway(target: Target, start: Start) -> None:
+    """`openclaw` calls of any oc-ops process carry a marker, whatever their title."""
+    start("openclaw-gateway", OC_OPS_CALL="abc")
+    start("openclaw", OC_OPS_CALL="abc")
+    assert gateway_processes(target) == ()
+
+
+def test_the_service_manager_s_word_is_proof(target: Target, start: Start, tmp_path: Path) -> None:
+    """Its main process counts, whatever it is called and wherever its environment leads."""
+    own = start("node", HOME=str(tmp_path / "other"))
+    assert gateway_processes(target) == ()
+    found = one(target, service_pid=own.pid)
+    assert (found.pid, found.evidence, found.certain) == (own.pid, "the service manager's main process", True)
+
+
+def lock(folder: Path, target: Target, pid: int, **more: object) -> Path:
+    path = folder / "openclaw-0" / "gateway.4de2da44.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"pid": pid, "configPath": str(target.config_path), **more}) + "\n\t \t")
+    return path
+
+
+@pytest.mark.parametrize("where", ["state", "temp"], ids=["since 2026.9", "before"])
+def test_the_gateway_s_lock_is_proof(target: Target, start: Start, tmp_path: Path, where: str) -> None:
+    """A lock names the pid of a process that hides its environment behind a plain title."""
+    own = start("openclaw", HOME=str(tmp_path / "other"))
+    lock(target.state_dir / "tmp" if where == "state" else tmp_path / "temp", target, own.pid)
+    assert one(target).evidence == "named in the gateway lock"
+
+
+def test_a_lock_of_another_config_says_nothing(target: Target, start: Start, tmp_path: Path) -> None:
+    """TMPDIR holds the locks of every gateway of the user."""
+    own = start("openclaw", HOME=str(tmp_path / "other"))
+    lock(tmp_path / "temp", locate({"HOME": str(tmp_path / "other")}), own.pid)
+    assert gateway_processes(target) == ()
+
+
+def test_a_stale_lock_whose_pid_was_reused_says_nothing(target: Target, start: Start, tmp_path: Path) -> None:
+    """After a kill -9 the lock stays; the pid may be anybody's by now."""
+    elsewhere = {"HOME": str(tmp_path / "other")}
+    other = start("python", **elsewhere)
+    lock(target.state_dir / "tmp", target, other.pid)
+    assert gateway_processes(target) == ()
+    younger = start("/usr/bin/openclaw-notes", **elsewhere)
+    stale = lock(target.state_dir / "tmp", target, younger.pid)
+    os.utime(stale, (time.time() - 3600, time.time() - 3600))
+    assert gateway_processes(target) == ()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": "x", "configPath": 1}', '{"pid": 1}', "\xff"])
+def test_a_broken_lock_says_nothing(target: Target, text: str) -> None:
+    """Torn or foreign lock files are passed over, for the port too."""
+    lock(target.state_dir / "tmp", target, 1).write_text(text)
+    assert gateway_processes(target) == ()
+    assert locked_port(target) is None
+
+
+def test_the_lock_remembers_the_port(target: Target) -> None:
+    """Where the config cannot say, the lock of a 2026.9 gateway does."""
+    assert locked_port(target) is None
+    lock(target.state_dir / "tmp", target, 1, port=26673)
+    assert locked_port(target) == 26673
+
+
+def test_a_plain_title_counts_only_while_young(
+    target: Target, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`openclaw` may be a gateway on its way up, but not for ever: then it is a client that lingers."""
+    own = start("openclaw")
+    found = one(target)
+    assert (found.pid, found.certain) == (own.pid, False)
+    monkeypatch.setattr(gateways, "AMBIGUOUS_S", 0.0)
+    assert gateway_processes(target) == ()
+
+
+def test_certain_ones_come_first_and_older_before_younger(target: Target, start: Start) -> None:
+    """The first one is the one that speaks for the gateway."""
+    maybe = start("openclaw")
+    until(lambda: time.time() - psutil.Process(maybe.pid).create_time() > 0.05)
+    older = start("openclaw-gateway")
+    until(lambda: time.time() - psutil.Process(older.pid).create_time() > 0.05)
+    younger = start("openclaw-gateway")
+    assert [each.pid for each in gateway_processes(target)] == [older.pid, younger.pid, maybe.pid]
+
+
+def test_a_stopped_gateway_shows_as_stopped(target: Target, start: Start) -> None:
+    """SIGSTOP is the perfect hang: the state says so."""
+    own = start("openclaw-gateway")
+    own.send_signal(signal.SIGSTOP)
+    until(lambda: psutil.Process(own.pid).status() == psutil.STATUS_STOPPED)
+    assert one(target).status == "stopped"
+    assert ", stopped, " in one(target).summary
+
+
+def test_a_zombie_is_no_gateway(target: Target, start: Start) -> None:
+    """What is dead and not yet waited for serves nobody."""
+    own = start("openclaw-gateway")
+    seen = one(target)
+    own.kill()
+    until(lambda: psutil.Process(own.pid).status() == psutil.STATUS_ZOMBIE)
+    assert gateway_processes(target, service_pid=own.pid) == ()
+    assert again(seen) is None
+
+
+def test_the_same_process_is_found_again(target: Target, start: Start) -> None:
+    """A second look gives the same process, older; a reused pid or a dead one gives nothing."""
+    own = start("openclaw-gateway")
+    seen = one(target)
+    later = again(seen)
+    assert later is not None
+    assert (later.pid, later.evidence) == (own.pid, seen.evidence)
+    assert later.age_s >= seen.age_s
+    reused = GatewayProcess(own.pid, 1, seen.age_s + 5, "running", 0.0, 1, "openclaw-gateway", seen.evidence)
+    assert again(reused) is None
+    own.kill()
+    own.wait()
+    assert again(seen) is None
+
+
+@pytest.mark.parametrize(
+    ("age_s", "words"), [(5, "5 s"), (119, "119 s"), (600, "10 min"), (7300, "2 h"), (400_000, "5 days")]
+)
+def test_an_age_is_said_in_one_unit(age_s: float, words: str) -> None:
+    """The operator reads days as days."""
+    assert f"), {words} old, " in GatewayProcess(1, 1, age_s, "sleeping", 0.0, 1, "x", "e").summary
+
+
+# -- the port ---------------------------------------------------------------------------------------------------
+
+
+def test_the_listener_of_a_port_is_named() -> None:
+    """Who listens: pid and command line; a closed port has nobody."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        found = listener(port)
+        assert found is not None
+        assert found.pid == os.getpid()
+        assert found.summary.startswith(f"pid {os.getpid()}: ")
+        assert Path(sys.executable).name[:6] in found.title or "pytest" in found.title
+    assert listener(port) is None
+
+
+def test_a_client_s_connection_is_no_listener() -> None:
+    """An established connection from the same port number does not listen on it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = socket.create_connection(server.getsockname())
+        with client:
+            assert listener(client.getsockname()[1]) is None
+
+
+def test_a_listener_of_another_user_is_somebody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The OS shows that the port is taken, not by whom: that is said, and not taken for nobody."""
+    monkeypatch.setattr(gateways, "_listening", lambda: iter([(4711, None), (4712, 1)]))
+    found = listener(4711)
+    assert found is not None
+    assert (found.pid, found.summary) == (None, "a process of another user")
+
+
+def test_where_the_whole_table_is_denied_each_process_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """macOS denies the table of connections, but not that of one's own processes."""
+
+    def denied(kind: str) -> None:
+        raise psutil.AccessDenied
+
+    monkeypatch.setattr(psutil, "net_connections", denied)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        found = listener(server.getsockname()[1])
+    assert found is not None
+    assert found.pid == os.getpid()

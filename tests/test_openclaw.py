@@ -1,0 +1,362 @@
+"""The CLI as methods: what is called, how quietly, how often, and what is made of the answer."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oc_ops.errors import CouldNotLook
+from oc_ops.observe.openclaw import Openclaw
+from oc_ops.observe.process import Call
+from oc_ops.observe.target import locate
+from oc_ops.settings import Settings
+
+FAKE = Path(__file__).parent / "fakes" / "scripted_openclaw"
+TOKEN = "t0ken-of-the-gateway"
+OK = {"stdout": '{"ok": true}'}
+NEW, MIDDLE, OLD = "2026.9.6", "2026.5.28", "2026.2.26"
+
+
+class Bench:
+    """An installed release that answers by a table, on a state directory of its own."""
+
+    def __init__(self, folder: Path, release: str | None, answers: list[dict[str, object]], **environ: str) -> None:
+        package = folder / "package"
+        package.mkdir()
+        self.executable = package / "openclaw"
+        shutil.copy(FAKE, self.executable)
+        if release:
+            (package / "package.json").write_text(json.dumps({"name": "openclaw", "version": release}))
+        self._calls = folder / "calls"
+        table = folder / "table.json"
+        table.write_text(json.dumps({"calls": str(self._calls), "answers": answers}))
+        (folder / "temp").mkdir()
+        self.environ = {
+            "HOME": str(folder),
+            "PATH": os.environ["PATH"],
+            "SCRIPTED_OPENCLAW": str(table),
+            **environ,
+        }
+        (folder / ".openclaw").mkdir()
+        self.settings = Settings(call_s=10.0, linger_s=0.3, cli_timeout_s=4.0)
+        self.lock = folder / "locks" / "cli.lock"
+        self.told: list[Call] = []
+
+    def openclaw(self, profile: str | None = None) -> Openclaw:
+        target = locate(self.environ, profile)
+        return Openclaw(self.executable, target, self.settings, self.lock, self.told.append)
+
+    def calls(self) -> list[dict[str, Any]]:
+        """What the fake was called with, in order."""
+        return [json.loads(line) for line in self._calls.read_text().splitlines()] if self._calls.exists() else []
+
+    def argvs(self) -> list[list[str]]:
+        return [each["argv"] for each in self.calls()]
+
+
+Make = Callable[..., Bench]
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Set one up; temporary files go where the test can look for what is left of them."""
+
+    def make(*answers: dict[str, object], release: str | None = NEW, **environ: str) -> Bench:
+        made = Bench(tmp_path, release, list(answers), **environ)
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temp"))
+        return made
+
+    return make
+
+
+BROWSER = json.dumps({"method": "GET", "path": "/", "query": {"profile": "openclaw"}})
+
+
+@pytest.mark.parametrize(
+    ("ask", "argv"),
+    [
+        (Openclaw.gateway_status, ["gateway", "status", "--json", "--require-rpc", "--timeout", "4000"]),
+        (Openclaw.cron_list, ["cron", "list", "--json", "--timeout", "4000"]),
+        (Openclaw.cron_status, ["cron", "status", "--json", "--timeout", "4000"]),
+        (Openclaw.status, ["gateway", "call", "status", "--json", "--timeout", "4000"]),
+        (
+            Openclaw.browser_status,
+            ["gateway", "call", "browser.request", "--params", BROWSER, "--json", "--timeout", "4000"],
+        ),
+        (Openclaw.config_validate, ["config", "validate", "--json"]),
+    ],
+)
+def test_each_method_is_one_call(bench: Make, ask: Callable[[Openclaw], Any], argv: list[str]) -> None:
+    """The exact words, in milliseconds and with a time limit wherever the command has one."""
+    made = bench(OK)
+    answer = ask(made.openclaw())
+    assert made.argvs() == [argv]
+    assert (answer.came, answer.value) == (True, {"ok": True})
+
+
+def test_the_version_is_asked_and_kept(bench: Make) -> None:
+    """`--version` wins over the package, which may have been updated under a running gateway."""
+    made = bench({"when": ["--version"], "stdout": "OpenClaw 2026.7.1-2 (abc)\n"})
+    openclaw = made.openclaw()
+    assert openclaw.release == (2026, 9, 6)
+    assert openclaw.version().outcome == "answered"
+    assert openclaw.release == (2026, 7, 1, 2)
+    assert made.argvs() == [["--version"]]
+
+
+def test_the_option_that_a_release_lacks_is_dropped_once(bench: Make) -> None:
+    """2026.2.26 has no --require-rpc: asked again without it, remembered, and every call is told."""
+    made = bench(
+        {"when": ["--require-rpc"], "exit": 1, "stderr": "error: unknown option '--require-rpc'\n"},
+        {"stdout": '{"rpc": {"ok": true}}'},
+        release=OLD,
+    )
+    openclaw = made.openclaw()
+    assert openclaw.gateway_status().came
+    assert openclaw.gateway_status().came
+    assert ["--require-rpc" in argv for argv in made.argvs()] == [True, False, False]
+    assert [call.outcome for call in made.told] == ["refused", "answered", "answered"]
+
+
+def test_another_refusal_is_not_asked_again(bench: Make) -> None:
+    """A gateway in trouble is not burdened twice."""
+    made = bench({"exit": 1, "stdout": '{"rpc": {"ok": false, "error": "timeout\\nmore"}}', "stderr": "noise\n"})
+    answer = made.openclaw().gateway_status()
+    assert len(made.calls()) == 1
+    assert (answer.came, answer.error) == (False, "timeout")
+
+
+@pytest.mark.parametrize(
+    ("answer", "came", "error"),
+    [
+        ({"stdout": "│ box\n{\n  \"ok\": true\n}\n[plugins] bye\n"}, True, ""),
+        ({"stderr": '[plugins] x\n{"ok": true}\n'}, True, "[plugins] x"),
+        ({"stdout": "no json"}, False, ""),
+        ({"exit": 1, "stderr": "\n  Error: gateway timeout after 30000ms\nGateway target: x\n"}, False,
+         "Error: gateway timeout after 30000ms"),
+        ({"exit": 1, "stdout": '{"ok":false,"error":{"type":"cli_error","message":"Gateway not reachable"}}'}, False,
+         "Gateway not reachable"),
+        ({"stdout": '{"ok": true}', "then": "hang"}, True, ""),
+        ({"stdout": '{\n  "jobs": [\n  {"id": 1},\n', "then": "hang"}, False, ""),
+    ],
+    ids=["polluted", "on stderr", "none", "plain error", "json error", "lingers", "torn, then hangs"],
+)  # fmt: skip
+def test_the_answer_is_judged_by_its_content(bench: Make, answer: dict[str, object], came: bool, error: str) -> None:
+    """JSON wherever it stands counts, an error is the CLI's own words, and half an answer is none."""
+    made = bench(answer)
+    made.settings = Settings(call_s=4.5, linger_s=0.3, cli_timeout_s=4.0)
+    found = made.openclaw().cron_list()
+    assert (found.came, found.error) == (came, error)
+
+
+@pytest.mark.parametrize(
+    ("stdout", "outcome"), [('{"ok": true}', "lingered"), ('{\n  "jobs": [\n  {"id": 1},\n', "timed-out")]
+)
+def test_answered_and_lingered_is_not_timed_out(bench: Make, stdout: str, outcome: str) -> None:
+    """Only a whole answer lets a call that does not exit count as answered."""
+    made = bench({"stdout": stdout, "then": "hang"})
+    made.settings = Settings(call_s=4.5, linger_s=0.3, cli_timeout_s=4.0)
+    assert made.openclaw().cron_list().call.outcome == outcome
+
+
+def test_a_missing_executable_is_an_outcome(bench: Make) -> None:
+    """It may vanish under a running doctor, in the middle of an update."""
+    made = bench(OK)
+    openclaw = made.openclaw()
+    made.executable.unlink()
+    answer = openclaw.cron_list()
+    assert (answer.came, answer.value, answer.call.outcome) == (False, None, "missing")
+    assert made.told[-1] is answer.call
+
+
+# -- profile and environment ------------------------------------------------------------------------------------
+
+
+def test_a_chosen_profile_is_on_the_command_line(bench: Make) -> None:
+    """First, as a root option, where every release takes it; its folders are in the environment as well."""
+    made = bench(OK)
+    made.openclaw("work").cron_list()
+    call = made.calls()[0]
+    assert call["argv"][:4] == ["--profile", "work", "cron", "list"]
+    assert call["environ"]["OPENCLAW_STATE_DIR"].endswith("/.openclaw-work")
+
+
+def test_an_inherited_profile_is_not_made_an_option(bench: Make) -> None:
+    """OPENCLAW_PROFILE alone moves no folder, `--profile` would."""
+    made = bench(OK, OPENCLAW_PROFILE="work")
+    made.openclaw().cron_list()
+    call = made.calls()[0]
+    assert call["argv"][0] == "cron"
+    assert call["environ"]["OPENCLAW_PROFILE"] == "work"
+
+
+def test_the_call_gets_the_target_s_environment_and_no_more(bench: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor's own environment stays with it; what is added makes the call cheaper and its text plain."""
+    monkeypatch.setenv("DOCTOR_S_OWN", "1")
+    made = bench(OK)
+    made.openclaw().cron_list()
+    environ = made.calls()[0]["environ"]
+    assert "DOCTOR_S_OWN" not in environ
+    assert (environ["NO_COLOR"], environ["OPENCLAW_NO_RESPAWN"]) == ("1", "1")
+    assert environ["PATH"].split(os.pathsep)[0] == str(made.executable.parent)
+
+
+def test_no_token_is_on_a_command_line(bench: Make) -> None:
+    """Command lines are seen by every user of the machine."""
+    made = bench(OK, OPENCLAW_GATEWAY_TOKEN=TOKEN)
+    (Path(made.environ["HOME"]) / ".openclaw/openclaw.json").write_text(
+        json.dumps({"gateway": {"auth": {"token": TOKEN}}})
+    )
+    openclaw = made.openclaw()
+    for ask in (Openclaw.gateway_status, Openclaw.cron_list, Openclaw.status, Openclaw.browser_status):
+        ask(openclaw)
+    assert TOKEN not in json.dumps(made.argvs())
+    assert TOKEN not in repr([call.argv for call in made.told])
+
+
+# -- quiet in the gateway's log ---------------------------------------------------------------------------------
+
+
+def paired(made: Bench) -> None:
+    identity = Path(made.environ["HOME"]) / ".openclaw" / "identity"
+    identity.mkdir(parents=True)
+    (identity / "device-auth.json").write_text("{}")
+
+
+@pytest.mark.parametrize("release", [NEW, MIDDLE, "2026.10.1"])
+def test_newer_releases_are_silenced_by_their_log_level(bench: Make, release: str) -> None:
+    """From 2026.5.28 on; the operator's own config file is used."""
+    made = bench(OK, release=release)
+    paired(made)
+    made.openclaw().cron_list()
+    environ = made.calls()[0]["environ"]
+    assert environ["OPENCLAW_LOG_LEVEL"] == "silent"
+    assert "OPENCLAW_CONFIG_PATH" not in environ
+
+
+def test_older_releases_log_elsewhere_through_a_private_copy(bench: Make, tmp_path: Path) -> None:
+    """2026.2.26 crashes on the log level: it gets a 0600 copy of the config, and nothing of it is left."""
+    made = bench(OK, release=OLD)
+    (tmp_path / ".openclaw/openclaw.json").write_text(json.dumps({"gateway": {"auth": {"token": TOKEN}}, "x": [1]}))
+    made.openclaw().cron_list()
+    call = made.calls()[0]
+    assert "OPENCLAW_LOG_LEVEL" not in call["environ"]
+    assert call["environ"]["OPENCLAW_STATE_DIR"] == str(tmp_path / ".openclaw")
+    assert call["config"]["mode"] == stat.S_IRUSR | stat.S_IWUSR
+    copy = json.loads(call["config"]["text"])
+    assert Path(copy.pop("logging")["file"]).parent == Path(call["environ"]["OPENCLAW_CONFIG_PATH"]).parent
+    assert copy == {"gateway": {"auth": {"token": TOKEN}}, "x": [1]}
+    assert list((tmp_path / "temp").iterdir()) == []
+
+
+def test_a_broken_config_is_asked_about_as_it_is(bench: Make, tmp_path: Path) -> None:
+    """No copy can mean the same: the call sees the operator's own file."""
+    made = bench(OK, release=OLD)
+    (tmp_path / ".openclaw/openclaw.json").write_text("{,")
+    made.openclaw().cron_list()
+    assert "OPENCLAW_CONFIG_PATH" not in made.calls()[0]["environ"]
+    assert list((tmp_path / "temp").iterdir()) == []
+
+
+# -- the pairing trap -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("release", [MIDDLE, "2026.4.1", "2026.9.5"])
+def test_a_virgin_install_is_not_paired_by_us(bench: Make, release: str) -> None:
+    """On these releases the first call decides the CLI's scopes for ever: no process is started."""
+    made = bench(OK, release=release)
+    openclaw = made.openclaw()
+    with pytest.raises(CouldNotLook, match="never paired with this gateway"):
+        openclaw.cron_list()
+    assert (made.calls(), made.told) == ([], [])
+
+
+@pytest.mark.parametrize("release", [NEW, OLD])
+def test_releases_without_the_trap_are_asked(bench: Make, release: str) -> None:
+    """2026.2.26 and 2026.9.6 do not pair by a read."""
+    made = bench(OK, release=release)
+    openclaw = made.openclaw()
+    assert openclaw.refusal() is None
+    assert openclaw.cron_list().came
+
+
+def test_a_paired_install_is_asked(bench: Make) -> None:
+    """The operator's own first write paired it."""
+    made = bench(OK, release=MIDDLE)
+    paired(made)
+    assert made.openclaw().cron_list().came
+
+
+def test_a_shim_that_hides_the_release_is_asked_for_it_first(bench: Make) -> None:
+    """Without a package.json the trap must not be stepped into unseen; `--version` pairs nothing."""
+    made = bench({"when": ["--version"], "stdout": "2026.5.28\n"}, OK, release=None)
+    openclaw = made.openclaw()
+    for _ in range(2):
+        with pytest.raises(CouldNotLook, match="never paired"):
+            openclaw.cron_list()
+    assert made.argvs() == [["--version"]]
+
+
+def test_a_shim_that_does_not_tell_is_asked_once(bench: Make) -> None:
+    """A version that cannot be had costs one call, not one before each."""
+    made = bench({"when": ["--version"], "exit": 1}, OK, release=None)
+    openclaw = made.openclaw()
+    assert openclaw.cron_list().came
+    assert openclaw.cron_list().came
+    assert [argv[0] for argv in made.argvs()] == ["--version", "cron", "cron"]
+
+
+# -- one at a time ----------------------------------------------------------------------------------------------
+
+
+def ask_for_cron(made: Bench) -> None:
+    """In a process of its own."""
+    made.openclaw().cron_list()
+
+
+def test_calls_of_two_processes_do_not_overlap(bench: Make) -> None:
+    """Single flight: the second call begins when the first has ended."""
+    made = bench({**OK, "wait_s": 0.5})
+    made.told = []
+    others = [multiprocessing.get_context("fork").Process(target=ask_for_cron, args=(made,)) for _ in range(2)]
+    for each in others:
+        each.start()
+    for each in others:
+        each.join(30)
+    assert [each.exitcode for each in others] == [0, 0]
+    first, second = sorted(made.calls(), key=lambda call: float(call["began"]))
+    assert first["ended"] <= second["began"]
+
+
+def test_a_flight_that_does_not_end_is_could_not_look(bench: Make) -> None:
+    """Another's call that holds the lock too long is named; no call of ours is started."""
+    from oc_ops.observe.flight import single_flight
+
+    made = bench(OK)
+    made.settings = Settings(cli_lock_s=0.2)
+    with single_flight(made.lock, 5), pytest.raises(CouldNotLook, match=f"held by process {os.getpid()}"):
+        made.openclaw().cron_list()
+    assert made.calls() == []
+
+
+def test_every_call_is_handed_over(bench: Make) -> None:
+    """Transcripts and costs rest on this: also a failed call, also the version."""
+    made = bench({"when": ["cron"], "exit": 1}, OK)
+    openclaw = made.openclaw()
+    openclaw.version()
+    openclaw.cron_list()
+    openclaw.status()
+    assert [(call.argv[1], call.outcome) for call in made.told] == [
+        ("--version", "answered"),
+        ("cron", "refused"),
+        ("gateway", "answered"),
+    ]

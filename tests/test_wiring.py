@@ -1,0 +1,460 @@
+"""The doctor as an operator runs it, `python -m pytest checks/`: exit codes, the last line, what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+from websockets.sync.server import ServerConnection, serve
+
+from tests.fakes.fake_gateway import Talk
+
+PROJECT = Path(__file__).resolve().parent.parent
+SECRET = "shared-secret-0123456789"
+TOO_LONG_S = 50.0
+
+CLI = f"""#!{sys.executable}
+import json, os, sys
+words = " ".join(sys.argv[1:])
+with open(os.environ["FAKE_CALLS"], "a") as file:
+    file.write(words + "\\n")
+answers = {{
+    "config validate": {{"valid": True, "issues": []}},
+    "gateway status": {{"rpc": {{"ok": True}}, "config": {{"cli": {{"valid": True}}}}}},
+    "cron list": {{"jobs": []}},
+    "gateway call browser.request": {{"enabled": True, "running": True}},
+}}
+print("OpenClaw 2026.9.6" if words == "--version" else
+      json.dumps(next((value for start, value in answers.items() if words.startswith(start)), {{}})))
+"""
+HTTP = {
+    "/healthz": {"ok": True, "status": "live"},
+    "/startupz": {"ok": True, "status": "started", "version": "2026.9.6", "uptimeMs": 86_400_000},
+    "/readyz": {"ready": True, "failing": [], "uptimeMs": 86_400_000, "eventLoop": {"delayP99Ms": 12.0}},
+}
+RPC = {
+    "status": {"runtimeVersion": "2026.9.6", "heartbeat": {}},
+    "cron.status": {"enabled": True, "jobs": 0},
+    "cron.list": {"jobs": []},
+}
+
+
+class Operator:
+    """Somebody's machine: a home with a config, an `openclaw`, and places for what the doctor leaves."""
+
+    def __init__(self, root: Path, port: int) -> None:
+        self.root = root
+        for name in ("home/.openclaw", "bin", "temp", "cwd", "state"):
+            (root / name).mkdir(parents=True)
+        self.config = root / "home" / ".openclaw" / "openclaw.json"
+        self.log = root / "gateway.log"
+        self.log.touch()
+        self.configure(port)
+        executable = root / "bin" / "openclaw"
+        executable.write_text(CLI)
+        executable.chmod(0o755)
+        self.reports = root / "reports"
+        self.environ = {
+            "PATH": f"{root / 'bin'}{os.pathsep}{os.defpath}",
+            "HOME": str(root / "home"),
+            "TMPDIR": str(root / "temp"),
+            "XDG_STATE_HOME": str(root / "state"),
+            "OC_OPS_MEMORY_DIR": str(root / "memory"),
+            "OC_OPS_REPORT_DIR": str(self.reports),
+            "FAKE_CALLS": str(root / "calls.txt"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+    def configure(self, port: int, **more: object) -> None:
+        """Write the config."""
+        config = {"gateway": {"port": port, "auth": {"mode": "token", "token": SECRET}}, **more}
+        self.config.write_text(json.dumps({**config, "logging": {"file": str(self.log)}}))
+
+    def start(self, *arguments: str, **environ: str) -> subprocess.Popen[str]:
+        """Start a run from somewhere else than the checkout."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "pytest", *(arguments or (str(PROJECT / "checks"), "-m", "doctor"))],
+            cwd=self.root / "cwd",
+            env={**self.environ, **environ},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, **environ: str) -> Run:
+        """One run of the doctor, to its end."""
+        return Run.of(self.start(str(PROJECT / "checks"), "-m", "doctor", *arguments, **environ))
+
+    @property
+    def calls(self) -> list[str]:
+        """The `openclaw` calls made so far."""
+        path = Path(self.environ["FAKE_CALLS"])
+        return path.read_text().splitlines() if path.exists() else []
+
+    def latest(self) -> dict[str, Any]:
+        """The latest report."""
+        value = json.loads((self.reports / "latest.json").read_text())
+        assert isinstance(value, dict)
+        return value
+
+    def locks(self) -> list[str]:
+        """The locks that were ever taken."""
+        return [path.name for path in self.root.rglob("*.lock")]
+
+
+class Run:
+    """A run that has ended."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @classmethod
+    def of(cls, process: subprocess.Popen[str]) -> Run:
+        """Wait for the end; a run that does not end is killed and fails the test."""
+        try:
+            out, err = process.communicate(timeout=TOO_LONG_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise
+        return cls(process.returncode, out, err)
+
+    @property
+    def last_line(self) -> str:
+        """The last thing on the terminal."""
+        return self.out.rstrip("\n").rpartition("\n")[2]
+
+
+def closed_port() -> int:
+    """A port on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@pytest.fixture
+def operator(tmp_path: Path) -> Operator:
+    """An operator whose gateway is down."""
+    return Operator(tmp_path, closed_port())
+
+
+@contextmanager
+def gateway(change: Callable[[dict[str, Any]], None] = lambda _http: None) -> Iterator[int]:
+    """A gateway that answers HTTP and RPC as a healthy 2026.9.6 does; `change` may alter its HTTP answers."""
+    answers: dict[str, Any] = json.loads(json.dumps(HTTP))
+    change(answers)
+
+    def http(connection: ServerConnection, request: Request) -> Response | None:
+        if "Upgrade" in request.headers:
+            return None
+        answer = answers.get(request.path)
+        ready = not isinstance(answer, dict) or answer.get("ready") is not False
+        response = connection.respond(200 if ready else 503, json.dumps(answer))
+        del response.headers["Content-Type"]
+        response.headers["Content-Type"] = "application/json; charset=utf-8"
+        return response
+
+    def rpc(connection: ServerConnection) -> None:
+        talk = Talk(connection, [])
+        with suppress(ConnectionClosed):
+            talk.welcome()
+            while True:
+                frame = talk.take()
+                talk.answer(frame, RPC[frame["method"]])
+
+    with serve(rpc, "127.0.0.1", 0, process_request=http, compression=None) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.socket.getsockname()[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def silent_port() -> Iterator[socket.socket]:
+    """A port that accepts and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(TOO_LONG_S)
+        yield server
+
+
+# -- verdicts and exit codes ------------------------------------------------------------------------------------------
+
+
+def test_a_healthy_gateway(tmp_path: Path) -> None:
+    """Exit 0, a last line that says healthy, every check passed, every lane used, no secret in anything left."""
+    with gateway() as port:
+        operator = Operator(tmp_path, port)
+        run = operator.run()
+    assert run.code == 0, run.out + run.err
+    assert run.last_line.startswith("doctor: healthy in ")
+    assert f"gateway 2026.9.6 on port {port}" in run.last_line
+    latest = operator.latest()
+    assert (latest["verdict"], latest["cause"], latest["findings"]) == ("healthy", None, [])
+    assert {each["outcome"] for each in latest["checks"]} == {"passed"}
+    assert latest["lanes"] == {"http": "ok", "rpc": "ok", "cli": "ok"}
+    assert [each["outcome"] for each in latest["calls"]] == ["answered"] * len(operator.calls)
+    assert len(operator.calls) == 4
+    for path in [*operator.reports.rglob("*"), *(tmp_path / "memory").rglob("*")]:
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+        if path.is_file():
+            assert SECRET.encode() not in path.read_bytes(), path
+    assert SECRET not in run.out + run.err
+
+
+def test_quick_makes_no_call(tmp_path: Path) -> None:
+    """--quick is HTTP, RPC and logs; the rest is skipped by choice, which is not could-not-look."""
+    with gateway() as port:
+        operator = Operator(tmp_path, port)
+        run = operator.run("--quick")
+    assert run.code == 0, run.out
+    assert operator.calls == []
+    latest = operator.latest()
+    assert latest["verdict"] == "healthy"
+    assert latest["lanes"]["cli"] == "not asked: --quick"
+    assert {each["outcome"] for each in latest["checks"]} == {"passed", "skipped"}
+
+
+def test_a_gateway_that_is_down(operator: Operator) -> None:
+    """Exit 1; one failure names the cause, its dependents are blocked by it, and the summary counts them."""
+    run = operator.run()
+    assert run.code == 1
+    assert run.last_line.startswith("doctor: unhealthy in ")
+    assert "gateway/down: nothing listens" in run.last_line
+    assert run.last_line.endswith("· fix: openclaw gateway start")
+    latest = operator.latest()
+    assert [each["check"] for each in latest["findings"]] == ["gateway/down"]
+    blocked = [each for each in latest["checks"] if each["outcome"] == "blocked"]
+    assert {each["blocked_by"] for each in blocked} == {"gateway/down"}
+    assert f"{len(blocked)} blocked in " in run.out
+    assert run.out.count("gateway/down: error: ") == 1
+    assert "Traceback" not in run.out + run.err
+    assert not [each for each in operator.calls if not each.startswith("config validate")]
+
+
+def test_one_check_of_a_gateway_that_is_down_names_the_cause(operator: Operator) -> None:
+    """A check that cannot look because of a cause does not pass when it is run alone: the run names the cause."""
+    run = operator.run("-k", "test_rpc_answers")
+    assert run.code == 1
+    assert "gateway/down" in run.last_line
+    assert operator.latest()["cause"] == "gateway/down"
+
+
+def test_a_config_that_does_not_parse(tmp_path: Path) -> None:
+    """A broken config is the one finding, though the gateway still runs on what it read before."""
+    with gateway() as port:
+        operator = Operator(tmp_path, port)
+        operator.config.write_text('{"gateway": {"port": ,}}')
+        run = operator.run(OPENCLAW_GATEWAY_PORT=str(port))
+    assert run.code == 1
+    assert [each["check"] for each in operator.latest()["findings"]] == ["config/invalid"]
+    assert "do not restart it" in run.last_line
+    assert operator.calls == []
+
+
+def test_a_warning_is_degraded_and_exits_with_0(tmp_path: Path) -> None:
+    """Warnings alone do not turn a run red, but the last line tells of them."""
+    with gateway(lambda http: http["/startupz"].update(version="2026.5.28")) as port:
+        operator = Operator(tmp_path, port)
+        run = operator.run()
+    assert run.code == 0, run.out
+    assert run.last_line.startswith("doctor: degraded in ")
+    assert "gateway/version-drift" in run.last_line
+    assert operator.latest()["verdict"] == "degraded"
+
+
+def test_not_ready_blocks_nothing(tmp_path: Path) -> None:
+    """A channel that fails is the one finding; everything else was looked at."""
+    with gateway(lambda http: http["/readyz"].update(ready=False, failing=["telegram:default"])) as port:
+        operator = Operator(tmp_path, port)
+        run = operator.run("--quick")
+    assert run.code == 1
+    latest = operator.latest()
+    assert [each["check"] for each in latest["findings"]] == ["gateway/not-ready"]
+    assert "telegram:default" in run.last_line
+    assert not [each for each in latest["checks"] if each["outcome"] == "blocked"]
+
+
+def test_a_check_that_could_not_look_is_not_green(tmp_path: Path) -> None:
+    """Exit 1 and verdict unknown where something could not be observed and nothing is known to be wrong."""
+    with gateway() as port:
+        operator = Operator(tmp_path, port)
+        operator.log.unlink()
+        run = operator.run("--quick")
+    assert run.code == 1
+    assert run.last_line.startswith("doctor: unknown in ")
+    assert "log" in run.last_line
+    assert operator.latest()["verdict"] == "unknown"
+
+
+# -- refusals: exit code 4, one sentence, nothing left ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "words"),
+    [
+        ((), {"OC_OPS_START_BUDGET_S": "abc"}, 'OC_OPS_START_BUDGET_S="abc" in environment: need seconds > 0'),
+        ((), {"OC_OPS_CHECK_S": "10"}, 'OC_OPS_CHECK_S="10" in environment: need seconds > call_s'),
+        (("--openclaw", "/nowhere/openclaw"), {}, 'openclaw="/nowhere/openclaw" in --openclaw: need the path of'),
+        ((), {"OC_OPS_OPENCLAW": "/nowhere/openclaw"}, '="/nowhere/openclaw" in environment: need the path of'),
+        (("--oc-profile", "../x"), {}, '="../x" in '),
+        (("--report-dir", ""), {}, 'report_dir="" in --report-dir: need a non-empty value'),
+        (("--quick", "--deep"), {}, "--quick and --deep exclude each other"),
+        (("--lab", "--oc-profile", "x"), {}, "--lab brings its own OpenClaw"),
+        (("--recover",), {}, "--recover is not built yet"),
+        (("--tmux",), {}, "--tmux is not built yet"),
+        ((), {"OPENCLAW_CONFIG_PATH": "/"}, "cannot read /: Is a directory"),
+        (("--report-dir", "/dev/null/reports"), {}, "/dev/null/reports"),
+    ],
+    ids=["bad setting", "bounds", "no such openclaw", "no such openclaw, by environment", "bad profile",
+         "empty report dir", "quick and deep", "lab and profile", "recover", "tmux", "unreadable config",
+         "no place for reports"],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused(
+    operator: Operator, arguments: tuple[str, ...], environ: Mapping[str, str], words: str
+) -> None:
+    """Exit code 4 and one sentence that names value, source and need; no run directory, no lock, no traceback."""
+    run = operator.run(*arguments, **environ)
+    assert run.code == 4, run.out + run.err
+    assert words in run.err
+    assert len(run.err.strip().splitlines()) == 1
+    assert "Traceback" not in run.out + run.err
+    assert not operator.reports.exists()
+    assert operator.calls == []
+
+
+# -- interruption and overlap -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_an_interrupted_run_reports_and_exits_with_2(tmp_path: Path, number: signal.Signals) -> None:
+    """A run that is told to stop writes its report, says that it was interrupted, and is never called healthy."""
+    with silent_port() as server:
+        operator = Operator(tmp_path, server.getsockname()[1])
+        process = operator.start()
+        with server.accept()[0]:
+            process.send_signal(number)
+            run = Run.of(process)
+    assert run.code == 2, run.out + run.err
+    assert run.last_line.startswith("doctor: unknown in ")
+    assert "interrupted" in run.last_line
+    assert operator.latest()["verdict"] == "unknown"
+    assert list((tmp_path / "temp").iterdir()) == []
+
+
+def test_a_second_run_says_so_and_looks_at_nothing(tmp_path: Path) -> None:
+    """Two runs of one gateway do not double the load: the second exits with 1 at once and leaves no report."""
+    with silent_port() as server:
+        operator = Operator(tmp_path, server.getsockname()[1])
+        first = operator.start()
+        try:
+            with server.accept()[0]:
+                second = operator.run()
+                assert second.code == 1
+                assert second.last_line.startswith("doctor: unknown in ")
+                assert "another doctor run is under way: " in second.last_line
+                assert str(first.pid) in second.last_line
+                assert not (operator.reports / "latest.json").exists()
+                server.settimeout(0)
+                with pytest.raises(BlockingIOError):
+                    server.accept()
+        finally:
+            first.send_signal(signal.SIGTERM)
+            Run.of(first)
+
+
+# -- being a good guest -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (str(PROJECT / "tests" / "test_verdict.py"), "-q"),
+        (str(PROJECT / "checks"), "--collect-only", "-q"),
+        (str(PROJECT / "checks"), "--help"),
+        (str(PROJECT / "checks"), "--markers"),
+    ],
+    ids=["other tests", "collect-only", "help", "markers"],
+)
+def test_anything_but_a_doctor_run_is_left_alone(operator: Operator, arguments: tuple[str, ...]) -> None:
+    """Other tests and mere listings open no run, take no lock and end without our last line."""
+    run = Run.of(operator.start(*arguments))
+    assert run.code == 0, run.out + run.err
+    assert "doctor: " not in run.last_line
+    assert not operator.reports.exists()
+    assert operator.locks() == []
+
+
+def test_nothing_is_left_outside_of_its_places(operator: Operator) -> None:
+    """Home, working directory, temporary directory and the checkout's own folders are as they were."""
+    ours = [PROJECT / name for name in ("reports", "memory")]
+    before = [sorted(folder.rglob("*")) for folder in ours]
+    config = operator.config.read_bytes()
+    operator.run()
+    assert operator.config.read_bytes() == config
+    assert [path.name for path in (operator.root / "home").rglob("*")] == [".openclaw", "openclaw.json"]
+    assert list((operator.root / "temp").iterdir()) == []
+    assert list((operator.root / "cwd").iterdir()) == []
+    assert [sorted(folder.rglob("*")) for folder in ours] == before
+
+
+def test_report_dir_is_taken_from_the_option(operator: Operator) -> None:
+    """--report-dir wins over the environment, and the terminal says where the report is."""
+    other = operator.root / "elsewhere"
+    run = operator.run("--quick", "--report-dir", str(other))
+    assert (other / "latest.json").exists()
+    assert (other / "latest.html").exists()
+    assert not operator.reports.exists()
+    (page,) = other.glob("runs/*/report.html")
+    assert f"report: {page}" in run.out
+
+
+def test_junitxml_counts_what_the_doctor_counts(operator: Operator) -> None:
+    """pytest's own machine-readable output works beside ours."""
+    target = operator.root / "junit.xml"
+    run = operator.run("--quick", f"--junitxml={target}")
+    suite = ET.parse(target).getroot().find("testsuite")
+    assert suite is not None
+    outcomes = [each["outcome"] for each in operator.latest()["checks"]]
+    assert run.code == 1
+    assert int(suite.attrib["tests"]) == len(outcomes)
+    assert int(suite.attrib["failures"]) == outcomes.count("failed")
+    assert int(suite.attrib["errors"]) == 0
+    assert SECRET not in target.read_text()
+
+
+def test_a_run_with_no_check_selected_is_not_healthy(operator: Operator) -> None:
+    """pytest's code for nothing collected is kept, and nobody is told that all is well."""
+    run = operator.run("-k", "no_such_check")
+    assert run.code == 5
+    assert "healthy" not in run.last_line
+
+
+def test_the_first_failure_stops_a_run_that_asks_for_it(operator: Operator) -> None:
+    """`-x` leaves the verdict standing on what was found."""
+    run = operator.run("-x")
+    assert run.code in (1, 2)
+    assert operator.latest()["cause"] == "gateway/down"
+    assert "gateway/down" in run.last_line
+
+
+@pytest.mark.parametrize("option", ["-q", "-qq", "-v"])
+def test_the_last_line_is_there_however_quiet(operator: Operator, option: str) -> None:
+    """However little pytest is to say, the one sentence is said last."""
+    assert operator.run("--quick", option).last_line.startswith("doctor: unhealthy in ")
