@@ -175,7 +175,7 @@ class Wiring:
     """The hooks of a doctor run; each hands over to the run."""
 
     def __init__(self, run: DoctorRun, exits: ExitStack) -> None:
-        self.run, self.exits = run, exits
+        self.run, self.exits, self.took_s = run, exits, 0.0
         exits.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, self._terminated))
 
     @staticmethod
@@ -195,23 +195,17 @@ class Wiring:
         """What the run means to look at; a check that is not reached must not go unnoticed."""
         self.run.planned = len(session.items)
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item, call: pytest.CallInfo[None]
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Record how a check ended and say it in the one message that every place uses."""
-        report = yield
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> pytest.TestReport | None:
+        """Record how a check ended; expected ends are reported without the traceback that costs most of a run."""
         error = call.excinfo.value if call.excinfo else None
-        if isinstance(error, KeyboardInterrupt) or (report.when != "call" and error is None):
-            return report
+        self.took_s = call.duration + (self.took_s if call.when == "call" else 0.0)
+        if isinstance(error, KeyboardInterrupt) or (call.when != "call" and error is None):
+            return None
         claim = (getattr(item, "function", item).__doc__ or "").strip().split("\n")[0]
-        check = self.run.check_ended(
-            _mark(item).args[0], item.nodeid, claim, call.duration, error, item.stash.get(FOUND, None)
-        )
-        if isinstance(error, (Blocked, NotAsked)):
-            report.outcome, report.longrepr = "skipped", (str(item.path), 0, str(error))
-        elif isinstance(error, OcOpsError):
-            report.longrepr = f"{check.id}: could not look: {check.note}"
+        found = item.stash.get(FOUND, None)
+        check = self.run.check_ended(_mark(item).args[0], item.nodeid, claim, self.took_s, error, found)
+        report = _report(item, call, check, error)
         vars(report)["check"] = check
         return report
 
@@ -272,6 +266,26 @@ def _mark(item: pytest.Item) -> pytest.Mark:
     if mark is None:
         raise pytest.UsageError(f"{item.nodeid} has no check marker: it needs an id and a lane")
     return mark
+
+
+def _report(
+    item: pytest.Item, call: pytest.CallInfo[None], check: CheckRecord, error: BaseException | None
+) -> pytest.TestReport:
+    """pytest's own report, but for Blocked, NotAsked and CouldNotLook: those are one sentence."""
+    if not isinstance(error, (Blocked, OcOpsError)) or call.when == "collect":
+        return pytest.TestReport.from_item_and_call(item, call)
+    left_out = isinstance(error, (Blocked, NotAsked))
+    return pytest.TestReport(
+        item.nodeid,
+        item.location,
+        dict.fromkeys(item.keywords, 1),
+        "skipped" if left_out else "failed",
+        (str(item.path), 0, str(error)) if left_out else f"{check.id}: could not look: {check.note}",
+        call.when,
+        duration=call.duration,
+        start=call.start,
+        stop=call.stop,
+    )
 
 
 def _check(report: Any) -> CheckRecord | None:

@@ -102,25 +102,28 @@ def install(version: str = DEFAULT_VERSION, *, cache: Path | None = None, progre
 
 def _node(wanted: Release, cache: Path, say: Progress) -> tuple[Path, Path | None]:
     """A Node that runs this release, and an npm to go with it where PATH has one."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node and _suits(_node_version(Path(node)), wanted):
-        return Path(node).resolve(), Path(npm) if npm else None
+    npm = shutil.which("npm")
+    if (node := _own_node(wanted)) is not None:
+        return node, Path(npm) if npm else None
     return _wheel(wanted.node_wheel, cache, say) / "bin" / "node", None
+
+
+def _own_node(wanted: Release) -> Path | None:
+    """The machine's own Node if it suits, by its real path: version managers' shims would not run in the lab's home."""
+    if (found := shutil.which("node")) is None:
+        return None
+    question = "process.version + ' ' + process.execPath"
+    call = run([found, "-p", question], environ=os.environ, deadline_s=_VERSION_S)
+    said = re.fullmatch(r"v(\d+)\.(\d+)\.\S+ (.+)", call.stdout.text.strip())
+    if call.outcome != "answered" or said is None:
+        return None
+    version = int(said[1]), int(said[2])
+    return Path(said[3]) if any(low <= version < high for low, high in wanted.node) else None
 
 
 def _wheel_npm(wanted: Release, cache: Path, say: Progress) -> Path:
     # The wheel's bin/npm does not run from there; the npm beside it does, under its own node.
     return _wheel(wanted.node_wheel, cache, say) / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-
-
-def _node_version(node: Path) -> tuple[int, int]:
-    call = run([str(node), "--version"], environ=os.environ, deadline_s=_VERSION_S)
-    found = re.match(r"v(\d+)\.(\d+)\.", call.stdout.text)
-    return (int(found[1]), int(found[2])) if found and call.outcome == "answered" else (0, 0)
-
-
-def _suits(version: tuple[int, int], wanted: Release) -> bool:
-    return any(low <= version < high for low, high in wanted.node)
 
 
 def _wheel(version: str, cache: Path, say: Progress) -> Path:

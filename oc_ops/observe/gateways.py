@@ -101,7 +101,7 @@ def gateway_processes(target: Target, *, service_pid: int | None = None) -> tupl
             # A process younger than the lock that names it has only got the pid of one that is gone.
             names_it = process.create_time() <= locked.get(process.pid, 0) + 1
             evidence = _evidence(process.pid, command, service_pid, names_it)
-            if not evidence or process.status() == psutil.STATUS_ZOMBIE:
+            if not evidence:
                 continue
             same, certain = (True, True) if evidence in _PROOF else _same_target(process, target)
             age_s = time.time() - process.create_time()

@@ -110,11 +110,13 @@ def tail(path: Path, lines: int, *, most_bytes: int = 256 * 1024) -> tuple[Recor
     """The last records of a file, for evidence; nothing when it cannot be read."""
     try:
         with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - most_bytes))
+            start = max(0, file.seek(0, os.SEEK_END) - most_bytes)
+            file.seek(start)
             raw = file.read(most_bytes).splitlines()
     except OSError:
         return ()
+    if start and len(raw) > 1:
+        del raw[0]  # torn
     parsed = (parse(line, path) for line in raw[-lines - 1 :])
     return tuple(record for record in parsed if record is not None)[-lines:]
 

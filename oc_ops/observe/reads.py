@@ -39,6 +39,5 @@ def all_at_once(config: GatewayConfig, port: int, settings: Settings) -> RpcRead
         if status.outcome in ("silent", "closed"):
             return RpcReads(client.hello, status, status, status)
         cron_status = client.request("cron.status")
-        return RpcReads(
-            client.hello, status, cron_status, client.request("cron.list", {"includeDisabled": True, "limit": 200})
-        )
+        cron_list = client.request("cron.list", {"includeDisabled": True, "limit": 200})
+        return RpcReads(client.hello, status, cron_status, cron_list)

@@ -117,7 +117,7 @@ def publish(run: Run) -> None:
 
 
 def prune(report_dir: Path, keep_healthy: int, keep_failing: int) -> tuple[str, ...]:
-    """Remove all but the newest `keep_healthy` healthy runs and `keep_failing` others; return the stamps of the removed.
+    """Remove all but the newest `keep_healthy` healthy runs and `keep_failing` others; return the removed stamps.
 
     A run whose report cannot be read or does not exist counts as failing; a directory that is not named as a run is
     never touched. Safe beside another pruner.

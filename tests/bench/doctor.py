@@ -1,4 +1,4 @@
-"""What a doctor run costs beside the four commands it replaces, on one lab gateway in one run: `python -m tests.bench.doctor`.
+"""What a doctor run costs beside the four commands it replaces, on one lab gateway: `python -m tests.bench.doctor`.
 
 Wall and CPU seconds are those of the started processes with all their children; the gateway's own share is printed
 beside them. Measure on an idle machine: only the ratios travel.

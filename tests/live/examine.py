@@ -1,4 +1,4 @@
-"""One doctor run on a lab, as an operator starts it: a process of its own, judged by exit code, last line and report."""
+"""One doctor run on a lab, as an operator starts it: a process of its own, with exit code, last line and report."""
 
 from __future__ import annotations
 
