@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from oc_ops import settings as oc_settings
-from oc_ops.doctor import Blocked, Doctor, Lane, NotAsked
+from oc_ops.doctor import Doctor, Lane
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.gateway import Limits
 from oc_ops.observe.look import GatewayLook
+from oc_ops.once import Blocked, NotAsked
 from oc_ops.record.document import CheckRecord
 from oc_ops.run import DoctorRun
 

@@ -45,9 +45,9 @@ def test_gateway_is_prompt(doctor: Doctor, healthy: Callable[..., None]) -> None
 
 
 @pytest.mark.check("gateway/ready", lane="http")
-def test_gateway_is_ready(gateway: GatewayLook, healthy: Callable[..., None]) -> None:
+def test_gateway_is_ready(gateway: GatewayLook, limits: Limits, healthy: Callable[..., None]) -> None:
     """Nothing is on the gateway's own list of what keeps it from being ready."""
-    healthy(judge.not_ready(gateway))
+    healthy(judge.not_ready(gateway, limits))
 
 
 @pytest.mark.check("gateway/single", lane="http")

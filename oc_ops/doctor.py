@@ -19,6 +19,7 @@ from oc_ops.judge import signatures
 from oc_ops.judge.finding import Finding
 from oc_ops.observe import config, gateways, install, logs, reads
 from oc_ops.observe.config import GatewayConfig
+from oc_ops.observe.flight import lock_dir
 from oc_ops.observe.jsontext import at, text_at
 from oc_ops.observe.logs import LogView
 from oc_ops.observe.look import GatewayLook, look
@@ -28,6 +29,7 @@ from oc_ops.observe.reads import RpcReads
 from oc_ops.observe.rpc import RpcRefused, RpcReply
 from oc_ops.observe.service import service
 from oc_ops.observe.target import locate
+from oc_ops.once import Blocked, NotAsked, once
 from oc_ops.record import known_good
 from oc_ops.settings import Settings
 
@@ -36,40 +38,6 @@ Lane = Literal["http", "rpc", "cli", "files"]
 
 _SPOKEN = ("auth", "silent", "closed", "unreachable", "starting", "stranger")
 """RPC refusals that say something about the gateway; every other one only closes the lane."""
-
-
-class Blocked(Exception):
-    """A check cannot look because of a cause that is already named."""
-
-    def __init__(self, cause: Finding) -> None:
-        super().__init__(f"blocked by {cause.check}")
-        self.cause = cause
-
-
-class NotAsked(OcOpsError):
-    """A check was left out on purpose: by --quick, or by a setting."""
-
-
-T = TypeVar("T")
-
-
-def _once(fetch: Callable[[Doctor], T]) -> Callable[[Doctor], T]:
-    """Keep what the first call gave, an exception as well: nothing is looked at twice in one run."""
-    name = fetch.__name__
-
-    @wraps(fetch)
-    def kept(self: Doctor) -> T:
-        if name in self._failed:
-            raise self._failed[name]
-        if name not in self._kept:
-            try:
-                self._kept[name] = fetch(self)
-            except (OcOpsError, Blocked) as error:
-                self._failed[name] = error
-                raise
-        return cast("T", self._kept[name])
-
-    return kept
 
 
 class Doctor:
@@ -95,13 +63,13 @@ class Doctor:
             settings.start_budget_s, settings.late_answer_s, settings.event_loop_delay_ms
         )
         self._on_call = on_call
-        self._kept: dict[str, object] = {}
-        self._failed: dict[str, OcOpsError | Blocked] = {}
+        self.kept: dict[str, object] = {}
+        self.failed: dict[str, BaseException] = {}
         self._executable = install.find(settings.openclaw, settings.source("openclaw"), environ, self.target.home)
 
     # -- the operator's tools -----------------------------------------------------------------------------------
 
-    @_once
+    @once
     def executable(self) -> Path:
         """The `openclaw` command; raises Blocked when there is none."""
         if self._executable is None and (finding := self.cli_fault()):
@@ -109,13 +77,13 @@ class Doctor:
         assert self._executable is not None
         return self._executable
 
-    @_once
+    @once
     def openclaw(self) -> Openclaw:
         """The CLI, ready to be called."""
         lock = lock_dir() / f"cli-{self.key}.lock"
         return Openclaw(self.executable(), self.target, self.settings, lock, self._on_call)
 
-    @_once
+    @once
     def version(self) -> Call:
         """`openclaw --version`, unless a cheaper lane has named a cause already."""
         self._asked()
@@ -123,7 +91,7 @@ class Doctor:
             raise Blocked(cause)
         return self.openclaw().version()
 
-    @_once
+    @once
     def cli_fault(self) -> Finding | None:
         """What is wrong with the command itself: it is not there, or it does not work."""
         path = self.target.environ.get("PATH", os.defpath).split(os.pathsep)
@@ -143,7 +111,7 @@ class Doctor:
 
     # -- the gateway from outside -------------------------------------------------------------------------------
 
-    @_once
+    @once
     def port(self) -> int:
         """Where the gateway should listen; from its lock file when the config cannot be read."""
         if self.config.mode == "remote":
@@ -154,7 +122,7 @@ class Doctor:
             raise CouldNotLook("the config does not parse, so the gateway's port is not known")
         return self.config.port
 
-    @_once
+    @once
     def look(self) -> GatewayLook:
         """The gateway's port, probes and processes."""
         return look(
@@ -167,7 +135,7 @@ class Doctor:
             service_of=service,
         )
 
-    @_once
+    @once
     def config_cause(self) -> Finding | None:
         """The config does not parse: the root of whatever else is wrong."""
         if self.config.error is None:
@@ -176,7 +144,7 @@ class Doctor:
             return judge_cli.invalid_config(self.config, lives=self.look().live.json is not None)
         return judge_cli.invalid_config(self.config)
 
-    @_once
+    @once
     def http_cause(self) -> Finding | None:
         """What keeps the gateway from answering, as far as HTTP and the process list tell."""
         if cause := self.config_cause():
@@ -194,7 +162,7 @@ class Doctor:
 
     # -- the RPC lane -------------------------------------------------------------------------------------------
 
-    @_once
+    @once
     def rpc_lane(self) -> RpcReads | RpcRefused:
         """One connection, every read of the run, closed again; or why there is none."""
         if cause := self.http_cause():
@@ -203,7 +171,7 @@ class Doctor:
             return RpcRefused("off", "the setting rpc is off")
         return reads.all_at_once(self.config, self.port(), self.settings)
 
-    @_once
+    @once
     def status_read(self) -> RpcReply | RpcRefused | Answer:
         """An authenticated `status` read: over RPC, or through the CLI where that lane is closed."""
         lane = self.rpc_lane()
@@ -213,22 +181,25 @@ class Doctor:
             return lane
         return self._by_cli(lane, Openclaw.status)
 
-    @_once
+    @once
     def rpc_cause(self) -> Finding | None:
         """What keeps an authenticated read from being answered."""
         if cause := self.http_cause():
             return cause
         return judge_gateway.read_unanswered(self.status_read(), self.look(), self.limits)
 
-    @_once
+    @once
     def cron_status(self) -> object:
         """The `cron.status` payload."""
         lane = self._through_rpc()
         if isinstance(lane, RpcRefused):
             return self._by_cli(lane, Openclaw.cron_status).value
-        return lane.cron_status.payload
+        reply = lane.cron_status
+        if reply.outcome != "ok":
+            raise CouldNotLook(f"cron.status: {reply.outcome}: {reply.message or reply.code or 'no reason given'}")
+        return reply.payload
 
-    @_once
+    @once
     def cron_list_read(self) -> RpcReply:
         """The `cron.list` reply over RPC; NotAsked where that lane is closed."""
         lane = self._through_rpc()
@@ -251,12 +222,12 @@ class Doctor:
 
     # -- the CLI lane -------------------------------------------------------------------------------------------
 
-    @_once
+    @once
     def gateway_status(self) -> Answer:
         """`openclaw gateway status`: the operator's own path, the service manager and the config's validation."""
         return self._through_cli(Openclaw.gateway_status)
 
-    @_once
+    @once
     def cli_cause(self) -> Finding | None:
         """What keeps the operator's own commands from being answered."""
         if cause := self.rpc_cause():
@@ -265,7 +236,7 @@ class Doctor:
             return finding
         return self.config_rejected() or judge_gateway.status_answered(self.gateway_status())
 
-    @_once
+    @once
     def config_rejected(self) -> Finding | None:
         """What OpenClaw's own validation has against the config; one that it accepted before is not validated again.
 
@@ -288,7 +259,7 @@ class Doctor:
         known_good.remember(self.settings.memory_dir, mark)
         return None
 
-    @_once
+    @once
     def cron_list(self) -> Answer:
         """`openclaw cron list`."""
         return self._after_status(Openclaw.cron_list)
@@ -299,21 +270,24 @@ class Doctor:
             raise NotAsked("no browser is expected here (setting browser = off)")
         return self.config.browser_enabled
 
-    @_once
+    @once
     def browser_fault(self) -> Finding | None:
         """What keeps the browser control from answering; a browser that the config switches off is not asked for."""
-        if finding := judge_browser.disabled(self.browser_wanted(), self.config):
+        wanted = self.browser_wanted()
+        if cause := self.http_cause():
+            raise Blocked(cause)
+        if finding := judge_browser.disabled(wanted, self.config):
             return finding
         return judge_browser.unanswered(self.browser_status())
 
-    @_once
+    @once
     def browser_answer(self) -> Answer:
         """The browser's state, from a control that answers."""
         if fault := self.browser_fault():
             raise Blocked(fault)
         return self.browser_status()
 
-    @_once
+    @once
     def browser_status(self) -> Answer:
         """The browser's state through the CLI: a read-only operator client may not ask for it."""
         return self._after_status(Openclaw.browser_status)
@@ -337,14 +311,14 @@ class Doctor:
 
     # -- files --------------------------------------------------------------------------------------------------
 
-    @_once
+    @once
     def log_files(self) -> tuple[Path, ...]:
         """The gateway's log files; the CLI's own word counts when it was asked anyway."""
-        told = self._kept.get("gateway_status")
+        told = self.kept.get("gateway_status")
         named = text_at(told.value, "logFile") if isinstance(told, Answer) else ""
         return logs.files(self.target, self.config, datetime.now(), (named,) if named else ())
 
-    @_once
+    @once
     def log_view(self) -> LogView:
         """The gateway's own records of the last `log_window_s` seconds that a signature may know."""
         if not self.log_files():
@@ -368,7 +342,7 @@ class Doctor:
 
     def gateway_version(self) -> str | None:
         """The running gateway's release, from whatever was looked at already."""
-        seen, lane = self._kept.get("look"), self._kept.get("rpc_lane")
+        seen, lane = self.kept.get("look"), self.kept.get("rpc_lane")
         startup = seen.startup if isinstance(seen, GatewayLook) else None
         told = [text_at(startup.json if startup else None, "version")]
         if isinstance(lane, RpcReads):
@@ -378,8 +352,8 @@ class Doctor:
 
     def lanes(self) -> dict[str, str]:
         """How each lane did, in the words of the report."""
-        lane, status = self._kept.get("rpc_lane"), self._kept.get("gateway_status")
-        failed = self._failed.get("gateway_status")
+        lane, status = self.kept.get("rpc_lane"), self.kept.get("gateway_status")
+        failed = self.failed.get("gateway_status")
         rpc_word = "not needed"
         if isinstance(lane, RpcRefused):
             rpc_word = "off" if lane.kind == "off" else f"unavailable: {lane.reason}"
@@ -391,16 +365,7 @@ class Doctor:
         elif isinstance(failed, CouldNotLook):
             cli_word = f"unavailable: {failed}"
         return {
-            "http": "ok" if isinstance(self._kept.get("look"), GatewayLook) else "not needed",
+            "http": "ok" if isinstance(self.kept.get("look"), GatewayLook) else "not needed",
             "rpc": rpc_word,
             "cli": cli_word,
         }
-
-
-def lock_dir() -> Path:
-    """Where this user's oc-ops processes meet, whatever checkout they run from."""
-    import platformdirs
-
-    folder = Path(platformdirs.user_state_path("oc-ops")) / "locks"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder

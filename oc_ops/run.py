@@ -8,13 +8,14 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from oc_ops.doctor import Blocked, Doctor, NotAsked, lock_dir
+from oc_ops.doctor import Doctor
 from oc_ops.errors import CouldNotLook
 from oc_ops.judge import verdict as judge_verdict
 from oc_ops.judge.finding import Finding
 from oc_ops.observe import logs
-from oc_ops.observe.flight import single_flight
+from oc_ops.observe.flight import lock_dir, single_flight
 from oc_ops.observe.process import Call
+from oc_ops.once import Blocked, NotAsked
 from oc_ops.record import artifacts, report
 from oc_ops.record.document import (
     CallRecord,
@@ -92,8 +93,8 @@ class DoctorRun:
             outcome, blocked_by = "blocked", self.found(error.cause).check
         elif isinstance(error, NotAsked):
             outcome, note = "skipped", str(error)
-        elif found is not None:
-            outcome = "failed" if found.severity == "error" else "passed"
+        elif found is not None and found.severity == "error":
+            outcome = "failed"
         elif error is not None:
             outcome, note = "error", self.redactor.line(str(error) or type(error).__name__)
         record = CheckRecord(check, nodeid, outcome, duration_s, blocked_by, claim, note)

@@ -42,10 +42,12 @@ def config(tmp_path: Path) -> Reader:
 
 
 def gateway(**keys: object) -> dict[str, object]:
+    """A config with this gateway section."""
     return {"gateway": keys}
 
 
 def auth(**keys: object) -> dict[str, object]:
+    """A config with this gateway.auth section."""
     return gateway(auth=keys)
 
 
@@ -198,9 +200,7 @@ def test_files_that_include_each_other_end(config: Reader) -> None:
         (None, [4711], DEFAULT_PORT),
     ],
 )
-def test_the_port_has_one_precedence(
-    config: Reader, in_environment: str | None, in_file: object, port: int
-) -> None:
+def test_the_port_has_one_precedence(config: Reader, in_environment: str | None, in_file: object, port: int) -> None:
     """Environment over file over default, as `resolveGatewayPort` has it; nonsense is passed over."""
     environ = {} if in_environment is None else {"OPENCLAW_GATEWAY_PORT": in_environment}
     assert config(gateway(port=in_file), **environ).port == port

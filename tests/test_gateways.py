@@ -49,6 +49,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 def until(holds: Callable[[], bool], patience_s: float = 20.0) -> None:
+    """Wait for a condition, with a deadline."""
     end = time.monotonic() + patience_s
     while not holds():
         assert time.monotonic() < end, "waited in vain"
@@ -56,6 +57,7 @@ def until(holds: Callable[[], bool], patience_s: float = 20.0) -> None:
 
 
 def one(target: Target, **options: int) -> GatewayProcess:
+    """The only gateway process there is."""
     found = gateway_processes(target, **options)
     assert len(found) == 1
     return found[0]
@@ -145,6 +147,7 @@ def test_the_service_manager_s_word_is_proof(target: Target, start: Start, tmp_p
 
 
 def lock(folder: Path, target: Target, pid: int, **more: object) -> Path:
+    """A lock file as a gateway writes it."""
     path = folder / "openclaw-0" / "gateway.4de2da44.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"pid": pid, "configPath": str(target.config_path), **more}) + "\n\t \t")
@@ -193,9 +196,7 @@ def test_the_lock_remembers_the_port(target: Target) -> None:
     assert locked_port(target) == 26673
 
 
-def test_a_plain_title_counts_only_while_young(
-    target: Target, start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_plain_title_counts_only_while_young(target: Target, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """`openclaw` may be a gateway on its way up, but not for ever: then it is a client that lingers."""
     own = start("openclaw")
     found = one(target)

@@ -25,11 +25,13 @@ LIVE = '{"ok":true,"status":"live"}'
 
 
 def ask(script: Script, budget_s: float = 5.0) -> Probe:
+    """One probe of a port that follows the script."""
     with listening(script) as port:
         return probe("127.0.0.1", port, "/healthz", budget_s=budget_s)
 
 
 def free_port() -> int:
+    """A port on which nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
@@ -81,6 +83,19 @@ def test_dribbled_bytes_do_not_stretch_the_budget(head: bytes) -> None:
             connection.sendall(b"x")
 
     found = ask(dribble, 0.5)
+    assert found.kind == "silent"
+    assert found.wall_s < 0.8
+
+
+def test_a_word_followed_by_silence_does_not_stretch_the_budget() -> None:
+    """The wait for the next byte is what is left of the budget, not a new one."""
+
+    def stall(connection: socket.socket, over: threading.Event) -> None:
+        over.wait(0.35)
+        connection.sendall(b"HTTP/1.1")
+        over.wait(30)
+
+    found = ask(stall, 0.5)
     assert found.kind == "silent"
     assert found.wall_s < 0.8
 
@@ -288,9 +303,7 @@ def certificate(folder: Path) -> ssl.SSLContext:
     path = folder / "gateway.pem"
     path.write_bytes(
         made.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)

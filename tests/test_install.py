@@ -16,6 +16,7 @@ CRON = {"PATH": "/nowhere/bin"}
 
 
 def executable(path: Path, text: str = "#!/bin/sh\n") -> Path:
+    """A file that may be executed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     path.chmod(0o755)
@@ -30,6 +31,7 @@ def only_below_home(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def found(home: Path, environ: dict[str, str] | None = None) -> Path | None:
+    """What is found without a given path."""
     return install.find(None, "default", environ or CRON, home)
 
 
@@ -67,7 +69,9 @@ def test_every_system_place_is_looked_at() -> None:
     places = install.__dict__["_PLACES"]
     assert "~/.local/bin" in places
     source = Path(install.__file__).read_text()
-    assert all(f'"{place}"' in source for place in ("/opt/homebrew/bin", "/usr/local/bin", "/home/linuxbrew/.linuxbrew/bin"))
+    assert all(
+        f'"{place}"' in source for place in ("/opt/homebrew/bin", "/usr/local/bin", "/home/linuxbrew/.linuxbrew/bin")
+    )
 
 
 def test_nothing_anywhere_is_none(tmp_path: Path) -> None:

@@ -11,7 +11,11 @@ from hypothesis import strategies as st
 
 from oc_ops.observe.jsontext import at, json_object, number_at, text_at
 
-STATUS = {"service": {"label": "systemd", "loaded": False}, "rpc": {"ok": False, "error": "timeout"}, "jobs": [{"id": 1}]}
+STATUS = {
+    "service": {"label": "systemd", "loaded": False},
+    "rpc": {"ok": False, "error": "timeout"},
+    "jobs": [{"id": 1}],
+}
 PRETTY = json.dumps(STATUS, indent=2)
 BOX = """│
 ◇  Config ───────────────────────────────────────────────────╮
@@ -21,7 +25,7 @@ BOX = """│
 ├────────────────────────────────────────────────────────────╯
 """
 PLUGINS = "[plugins] device-pair failed to load from /x/index.ts: Error: Cannot find module 'a/b.js'\n- /x/y.js\n"
-TRACE = "Error: connect ECONNREFUSED 127.0.0.1:18789\n    at Socket.emit (node:events:1) {\n  errno: -111,\n  code: 'X'\n}\n"
+TRACE = "Error: connect ECONNREFUSED 127.0.0.1:18789\n    at emit (node:events:1) {\n  errno: -1,\n  code: 'X'\n}\n"
 
 
 @pytest.mark.parametrize(
@@ -56,7 +60,18 @@ def test_the_answer_is_found(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "no braces", "null", "[1, 2]", "[\n{}\n]", f"[\n{json.dumps({'a': 1})}\n]", "{", '{"a":', "{a: 1}", "text {} here"],
+    [
+        "",
+        "no braces",
+        "null",
+        "[1, 2]",
+        "[\n{}\n]",
+        f"[\n{json.dumps({'a': 1})}\n]",
+        "{",
+        '{"a":',
+        "{a: 1}",
+        "text {} here",
+    ],
 )
 def test_where_there_is_no_object_there_is_none(text: str) -> None:
     """A list, a torn or unquoted object, and braces inside a line are no answer."""
@@ -84,7 +99,11 @@ NOISE = st.lists(st.text(st.characters(exclude_characters="{[\r\n"), max_size=20
 
 
 @given(
-    st.dictionaries(st.text(max_size=5), VALUES, min_size=1, max_size=4), NOISE, NOISE, st.sampled_from([None, 2]), st.booleans()
+    st.dictionaries(st.text(max_size=5), VALUES, min_size=1, max_size=4),
+    NOISE,
+    NOISE,
+    st.sampled_from([None, 2]),
+    st.booleans(),
 )
 @settings(max_examples=150, deadline=None)
 def test_any_object_between_noise_is_found(
@@ -104,6 +123,7 @@ def test_nothing_makes_it_raise(text: str) -> None:
 
 
 def spent_s(text: str) -> float:
+    """Processor seconds of one search."""
     began = time.process_time()
     json_object(text)
     return time.process_time() - began
@@ -111,7 +131,19 @@ def spent_s(text: str) -> float:
 
 @pytest.mark.parametrize(
     "line",
-    ["{", "[", "[1,\n", '{"a":\n', '["x",\n1,\n', "[plugins] x\n", "[1] x\n", "[2026-11-22] x\n", '{"a": [\n1,\n', "{}x\n", '"\n'],
+    [
+        "{",
+        "[",
+        "[1,\n",
+        '{"a":\n',
+        '["x",\n1,\n',
+        "[plugins] x\n",
+        "[1] x\n",
+        "[2026-11-22] x\n",
+        '{"a": [\n1,\n',
+        "{}x\n",
+        '"\n',
+    ],
 )
 def test_garbage_costs_little(line: str) -> None:
     """Four times the garbage costs no more than about four times the time, and a megabyte at most a second."""

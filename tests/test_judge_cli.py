@@ -9,6 +9,7 @@ import pytest
 
 from oc_ops.judge import cli as judge
 from oc_ops.observe.config import GatewayConfig
+from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.process import Call
 from tests.sights import answer, call
 
@@ -95,8 +96,8 @@ ISSUE = {"path": "gateway.port", "message": "expected number, received string"}
         ({"config": []}, None),
         ({"config": {"cli": True}}, None),
         ({"config": {"cli": {"valid": "no"}}}, None),
-        ({"config": {"cli": {"valid": False, "issues": [ISSUE]}}}, "gateway.port: expected number, received string"),
-        ({"valid": False, "issues": [ISSUE]}, "gateway.port: expected number"),
+        ({"valid": "false"}, None),
+        ({"valid": False, "issues": [ISSUE]}, "gateway.port: expected number, received string"),
         ({"valid": False, "issues": [{"path": "<root>", "message": "JSON5 parse failed"}]}, ": JSON5 parse failed"),
         ({"valid": False, "issues": []}, "validation failed"),
         ({"valid": False, "issues": ["x"]}, "validation failed"),
@@ -104,7 +105,7 @@ ISSUE = {"path": "gateway.port", "message": "expected number, received string"}
         ({"valid": False, "issues": [{"path": 3, "message": None}]}, "validation failed"),
     ],
     ids=["gateway status, valid", "config validate, valid", "no answer", "empty", "config a list", "cli no object",
-         "valid no bool", "gateway status, invalid", "config validate, invalid", "root", "no issue", "issue a text",
+         "cli no bool", "valid no bool", "config validate, invalid", "root", "no issue", "issue a text",
          "issues an object", "issue of wrong types"],
 )  # fmt: skip
 def test_rejected_config(value: Mapping[str, object] | None, saw: str | None) -> None:
@@ -115,3 +116,18 @@ def test_rejected_config(value: Mapping[str, object] | None, saw: str | None) ->
         assert finding.check == "config/invalid"
         assert saw in finding.saw
         assert str(CONFIG.path) in finding.saw
+
+
+def test_a_release_that_says_config_invalid_in_front_of_every_answer() -> None:
+    """2026.2.26 has no `config validate`, but draws a box that says so above whatever it is asked."""
+    boxed = Answer(
+        call(
+            "gateway status --json",
+            stdout="│\n◇  Config ──╮\n│  Config invalid; doctor will run with best-effort config.\n{}",
+        ),
+        {},
+    )
+    finding = judge.rejected_config(boxed, CONFIG, lives=True)
+    assert finding is not None
+    assert finding.check == "config/invalid"
+    assert "do not restart it" in finding.fix

@@ -164,6 +164,9 @@ SCENARIOS: Mapping[str, Scenario] = {
         sight(said({"status": "UP"}), listener=None, startup=said({"status": "UP"}), ready=said({"status": "UP"})),
         "gateway/port-taken",
     ),
+    "other JSON of the same keys": Scenario(
+        sight(said({"ok": True, "status": "UP"}), listener=None, startup=None, ready=None), "gateway/port-taken", "none"
+    ),
     "lookalike on /healthz": Scenario(
         sight(listener=PYTHON, startup=page("", status=404), ready=page("", status=404)), "gateway/port-taken", "none"
     ),

@@ -67,6 +67,7 @@ def by_path(asked: list[str], ready: list[str]) -> Script:
 
 
 def delay(ms: float) -> str:
+    """A /readyz body with this event-loop delay."""
     return f'{{"ready":true,"failing":[],"eventLoop":{{"delayP99Ms":{ms}}}}}'
 
 
@@ -137,6 +138,7 @@ def gateway(target: Target) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def until(pid: int, holds: Callable[[psutil.Process], bool]) -> None:
+    """Wait for a process to be so, with a deadline."""
     end = time.monotonic() + 20
     while not holds(psutil.Process(pid)):
         assert time.monotonic() < end, "waited in vain"

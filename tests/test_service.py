@@ -33,10 +33,10 @@ def shown(**values: str) -> str:
     [
         (shown(MainPID="4711"), "running", 4711, "is running (active/running)"),
         (
-            shown(ActiveState="activating", SubState="auto-restart", Result="exit-code", ExecMainStatus="78", NRestarts="3"),
+            shown(ActiveState="activating", SubState="auto-restart", Result="exit-code", MainPID="0", NRestarts="3"),
             "restarting",
             None,
-            "is restarting, result exit-code, last exit 78, restarted 3 times (activating/auto-restart)",
+            "is restarting, result exit-code, restarted 3 times (activating/auto-restart)",
         ),
         (
             shown(ActiveState="activating", SubState="auto-restart-queued", Result="signal", ExecMainStatus="9"),
@@ -87,7 +87,7 @@ def printed(state: str, *lines: str) -> str:
     return (
         f"gui/501/{LABEL} = {{\n\tactive count = 1\n\tpath = /Users/u/Library/LaunchAgents/{LABEL}.plist\n"
         f"\ttype = LaunchAgent\n\tstate = {state}\n\n\tprogram = /opt/homebrew/bin/node\n"
-        "\targuments = {\n\t\t/opt/homebrew/bin/node\n\t\t/opt/openclaw/openclaw.mjs\n\t\tgateway\n\t\tpid = 666\n\t}\n\n"
+        "\targuments = {\n\t\t/opt/homebrew/bin/node\n\t\t/opt/openclaw.mjs\n\t\tgateway\n\t\tpid = 666\n\t}\n\n"
         "\tstdout path = /Users/u/.openclaw/logs/gateway.log\n"
         "\tinherited environment = {\n\t\tSSH_AUTH_SOCK => /private/tmp/com.apple.launchd.x/Listeners\n\t}\n\n"
         "\tdefault environment = {\n\t\tPATH => /usr/bin:/bin:/usr/sbin:/sbin\n\t}\n\n"
@@ -131,6 +131,7 @@ def test_launchd_that_says_no_means_absent() -> None:
 
 
 def manager(folder: Path, name: str, script: str) -> None:
+    """A service manager that notes how it was asked."""
     path = folder / name
     path.write_text(f'#!/bin/sh\necho "$0 $*" > {folder}/asked\necho "$XDG_RUNTIME_DIR" >> {folder}/asked\n{script}')
     path.chmod(0o755)

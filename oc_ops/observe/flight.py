@@ -9,10 +9,22 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from oc_ops.errors import CouldNotLook
+from oc_ops.errors import CouldNotLook, OcOpsError
 
 _CLOCK_GRACE_S = 1.0
 """A process's start time is known to about a clock tick; a note older than its process by more is somebody else's."""
+
+
+def lock_dir() -> Path:
+    """Where this user's oc-ops processes meet, whatever checkout they run from. Raises OcOpsError if it cannot be made."""
+    import platformdirs
+
+    folder = Path(platformdirs.user_state_path("oc-ops")) / "locks"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise OcOpsError(f"cannot make {folder} for the locks: {error.strerror}; set XDG_STATE_HOME") from error
+    return folder
 
 
 @contextmanager

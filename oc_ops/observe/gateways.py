@@ -93,7 +93,7 @@ def gateway_processes(target: Target, *, service_pid: int | None = None) -> tupl
     Candidates by title or command line count only if their environment leads to the same state directory (a process
     whose environment the OS hides is another user's). oc-ops' own calls never count.
     """
-    locked = _lock_pids(target)
+    locked, now = _lock_pids(target), time.time()
     found = []
     for process in psutil.process_iter():
         try:
@@ -104,7 +104,7 @@ def gateway_processes(target: Target, *, service_pid: int | None = None) -> tupl
             if not evidence:
                 continue
             same, certain = (True, True) if evidence in _PROOF else _same_target(process, target)
-            age_s = time.time() - process.create_time()
+            age_s = now - process.create_time()
             if evidence == _MAYBE:
                 certain = False
                 same = same and age_s < AMBIGUOUS_S
