@@ -55,27 +55,39 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         _refuse_nonsense(config)
         run = _open_run(config, exits)
+        config.stash[RUN] = run
+        try:
+            exits.enter_context(run.alone())
+        except CouldNotLook as error:
+            config.pluginmanager.register(Overlapping(str(error), exits), "oc-ops doctor")
+            return
+        drawn = run.folder.page_in_progress
     except OcOpsError as error:
         exits.close()
         raise pytest.UsageError(str(error)) from None
-    config.stash[RUN] = run
-    try:
-        exits.enter_context(run.alone())
-    except CouldNotLook as error:
-        config.pluginmanager.register(Overlapping(str(error), exits), "oc-ops doctor")
-        return
-    config.option.htmlpath, config.option.self_contained_html = str(run.folder.page_in_progress), True
+    run.wanted_page = config.option.htmlpath
+    config.option.htmlpath, config.option.self_contained_html = str(drawn), True
     config.option.session_timeout = run.settings.run_s
     config.pluginmanager.register(Wiring(run, exits), "oc-ops doctor")
 
 
 def _is_doctor_run(config: pytest.Config) -> bool:
     """True when tests below checks/ are going to run, not merely to be listed or explained."""
-    shows = ("collectonly", "help", "version", "showfixtures", "show_fixtures_per_test", "markers")
-    if any(getattr(config.option, each, False) for each in shows):
+    if _only_shows(config):
         return False
-    wanted = (Path(each.split("::")[0]).resolve() for each in config.args)
-    return any(each == CHECKS or CHECKS in each.parents for each in wanted)
+    wanted = [Path(each.split("::")[0]).resolve() for each in config.args]
+    whole = "doctor" in config.option.markexpr and any(each in CHECKS.parents for each in wanted)
+    return whole or any(each == CHECKS or CHECKS in each.parents for each in wanted)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """`pytest .` without `-m doctor` is about the tests: a check has nothing to look through then."""
+    return True if collection_path == CHECKS and RUN not in config.stash and not _only_shows(config) else None
+
+
+def _only_shows(config: pytest.Config) -> bool:
+    shows = ("collectonly", "help", "version", "showfixtures", "show_fixtures_per_test", "markers")
+    return any(getattr(config.option, each, False) for each in shows)
 
 
 def _refuse_nonsense(config: pytest.Config) -> None:
@@ -188,9 +200,11 @@ class Wiring:
         """Cheap lanes first, every check under its deadline, the deep ones only when asked for."""
         if not config.getoption("deep"):
             items[:] = [item for item in items if not item.get_closest_marker("deep")]
-        for item in items:
+        checks = [item for item in items if item.get_closest_marker("doctor")]
+        for item in checks:
             item.add_marker(pytest.mark.timeout(self.run.settings.check_s), append=True)
-        items.sort(key=lambda item: LANES.index(_mark(item).kwargs["lane"]))
+        checks.sort(key=lambda item: LANES.index(_mark(item).kwargs["lane"]))
+        items[:] = checks
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """What the run means to look at; a check that is not reached must not go unnoticed."""
@@ -234,7 +248,7 @@ class Wiring:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say where the report is."""
-        terminalreporter.write_line(f"report: {self.run.redactor.line(str(self.run.folder.path / 'report.html'))}")
+        terminalreporter.write_line(self.run.where_it_is())
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self, config: pytest.Config) -> None:

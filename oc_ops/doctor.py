@@ -7,9 +7,8 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from functools import wraps
 from pathlib import Path
-from typing import Literal, TypeVar, cast
+from typing import Literal
 
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.judge import browser as judge_browser

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from oc_ops.doctor import Doctor
-from oc_ops.errors import CouldNotLook
+from oc_ops.errors import CouldNotLook, SettingError
 from oc_ops.judge import verdict as judge_verdict
 from oc_ops.judge.finding import Finding
 from oc_ops.observe import logs
@@ -52,13 +52,21 @@ class DoctorRun:
         self.planned = 0
         self.interrupted = False
         self.record: RunRecord | None = None
+        self.wanted_page: str | None = None
+        """Where the operator wants a copy of the page (pytest's own `--html`)."""
         self._folder: artifacts.Run | None = None
+        self._trouble = ""
 
     @property
     def folder(self) -> artifacts.Run:
-        """The run's directory, made when it is first needed: a refused run leaves nothing."""
+        """The run's directory, made when it is first needed; raises SettingError when `report_dir` cannot hold it."""
         if self._folder is None:
-            self._folder = artifacts.open_run(self.settings.report_dir, self.doctor.started_at)
+            settings = self.settings
+            try:
+                self._folder = artifacts.open_run(settings.report_dir, self.doctor.started_at)
+            except OSError as error:
+                need = f"a folder that can be written ({error.strerror})"
+                raise SettingError("report_dir", settings.report_dir, settings.source("report_dir"), need) from error
         return self._folder
 
     def alone(self) -> AbstractContextManager[None]:
@@ -102,13 +110,28 @@ class DoctorRun:
         return record
 
     def _call_ended(self, call: Call) -> None:
-        transcript = artifacts.write_transcript(self.folder, len(self.calls) + 1, call, self.redactor)
+        transcript = ""
+        with self._on_disk():
+            transcript = artifacts.write_transcript(self.folder, len(self.calls) + 1, call, self.redactor)
         self.calls.append(CallRecord.of(call, transcript))
+
+    @contextmanager
+    def _on_disk(self) -> Iterator[None]:
+        """A full disk costs the report, never the verdict: what could not be written is said beside it."""
+        try:
+            yield
+        except OSError as error:
+            self._trouble = f"the report could not be written whole: {error.strerror or error}"
 
     @property
     def cut_short(self) -> bool:
         """True when not every planned check came to its end: interrupted, out of time, or stopped by an option."""
         return self.interrupted or len(self.checks) < self.planned
+
+    @property
+    def empty(self) -> bool:
+        """True when no check was selected: such a run leaves the latest report what it was."""
+        return not self.checks and not self.planned and not self.interrupted
 
     # -- afterwards ---------------------------------------------------------------------------------------------
 
@@ -148,17 +171,33 @@ class DoctorRun:
 
     def save(self) -> None:
         """Write report.json, before anything that could fail draws a page; makes it the latest."""
-        artifacts.write(self.folder.path / artifacts.REPORT_JSON, to_json(self.conclude(), self.redactor))
-        artifacts.publish(self.folder)
+        if self.empty:
+            return
+        with self._on_disk():
+            artifacts.write(self.folder.path / artifacts.REPORT_JSON, to_json(self.conclude(), self.redactor))
+            artifacts.publish(self.folder)
 
     def publish(self) -> None:
         """Make report.html of the page that pytest-html drew, make it the latest, and prune."""
-        drawn = self.folder.page_in_progress
-        page = self.page_parts.finish(drawn.read_text(encoding="utf-8"))
-        artifacts.write(self.folder.path / artifacts.REPORT_HTML, page)
-        drawn.unlink()
-        artifacts.publish(self.folder)
-        artifacts.prune(self.settings.report_dir, self.settings.keep_healthy_runs, self.settings.keep_failing_runs)
+        drawn, settings = self.folder.page_in_progress, self.settings
+        if self.empty:
+            artifacts.discard(self.folder)
+            return
+        with self._on_disk():
+            page = self.page_parts.finish(drawn.read_text(encoding="utf-8"))
+            for place in (self.folder.path / artifacts.REPORT_HTML, self.wanted_page):
+                if place:
+                    artifacts.write(Path(place), page)
+            drawn.unlink()
+            artifacts.publish(self.folder)
+            artifacts.prune(settings.report_dir, settings.keep_healthy_runs, settings.keep_failing_runs)
+
+    def where_it_is(self) -> str:
+        """Where the report is, or why it is not all there."""
+        if self.empty:
+            return "report: none, no check was selected"
+        where = f"report: {self.folder.path / artifacts.REPORT_HTML}"
+        return self.redactor.line(f"{where} ({self._trouble})" if self._trouble else where)
 
     def last_line(self) -> str:
         """The run in one sentence, the last thing on the terminal."""
@@ -173,6 +212,8 @@ class DoctorRun:
             return f"{head}: {passed} checks passed, gateway {version} on port {record.openclaw.port}"
         notes = [each.note for each in record.checks if each.outcome == "error"]
         left = self.planned - len(self.checks)
+        if self.empty:
+            return f"{head}: could not look: no check was selected"
         why = "interrupted" if self.interrupted else notes[0] if notes else f"{left} checks were not reached"
         return self.redactor.line(f"{head}: could not look: {why}", 1000)
 

@@ -110,9 +110,26 @@ def load(
                 values[each.name] = _parsed(each, hints[each.name], raw, shown, source)
                 sources[each.name] = source
                 break
+    _refuse_unknown(environ)
     settings = Settings(**values, sources=sources)
     _check_order(settings)
     return settings
+
+
+_OTHERS = ("OC_OPS_CALL", "OC_OPS_LAB_DIR")
+"""Names of the same family that are no settings: the mark of our own calls, and where the lab lives."""
+
+
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    """A mistyped variable would be a setting that silently does nothing."""
+    known = [environment_name(each.name) for each in declared()]
+    for name in environ:
+        if name.startswith("OC_OPS_") and name not in known and name not in _OTHERS:
+            import difflib
+
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f", maybe {near[0]}" if near else ""
+            raise SettingError(name, environ[name], "environment", f"a known setting{hint}")
 
 
 _OPTION_NAMES = {"profile": "oc-profile"}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from oc_ops import doctor as room
-from oc_ops.doctor import Blocked, Doctor, NotAsked
+from oc_ops.doctor import Doctor
 from oc_ops.errors import CouldNotLook, SettingError
 from oc_ops.judge.finding import Finding
 from oc_ops.observe import install, reads
@@ -19,6 +19,7 @@ from oc_ops.observe.openclaw import Answer, Openclaw
 from oc_ops.observe.process import Call
 from oc_ops.observe.reads import RpcReads
 from oc_ops.observe.rpc import Hello, RefusalKind, RpcRefused
+from oc_ops.once import Blocked, NotAsked
 from oc_ops.settings import Settings
 from tests.sights import answer, call, gateway_process, nothing, reply, sight
 

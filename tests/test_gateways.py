@@ -106,7 +106,7 @@ def test_a_gateway_is_known_by_title_and_environment(target: Target, start: Star
     start("openclaw-gateway", HOME=str(tmp_path / "other"))
     start("openclaw-gateway", OPENCLAW_STATE_DIR=str(tmp_path / "else"))
     own = start("openclaw-gateway")
-    found = one(target)
+    found = one(target, listening_pid=own.pid)
     assert (found.pid, found.parent, found.certain) == (own.pid, os.getpid(), True)
     assert found.evidence == "titled openclaw-gateway"
     assert 0 <= found.age_s < 60
@@ -127,7 +127,8 @@ def test_a_gateway_of_another_profile_is_not_ours(start: Start, tmp_path: Path, 
     own = start("openclaw-gateway")
     assert [(each.pid, each.certain) for each in gateway_processes(work)] == [(own.pid, False)]
     marked = start("openclaw-gateway", OPENCLAW_PROFILE="work", OPENCLAW_STATE_DIR=str(work.state_dir))
-    assert [(each.pid, each.certain) for each in gateway_processes(work)] == [(marked.pid, True), (own.pid, False)]
+    found = gateway_processes(work, listening_pid=marked.pid)
+    assert [(each.pid, each.certain) for each in found] == [(marked.pid, True), (own.pid, False)]
     assert one(target).pid == own.pid
 
 
@@ -212,7 +213,17 @@ def test_certain_ones_come_first_and_older_before_younger(target: Target, start:
     older = start("openclaw-gateway")
     until(lambda: time.time() - psutil.Process(older.pid).create_time() > 0.05)
     younger = start("openclaw-gateway")
-    assert [each.pid for each in gateway_processes(target)] == [older.pid, younger.pid, maybe.pid]
+    found = gateway_processes(target, listening_pid=younger.pid)
+    assert [each.pid for each in found] == [younger.pid, maybe.pid, older.pid]
+
+
+def test_a_title_alone_is_never_certain(target: Target, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`openclaw gateway status` takes the gateway's title for a second: it is no second gateway, nor an old zombie."""
+    own = start("openclaw-gateway")
+    assert (one(target).pid, one(target).certain) == (own.pid, False)
+    monkeypatch.setattr(gateways, "AMBIGUOUS_S", 0.0)
+    assert gateway_processes(target) == ()
+    assert one(target, listening_pid=own.pid).certain
 
 
 def test_a_stopped_gateway_shows_as_stopped(target: Target, start: Start) -> None:

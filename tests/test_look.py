@@ -12,11 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import psutil
 import pytest
 
-from oc_ops.observe.look import EVENT_LOOP_INTERVAL_S, GatewayLook, look
+from oc_ops.observe.http import Kind, Probe
+from oc_ops.observe.look import EVENT_LOOP_INTERVAL_S, RESTART_GAP_S, GatewayLook, look
 from oc_ops.observe.service import NO_SERVICE, Service
 from oc_ops.observe.target import Target, locate
 from tests.fakes.scripted_port import Script, answer, http, listening, request, says, silent
@@ -202,3 +204,26 @@ def test_the_listening_process_is_the_serving_one(target: Target) -> None:
     assert GatewayLook(1, live, processes=(first, second), listener=Listener(2)).serving is second
     assert GatewayLook(1, live, processes=(first, second), listener=Listener(3)).serving is first
     assert GatewayLook(1, live, processes=(first, second)).serving is first
+
+
+def test_a_port_that_reopens_is_not_called_closed(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway that restarts in place closes its port for seconds under its old pid: it is looked at again."""
+    monkeypatch.setattr("oc_ops.observe.look._lived_on", lambda _: True)
+    kinds = iter(["refused", "refused", "refused", "answered"])
+
+    def probe(_host: str, _port: int, path: str, **_: object) -> Probe:
+        return Probe(path, cast("Kind", next(kinds, "answered")), 0.0)
+
+    monkeypatch.setattr("oc_ops.observe.http.probe", probe)
+    seen = Seen(target, 1)
+    assert seen.look.live.kind == "answered"
+    assert seen.waits == [0.25] * 3
+
+
+def test_a_port_that_stays_closed_is_closed(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wait for a restart in place is bounded."""
+    monkeypatch.setattr("oc_ops.observe.look._lived_on", lambda _: True)
+    monkeypatch.setattr("oc_ops.observe.http.probe", lambda _h, _p, path, **_: Probe(path, "refused", 0.0))
+    seen = Seen(target, 1)
+    assert seen.look.live.kind == "refused"
+    assert sum(seen.waits) == RESTART_GAP_S

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from oc_ops.doctor import Blocked, NotAsked
 from oc_ops.errors import CouldNotLook
 from oc_ops.judge.finding import Finding
+from oc_ops.once import Blocked, NotAsked
 from oc_ops.run import DoctorRun
 from oc_ops.settings import Settings
 from tests.sights import call

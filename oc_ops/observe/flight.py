@@ -16,7 +16,7 @@ _CLOCK_GRACE_S = 1.0
 
 
 def lock_dir() -> Path:
-    """Where this user's oc-ops processes meet, whatever checkout they run from. Raises OcOpsError if it cannot be made."""
+    """Where this user's oc-ops processes meet, whatever their checkout. Raises OcOpsError if there is no place."""
     import platformdirs
 
     folder = Path(platformdirs.user_state_path("oc-ops")) / "locks"

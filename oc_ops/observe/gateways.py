@@ -19,7 +19,11 @@ OWN_CALL = "OC_OPS_CALL"
 """The environment marker of oc-ops' own `openclaw` calls: they carry the same title as a starting gateway."""
 
 AMBIGUOUS_S = 30.0
-"""How long a process titled just `openclaw` may be a gateway on its way up: 1 to 17 s were measured on 2026.9.6."""
+"""How long a process known by its title alone may be a gateway on its way up: 1 to 17 s were measured on 2026.9.6.
+
+On that release a starting gateway is titled `openclaw` and so is every CLI call; `openclaw gateway status` then takes
+the gateway's own title. A gateway that is older than this listens, or its lock or service manager names it.
+"""
 
 _TITLES = ("openclaw-gateway", "openclaw-gatewa")
 
@@ -87,11 +91,14 @@ def _listening() -> Iterator[tuple[int, int | None]]:
                 continue
 
 
-def gateway_processes(target: Target, *, service_pid: int | None = None) -> tuple[GatewayProcess, ...]:
-    """Every process of the target's gateway: by service manager, lock file, command line or title, never by name alone.
+def gateway_processes(
+    target: Target, *, service_pid: int | None = None, listening_pid: int | None = None
+) -> tuple[GatewayProcess, ...]:
+    """Every process of the target's gateway: by service manager, lock file, command line, or title and port.
 
     Candidates by title or command line count only if their environment leads to the same state directory (a process
-    whose environment the OS hides is another user's). oc-ops' own calls never count.
+    whose environment the OS hides is another user's). A title alone is never certain, and counts only while it is
+    young. oc-ops' own calls never count.
     """
     locked, now = _lock_pids(target), time.time()
     found = []
@@ -105,7 +112,7 @@ def gateway_processes(target: Target, *, service_pid: int | None = None) -> tupl
                 continue
             same, certain = (True, True) if evidence in _PROOF else _same_target(process, target)
             age_s = now - process.create_time()
-            if evidence == _MAYBE:
+            if evidence in _BY_TITLE and process.pid != listening_pid:
                 certain = False
                 same = same and age_s < AMBIGUOUS_S
             if same:
@@ -135,6 +142,8 @@ def is_gateway_title(title: str) -> bool:
 
 _PROOF = ("the service manager's main process", "named in the gateway lock")
 _MAYBE = "an openclaw process that may be a gateway on its way up"
+_TITLED = "titled openclaw-gateway"
+_BY_TITLE = (_MAYBE, _TITLED)
 
 
 def _evidence(pid: int, command: Sequence[str], service_pid: int | None, locked: bool) -> str:
@@ -146,7 +155,7 @@ def _evidence(pid: int, command: Sequence[str], service_pid: int | None, locked:
     if locked and "openclaw" in title:
         return _PROOF[1]
     if command[0].strip() in _TITLES:
-        return "titled openclaw-gateway"
+        return _TITLED
     if _runs_gateway(command):
         return "started as `openclaw gateway`"
     return _MAYBE if title == "openclaw" else ""

@@ -42,7 +42,8 @@ def find(given: Path | None, source: str, environ: Mapping[str, str], home: Path
     if given is not None:
         if os.path.isfile(given) and os.access(given, os.X_OK):  # noqa: PTH113 - Path.is_file raises for some names
             return given
-        raise SettingError("openclaw", given, source, "the path of an executable `openclaw`")
+        name = "OC_OPS_OPENCLAW" if source == "environment" else "openclaw"
+        raise SettingError(name, given, source, "the path of an executable `openclaw`")
     found = shutil.which("openclaw", path=environ.get("PATH", os.defpath))
     if found:
         return Path(found).absolute()

@@ -16,6 +16,10 @@ from oc_ops.observe.target import Target
 EVENT_LOOP_INTERVAL_S = 1.1
 """The gateway measures its event loop over the last second: a later look sees other figures."""
 
+RESTART_GAP_S = 6.0
+"""2026.9.6 restarts a foreground gateway in place: its port was closed for 3.7 s under the same pid."""
+_LOOK_AGAIN_S = 0.25
+
 
 @dataclass(frozen=True, slots=True)
 class GatewayLook:
@@ -59,16 +63,19 @@ def look(
     """Probe, list the processes, and look a second time before calling silence or a slow event loop a state.
 
     A stopped process (T) needs no second probe: it cannot answer one. Takes 5 ms on a healthy gateway, at most twice
-    `budget_s` on a silent one.
+    `budget_s` on a silent one, and RESTART_GAP_S more where a gateway lives beside a closed port.
     """
 
     def probe(path: str) -> Probe:
         return http.probe(host, port, path, budget_s=budget_s, tls=tls)
 
     live = probe("/healthz")
+    if live.kind == "refused" and _lived_on(target):
+        live = _reopened(live, probe, wait)
     listener = gateways.listener(port) if live.kind != "refused" else None
     service = service_of(target) if live.kind in ("refused", "silent", "unreachable") else NO_SERVICE
-    processes = gateways.gateway_processes(target, service_pid=service.pid)
+    listening_pid = listener.pid if listener else None
+    processes = gateways.gateway_processes(target, service_pid=service.pid, listening_pid=listening_pid)
     seen = GatewayLook(port, live, listener=listener, processes=processes, service=service)
     if live.kind == "silent":
         return _second_look(seen, probe)
@@ -82,6 +89,21 @@ def look(
     return GatewayLook(
         port, live, None, startup, ready, ready_again, listener=listener, processes=processes, service=service
     )
+
+
+def _lived_on(target: Target) -> bool:
+    """True when a gateway process that is no longer young lives beside a closed port."""
+    return any(each.certain and each.age_s > gateways.AMBIGUOUS_S for each in gateways.gateway_processes(target))
+
+
+def _reopened(closed: Probe, probe: Callable[[str], Probe], wait: Callable[[float], None]) -> Probe:
+    """The first probe that is not refused, or the last one: a restart in place closes the port meanwhile."""
+    for _ in range(round(RESTART_GAP_S / _LOOK_AGAIN_S)):
+        wait(_LOOK_AGAIN_S)
+        closed = probe("/healthz")
+        if closed.kind != "refused":
+            break
+    return closed
 
 
 def _second_look(seen: GatewayLook, probe: Callable[[str], Probe]) -> GatewayLook:

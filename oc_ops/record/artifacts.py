@@ -116,6 +116,11 @@ def publish(run: Run) -> None:
             write(run.report_dir / latest, (run.path / name).read_bytes())
 
 
+def discard(run: Run) -> None:
+    """Remove a run that looked at nothing; the latest report stays what it was."""
+    shutil.rmtree(run.path, ignore_errors=True)
+
+
 def prune(report_dir: Path, keep_healthy: int, keep_failing: int) -> tuple[str, ...]:
     """Remove all but the newest `keep_healthy` healthy runs and `keep_failing` others; return the removed stamps.
 
