@@ -19,6 +19,8 @@ from oc_ops.observe.rpc import RpcRefused, RpcReply
 _VERIFY = "pytest checks/ -m doctor -k test_gateway"
 RESTART = "openclaw gateway restart"
 START = "openclaw gateway start"
+BY_HAND = "start it as it was started before (openclaw gateway run)"
+"""Without a service unit `gateway start` and `restart` are refused or do nothing (2026.9.6, 2026.5.28)."""
 
 _NEVER_RETRY = 78
 """The gateway's exit code for a configuration or lock at fault: OpenClaw's own service units do not restart on it."""
@@ -74,7 +76,7 @@ def taken(seen: GatewayLook, evidence: str) -> Finding:
         "error",
         fact=f"port {seen.port} answers, but it is not an OpenClaw gateway",
         saw=f"{who} listens; {evidence}",
-        fix=f"none automatic: end that program or move it off port {seen.port}, then `{START}`",
+        fix=f"none automatic: end that program or move it off port {seen.port}, then start the gateway",
         verify=_VERIFY,
     )
 
@@ -89,7 +91,7 @@ def down(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:
         "error",
         fact=f"nothing listens on port {seen.port} and no gateway process lives",
         saw=f"{seen.live.summary}{service}",
-        fix=START,
+        fix=START if _has_service(seen) else f"none automatic: no service unit runs it; {BY_HAND}",
         verify=_VERIFY,
     )
 
@@ -171,7 +173,7 @@ def zombie(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:
         "error",
         fact=f"a gateway process lives but nothing listens on port {seen.port}",
         saw=f"{process.summary}; {seen.live.summary}",
-        fix=RESTART if seen.service.manager != "none" else f"none automatic: end pid {process.pid}, then `{START}`",
+        fix=RESTART if _has_service(seen) else f"none automatic: end pid {process.pid}, then {BY_HAND}",
         verify=_VERIFY,
     )
 
@@ -183,8 +185,12 @@ def hung(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:
     process = seen.serving
     if process is None:
         fix = f"none automatic: see who has the port first (lsof -nP -iTCP:{seen.port} -sTCP:LISTEN, as root)"
+    elif process.status == "stopped":
+        fix = f"kill -CONT {process.pid}"
+    elif _has_service(seen):
+        fix = RESTART
     else:
-        fix = f"kill -CONT {process.pid}" if process.status == "stopped" else RESTART
+        fix = f"none automatic: no service unit runs it; end pid {process.pid}, then {BY_HAND}"
     return Finding(
         "gateway/hung",
         "error",
@@ -193,6 +199,10 @@ def hung(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:
         fix=fix,
         verify=_VERIFY,
     )
+
+
+def _has_service(seen: GatewayLook) -> bool:
+    return seen.service.manager != "none"
 
 
 def draining(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:

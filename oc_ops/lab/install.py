@@ -19,8 +19,8 @@ from oc_ops.observe.process import Call, run
 Progress = Callable[[str], None]
 """Told in a few words what is being waited for; a terminal shows it, cron does not."""
 
-ROOM_BYTES = 1_500_000_000
-"""What an install needs at its peak: 650 MB of packages, npm's cache of them, and a Node."""
+ROOM_BYTES = 2_000_000_000
+"""What an install needs at its peak: 360 to 1400 MB of packages by release, npm's cache of them, and a Node."""
 
 _INSTALL_S = 900.0
 _VERSION_S = 60.0
@@ -37,6 +37,7 @@ class Release:
     version: str
     node: tuple[tuple[tuple[int, int], tuple[int, int]], ...]
     node_wheel: str
+    megabytes: int
     command_jobs: bool = False
     overrides: Mapping[str, str] = field(default_factory=dict)
 
@@ -47,9 +48,9 @@ _NO_GIT = {"libsignal": "npm:left-pad@1.3.0"}
 RELEASES: Mapping[str, Release] = {
     each.version: each
     for each in (
-        Release("2026.9.6", (((24, 16), (25, 0)), ((26, 1), (27, 0))), "24.19.0", command_jobs=True),
-        Release("2026.5.28", (((22, 19), (25, 0)),), "22.20.0", overrides=_NO_GIT),
-        Release("2026.2.26", (((22, 12), (25, 0)),), "22.20.0", overrides=_NO_GIT),
+        Release("2026.9.6", (((24, 16), (25, 0)), ((26, 1), (27, 0))), "24.19.0", 650, command_jobs=True),
+        Release("2026.5.28", (((22, 19), (25, 0)),), "22.20.0", 360, overrides=_NO_GIT),
+        Release("2026.2.26", (((22, 12), (25, 0)),), "22.20.0", 1400, overrides=_NO_GIT),
     )
 }
 DEFAULT_VERSION = "2026.9.6"
@@ -81,7 +82,7 @@ def launcher(version: str, cache: Path | None = None) -> Path:
 def install(version: str = DEFAULT_VERSION, *, cache: Path | None = None, progress: Progress | None = None) -> Path:
     """Make sure that release is installed; return its `openclaw` launcher.
 
-    Warm it costs one `node --version`. Cold it loads about 650 MB from npm; two at once take turns, and one
+    Warm it costs one `node --version`. Cold it loads 360 to 1400 MB from npm; two at once take turns, and one
     that is interrupted leaves nothing that looks installed. Raises LabError: no network, pip, room or such release.
     """
     wanted, cache, say = release(version), cache or lab_dir(), progress or (lambda _: None)
@@ -154,7 +155,7 @@ def _installer() -> list[str]:
 
 
 def _install_openclaw(wanted: Release, node: Path, npm: Path, staging: Path, say: Progress) -> None:
-    say(f"installing OpenClaw {wanted.version} from npm (about 650 MB)")
+    say(f"installing OpenClaw {wanted.version} from npm (about {wanted.megabytes} MB)")
     _need_room(staging)
     manifest = {"private": True, "overrides": dict(wanted.overrides)}
     (staging / "package.json").write_text(json.dumps(manifest), encoding="utf-8")
@@ -167,7 +168,13 @@ def _install_openclaw(wanted: Release, node: Path, npm: Path, staging: Path, say
     _must(call, f"OpenClaw {wanted.version}", "the npm registry")
     say(f"trying OpenClaw {wanted.version}")
     entry = staging / "node_modules" / "openclaw" / "openclaw.mjs"
-    tried = run([str(node), str(entry), "--version"], environ={**environ, "HOME": str(staging)}, deadline_s=_VERSION_S)
+    home = staging / "trial"
+    # Without a config of its own, the oldest release would log even this into the user's own gateway log.
+    (home / ".openclaw").mkdir(parents=True)
+    (home / ".openclaw" / "openclaw.json").write_text(json.dumps({"logging": {"file": str(home / "log")}}))
+    environ = {"PATH": environ["PATH"], "HOME": str(home), "TMPDIR": str(home)}
+    tried = run([str(node), str(entry), "--version"], environ=environ, deadline_s=_VERSION_S)
+    shutil.rmtree(home)
     if wanted.version not in tried.stdout.text:
         raise LabError(f"the OpenClaw {wanted.version} from npm does not run here: {tried.summary}")
 
