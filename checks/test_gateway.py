@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from oc_ops.doctor import Doctor
+from oc_ops.judge import access as judge_access
 from oc_ops.judge import gateway as judge
 from oc_ops.judge.gateway import Limits
 from oc_ops.observe.look import GatewayLook
@@ -59,7 +60,7 @@ def test_only_one_gateway_runs(gateway: GatewayLook, healthy: Callable[..., None
 @pytest.mark.check("gateway/rpc", lane="rpc")
 def test_rpc_answers(doctor: Doctor, limits: Limits, healthy: Callable[..., None]) -> None:
     """An authenticated status read succeeds: what `openclaw status` claims, judged by content."""
-    healthy(judge.read_unanswered(doctor.status_read(), doctor.look(), limits))
+    healthy(judge_access.read_unanswered(doctor.status_read(), doctor.look(), limits))
 
 
 @pytest.mark.check("cli/works", lane="files")
@@ -71,7 +72,7 @@ def test_cli_works(doctor: Doctor, healthy: Callable[..., None]) -> None:
 @pytest.mark.check("gateway/status", lane="cli")
 def test_gateway_status_answers(doctor: Doctor, healthy: Callable[..., None]) -> None:
     """`openclaw gateway status` reaches the gateway; its exit code is not believed."""
-    healthy(judge.status_answered(doctor.gateway_status()))
+    healthy(judge_access.status_answered(doctor.gateway_status()))
 
 
 @pytest.mark.check("gateway/versions", lane="cli")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.judge import access as judge_access
 from oc_ops.judge import browser as judge_browser
 from oc_ops.judge import cli as judge_cli
 from oc_ops.judge import gateway as judge_gateway
@@ -185,7 +186,7 @@ class Doctor:
         """What keeps an authenticated read from being answered."""
         if cause := self.http_cause():
             return cause
-        return judge_gateway.read_unanswered(self.status_read(), self.look(), self.limits)
+        return judge_access.read_unanswered(self.status_read(), self.look(), self.limits)
 
     @once
     def cron_status(self) -> object:
@@ -233,7 +234,7 @@ class Doctor:
             return cause
         if finding := self.cli_fault():
             return finding
-        return self.config_rejected() or judge_gateway.status_answered(self.gateway_status())
+        return self.config_rejected() or judge_access.status_answered(self.gateway_status())
 
     @once
     def config_rejected(self) -> Finding | None:

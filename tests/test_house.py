@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from oc_ops.judge import gateway as judge_gateway
 from oc_ops.judge import signatures
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -173,7 +174,7 @@ PASTES = re.compile(r"none automatic: |openclaw [a-z]|kill -CONT ")
 def test_a_fix_is_a_command_or_says_that_there_is_none(path: Path) -> None:
     """Every fix pastes and runs or begins with `none automatic: `; none deletes data or hides a shell comment."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    constants: dict[str, str] = {}
+    constants = {"RESTART": judge_gateway.RESTART}
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             for text in texts(node.value, {}):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from oc_ops.judge import access
 from oc_ops.judge import gateway as judge
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.gateway import Limits
@@ -67,6 +68,7 @@ YOUNG = (gateway_process(age_s=12.0),)
 STOPPED = (gateway_process(status="stopped"),)
 MAYBE = (gateway_process(age_s=5.0, title="openclaw", evidence="may be a gateway on its way up", certain=False),)
 
+UNIT = unit("running")
 SCENARIOS: Mapping[str, Scenario] = {
     "healthy 2026.9.6": Scenario(sight(), None),
     "healthy 2026.5.28, whose /startupz is a page": Scenario(sight(startup=page(CONTROL_UI, "/startupz")), None),
@@ -79,7 +81,9 @@ SCENARIOS: Mapping[str, Scenario] = {
     "healthy, its listener hidden by the OS": Scenario(sight(listener=Listener(None)), None),
     "healthy, seen through a forwarder": Scenario(sight(listener=Listener(77, "docker-proxy -host-port 28789")), None),
     # nothing listens
-    "refused, no process": Scenario(sight(REFUSED, processes=()), "gateway/down", judge.START, "no service unit seen"),
+    "refused, no process": Scenario(
+        sight(REFUSED, processes=()), "gateway/down", "none automatic: no service unit", "no service"
+    ),
     "refused, no process, unit stopped": Scenario(
         sight(REFUSED, processes=(), service=unit("stopped")), "gateway/down", judge.START, "is stopped"
     ),
@@ -127,11 +131,16 @@ SCENARIOS: Mapping[str, Scenario] = {
         sight(SILENT, processes=(gateway_process(9.0, "stopped"),)), "gateway/hung", f"kill -CONT {PID}"
     ),
     "silent twice, spinning": Scenario(
-        sight(SILENT, again=SILENT, busy=0.98), "gateway/hung", judge.RESTART, "spinning (98 % of a core)"
+        sight(SILENT, again=SILENT, busy=0.98, service=UNIT), "gateway/hung", judge.RESTART, "spinning (98 % of a core)"
     ),
-    "silent twice, idle": Scenario(sight(SILENT, again=SILENT, busy=0.0), "gateway/hung", judge.RESTART, "is idle"),
+    "silent twice, idle": Scenario(
+        sight(SILENT, again=SILENT, busy=0.0, service=UNIT), "gateway/hung", judge.RESTART, "is idle"
+    ),
+    "silent twice, no service": Scenario(
+        sight(SILENT, again=SILENT, busy=0.0), "gateway/hung", "none automatic: no service unit", "is idle"
+    ),
     "silent twice, blocked": Scenario(
-        sight(SILENT, again=SILENT, processes=(gateway_process(status="disk-sleep"),), busy=0.0),
+        sight(SILENT, again=SILENT, processes=(gateway_process(status="disk-sleep"),), busy=0.0, service=UNIT),
         "gateway/hung", judge.RESTART, "blocked in the kernel",
     ),
     "silent twice, its process hidden": Scenario(
@@ -142,7 +151,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "silent, then refused": Scenario(sight(SILENT, again=REFUSED), "gateway/hung", words="connection refused"),
     "silent, then answered": Scenario(sight(SILENT, again=LIVE), "gateway/saturated", "none"),
     "silent, then answered, young": Scenario(sight(SILENT, again=LIVE, processes=YOUNG), "gateway/starting", "none"),
-    "garbled, gateway process": Scenario(sight(GARBLED), "gateway/hung", judge.RESTART, "SSH-2.0"),
+    "garbled, gateway process": Scenario(sight(GARBLED, service=UNIT), "gateway/hung", judge.RESTART, "SSH-2.0"),
     "garbled, young gateway process": Scenario(sight(GARBLED, processes=YOUNG), "gateway/starting", "none"),
     "no TLS where the config says so": Scenario(sight(NO_TLS), "gateway/hung", words="WRONG_VERSION"),
     # somebody else
@@ -436,7 +445,7 @@ UNANSWERED, REJECTED = "gateway/rpc-unanswered", "gateway/auth-rejected"
 )  # fmt: skip
 def test_status_answered(status: Answer, check: str | None) -> None:
     """`gateway status` is judged by content: exit 0 in a bad state does not help it."""
-    finding = judge.status_answered(status)
+    finding = access.status_answered(status)
     assert (finding.check if finding else None) == check
     if finding is not None:
         assert restarts(finding) == (check == UNANSWERED)
@@ -490,7 +499,7 @@ STATUS = {"runtimeVersion": "2026.9.6", "heartbeat": {"agents": []}, "sessions":
 )  # fmt: skip
 def test_read_unanswered(read: RpcReply | RpcRefused | Answer, check: str | None) -> None:
     """A status counts only when it is one; a refused credential is told from a read that is not answered."""
-    finding = judge.read_unanswered(read, sight())
+    finding = access.read_unanswered(read, sight())
     assert (finding.check if finding else None) == check
     if finding is not None:
         assert restarts(finding) == (check == UNANSWERED)
@@ -508,7 +517,7 @@ def test_a_young_gateway_that_does_not_say_it_started_may_still_be_starting(kind
         (sight(processes=YOUNG), Limits(), UNANSWERED),
         (sight(startup=page(CONTROL_UI, "/startupz")), Limits(), UNANSWERED),
     ):
-        finding = judge.read_unanswered(quiet, seen, limits)
+        finding = access.read_unanswered(quiet, seen, limits)
         assert finding is not None
         assert finding.check == check
 
@@ -516,7 +525,7 @@ def test_a_young_gateway_that_does_not_say_it_started_may_still_be_starting(kind
 def test_what_closes_the_lane_for_its_own_reasons_is_no_finding() -> None:
     """A refusal that says nothing about the gateway is not held against it."""
     for kind in ("off", "secret-unresolved", "tls", "device", "protocol", "pairing"):
-        assert judge.read_unanswered(RpcRefused(kind, "why"), sight()) is None
+        assert access.read_unanswered(RpcRefused(kind, "why"), sight()) is None
 
 
 def test_the_listener_that_is_a_gateway_of_any_spelling_is_no_stranger() -> None:
@@ -536,6 +545,6 @@ def test_the_listener_that_is_a_gateway_of_any_spelling_is_no_stranger() -> None
 
 def test_findings_survive_a_call_without_words() -> None:
     """A call that died silently still gives one line of evidence."""
-    finding = judge.status_answered(Answer(call("gateway status --json", "crashed"), None))
+    finding = access.status_answered(Answer(call("gateway status --json", "crashed"), None))
     assert finding is not None
     assert "SIGABRT" in finding.saw

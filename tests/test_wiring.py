@@ -237,7 +237,7 @@ def test_a_gateway_that_is_down(operator: Operator) -> None:
     assert run.code == 1
     assert run.last_line.startswith("doctor: unhealthy in ")
     assert "gateway/down: nothing listens" in run.last_line
-    assert run.last_line.endswith("· fix: openclaw gateway start")
+    assert run.last_line.endswith("(openclaw gateway run)")
     latest = operator.latest()
     assert [each["check"] for each in latest["findings"]] == ["gateway/down"]
     blocked = [each for each in latest["checks"] if each["outcome"] == "blocked"]

@@ -109,7 +109,9 @@ def probe(
 
 def _connected(host: str, port: int, budget_s: float, tls: bool) -> socket.socket:
     until = time.monotonic() + budget_s
-    connection = socket.create_connection((host, port), timeout=budget_s)
+    # As bytes: a str would load Python's IDNA tables, a tenth of a probing process's start.
+    address = cast("tuple[str, int]", (host.encode("ascii"), port))
+    connection = socket.create_connection(address, timeout=budget_s)
     connection.settimeout(max(until - time.monotonic(), 0.001))
     if not tls:
         return connection

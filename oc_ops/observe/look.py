@@ -73,7 +73,7 @@ def look(
     if live.kind == "refused" and _lived_on(target):
         live = _reopened(live, probe, wait)
     listener = gateways.listener(port) if live.kind != "refused" else None
-    service = service_of(target) if live.kind in ("refused", "silent", "unreachable") else NO_SERVICE
+    service = service_of(target) if live.kind in ("refused", "silent", "unreachable", "garbled") else NO_SERVICE
     listening_pid = listener.pid if listener else None
     processes = gateways.gateway_processes(target, service_pid=service.pid, listening_pid=listening_pid)
     seen = GatewayLook(port, live, listener=listener, processes=processes, service=service)

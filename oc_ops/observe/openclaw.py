@@ -69,7 +69,8 @@ class Openclaw:
 
     def version(self) -> Call:
         """`openclaw --version`: the cheapest proof that the CLI and its Node work (0.1 CPU-s)."""
-        call = self._run(["--version"], dict(self._environ()))
+        with self._silent() as environ:
+            call = self._run(["--version"], environ)
         self._version = call.stdout.text.strip() if call.outcome == "answered" else ""
         return call
 

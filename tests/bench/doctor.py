@@ -49,7 +49,7 @@ def main() -> int:
 
 def measured(lab: Lab, folder: Path) -> int:
     """All rows of the table, each row's rounds interleaved with the others' so that a noisy minute hits them all."""
-    idle = {**lab.environ, "HOME": str(folder), "OPENCLAW_GATEWAY_PORT": "1"}
+    idle = {**lab.environ, "HOME": str(folder), "OPENCLAW_GATEWAY_PORT": "1", "PATH": str(folder)}
     rows: dict[str, Callable[[], object]] = {
         "four commands": lambda: four(lab),
         "doctor": lambda: examine(lab, folder),

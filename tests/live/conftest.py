@@ -23,9 +23,9 @@ def terminate_as_ctrl_c() -> Iterator[None]:
     signal.signal(signal.SIGTERM, before)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def lab_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabOf]:
-    """A function that brings up a lab of a release, one per release and module; all share one install."""
+    """A function that brings up a lab of a release, one per release, shared by all modules."""
     labs: dict[str, Lab] = {}
 
     def of(version: str) -> Lab:
@@ -42,7 +42,7 @@ def lab_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabOf]:
             assert no_survivor(each.root), f"processes of {each.root} are still alive"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def lab(lab_of: LabOf) -> Lab:
     """A lab of the default release that is up; whoever breaks it mends it before the test ends."""
     return lab_of(DEFAULT_VERSION)

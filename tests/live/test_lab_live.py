@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import suppress
 from pathlib import Path
 
-import psutil
 import pytest
 
 from oc_ops.lab import config, faults, install, sweep
@@ -18,8 +16,6 @@ from oc_ops.lab.jobs import NAMES
 from oc_ops.observe.http import Probe, probe
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
-
-Fault = Callable[[Lab], AbstractContextManager[object]]
 
 
 def _look(lab: Lab, path: str = "/healthz") -> Probe:
@@ -77,81 +73,15 @@ def test_gateway_log_is_the_labs_own(well: Lab) -> None:
     assert well.log_file.stat().st_size > 0
 
 
-def _hung(lab: Lab) -> bool:
-    process = lab.listener()
-    return process is not None and process.status() == psutil.STATUS_STOPPED and _look(lab).kind == "silent"
-
-
-def _refused(lab: Lab) -> bool:
-    return _look(lab).kind == "refused" and not lab.status().up
-
-
-def _strange(lab: Lab) -> bool:
-    return _look(lab).content_type == "text/html" and not lab.status().up
-
-
-def _browser_off(lab: Lab) -> bool:
-    call = lab.call("browser", "--json", "status")
-    return "browser.enabled=false" in call.stdout.text + call.stderr.text
-
-
-def _cron_off(lab: Lab) -> bool:
-    return json.loads(lab.call("cron", "status", "--json").stdout.text)["enabled"] is False
-
-
-def _invalid(lab: Lab) -> bool:
-    call = lab.call("config", "validate", "--json")
-    return call.outcome == "refused" and json.loads(call.stdout.text)["valid"] is False and lab.healthy()
-
-
-def _starting(lab: Lab) -> bool:
-    return lab.status().up and not lab.healthy()
-
-
-def _listening(lab: Lab) -> bool:
-    return _look(lab).kind == "answered" and not lab.healthy()
-
-
-def _fail_inside(fault: AbstractContextManager[object], seen: Callable[[], bool]) -> None:
-    with fault:
-        assert seen()
-        raise ZeroDivisionError
-
-
-@pytest.mark.parametrize(
-    ("fault", "seen"),
-    [
-        pytest.param(faults.stopped, _hung, id="stopped"),
-        pytest.param(faults.killed, _refused, id="killed"),
-        pytest.param(faults.port_taken, _strange, id="port-taken"),
-        pytest.param(faults.broken_config, _invalid, id="broken-config"),
-        pytest.param(lambda lab: faults.broken_config(lab, "schema"), _invalid, id="invalid-config"),
-        pytest.param(faults.browser_disabled, _browser_off, id="browser-disabled"),
-        pytest.param(faults.browser_stopped, lambda lab: not lab.browser_runs(), id="browser-stopped"),
-        pytest.param(faults.cron_disabled, _cron_off, id="cron-disabled"),
-        pytest.param(faults.starting, _starting, id="starting"),
-        pytest.param(lambda lab: faults.starting(lab, listening=True), _listening, id="starting-and-listening"),
-    ],
-)
-def test_fault_is_real_and_undone(well: Lab, fault: Fault, seen: Callable[[Lab], bool]) -> None:
-    """A fault is there while it lasts, and afterwards the lab is as well as before, even after an error inside."""
-    port, good = well.port, well.config_path.read_bytes()
-    with pytest.raises(ZeroDivisionError):
-        _fail_inside(fault(well), lambda: seen(well))
-    status = well.status()
-    assert (status.up, status.healthy, status.browser) == (True, True, config.find_chromium() is not None)
-    assert (status.port, well.config_path.read_bytes()) == (port, good)
-    assert not seen(well)
-
-
-def test_wrong_token_is_rejected(well: Lab) -> None:
-    """The other token is refused by a gateway that answers the right one; its file is gone afterwards."""
-    with faults.wrong_token(well) as environ:
-        call = well.call("gateway", "status", "--json", "--require-rpc", "--timeout", "8000", environ=environ)
-        assert Path(environ["OPENCLAW_CONFIG_PATH"]).stat().st_mode & 0o777 == 0o600
-    assert call.outcome == "refused"
-    assert "token mismatch" in call.stdout.text + call.stderr.text
-    assert not Path(environ["OPENCLAW_CONFIG_PATH"]).exists()
+def test_a_fault_is_undone_after_an_error_inside(well: Lab) -> None:
+    """A test that fails inside a fault leaves the lab as it was; the doctor's own tests show each fault real."""
+    good = well.config_path.read_bytes()
+    for fault in (faults.stopped, faults.broken_config):
+        with suppress(ZeroDivisionError), fault(well):  # type: ignore[operator]  # both take the lab
+            assert _look(well).kind == "silent" or well.config_path.read_bytes() != good
+            raise ZeroDivisionError
+        assert _look(well).kind == "answered"
+        assert well.config_path.read_bytes() == good
 
 
 def test_down_leaves_nothing_and_up_brings_it_back(well: Lab) -> None:
@@ -164,21 +94,6 @@ def test_down_leaves_nothing_and_up_brings_it_back(well: Lab) -> None:
     well.up()
     assert (well.port, well.token) == before
     assert sorted(_jobs(well)) == sorted(NAMES)
-
-
-@pytest.mark.parametrize("version", [each for each in install.RELEASES if each != install.DEFAULT_VERSION])
-def test_older_releases_are_up_and_down_too(lab_of: Callable[[str], Lab], version: str) -> None:
-    """The other pinned releases install, start, take the jobs and are hung, killed and mended alike."""
-    old = lab_of(version)
-    assert old.status().healthy
-    assert sorted(_jobs(old)) == sorted(NAMES)
-    with faults.stopped(old):
-        assert _hung(old)
-    with faults.killed(old):
-        assert _refused(old)
-    assert old.status().healthy
-    old.down()
-    assert sweep.residents(old.root) == []
 
 
 def test_the_users_own_openclaw_is_untouched(well: Lab, users_own: dict[str, int]) -> None:
