@@ -77,7 +77,7 @@ def test_a_fault_is_undone_after_an_error_inside(well: Lab) -> None:
     """A test that fails inside a fault leaves the lab as it was; the doctor's own tests show each fault real."""
     good = well.config_path.read_bytes()
     for fault in (faults.stopped, faults.broken_config):
-        with suppress(ZeroDivisionError), fault(well):  # type: ignore[operator]  # both take the lab
+        with suppress(ZeroDivisionError), fault(well):
             assert _look(well).kind == "silent" or well.config_path.read_bytes() != good
             raise ZeroDivisionError
         assert _look(well).kind == "answered"
