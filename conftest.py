@@ -39,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--openclaw", metavar="PATH", help="the `openclaw` executable (else PATH and the usual places)")
     group.addoption("--oc-profile", metavar="NAME", help="the OpenClaw profile to look at")
     group.addoption("--quick", action="store_true", help="HTTP and RPC lanes and logs only, no `openclaw` call")
-    group.addoption("--deep", action="store_true", help="also the slow checks")
+    group.addoption("--deep", action="store_true", help="also the slow checks (none is built yet)")
     group.addoption("--lab", action="store_true", help="look at a throwaway real gateway, started for this run")
     group.addoption("--recover", action="store_true", help="recover once if the cause can be cured (not built yet)")
     group.addoption("--tmux", action="store_true", help="see that the cockpit session is up first (not built yet)")
@@ -91,11 +91,9 @@ def _only_shows(config: pytest.Config) -> bool:
 
 
 def _refuse_nonsense(config: pytest.Config) -> None:
-    if config.getoption("quick") and config.getoption("deep"):
-        raise OcOpsError("--quick and --deep exclude each other: --quick makes no call, --deep adds slow ones")
     if config.getoption("lab") and (config.getoption("openclaw") or config.getoption("oc_profile")):
         raise OcOpsError("--lab brings its own OpenClaw: leave out --openclaw and --oc-profile")
-    for name in ("recover", "tmux"):
+    for name in ("recover", "tmux", "deep"):
         if config.getoption(name):
             raise OcOpsError(f"--{name} is not built yet: run without it; the report names the fix")
 
@@ -196,19 +194,17 @@ class Wiring:
         """SIGTERM ends a run as Ctrl-C does: calls are ended, the report is written."""
         raise KeyboardInterrupt(f"signal {signum}")
 
-    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Cheap lanes first, every check under its deadline, the deep ones only when asked for."""
-        if not config.getoption("deep"):
-            items[:] = [item for item in items if not item.get_closest_marker("deep")]
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Cheap lanes first, every check under its deadline; tests that were asked for beside the checks come last."""
         checks = [item for item in items if item.get_closest_marker("doctor")]
         for item in checks:
             item.add_marker(pytest.mark.timeout(self.run.settings.check_s), append=True)
         checks.sort(key=lambda item: LANES.index(_mark(item).kwargs["lane"]))
-        items[:] = checks
+        items[:] = checks + [item for item in items if item not in checks]
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """What the run means to look at; a check that is not reached must not go unnoticed."""
-        self.run.planned = len(session.items)
+        self.run.planned = len([item for item in session.items if item.get_closest_marker("doctor")])
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> pytest.TestReport | None:
@@ -216,6 +212,8 @@ class Wiring:
         error = call.excinfo.value if call.excinfo else None
         self.took_s = call.duration + (self.took_s if call.when == "call" else 0.0)
         if isinstance(error, KeyboardInterrupt) or (call.when != "call" and error is None):
+            return None
+        if not item.get_closest_marker("doctor"):
             return None
         claim = (getattr(item, "function", item).__doc__ or "").strip().split("\n")[0]
         found = item.stash.get(FOUND, None)

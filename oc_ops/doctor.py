@@ -53,11 +53,15 @@ class Doctor:
         quick: bool = False,
         on_call: Callable[[Call], None] = lambda _call: None,
     ) -> None:
-        """Raises SettingError for a profile or executable that cannot be, CouldNotLook for an unreadable config."""
+        """Raises SettingError for a profile or executable that cannot be, CouldNotLook for a config that cannot be
+        read or that points to a gateway on another machine.
+        """
         self.settings = settings
         self.quick = quick
         self.target = locate(environ, settings.profile)
         self.config: GatewayConfig = config.read(self.target)
+        if self.config.mode == "remote":
+            raise CouldNotLook(f"gateway.mode is remote in {self.config.path}: run the doctor where the gateway runs")
         self.started_at = datetime.now(UTC)
         self.limits = judge_gateway.Limits(
             settings.start_budget_s, settings.late_answer_s, settings.event_loop_delay_ms
@@ -114,8 +118,6 @@ class Doctor:
     @once
     def port(self) -> int:
         """Where the gateway should listen; from its lock file when the config cannot be read."""
-        if self.config.mode == "remote":
-            raise CouldNotLook("gateway.mode is remote: run the doctor on the machine that runs the gateway")
         if self.config.error and "OPENCLAW_GATEWAY_PORT" not in self.target.environ:
             if port := gateways.locked_port(self.target):
                 return port
@@ -242,14 +244,16 @@ class Doctor:
 
         `gateway status` calls a config valid that `config validate` rejects (seen on 2026.9.6), so it is not asked.
         """
-        mark = known_good.fingerprint(self.config.path, self.cli_release)
         self._asked()
         cause = self.http_cause()
         if cause is not None and cause.check == "config/invalid" and self.config.error is None:
             return cause
+        if cause := self.rpc_cause() or self.cli_fault():
+            raise Blocked(cause)
+        mark = known_good.fingerprint(self.config.path, self.cli_release)
         if known_good.is_known(self.settings.memory_dir, mark):
             return None
-        answer = self._through_cli(Openclaw.config_validate)
+        answer = self.openclaw().config_validate()
         if finding := judge_cli.rejected_config(answer, self.config, lives=True):
             return finding
         if answer.not_offered:
@@ -349,6 +353,11 @@ class Doctor:
             # 2026.2.26 calls itself "dev" here, which is no release.
             told += [lane.hello.server_version or "", text_at(lane.status.payload, "runtimeVersion")]
         return next((each for each in told if install.release(each)), None)
+
+    def notes(self) -> tuple[str, ...]:
+        """What the operator should know of how the RPC lane got in, such as a device key that had to be renewed."""
+        lane = self.kept.get("rpc_lane")
+        return lane.notes if isinstance(lane, RpcReads) else ()
 
     def lanes(self) -> dict[str, str]:
         """How each lane did, in the words of the report."""

@@ -151,7 +151,7 @@ class DoctorRun:
                 findings=findings,
                 checks=tuple(self.checks.values()),
                 calls=tuple(self.calls),
-                evidence=self._evidence() if cause else (),
+                evidence=self._evidence(failed=cause is not None),
                 environment=environment(self.settings),
             )
         return self.record
@@ -234,9 +234,13 @@ class DoctorRun:
         except CouldNotLook:
             return ()
 
-    def _evidence(self) -> tuple[Evidence, ...]:
-        """The end of each log: what the gateway said last before this run."""
-        return tuple(
+    def _evidence(self, *, failed: bool) -> tuple[Evidence, ...]:
+        """What the RPC lane had to say; of a failing run also the end of each log."""
+        notes = self.doctor.notes()
+        said = (Evidence("Of the RPC lane", notes),) if notes else ()
+        if not failed:
+            return said
+        return said + tuple(
             Evidence(f"The last {_LOG_LINES} records of {path.name}", tuple(map(_line, logs.tail(path, _LOG_LINES))))
             for path in self._log_files()
         )

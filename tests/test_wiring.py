@@ -315,7 +315,7 @@ def test_a_check_that_could_not_look_is_not_green(tmp_path: Path) -> None:
         ((), {"OC_OPS_OPENCLAW": "/nowhere/openclaw"}, '="/nowhere/openclaw" in environment: need the path of'),
         (("--oc-profile", "../x"), {}, '="../x" in '),
         (("--report-dir", ""), {}, 'report_dir="" in --report-dir: need a non-empty value'),
-        (("--quick", "--deep"), {}, "--quick and --deep exclude each other"),
+        (("--deep",), {}, "--deep is not built yet"),
         (("--lab", "--oc-profile", "x"), {}, "--lab brings its own OpenClaw"),
         (("--recover",), {}, "--recover is not built yet"),
         (("--tmux",), {}, "--tmux is not built yet"),
@@ -324,7 +324,7 @@ def test_a_check_that_could_not_look_is_not_green(tmp_path: Path) -> None:
         ((), {"HOME": "/dev/null", "XDG_STATE_HOME": "/dev/null"}, "/dev/null"),
     ],
     ids=["bad setting", "bounds", "no such openclaw", "no such openclaw, by environment", "bad profile",
-         "empty report dir", "quick and deep", "lab and profile", "recover", "tmux", "unreadable config",
+         "empty report dir", "deep", "lab and profile", "recover", "tmux", "unreadable config",
          "no place for reports", "no place for locks"],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(

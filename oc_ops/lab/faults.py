@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -123,6 +125,48 @@ def starting(lab: Lab, *, listening: bool = False) -> Iterator[int]:
                 raise LabError(f"the lab's gateway did not answer in {START_S:.0f} s")
             time.sleep(0.05)
         yield pid
+
+
+@contextmanager
+def held_up(lab: Lab, *, held_s: float = 1.6, free_s: float = 0.15) -> Iterator[int]:
+    """The gateway's event loop is held up again and again: it answers, but late. Yields its pid."""
+    process, over = _listener(lab), threading.Event()
+
+    def hold() -> None:
+        while not over.is_set():
+            process.suspend()
+            over.wait(held_s)
+            process.resume()
+            over.wait(free_s)
+
+    with _mended(lab):
+        holding = threading.Thread(target=hold)
+        holding.start()
+        try:
+            yield process.pid
+        finally:
+            over.set()
+            holding.join()
+            process.resume()
+
+
+@contextmanager
+def draining(lab: Lab, *, wait_s: int = 20) -> Iterator[None]:
+    """A restart is under way and waits for a running cron job, for at most `wait_s` seconds; 2026.9.6 only."""
+    jobs = json.loads(lab.call("cron", "list", "--json").stdout.text)["jobs"]
+    slow = next(str(each["id"]) for each in jobs if each["name"] == "lab-slow")
+    with _mended(lab):
+        lab.call("cron", "run", slow)
+        argv = [str(lab.openclaw), "gateway", "restart", "--wait", f"{wait_s}s"]
+        with subprocess.Popen(
+            argv, env=lab.environ, cwd=lab.home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ):
+            deadline = time.monotonic() + START_S
+            while (probe("127.0.0.1", lab.port, "/startupz", budget_s=1.0).json or {}).get("status") != "draining":
+                if time.monotonic() > deadline:
+                    raise LabError(f"the lab's gateway did not drain in {START_S:.0f} s")
+                time.sleep(0.05)
+            yield
 
 
 @contextmanager

@@ -18,6 +18,7 @@ class RpcReads:
     status: RpcReply
     cron_status: RpcReply
     cron_list: RpcReply
+    notes: tuple[str, ...] = ()
 
 
 def all_at_once(config: GatewayConfig, port: int, settings: Settings) -> RpcReads | RpcRefused:
@@ -37,7 +38,7 @@ def all_at_once(config: GatewayConfig, port: int, settings: Settings) -> RpcRead
     with client:
         status = client.request("status")
         if status.outcome in ("silent", "closed"):
-            return RpcReads(client.hello, status, status, status)
+            return RpcReads(client.hello, status, status, status, client.notes)
         cron_status = client.request("cron.status")
         cron_list = client.request("cron.list", {"includeDisabled": True, "limit": 200})
-        return RpcReads(client.hello, status, cron_status, cron_list)
+        return RpcReads(client.hello, status, cron_status, cron_list, client.notes)

@@ -141,6 +141,23 @@ def test_a_gateway_that_was_just_started_is_starting(lab: Lab, folder: Path, lis
     assert "wait" in seen.finding("gateway/starting")["fix"]
 
 
+def test_a_gateway_whose_event_loop_is_held_up_is_saturated(lab: Lab, folder: Path) -> None:
+    """It answers, but late: that is load, not a hang, and no restart is advised."""
+    with faults.held_up(lab):
+        seen = examine(lab, folder)
+    assert_only(seen, "gateway/saturated")
+    assert seen.finding("gateway/saturated")["fix"].startswith("none automatic")
+    assert seen.report["calls"] == []
+
+
+def test_a_gateway_that_drains_is_waited_for(lab: Lab, folder: Path) -> None:
+    """A restart that waits for a running cron job is under way: nothing is wrong that another one would cure."""
+    with faults.draining(lab):
+        seen = examine(lab, folder, "--quick")
+    assert_only(seen, "gateway/draining")
+    assert "wait" in seen.finding("gateway/draining")["fix"]
+
+
 def test_a_stopped_browser_is_not_running(lab: Lab, folder: Path) -> None:
     """The browser is enabled and not running; the fix starts it in the spelling every release understands."""
     with faults.browser_stopped(lab):
