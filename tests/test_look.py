@@ -208,7 +208,7 @@ def test_the_listening_process_is_the_serving_one(target: Target) -> None:
 
 def test_a_port_that_reopens_is_not_called_closed(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gateway that restarts in place closes its port for seconds under its old pid: it is looked at again."""
-    monkeypatch.setattr("oc_ops.observe.look._lived_on", lambda _: True)
+    monkeypatch.setattr("oc_ops.observe.look._lives_on", lambda _: True)
     kinds = iter(["refused", "refused", "refused", "answered"])
 
     def probe(_host: str, _port: int, path: str, **_: object) -> Probe:
@@ -222,7 +222,7 @@ def test_a_port_that_reopens_is_not_called_closed(target: Target, monkeypatch: p
 
 def test_a_port_that_stays_closed_is_closed(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     """The wait for a restart in place is bounded."""
-    monkeypatch.setattr("oc_ops.observe.look._lived_on", lambda _: True)
+    monkeypatch.setattr("oc_ops.observe.look._lives_on", lambda _: True)
     monkeypatch.setattr("oc_ops.observe.http.probe", lambda _h, _p, path, **_: Probe(path, "refused", 0.0))
     seen = Seen(target, 1)
     assert seen.look.live.kind == "refused"

@@ -106,7 +106,7 @@ def gateway_processes(
         try:
             command = process.cmdline()
             # A process younger than the lock that names it has only got the pid of one that is gone.
-            names_it = process.create_time() <= locked.get(process.pid, 0) + 1
+            names_it = process.pid in locked and process.create_time() <= locked[process.pid] + 1
             evidence = _evidence(process.pid, command, service_pid, names_it)
             if not evidence:
                 continue

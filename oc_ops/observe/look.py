@@ -69,14 +69,10 @@ def look(
     def probe(path: str) -> Probe:
         return http.probe(host, port, path, budget_s=budget_s, tls=tls)
 
-    live = probe("/healthz")
-    if live.kind == "refused" and _lived_on(target):
-        live = _reopened(live, probe, wait)
-    listener = gateways.listener(port) if live.kind != "refused" else None
-    service = service_of(target) if live.kind in ("refused", "silent", "unreachable", "garbled") else NO_SERVICE
-    listening_pid = listener.pid if listener else None
-    processes = gateways.gateway_processes(target, service_pid=service.pid, listening_pid=listening_pid)
-    seen = GatewayLook(port, live, listener=listener, processes=processes, service=service)
+    seen = _at_once(target, port, probe("/healthz"), service_of)
+    if seen.live.kind == "refused" and _lives_on(seen):
+        seen = _at_once(target, port, _reopened(seen.live, probe, wait), service_of)
+    live, listener, processes, service = seen.live, seen.listener, seen.processes, seen.service
     if live.kind == "silent":
         return _second_look(seen, probe)
     if live.kind != "answered":
@@ -91,9 +87,18 @@ def look(
     )
 
 
-def _lived_on(target: Target) -> bool:
+def _at_once(target: Target, port: int, live: Probe, service_of: Callable[[Target], Service]) -> GatewayLook:
+    """The processes beside one probe; the service manager is asked only when no HTTP answer came."""
+    listener = gateways.listener(port) if live.kind != "refused" else None
+    service = service_of(target) if live.kind != "answered" else NO_SERVICE
+    listening_pid = listener.pid if listener else None
+    processes = gateways.gateway_processes(target, service_pid=service.pid, listening_pid=listening_pid)
+    return GatewayLook(port, live, listener=listener, processes=processes, service=service)
+
+
+def _lives_on(seen: GatewayLook) -> bool:
     """True when a gateway process that is no longer young lives beside a closed port."""
-    return any(each.certain and each.age_s > gateways.AMBIGUOUS_S for each in gateways.gateway_processes(target))
+    return any(each.certain and each.age_s > gateways.AMBIGUOUS_S for each in seen.processes)
 
 
 def _reopened(closed: Probe, probe: Callable[[str], Probe], wait: Callable[[float], None]) -> Probe:
