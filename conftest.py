@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -52,6 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not _is_doctor_run(config):
         return
     exits = ExitStack()
+    exits.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _terminated))
     try:
         _refuse_nonsense(config)
         run = _open_run(config, exits)
@@ -85,6 +87,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if collection_path == CHECKS and RUN not in config.stash and not _only_shows(config) else None
 
 
+def _terminated(signum: int, _frame: FrameType | None) -> None:
+    """SIGTERM ends a run as Ctrl-C does: calls and lab are ended, the report is written."""
+    raise KeyboardInterrupt(f"signal {signum}")
+
+
 def _only_shows(config: pytest.Config) -> bool:
     shows = ("collectonly", "help", "version", "showfixtures", "show_fixtures_per_test", "markers")
     return any(getattr(config.option, each, False) for each in shows)
@@ -106,14 +113,22 @@ def _open_run(config: pytest.Config, exits: ExitStack) -> DoctorRun:
         "report_dir": config.getoption("report_dir"),
     }
     if config.getoption("lab"):
+        oc_settings.load(given)  # a wrong setting is said before a gateway is started, not after
         from oc_ops.lab.config import find_chromium
         from oc_ops.lab.visit import visit
 
         lab = exits.enter_context(visit())
         environ, given["openclaw"] = lab.environ, str(lab.openclaw)
         given["browser"] = None if find_chromium() else "off"
-    settings = oc_settings.load(given)
-    return DoctorRun(settings, environ, quick=config.getoption("quick"))
+        return DoctorRun(_lab_settings(oc_settings.load(given)), environ, quick=config.getoption("quick"), lab=True)
+    return DoctorRun(oc_settings.load(given), environ, quick=config.getoption("quick"))
+
+
+def _lab_settings(settings: oc_settings.Settings) -> oc_settings.Settings:
+    """The operator's own profile is not the lab's, and the lab's verdict is not the latest of their gateway."""
+    own_place = settings.source("report_dir") == "default"
+    report_dir = settings.report_dir / "lab" if own_place else settings.report_dir
+    return replace(settings, profile=None, report_dir=report_dir)
 
 
 # -- fixtures: what was observed, and how a check says what it thinks of it --------------------------------------------
@@ -187,12 +202,6 @@ class Wiring:
 
     def __init__(self, run: DoctorRun, exits: ExitStack) -> None:
         self.run, self.exits, self.took_s = run, exits, 0.0
-        exits.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, self._terminated))
-
-    @staticmethod
-    def _terminated(signum: int, _frame: FrameType | None) -> None:
-        """SIGTERM ends a run as Ctrl-C does: calls are ended, the report is written."""
-        raise KeyboardInterrupt(f"signal {signum}")
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Cheap lanes first, every check under its deadline; tests that were asked for beside the checks come last."""
@@ -201,6 +210,10 @@ class Wiring:
             item.add_marker(pytest.mark.timeout(self.run.settings.check_s), append=True)
         checks.sort(key=lambda item: LANES.index(_mark(item).kwargs["lane"]))
         items[:] = checks + [item for item in items if item not in checks]
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        """A part of the doctor does not speak for the whole."""
+        self.run.left_out += len([item for item in items if item.get_closest_marker("doctor")])
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """What the run means to look at; a check that is not reached must not go unnoticed."""
@@ -219,6 +232,8 @@ class Wiring:
         found = item.stash.get(FOUND, None)
         check = self.run.check_ended(_mark(item).args[0], item.nodeid, claim, self.took_s, error, found)
         report = _report(item, call, check, error)
+        if report.failed:
+            report.longrepr = self.run.redactor.block(str(report.longrepr))
         vars(report)["check"] = check
         return report
 
@@ -293,7 +308,7 @@ def _report(
         item.location,
         dict.fromkeys(item.keywords, 1),
         "skipped" if left_out else "failed",
-        (str(item.path), 0, str(error)) if left_out else f"{check.id}: could not look: {check.note}",
+        (str(item.path), 0, check.note or str(error)) if left_out else f"{check.id}: could not look: {check.note}",
         call.when,
         duration=call.duration,
         start=call.start,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from oc_ops import told
 from oc_ops.doctor import Doctor
 from oc_ops.judge import access as judge_access
 from oc_ops.judge import gateway as judge
@@ -46,9 +47,10 @@ def test_gateway_is_prompt(doctor: Doctor, healthy: Callable[..., None]) -> None
 
 
 @pytest.mark.check("gateway/ready", lane="http")
-def test_gateway_is_ready(gateway: GatewayLook, limits: Limits, healthy: Callable[..., None]) -> None:
+def test_gateway_is_ready(doctor: Doctor, gateway: GatewayLook, limits: Limits, healthy: Callable[..., None]) -> None:
     """Nothing is on the gateway's own list of what keeps it from being ready."""
-    healthy(judge.not_ready(gateway, limits))
+    finding = judge.not_ready(gateway, limits)
+    healthy(finding or judge.not_ready(doctor.readiness(), limits))
 
 
 @pytest.mark.check("gateway/single", lane="http")
@@ -72,10 +74,10 @@ def test_cli_works(doctor: Doctor, healthy: Callable[..., None]) -> None:
 @pytest.mark.check("gateway/status", lane="cli")
 def test_gateway_status_answers(doctor: Doctor, healthy: Callable[..., None]) -> None:
     """`openclaw gateway status` reaches the gateway; its exit code is not believed."""
-    healthy(judge_access.status_answered(doctor.gateway_status()))
+    healthy(doctor.status_fault())
 
 
 @pytest.mark.check("gateway/versions", lane="cli")
 def test_versions_agree(doctor: Doctor, healthy: Callable[..., None]) -> None:
     """The CLI, the service definition and the running gateway are of one release."""
-    healthy(judge.version_drift(doctor.cli_release, doctor.gateway_version(), doctor.gateway_status()))
+    healthy(judge.version_drift(doctor.cli_release, told.gateway_version(doctor), doctor.gateway_status()))

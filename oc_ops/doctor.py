@@ -10,10 +10,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.errors import CouldNotLook, OcOpsError, SettingError
 from oc_ops.judge import access as judge_access
 from oc_ops.judge import browser as judge_browser
 from oc_ops.judge import cli as judge_cli
+from oc_ops.judge import cron as judge_cron
 from oc_ops.judge import gateway as judge_gateway
 from oc_ops.judge import signatures
 from oc_ops.judge.finding import Finding
@@ -69,6 +70,9 @@ class Doctor:
         self._on_call = on_call
         self.kept: dict[str, object] = {}
         self.failed: dict[str, BaseException] = {}
+        if settings.profile and not self.target.state_dir.is_dir():
+            need = f"a profile that exists: there is no {self.target.state_dir}"
+            raise SettingError("profile", settings.profile, settings.source("profile"), need)
         self._executable = install.find(settings.openclaw, settings.source("openclaw"), environ, self.target.home)
 
     # -- the operator's tools -----------------------------------------------------------------------------------
@@ -93,6 +97,11 @@ class Doctor:
         self._asked()
         if cause := self.rpc_cause():
             raise Blocked(cause)
+        return self.version_said()
+
+    @once
+    def version_said(self) -> Call:
+        """`openclaw --version`, whatever the gateway does."""
         return self.openclaw().version()
 
     @once
@@ -136,6 +145,17 @@ class Doctor:
             delay_limit_ms=self.settings.event_loop_delay_ms,
             service_of=service,
         )
+
+    @once
+    def readiness(self) -> GatewayLook:
+        """The look, of a release that says whether it is ready; NotAsked where /readyz is not offered yet."""
+        seen = self.look()
+        ready = seen.ready
+        if ready is not None and ready.kind == "answered" and not isinstance(at(ready.json, "ready"), bool):
+            if ready.status == 200 and ready.json is None:
+                raise NotAsked("this release has no /readyz: it answers every path with its Control UI")
+            raise CouldNotLook(f"/readyz says nothing of readiness: {ready.summary}")
+        return seen
 
     @once
     def config_cause(self) -> Finding | None:
@@ -220,6 +240,8 @@ class Doctor:
             raise NotAsked("rpc is off and --quick makes no CLI call")
         if self.quick:
             raise CouldNotLook(f"the RPC lane is closed ({refused.reason}) and --quick makes no CLI call")
+        if fault := judge_cli.unusable(self.version_said()):
+            raise Blocked(fault)
         return ask(self.openclaw())
 
     # -- the CLI lane -------------------------------------------------------------------------------------------
@@ -236,7 +258,12 @@ class Doctor:
             return cause
         if finding := self.cli_fault():
             return finding
-        return self.config_rejected() or judge_access.status_answered(self.gateway_status())
+        return self.config_rejected() or self.status_fault()
+
+    @once
+    def status_fault(self) -> Finding | None:
+        """What keeps `openclaw gateway status` from getting through."""
+        return judge_access.status_answered(self.gateway_status(), read=isinstance(self.rpc_lane(), RpcReads))
 
     @once
     def config_rejected(self) -> Finding | None:
@@ -265,7 +292,10 @@ class Doctor:
 
     @once
     def cron_list(self) -> Answer:
-        """`openclaw cron list`."""
+        """`openclaw cron list`; not asked again when the scheduler did not list its jobs over RPC."""
+        with contextlib.suppress(NotAsked):
+            if finding := judge_cron.list_unanswered(self.cron_list_read()):
+                raise Blocked(finding)
         return self._after_status(Openclaw.cron_list)
 
     def browser_wanted(self) -> bool:
@@ -282,7 +312,8 @@ class Doctor:
             raise Blocked(cause)
         if finding := judge_browser.disabled(wanted, self.config):
             return finding
-        return judge_browser.unanswered(self.browser_status())
+        answer = self.browser_status()
+        return judge_access.cli_rejected(answer) or judge_browser.unanswered(answer)
 
     @once
     def browser_answer(self) -> Answer:
@@ -331,7 +362,10 @@ class Doctor:
             raise CouldNotLook("the gateway's log file was not found")
         since = datetime.now(UTC) - timedelta(seconds=self.settings.log_window_s)
         literals = [each.literal for each in signatures.catalogue()]
-        return logs.recent(self.log_files(), literals, since=since, tail_bytes=self.settings.log_tail_bytes)
+        view = logs.recent(self.log_files(), literals, since=since, tail_bytes=self.settings.log_tail_bytes)
+        if unread := [path for path in self.log_files() if path not in view.files and os.path.isfile(path)]:  # noqa: PTH113
+            raise CouldNotLook(f"cannot read {unread[0]}: run the doctor as the user who owns it")
+        return view
 
     # -- what blocks what ---------------------------------------------------------------------------------------
 
@@ -343,38 +377,3 @@ class Doctor:
             "cli": self.cli_cause,
         }
         return chain[lane]() if lane in chain else None
-
-    def gateway_version(self) -> str | None:
-        """The running gateway's release, from whatever was looked at already."""
-        seen, lane = self.kept.get("look"), self.kept.get("rpc_lane")
-        startup = seen.startup if isinstance(seen, GatewayLook) else None
-        told = [text_at(startup.json if startup else None, "version")]
-        if isinstance(lane, RpcReads):
-            # 2026.2.26 calls itself "dev" here, which is no release.
-            told += [lane.hello.server_version or "", text_at(lane.status.payload, "runtimeVersion")]
-        return next((each for each in told if install.release(each)), None)
-
-    def notes(self) -> tuple[str, ...]:
-        """What the operator should know of how the RPC lane got in, such as a device key that had to be renewed."""
-        lane = self.kept.get("rpc_lane")
-        return lane.notes if isinstance(lane, RpcReads) else ()
-
-    def lanes(self) -> dict[str, str]:
-        """How each lane did, in the words of the report."""
-        lane, status = self.kept.get("rpc_lane"), self.kept.get("gateway_status")
-        failed = self.failed.get("gateway_status")
-        rpc_word = "not needed"
-        if isinstance(lane, RpcRefused):
-            rpc_word = "off" if lane.kind == "off" else f"unavailable: {lane.reason}"
-        elif isinstance(lane, RpcReads):
-            rpc_word = "ok"
-        cli_word = "not asked: --quick" if self.quick else "not needed"
-        if isinstance(status, Answer):
-            cli_word = "ok"
-        elif isinstance(failed, CouldNotLook):
-            cli_word = f"unavailable: {failed}"
-        return {
-            "http": "ok" if isinstance(self.kept.get("look"), GatewayLook) else "not needed",
-            "rpc": rpc_word,
-            "cli": cli_word,
-        }

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from oc_ops import told
 from oc_ops.doctor import Doctor
 from oc_ops.errors import CouldNotLook, SettingError
 from oc_ops.judge import verdict as judge_verdict
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.signatures import fired
 from oc_ops.observe import logs
 from oc_ops.observe.flight import lock_dir, single_flight
 from oc_ops.observe.process import Call
@@ -31,6 +34,7 @@ from oc_ops.record.document import (
 from oc_ops.record.redact import Redactor, secrets_in
 from oc_ops.settings import Settings
 
+_COMMANDS = "(?:gateway|browser|channels|config|cron|devices|doctor|tasks)"
 _LOG_LINES = 40
 """Records of the log's end that a failing run keeps."""
 
@@ -38,7 +42,9 @@ _LOG_LINES = 40
 class DoctorRun:
     """One run from its first look to its report."""
 
-    def __init__(self, settings: Settings, environ: Mapping[str, str], *, quick: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, environ: Mapping[str, str], *, quick: bool = False, lab: bool = False
+    ) -> None:
         """Raises SettingError or CouldNotLook for what cannot be used at all; touches nothing yet."""
         self._began = time.monotonic()
         self.settings = settings
@@ -49,7 +55,10 @@ class DoctorRun:
         self.findings: dict[str, Finding] = {}
         self.checks: dict[str, CheckRecord] = {}
         self.calls: list[CallRecord] = []
+        self.lab = lab
         self.planned = 0
+        self.left_out = 0
+        """Checks that were deselected: a part of the doctor does not speak for the whole."""
         self.interrupted = False
         self.record: RunRecord | None = None
         self.wanted_page: str | None = None
@@ -81,9 +90,20 @@ class DoctorRun:
             finding,
             fact=self.redactor.line(finding.fact),
             saw=self.redactor.line(finding.saw),
-            fix=self.redactor.line(finding.fix),
+            fix=self.redactor.line(self._for_this_gateway(finding.fix)),
+            verify=self._for_this_gateway(finding.verify),
         )
         return self.findings.setdefault(finding.check, clean)
+
+    def _for_this_gateway(self, command: str) -> str:
+        """The command as it must be pasted to reach the gateway that was looked at, and no other."""
+        if self.lab:
+            warning = f"none automatic: this is the lab, in {self.doctor.target.home}: "
+            return f"{command} --lab" if command.startswith("pytest ") else re.sub("^(?=openclaw )", warning, command)
+        if profile := self.settings.profile:
+            command = re.sub(rf"\bopenclaw (?={_COMMANDS}\b)", f"openclaw --profile {profile} ", command)
+            return f"{command} --oc-profile {profile}" if command.startswith("pytest ") else command
+        return command
 
     def check_ended(
         self,
@@ -100,7 +120,7 @@ class DoctorRun:
         if isinstance(error, Blocked):
             outcome, blocked_by = "blocked", self.found(error.cause).check
         elif isinstance(error, NotAsked):
-            outcome, note = "skipped", str(error)
+            outcome, note = "skipped", self.redactor.line(str(error))
         elif found is not None and found.severity == "error":
             outcome = "failed"
         elif error is not None:
@@ -146,12 +166,12 @@ class DoctorRun:
                 cause=cause.check if cause else None,
                 started_at=self.doctor.started_at,
                 duration_s=time.monotonic() - self._began,
-                lanes=Lanes(**self.doctor.lanes()),
+                lanes=Lanes(**told.lanes(self.doctor)),
                 openclaw=self._openclaw(),
                 findings=findings,
                 checks=tuple(self.checks.values()),
                 calls=tuple(self.calls),
-                evidence=self._evidence(failed=cause is not None),
+                evidence=self._evidence(failed=bool(findings)),
                 environment=environment(self.settings),
             )
         return self.record
@@ -175,7 +195,7 @@ class DoctorRun:
             return
         with self._on_disk():
             artifacts.write(self.folder.path / artifacts.REPORT_JSON, to_json(self.conclude(), self.redactor))
-            artifacts.publish(self.folder)
+            self._make_latest()
 
     def publish(self) -> None:
         """Make report.html of the page that pytest-html drew, make it the latest, and prune."""
@@ -189,8 +209,13 @@ class DoctorRun:
                 if place:
                     artifacts.write(Path(place), page)
             drawn.unlink()
-            artifacts.publish(self.folder)
+            self._make_latest()
             artifacts.prune(settings.report_dir, settings.keep_healthy_runs, settings.keep_failing_runs)
+
+    def _make_latest(self) -> None:
+        """A whole run becomes the latest, or one that found something: three green checks are no healthy gateway."""
+        if not self.left_out or self.conclude().verdict != "healthy":
+            artifacts.publish(self.folder)
 
     def where_it_is(self) -> str:
         """Where the report is, or why it is not all there."""
@@ -203,14 +228,18 @@ class DoctorRun:
         """The run in one sentence, the last thing on the terminal."""
         record = self.conclude()
         head = f"doctor: {record.verdict} in {record.duration_s:.1f} s"
-        finding = record.cause_finding or next(iter(record.findings), None)
+        finding = record.cause_finding
+        if finding is None and record.verdict == "degraded":
+            finding = next(each for each in record.findings if each.severity == "warning")
         if finding is not None:
             return self.redactor.line(f"{head}: {finding.sentence}", 1000)
         if record.verdict == "healthy":
             passed = sum(each.outcome == "passed" for each in record.checks)
             version = record.openclaw.gateway_version or "of unknown release"
-            return f"{head}: {passed} checks passed, gateway {version} on port {record.openclaw.port}"
+            part = f" of {passed + self.left_out}" if self.left_out else ""
+            return f"{head}: {passed}{part} checks passed, gateway {version} on port {record.openclaw.port}"
         notes = [each.note for each in record.checks if each.outcome == "error"]
+        notes += [each.note for each in record.checks if each.outcome == "skipped"]
         left = self.planned - len(self.checks)
         if self.empty:
             return f"{head}: could not look: no check was selected"
@@ -222,7 +251,7 @@ class DoctorRun:
         release = doctor.cli_release
         return OpenclawInfo(
             cli_version=".".join(map(str, release)) if release else None,
-            gateway_version=doctor.gateway_version(),
+            gateway_version=told.gateway_version(doctor),
             profile=doctor.target.profile,
             port=doctor.config.port if doctor.config.error is None else None,
             log_files=tuple(str(path) for path in self._log_files()),
@@ -236,10 +265,14 @@ class DoctorRun:
 
     def _evidence(self, *, failed: bool) -> tuple[Evidence, ...]:
         """What the RPC lane had to say; of a failing run also the end of each log."""
-        notes = self.doctor.notes()
-        said = (Evidence("Of the RPC lane", notes),) if notes else ()
+        notes = told.notes(self.doctor)
+        said: tuple[Evidence, ...] = (Evidence("Of the RPC lane", notes),) if notes else ()
         if not failed:
             return said
+        view = self.doctor.kept.get("log_view")
+        hits = [each for records in fired(view).values() for each in records] if isinstance(view, logs.LogView) else []
+        if hits:
+            said += (Evidence("Log records that a signature knows", tuple(map(_line, hits[-_LOG_LINES:]))),)
         return said + tuple(
             Evidence(f"The last {_LOG_LINES} records of {path.name}", tuple(map(_line, logs.tail(path, _LOG_LINES))))
             for path in self._log_files()

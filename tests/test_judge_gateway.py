@@ -477,7 +477,7 @@ STATUS = {"runtimeVersion": "2026.9.6", "heartbeat": {"agents": []}, "sessions":
         (RpcRefused("silent", "the gateway took the connection and did not finish the handshake in time"), UNANSWERED),
         (RpcRefused("closed", "closed (1006)"), UNANSWERED),
         (RpcRefused("unreachable", "connection refused"), UNANSWERED),
-        (RpcRefused("stranger", "the port speaks WebSocket, but not the gateway's protocol"), "gateway/port-taken"),
+        (RpcRefused("stranger", "the port speaks WebSocket, but not the gateway's protocol"), "gateway/rpc-unanswered"),
         (RpcRefused("starting", "UNAVAILABLE: startup-sidecars"), "gateway/starting"),
         (cli("Error: gateway timeout after 8000ms"), UNANSWERED),
         (cli("Gateway not reachable at ws://127.0.0.1:28789 (ECONNREFUSED)."), UNANSWERED),

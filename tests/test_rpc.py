@@ -204,7 +204,7 @@ def test_renewed_key_is_noted(tmp_path: Path) -> None:
         ),
         pytest.param(
             {"code": "INVALID_REQUEST", "message": "no", "details": {"code": "DEVICE_AUTH_SIGNATURE_INVALID"}},
-            "auth",
+            "device",
             "DEVICE_AUTH_SIGNATURE_INVALID",
             id="signature",
         ),
@@ -246,7 +246,7 @@ def test_refused_connect_is_named(tmp_path: Path, error: dict[str, object], kind
     [
         pytest.param(1008, "unauthorized: gateway token mismatch (set gateway.remote.token …)", "auth", id="token"),
         pytest.param(1008, "pairing required: device is not approved yet", "pairing", id="pairing"),
-        pytest.param(1008, "device signature invalid", "auth", id="signature"),
+        pytest.param(1008, "device signature invalid", "device", id="signature"),
         pytest.param(1013, "gateway starting", "starting", id="starting"),
         pytest.param(1012, "service restart", "starting", id="restart"),
         pytest.param(1002, "protocol mismatch", "protocol", id="protocol"),

@@ -120,7 +120,7 @@ def test_no_time_may_overflow_the_clocks(name: str, tmp_path: Path) -> None:
         ('openclaw = "~nobody-of-that-name/x"',
          'openclaw="~nobody-of-that-name/x" in pyproject.toml [tool.oc_ops]: need a path whose ~user exists'),
         ('profile = " "', 'profile=" " in pyproject.toml [tool.oc_ops]: need a non-empty value'),
-        ('memory_dir = "a\\u0000b"', 'memory_dir="a\0b" in pyproject.toml [tool.oc_ops]: need a non-empty value'),
+        ('memory_dir = "a\\u0000b"', 'memory_dir="a�b" in pyproject.toml [tool.oc_ops]: need a non-empty value'),
     ],
 )  # fmt: skip
 def test_bad_values_in_the_file(line: str, message: str, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from oc_ops.judge.credential import is_credential_error
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.gateway import RESTART, Limits, starting_now, taken
+from oc_ops.judge.stranger import is_openclaw, proves_openclaw
 from oc_ops.observe.jsontext import at, text_at
 from oc_ops.observe.look import GatewayLook
 from oc_ops.observe.openclaw import Answer
@@ -36,10 +37,16 @@ def _refused(refused: RpcRefused, seen: GatewayLook, limits: Limits) -> Finding 
             # 2026.5.28 has no /startupz and holds its event loop for seconds just before it is ready.
             return starting_now(saw) if _may_be_starting(seen, limits) else _unanswered(saw)
         case "stranger":
-            return taken(seen, saw)
+            return _unanswered(saw) if _is_proven(seen) else taken(seen, saw)
         case "starting":
             return starting_now(saw)
     return None
+
+
+def _is_proven(seen: GatewayLook) -> bool:
+    """True when process or probes have shown an OpenClaw gateway already: its odd word does not make it a stranger."""
+    pages = (seen.startup, seen.ready)
+    return is_openclaw(seen.listener, seen.processes) or any(each and proves_openclaw(each) for each in pages)
 
 
 def _may_be_starting(seen: GatewayLook, limits: Limits) -> bool:
@@ -56,13 +63,31 @@ def _by_error(error: str, saw: str) -> Finding:
     return _rejected(saw) if is_credential_error(error) else _unanswered(saw)
 
 
-def status_answered(answer: Answer) -> Finding | None:
-    """`openclaw gateway status` by content: its exit code is 0 in every bad state of every release measured."""
+def status_answered(answer: Answer, *, read: bool = False) -> Finding | None:
+    """`openclaw gateway status` by content: its exit code is 0 in every bad state of every release measured.
+
+    `read` says that the gateway has just answered over RPC: then a call that does not get through is not its fault.
+    """
     if at(answer.value, "rpc", "ok") is True:
         return None
     error = text_at(answer.value, "rpc", "error") or answer.error or "no JSON answer"
     kind = text_at(answer.value, "rpc", "connectFailure", "kind")
-    return _by_error(f"{kind} {error}", f"{answer.call.summary}: {error}")
+    saw = f"{answer.call.summary}: {error}"
+    if read and not is_credential_error(f"{kind} {error}"):
+        return Finding(
+            "cli/unusable",
+            "error",
+            fact="the gateway answers, and `openclaw gateway status` does not get through to it",
+            saw=saw,
+            fix="none automatic: the gateway is well, do not restart it; see this call's transcript in the report",
+            verify="pytest checks/ -m doctor -k test_gateway_status_answers",
+        )
+    return _by_error(f"{kind} {error}", saw)
+
+
+def cli_rejected(answer: Answer) -> Finding | None:
+    """The gateway refuses the CLI's own device or scope (the pairing trap of 2026.5.28), whatever was asked for."""
+    return _rejected(f"{answer.call.summary}: {answer.error}") if is_credential_error(answer.error) else None
 
 
 def _unanswered(saw: str) -> Finding:

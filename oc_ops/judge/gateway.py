@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.stranger import is_openclaw, is_stranger, proves_openclaw, speaks_openclaw
+from oc_ops.observe import gateways
 from oc_ops.observe.gateways import GatewayProcess
 from oc_ops.observe.http import Probe
 from oc_ops.observe.install import release
@@ -139,7 +140,11 @@ def starting(seen: GatewayLook, limits: Limits = Limits()) -> Finding | None:
     if age_s is None:
         return starting_now(saw, "")
     left_s = limits.start_budget_s - age_s
-    return starting_now(saw, f", at most {left_s:.0f} s more") if left_s > 0 else None
+    if left_s <= 0:
+        return None
+    if _shut(seen) and process is not None and not process.certain:
+        return starting_now(saw, f" {gateways.AMBIGUOUS_S:.0f} s and look again: it may also be a mere CLI call")
+    return starting_now(saw, f", at most {left_s:.0f} s more")
 
 
 def _up_s(seen: GatewayLook) -> float | None:

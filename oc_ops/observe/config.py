@@ -59,18 +59,21 @@ def read(target: Target) -> GatewayConfig:
     Raises CouldNotLook when the file exists and cannot be read at all. `$include` is followed, `env` filled in.
     """
     path = target.config_path
-    environ = {**_dotenv(target.state_dir / ".env"), **target.environ}
+    dotenv = _dotenv(target.state_dir / ".env")
+    environ = {**dotenv, **target.environ}
+    own_secrets = tuple(value for name, value in dotenv.items() if value and _SECRET_KEY.search(name))
     try:
         text = path.read_bytes().decode("utf-8", "replace")
     except (FileNotFoundError, NotADirectoryError):
-        return GatewayConfig(path, exists=False, port=_port(environ, {}), credential=_credential({}, environ))
+        credential = _credential({}, environ)
+        return GatewayConfig(path, False, port=_port(environ, {}), credential=credential, secrets=own_secrets)
     except OSError as error:
         raise CouldNotLook(f"cannot read {path}: {error.strerror}; run the doctor as the user who owns it") from error
     try:
         root = _table({"": _included(_parsed(text), path.parent, target.home)}, "")
     except ValueError as error:
         secrets = tuple(each[2] for found in _SECRET_TEXT.finditer(text) for each in _STRING.finditer(found[1]))
-        return GatewayConfig(path, exists=True, error=str(error), port=_port(environ, {}), secrets=secrets)
+        return GatewayConfig(path, True, error=str(error), port=_port(environ, {}), secrets=secrets + own_secrets)
     own = _table(root, "env")
     environ = {
         **{name: value for name, value in {**own, **_table(own, "vars")}.items() if isinstance(value, str)},
@@ -89,7 +92,7 @@ def read(target: Target) -> GatewayConfig:
         cron_enabled=_table(root, "cron").get("enabled") is not False,
         log_file=_path(log_file, target.home) if isinstance(log_file, str) and log_file else None,
         includes="$include" in text,
-        secrets=tuple(_secrets(root, environ)),
+        secrets=(*_secrets(root, environ), *own_secrets),
     )
 
 

@@ -164,7 +164,9 @@ def _kind(code: str, outer: str, message: str) -> RefusalKind:
         return "starting"
     if code == "PAIRING_REQUIRED" or outer == "NOT_PAIRED" or "pairing required" in text:
         return "pairing"
-    if code.startswith(("AUTH", "DEVICE_")) or outer == "FORBIDDEN" or text.startswith(("unauthorized", "device ")):
+    if code.startswith("DEVICE_") or text.startswith("device "):
+        return "device"  # what is wrong is our own identity, not the operator's credential
+    if code.startswith("AUTH") or outer == "FORBIDDEN" or text.startswith("unauthorized"):
         return "auth"
     return "protocol"
 
