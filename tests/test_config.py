@@ -270,6 +270,19 @@ def test_the_state_directory_s_env_file_counts_below_the_environment(config: Rea
     assert config(auth(token="${GT}"), GT="environment").credential.value == "environment"
 
 
+@pytest.mark.parametrize("text", ['{"gateway": {}}', "{ broken", None], ids=["config", "broken config", "no config"])
+def test_secrets_of_the_env_file_are_known(config: Reader, tmp_path: Path, text: str | None) -> None:
+    """Keys of providers and the gateway's token often stand in `.env` alone: they are redacted, too."""
+    folder = tmp_path / ".openclaw"
+    folder.mkdir()
+    (folder / ".env").write_text(f"OPENCLAW_GATEWAY_TOKEN={TOKEN}\nSOME_API_KEY=key-of-a-provider\nTZ=UTC\n")
+    if text is not None:
+        (folder / "openclaw.json").write_text(text)
+    found = read(locate({"HOME": str(tmp_path)}))
+    assert {TOKEN, "key-of-a-provider"} <= set(found.secrets)
+    assert "UTC" not in found.secrets
+
+
 def test_a_log_file_under_home_is_found(config: Reader, tmp_path: Path) -> None:
     """`~` is the home that decides about `.openclaw`, references are filled in, an empty name is none."""
     assert config({"logging": {"file": "~/logs/o.log"}}).log_file == tmp_path / "logs" / "o.log"

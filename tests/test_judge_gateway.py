@@ -451,6 +451,16 @@ def test_status_answered(status: Answer, check: str | None) -> None:
         assert restarts(finding) == (check == UNANSWERED)
 
 
+def test_a_call_that_does_not_get_through_to_a_live_gateway_restarts_nothing() -> None:
+    """When RPC has just read the status, a failing `gateway status` is the CLI's fault; a refused token stays one."""
+    late = access.status_answered(answer(None, "gateway status --json", "timed-out"), read=True)
+    assert late is not None
+    assert (late.check, restarts(late)) == ("cli/unusable", False)
+    refused = access.status_answered(answer({"rpc": {"ok": False, "error": "unauthorized: token mismatch"}}), read=True)
+    assert refused is not None
+    assert refused.check == REJECTED
+
+
 def cli(text: str) -> Answer:
     """`gateway call status` failing with this on standard error."""
     return answer(None, "gateway call status --json", "refused", stderr=text)

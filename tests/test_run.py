@@ -208,3 +208,39 @@ def test_one_run_at_a_time(run: DoctorRun, tmp_path: Path) -> None:
         pass
     with other.alone():
         pass
+
+
+def test_a_fix_reaches_the_gateway_that_was_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a profile, pasting the fix or the verification must not touch the default gateway."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".openclaw-work").mkdir()
+    settings = Settings(report_dir=tmp_path / "reports", memory_dir=tmp_path / "memory", profile="work")
+    found = DoctorRun(settings, {"HOME": str(tmp_path), "PATH": "/nowhere"}).found(HUNG)
+    assert found.fix == "openclaw --profile work gateway restart"
+    assert found.verify == "pytest checks/ -m doctor --oc-profile work"
+
+
+def test_a_fix_for_the_lab_does_not_paste_onto_the_own_gateway(tmp_path: Path) -> None:
+    """A finding of a lab run is not repaired on the operator's own gateway."""
+    settings = Settings(report_dir=tmp_path / "reports", memory_dir=tmp_path / "memory")
+    found = DoctorRun(settings, {"HOME": str(tmp_path), "PATH": "/nowhere"}, lab=True).found(HUNG)
+    assert found.fix.startswith("none automatic: this is the lab, in ")
+    assert found.verify.endswith(" --lab")
+
+
+@pytest.mark.parametrize(("left_out", "latest"), [(0, True), (14, False)], ids=["whole", "part"])
+def test_a_part_of_the_doctor_does_not_speak_for_the_whole(run: DoctorRun, left_out: int, latest: bool) -> None:
+    """Three green checks are no healthy gateway: a run of `-k` keeps its report and is not the latest."""
+    end(run)
+    run.left_out = left_out
+    run.save()
+    assert run.conclude().verdict == "healthy"
+    assert (run.settings.report_dir / "latest.json").exists() is latest
+    assert (run.folder.path / "report.json").exists()
+
+
+def test_a_warning_does_not_hide_what_could_not_be_looked_at(run: DoctorRun) -> None:
+    """The last line of an unknown run says what could not be looked at, not what is merely worth a warning."""
+    end(run, "a/b", found=DRIFT)
+    end(run, "c/d", CouldNotLook("cannot read the log"))
+    assert run.last_line().endswith("could not look: cannot read the log")

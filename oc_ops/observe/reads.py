@@ -22,7 +22,19 @@ class RpcReads:
 
 
 def all_at_once(config: GatewayConfig, port: int, settings: Settings) -> RpcReads | RpcRefused:
-    """Connect as a read-only operator and read; a refusal comes back as what was observed, it is not raised."""
+    """Connect as a read-only operator and read; a refusal comes back as what was observed, it is not raised.
+
+    Silence is looked at twice before it is called that: one held event loop is no reason to restart a gateway.
+    """
+    first = _once(config, port, settings)
+    return _once(config, port, settings) if _is_silent(first) else first
+
+
+def _is_silent(seen: RpcReads | RpcRefused) -> bool:
+    return seen.kind == "silent" if isinstance(seen, RpcRefused) else seen.status.outcome == "silent"
+
+
+def _once(config: GatewayConfig, port: int, settings: Settings) -> RpcReads | RpcRefused:
     try:
         client = rpc.connect(
             config.host,

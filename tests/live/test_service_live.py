@@ -71,7 +71,9 @@ def manager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Manager]:
     """A D-Bus and a `systemd --user` in a folder of their own, ended afterwards with all they started."""
     root = tmp_path_factory.mktemp("sd")
     # systemd wants to see that it booted the machine; a container or CI box may lack the folder that says so.
-    Path("/run/systemd/system").mkdir(parents=True, exist_ok=True)
+    booted = Path("/run/systemd/system")
+    made_here = not booted.exists()
+    booted.mkdir(parents=True, exist_ok=True)
     runtime = root / "run"
     runtime.mkdir(mode=0o700)
     environ = {
@@ -97,6 +99,8 @@ def manager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Manager]:
         for each in reversed(processes):
             each.terminate()
             each.wait(20)
+        if made_here:
+            shutil.rmtree(booted)
 
 
 def look(lab: Lab, manager: Manager, folder: Path, config: dict[str, object]) -> Examination:
