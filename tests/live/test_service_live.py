@@ -100,7 +100,7 @@ def manager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Manager]:
             each.terminate()
             each.wait(20)
         if made_here:
-            shutil.rmtree(booted)
+            shutil.rmtree(booted, ignore_errors=True)
 
 
 def look(lab: Lab, manager: Manager, folder: Path, config: dict[str, object]) -> Examination:
