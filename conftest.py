@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Generator, Sequence
@@ -71,6 +72,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.htmlpath, config.option.self_contained_html = str(drawn), True
     config.option.session_timeout = run.settings.run_s
     config.pluginmanager.register(Wiring(run, exits), "oc-ops doctor")
+    gc.freeze()  # pytest collects garbage five times at its end: what was imported need not be looked through again
 
 
 def _is_doctor_run(config: pytest.Config) -> bool:

@@ -172,12 +172,14 @@ class Doctor:
         if cause := self.config_cause():
             return cause
         cause = judge_gateway.cause(self.look(), self.limits)
-        if cause is not None and cause.check in ("gateway/down", "gateway/crash-loop") and not self.quick:
-            return self._rejected_config() or cause
+        if cause is not None and cause.check in ("gateway/down", "gateway/crash-loop"):
+            return judge_cli.missing_config(self.config) or self._rejected_config() or cause
         return cause
 
     def _rejected_config(self) -> Finding | None:
         """Why a gateway that is down would not come up either; asked only when none is there to be burdened."""
+        if self.quick:
+            return None
         with contextlib.suppress(Blocked, OcOpsError):
             return judge_cli.rejected_config(self.openclaw().config_validate(), self.config, lives=False)
         return None

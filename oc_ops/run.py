@@ -73,6 +73,8 @@ class DoctorRun:
             settings = self.settings
             try:
                 self._folder = artifacts.open_run(settings.report_dir, self.doctor.started_at)
+                if settings.source("report_dir") == "default":
+                    settings.report_dir.chmod(0o700)  # git left it open to all; a folder of the operator's is theirs
             except OSError as error:
                 need = f"a folder that can be written ({error.strerror})"
                 raise SettingError("report_dir", settings.report_dir, settings.source("report_dir"), need) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -244,3 +245,13 @@ def test_a_warning_does_not_hide_what_could_not_be_looked_at(run: DoctorRun) -> 
     end(run, "a/b", found=DRIFT)
     end(run, "c/d", CouldNotLook("cannot read the log"))
     assert run.last_line().endswith("could not look: cannot read the log")
+
+
+@pytest.mark.parametrize(("source", "mode"), [("default", 0o700), ("--report-dir", 0o755)], ids=["ours", "theirs"])
+def test_the_checkouts_own_report_folder_is_private(run: DoctorRun, source: str, mode: int) -> None:
+    """git makes reports/ readable by everybody; a folder that the operator chose keeps its mode."""
+    run.settings = replace(run.settings, sources={"report_dir": source})
+    run.settings.report_dir.mkdir()
+    run.settings.report_dir.chmod(0o755)
+    assert run.folder.path.is_dir()
+    assert run.settings.report_dir.stat().st_mode & 0o777 == mode

@@ -155,8 +155,13 @@ def operator(tmp_path: Path) -> Operator:
 
 
 @contextmanager
-def gateway(change: Callable[[dict[str, Any]], None] = lambda _http: None) -> Iterator[int]:
-    """A gateway that answers HTTP and RPC as a healthy 2026.9.6 does; `change` may alter its HTTP answers."""
+def gateway(
+    change: Callable[[dict[str, Any]], None] = lambda _http: None, *, silent: str | None = None
+) -> Iterator[int]:
+    """A gateway that answers HTTP and RPC as a healthy 2026.9.6 does.
+
+    `change` may alter its HTTP answers; the RPC method `silent` is taken and never answered.
+    """
     answers: dict[str, Any] = json.loads(json.dumps(HTTP))
     change(answers)
 
@@ -176,6 +181,8 @@ def gateway(change: Callable[[dict[str, Any]], None] = lambda _http: None) -> It
             talk.welcome()
             while True:
                 frame = talk.take()
+                if frame["method"] == silent:
+                    talk.hang()
                 talk.answer(frame, RPC[frame["method"]])
 
     with serve(rpc, "127.0.0.1", 0, process_request=http, compression=None) as server:

@@ -57,6 +57,23 @@ def invalid_config(config: GatewayConfig, *, lives: bool = False) -> Finding | N
     return _invalid(config.path, config.error, lives) if config.error else None
 
 
+def missing_config(config: GatewayConfig) -> Finding | None:
+    """There is no config file where this gateway would look; asked only of a gateway that is down.
+
+    2026.9.6, 2026.5.28 and 2026.2.26 then refuse to start: exit 78, "Missing config. Run `openclaw setup` …".
+    """
+    if config.exists:
+        return None
+    return Finding(
+        "config/invalid",
+        "error",
+        fact="there is no config: a gateway that starts now will not come up",
+        saw=f"no file {config.path}, and no gateway runs",
+        fix="none automatic: openclaw setup, if it was never set up; else run the doctor as the user who runs the "
+        "gateway, or name its profile (--oc-profile NAME)",
+    )
+
+
 def rejected_config(answer: Answer, config: GatewayConfig, *, lives: bool = False) -> Finding | None:
     """The config parses, but OpenClaw's own validation says no; None when this answer does not speak of it.
 

@@ -120,6 +120,8 @@ def _templates(redactor: Redactor) -> Environment:
     from jinja2 import Environment, FileSystemLoader
     from markupsafe import Markup
 
+    from oc_ops.record.compiled import compiled_templates
+
     def shown(value: object) -> object:
         return value if isinstance(value, Markup | int | float) else redactor.line(str(value))
 
@@ -135,7 +137,10 @@ def _templates(redactor: Redactor) -> Environment:
 
     # finalize sees every expression of every template before autoescape does: no string can go round the redactor.
     templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, finalize=shown
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        finalize=shown,
+        bytecode_cache=compiled_templates(),
     )
     templates.filters |= {
         "block": block,
