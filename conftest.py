@@ -68,6 +68,9 @@ def pytest_configure(config: pytest.Config) -> None:
     except OcOpsError as error:
         exits.close()
         raise pytest.UsageError(str(error)) from None
+    except KeyboardInterrupt:
+        exits.close()
+        pytest.exit("interrupted before the first check", returncode=pytest.ExitCode.INTERRUPTED)
     run.wanted_page = config.option.htmlpath
     config.option.htmlpath, config.option.self_contained_html = str(drawn), True
     config.option.session_timeout = run.settings.run_s

@@ -203,6 +203,9 @@ def _parsed(each: Field[Any], kind: object, raw: object, shown: str, source: str
 _MOST = 1_000_000.0
 """Longer times than this (11 days) overflow the timers of poll(2)."""
 
+ENDING_S = 1.0
+"""What a check keeps, beyond the grace of the kill, to end its last call, write it down and say what it saw."""
+
 _ORDER = ("http_probe_s", "cli_timeout_s", "call_s", "check_s", "run_s")
 """Innermost fires first: each of these must be below the next."""
 
@@ -216,11 +219,11 @@ def _check_order(settings: Settings) -> None:
                 settings.source(outer),
                 f"seconds > {inner}, which is {getattr(settings, inner):g} from {settings.source(inner)}",
             )
-    if settings.cli_lock_s + settings.call_s + settings.kill_grace_s >= settings.check_s:
+    call_s = settings.cli_lock_s + settings.call_s + settings.kill_grace_s + ENDING_S
+    if call_s >= settings.check_s:
         raise SettingError(
             environment_name("check_s"),
             f"{settings.check_s:g}",
             settings.source("check_s"),
-            f"seconds > cli_lock_s + call_s + kill_grace_s, which are "
-            f"{settings.cli_lock_s + settings.call_s + settings.kill_grace_s:g} together",
+            f"seconds > cli_lock_s + call_s + kill_grace_s + {ENDING_S:g}, which are {call_s:g} together",
         )

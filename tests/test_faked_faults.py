@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.test_wiring import CLI, Operator, closed_port, gateway
+from tests.machine import CLI, Operator, closed_port, gateway
 
 IMPATIENT = {
     "OC_OPS_HTTP_PROBE_S": "1",
@@ -29,7 +29,8 @@ def only_error(operator: Operator) -> str:
     latest = operator.latest()
     errors = [each["check"] for each in latest["findings"] if each["severity"] == "error"]
     assert errors == [latest["cause"]], latest["findings"]
-    return errors[0]
+    check: str = errors[0]
+    return check
 
 
 def blocked(operator: Operator, check: str) -> str | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import os
 import shutil
+import signal
 import stat
 import tempfile
 from collections.abc import Callable
@@ -15,10 +17,11 @@ from typing import Any
 import pytest
 
 from oc_ops.errors import CouldNotLook
-from oc_ops.observe.openclaw import Openclaw
+from oc_ops.observe.flight import single_flight
+from oc_ops.observe.openclaw import Openclaw, alarm_s
 from oc_ops.observe.process import Call
 from oc_ops.observe.target import locate
-from oc_ops.settings import Settings
+from oc_ops.settings import ENDING_S, Settings
 
 FAKE = Path(__file__).parent / "fakes" / "scripted_openclaw"
 TOKEN = "t0ken-of-the-gateway"
@@ -50,11 +53,12 @@ class Bench:
         self.settings = Settings(call_s=10.0, linger_s=0.3, cli_timeout_s=4.0)
         self.lock = folder / "locks" / "cli.lock"
         self.told: list[Call] = []
+        self.left_s = math.inf
 
     def openclaw(self, profile: str | None = None) -> Openclaw:
         """The room under test."""
         target = locate(self.environ, profile)
-        return Openclaw(self.executable, target, self.settings, self.lock, self.told.append)
+        return Openclaw(self.executable, target, self.settings, self.lock, self.told.append, lambda: self.left_s)
 
     def calls(self) -> list[dict[str, Any]]:
         """What the fake was called with, in order."""
@@ -342,8 +346,6 @@ def test_calls_of_two_processes_do_not_overlap(bench: Make) -> None:
 
 def test_a_flight_that_does_not_end_is_could_not_look(bench: Make) -> None:
     """Another's call that holds the lock too long is named; no call of ours is started."""
-    from oc_ops.observe.flight import single_flight
-
     made = bench(OK)
     made.settings = Settings(cli_lock_s=0.2)
     with single_flight(made.lock, 5), pytest.raises(CouldNotLook, match=f"held by process {os.getpid()}"):
@@ -363,3 +365,76 @@ def test_every_call_is_handed_over(bench: Make) -> None:
         ("cron", "refused"),
         ("gateway", "answered"),
     ]
+
+
+def test_a_call_that_is_cut_short_is_handed_over(bench: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever interrupts a call, its transcript is kept before the exception goes on."""
+
+    def interrupt(_output: str) -> None:
+        raise KeyboardInterrupt
+
+    made = bench({"stdout": "so far", "then": "hang"})
+    monkeypatch.setattr("oc_ops.observe.openclaw.json_object", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        made.openclaw().cron_list()
+    (call,) = made.told
+    assert (call.outcome, call.stdout.text, call.deadline_s) == ("timed-out", "so far", made.settings.call_s)
+    assert "was cut short after " in call.summary
+    with single_flight(made.lock, 0):
+        pass
+
+
+# -- within the check that asks -----------------------------------------------------------------------------------
+
+
+def test_the_alarm_of_the_process_is_what_is_left() -> None:
+    """pytest-timeout's timer is the one that would cut a check short; without one there is no end."""
+    before = signal.setitimer(signal.ITIMER_REAL, 0)
+    try:
+        assert alarm_s() == math.inf
+        signal.setitimer(signal.ITIMER_REAL, 50)
+        assert 49 < alarm_s() <= 50
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *before)
+
+
+@pytest.mark.parametrize("left_s", [5.99, 0.0, -1.0])
+def test_no_call_is_begun_that_has_no_time(bench: Make, left_s: float) -> None:
+    """A gateway is not asked by a check that could not hear the answer: could not look, and says what for."""
+    made = bench(OK)
+    made.left_s = left_s
+    assert made.settings.cli_timeout_s + made.settings.kill_grace_s + ENDING_S == 6
+    with pytest.raises(CouldNotLook, match=r"no time left for `openclaw cron list`: its check ends in -?\d\.\d s"):
+        made.openclaw().cron_list()
+    assert (made.calls(), made.told, made.lock.exists()) == ([], [], False)
+
+
+def test_a_call_gets_what_its_check_has_left(bench: Make) -> None:
+    """The whole deadline where there is time for it, else what is left after the ending; never beyond the check."""
+    made = bench(OK)
+    openclaw = made.openclaw()
+    for left_s in (math.inf, 60.0, 12.0, 8.0):
+        made.left_s = left_s
+        assert openclaw.cron_list().came
+    assert [call.deadline_s for call in made.told] == [10.0, 10.0, 10.0, 6.0]
+
+
+def test_a_call_that_had_too_little_time_accuses_nobody(bench: Make) -> None:
+    """Timed out before its whole deadline is could-not-look, with a transcript; after it, it is an outcome."""
+    made = bench({"stdout": "so far", "then": "hang"})
+    made.settings = Settings(call_s=4.0, linger_s=0.1, cli_timeout_s=1.5, kill_grace_s=0.2)
+    made.left_s = 1.5 + 0.2 + ENDING_S + 0.2
+    with pytest.raises(CouldNotLook, match=r"timed out after \d\.\d s: its check had no more time for it"):
+        made.openclaw().cron_list()
+    made.left_s = 60.0
+    assert made.openclaw().cron_list().call.outcome == "timed-out"
+    assert [call.stdout.text for call in made.told] == ["so far", "so far"]
+
+
+def test_another_s_call_is_waited_for_within_the_check(bench: Make) -> None:
+    """The wait for the lock leaves time for the call that it is for."""
+    made = bench(OK)
+    made.left_s = 6.2
+    with single_flight(made.lock, 5), pytest.raises(CouldNotLook, match=r"waited 0\.2 s for it"):
+        made.openclaw().cron_list()
+    assert made.calls() == []

@@ -357,16 +357,53 @@ def test_nothing_leaks(call: Run) -> None:
     assert psutil.Process().children() == others
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, RuntimeError])
-def test_exceptions_end_the_tree_first(call: Run, token: str, error: type[BaseException]) -> None:
-    """An exception in the middle of a call passes through, and nothing of the call is left by then."""
+@pytest.mark.parametrize("error", [KeyboardInterrupt("signal 15"), SystemExit(), RuntimeError("no")], ids=repr)
+def test_exceptions_end_the_tree_first(call: Run, token: str, error: BaseException) -> None:
+    """An exception in the middle of a call passes through; by then nothing of the call is left but its transcript."""
+    told: list[Call] = []
 
     def complete(_: bytes) -> bool:
         raise error
 
-    with pytest.raises(error):
-        call("family", "linger", "stubborn", "orphan", complete=complete, linger_s=0.1)
+    with pytest.raises(type(error)):
+        call("family", "linger", "stubborn", "orphan", complete=complete, linger_s=0.1, on_call=told.append)
     assert not carrying(token)
+    (cut,) = told
+    assert (cut.outcome, cut.exit, cut.signal, cut.killed, cut.deadline_s) == ("timed-out", None, None, 3, 20)
+    assert cut.stdout.text == ANSWER
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    assert cut.summary.endswith(f"` was cut short after {cut.wall_s:.1f} s by {said}")
+
+
+@pytest.mark.parametrize(
+    ("mode", "outcome"), [("answer", "answered"), ("refuse", "refused"), ("crash", "crashed"), ("hang", "timed-out")]
+)
+def test_every_call_is_told_once(call: Run, mode: str, outcome: str) -> None:
+    """What is handed over is what is returned, whatever came of it."""
+    told: list[Call] = []
+    result = call(mode, deadline_s=20 if mode != "hang" else 0.3, on_call=told.append)
+    assert told == [result]
+    assert (result.outcome, result.why) == (outcome, "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGALRM])
+def test_signals_wait_for_the_end(call: Run, token: str, number: signal.Signals) -> None:
+    """A signal that falls into the ending of a call raises once the call is ended and handed over, not before."""
+    before, mask = signal.signal(number, signal.default_int_handler), signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    told: list[Call] = []
+
+    def interrupted(cut: Call) -> None:
+        signal.raise_signal(number)
+        told.append(cut)
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            call("family", "hang", "stubborn", deadline_s=0.5, on_call=interrupted)
+    finally:
+        signal.signal(number, before)
+    assert [(each.outcome, each.killed) for each in told] == [("timed-out", 2)]
+    assert not carrying(token)
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == mask
 
 
 def wardens(token: str) -> list[psutil.Process]:
@@ -389,10 +426,13 @@ def when_started(token: str, number: signal.Signals) -> threading.Thread:
 def test_warden_killed(call: Run, token: str) -> None:
     """When somebody kills the warden the call could not be observed, and its tree is ended all the same."""
     striker = when_started(token, signal.SIGKILL)
+    told: list[Call] = []
     with pytest.raises(CouldNotLook, match="the warden of `openclaw family hang orphan"):
-        call("family", "hang", "orphan")
+        call("family", "hang", "orphan", on_call=told.append)
     striker.join()
     assert not carrying(token)
+    assert [each.outcome for each in told] == ["timed-out"]
+    assert " s: its warden was killed from outside" in told[0].summary
 
 
 def test_warden_stopped(call: Run, token: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -216,11 +216,12 @@ def test_our_own_file_is_good() -> None:
         ({"OC_OPS_CHECK_S": "15"},
          'OC_OPS_CHECK_S="15" in environment: need seconds > call_s, which is 20 from default'),
         ({"OC_OPS_RUN_S": "60"}, 'OC_OPS_RUN_S="60" in environment: need seconds > check_s, which is 60 from default'),
-        ({"OC_OPS_CHECK_S": "46"},
-         'OC_OPS_CHECK_S="46" in environment: need seconds > cli_lock_s + call_s + kill_grace_s, '
-         "which are 46 together"),
+        ({"OC_OPS_CHECK_S": "47"},
+         'OC_OPS_CHECK_S="47" in environment: need seconds > cli_lock_s + call_s + kill_grace_s + 1, '
+         "which are 47 together"),
         ({"OC_OPS_CLI_LOCK_S": "50"},
-         'OC_OPS_CHECK_S="60" in default: need seconds > cli_lock_s + call_s + kill_grace_s, which are 71 together'),
+         'OC_OPS_CHECK_S="60" in default: need seconds > cli_lock_s + call_s + kill_grace_s + 1, '
+         "which are 72 together"),
     ],
     ids=["probe", "call", "check", "run", "check and lock", "lock"],
 )  # fmt: skip
@@ -233,7 +234,7 @@ def test_the_defaults_are_in_order() -> None:
     """CLI --timeout < process deadline < check timeout < run deadline, as every bound that encloses another."""
     each = settings.Settings()
     assert each.http_probe_s < each.cli_timeout_s < each.call_s < each.check_s < each.run_s
-    assert each.cli_lock_s + each.call_s + each.kill_grace_s < each.check_s
+    assert each.cli_lock_s + each.call_s + each.kill_grace_s + settings.ENDING_S < each.check_s
     assert each.rpc_connect_s + 3 * each.rpc_request_s < each.check_s
     assert each.linger_s < each.call_s
 

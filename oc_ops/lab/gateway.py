@@ -16,6 +16,7 @@ import psutil
 
 from oc_ops.lab import config, jobs, state, sweep
 from oc_ops.lab.install import DEFAULT_VERSION, LabError, Progress, install, lab_dir, launcher, release
+from oc_ops.observe import signals
 from oc_ops.observe.http import probe
 from oc_ops.observe.process import Call, run
 
@@ -62,6 +63,8 @@ class Lab:
         self.log_file = self.root / "gateway.log"
         self.output_file = self.root / "gateway.out"
         self.openclaw = launcher(version, self.cache)
+        self.begun = False
+        """Whether this object found the lab down and began to bring it up: then its down is this one's business."""
         self._child: subprocess.Popen[bytes] | None = None
         self._state = state.State(version, secrets.token_hex(24))
         self._recall()
@@ -93,6 +96,7 @@ class Lab:
         say = progress or (lambda _: None)
         with self._turn():
             if not self._process():
+                self.begun = True
                 install(self.version, cache=self.cache, progress=progress)
                 sweep.end(sweep.residents(self.root), 2.0)
                 self._prepare()
@@ -108,10 +112,13 @@ class Lab:
         return self.status()
 
     def down(self) -> None:
-        """End the gateway and every process that lives in the lab; its files stay. Raises LabError if one survives."""
+        """End the gateway and every process that lives in the lab; its files stay. Raises LabError if one survives.
+
+        Once begun it goes through, for at most a minute: a Ctrl-C or SIGTERM then waits until it is done.
+        """
         if not self.root.is_dir():
             return
-        with self._turn():
+        with self._turn(), signals.held():
             if process := self._process():
                 sweep.end([process], STOP_S)
             deadline = time.monotonic() + STOP_S

@@ -12,15 +12,14 @@ from oc_ops.lab.install import Progress
 
 @contextmanager
 def visit() -> Iterator[Lab]:
-    """The machine's own lab, up; taken down again afterwards unless it was up before. Raises LabError."""
+    """The machine's own lab, up; taken down again afterwards if it was this visit that began it. Raises LabError."""
     lab = open_lab()
-    was_up = lab.status().up
     try:
         with progress() as say:
             lab.up(say)
         yield lab
     finally:
-        if not was_up:
+        if lab.begun:
             lab.down()
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
+import signal
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from oc_ops.observe.flight import single_flight
 from oc_ops.observe.jsontext import json_object, text_at
 from oc_ops.observe.process import Call, run
 from oc_ops.observe.target import Target
-from oc_ops.settings import Settings
+from oc_ops.settings import ENDING_S, Settings
 
 SILENT_SINCE = (2026, 5, 28)
 """The oldest release on which OPENCLAW_LOG_LEVEL=silent was seen to work; on 2026.2.26 it crashes `gateway status`."""
@@ -55,15 +57,28 @@ class Answer:
         return lines[0] if lines else ""
 
 
+def alarm_s() -> float:
+    """Seconds until this process is interrupted by its alarm, which pytest-timeout sets for a check; inf without one.
+
+    Asked of the timer itself, so that what a check has spent on other things, and on other calls, is counted.
+    """
+    return signal.getitimer(signal.ITIMER_REAL)[0] or math.inf
+
+
 @dataclass
 class Openclaw:
-    """The executable of one target. Every call is handed to `on_call` as soon as it ended (transcript, costs)."""
+    """The executable of one target.
+
+    Every call is handed to `on_call` as soon as it ended or was cut short (transcript, costs). `left_s` is what the
+    check that asks has left; a call and the wait for it end before that, or CouldNotLook says that there was no time.
+    """
 
     executable: Path
     target: Target
     settings: Settings
     lock: Path
     on_call: Callable[[Call], None] = lambda _call: None
+    left_s: Callable[[], float] = alarm_s
     _version: str | None = field(default=None, init=False)
     _lacks: set[str] = field(default_factory=set, init=False)
 
@@ -137,17 +152,31 @@ class Openclaw:
         # Inherited from the environment a profile moves no folder, given as an option it does: locate() set the rest.
         chosen = self.target.profile and "OPENCLAW_STATE_DIR" in self.target.environ
         profile = ["--profile", str(self.target.profile)] if chosen else []
-        with single_flight(self.lock, self.settings.cli_lock_s):
+        with single_flight(self.lock, min(self.settings.cli_lock_s, self._spare_s(words))):
+            deadline_s = min(self.settings.call_s, self._spare_s(words) + self.settings.cli_timeout_s)
             call = run(
                 [str(self.executable), *profile, *words],
                 environ=environ,
-                deadline_s=self.settings.call_s,
+                deadline_s=deadline_s,
                 kill_grace_s=self.settings.kill_grace_s,
                 linger_s=self.settings.linger_s,
                 complete=lambda output: json_object(output.decode("utf-8", "replace")) is not None,
+                on_call=self.on_call,
             )
-        self.on_call(call)
+        if call.outcome == "timed-out" and deadline_s < self.settings.call_s:
+            # With its whole time it may have answered: nobody is to be accused of this.
+            raise CouldNotLook(f"{call.summary}: its check had no more time for it (OC_OPS_CHECK_S)")
         return call
+
+    def _spare_s(self, words: Sequence[str]) -> float:
+        """How long a call may still be put off; raises CouldNotLook when there is no time to ask the gateway at all."""
+        needed_s = self.settings.cli_timeout_s + self.settings.kill_grace_s + ENDING_S
+        left_s = self.left_s()
+        if left_s <= needed_s:
+            named = " ".join(["openclaw", *words[:2]])
+            why = f"its check ends in {left_s:.1f} s (OC_OPS_CHECK_S) and a call needs {needed_s:g} s"
+            raise CouldNotLook(f"no time left for `{named}`: {why}")
+        return left_s - needed_s
 
     def _environ(self) -> Iterator[tuple[str, str]]:
         yield from self.target.environ.items()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from oc_ops.errors import CouldNotLook
+from oc_ops.observe import signals
 from oc_ops.observe.output import Output
 from oc_ops.observe.watch import Watch, start
 
@@ -23,7 +24,8 @@ __all__ = ["Call", "Outcome", "Output", "run"]
 Outcome = Literal["answered", "lingered", "timed-out", "crashed", "refused", "missing"]
 """answered: exit 0. refused: any other exit. crashed: died of a signal that was not ours. missing: cannot be executed.
 
-lingered: the complete answer was printed, but the process did not exit. timed-out: no complete answer by the deadline.
+lingered: the complete answer was printed, but the process did not exit. timed-out: no complete answer by the deadline,
+or by the moment it was cut short, which `Call.why` then tells.
 """
 
 _SUMMARY_CHARS = 300
@@ -36,7 +38,7 @@ class Call:
     `exit` and `signal` tell how it ended by itself, None when it had to be ended. `wall_s` runs until it exited or was
     given up, `cpu_s` is user and system time of all its processes that were waited for, `killed` counts those that
     had to be ended, at the deadline or because they outlived it. `answer_s` is when standard output last grew, None if
-    it stayed empty. `why` says what made it missing.
+    it stayed empty. `why` says what made it missing, or what cut it short before its deadline.
     """
 
     argv: tuple[str, ...]
@@ -67,7 +69,7 @@ class Call:
             case "lingered":
                 return f"answered in {self.answer_s or 0.0:.1f} s but did not exit"
             case "timed-out":
-                return f"timed out {took}"
+                return f"was {self.why}" if self.why else f"timed out {took}"
             case "crashed":
                 return f"died of {_signal_name(self.signal or 0)} {took}"
             case "missing":
@@ -89,6 +91,7 @@ def run(
     head_bytes: int = 1 << 20,
     tail_bytes: int = 1 << 18,
     survivors_allowed: bool = False,
+    on_call: Callable[[Call], None] = lambda _call: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Call:
     """Run `argv` without a shell, standard input at its end, in a session of its own, and see it through.
@@ -100,6 +103,9 @@ def run(
     started gets SIGTERM and, `kill_grace_s` later, SIGKILL; after an exit of its own those that outlive it do,
     unless `survivors_allowed`. Returns within deadline_s + kill_grace_s and about half a second. Raises CouldNotLook
     if no process can be started at all, or if somebody killed the warden.
+
+    `on_call` is told of every call that was started, before this returns or the exception goes on: also of one that
+    was cut short, with what it had printed. A second Ctrl-C, SIGTERM or SIGALRM waits until that is done.
     """
     started_at, began = datetime.now(UTC), clock()
     try:
@@ -107,30 +113,42 @@ def run(
     except OSError as error:
         raise CouldNotLook(f"`{_named(argv)}` could not be started: {error}") from error
     watch = Watch(warden, head_bytes, tail_bytes, clock)
+    given_up: Literal["lingered", "timed-out"] | None = "timed-out"
+    why = ""
     try:
         given_up = watch.until_exit(began + deadline_s, linger_s, complete)
         wall_s = clock() - began
+        lost = given_up is None and watch.exit is None
+        if lost:
+            given_up, why = "timed-out", f"lost after {wall_s:.1f} s: its warden was killed from outside"
+    except BaseException as error:
+        wall_s = clock() - began
+        why = f"cut short after {wall_s:.1f} s by {_error(error)}"
+        raise
     finally:
-        watch.end(kill_grace_s)
-    if given_up is None and watch.exit is None:
-        said = watch.stderr.output().first_line()
+        with signals.held():
+            watch.end(kill_grace_s)
+            code = watch.exit if given_up is None and watch.missing is None else None
+            call = Call(
+                argv=tuple(argv),
+                outcome=given_up or _outcome(code),
+                exit=code if code is not None and code >= 0 else None,
+                signal=-code if code is not None and code < 0 else None,
+                wall_s=wall_s,
+                cpu_s=watch.cpu_s,
+                started_at=started_at,
+                stdout=watch.stdout.output(),
+                stderr=watch.stderr.output(),
+                killed=watch.killed,
+                deadline_s=deadline_s,
+                answer_s=None if watch.answered_at is None else watch.answered_at - began,
+                why=_why(watch.missing, argv[0], environ) if given_up is None and watch.missing is not None else why,
+            )
+            on_call(call)
+    if lost:
+        said = call.stderr.first_line()
         raise CouldNotLook(f"the warden of `{_named(argv)}` was killed from outside{': ' if said else ''}{said}")
-    code = watch.exit if given_up is None and watch.missing is None else None
-    return Call(
-        argv=tuple(argv),
-        outcome=given_up or _outcome(code),
-        exit=code if code is not None and code >= 0 else None,
-        signal=-code if code is not None and code < 0 else None,
-        wall_s=wall_s,
-        cpu_s=watch.cpu_s,
-        started_at=started_at,
-        stdout=watch.stdout.output(),
-        stderr=watch.stderr.output(),
-        killed=watch.killed,
-        deadline_s=deadline_s,
-        answer_s=None if watch.answered_at is None else watch.answered_at - began,
-        why="" if watch.missing is None else _why(watch.missing, argv[0], environ),
-    )
+    return call
 
 
 def _outcome(code: int | None) -> Outcome:
@@ -145,6 +163,11 @@ def _why(number: int, program: str, environ: Mapping[str, str]) -> str:
     if shutil.which(program, path=environ.get("PATH")):
         return "cannot be executed: the interpreter named in its first line is missing"
     return "not found"
+
+
+def _error(error: BaseException) -> str:
+    """An exception in words, as the last line of a traceback has it."""
+    return ": ".join(filter(None, (type(error).__name__, str(error))))
 
 
 def _named(argv: Sequence[str]) -> str:

@@ -100,6 +100,7 @@ def write_transcript(run: Run, number: int, call: Call, redactor: Redactor) -> s
         f"wall     {call.wall_s:.3f} s of at most {call.deadline_s:g} s",
         f"cpu      {call.cpu_s:.3f} s",
         f"outcome  {call.outcome}, {ending}" + (f", {call.killed} processes ended" if call.killed else ""),
+        *([f"why      {redactor.line(call.why, 4000)}"] if call.why else []),
     )
     streams = (
         f"--- {stream} ({output.total_bytes:,} bytes) ---\n{_shown(output, redactor)}"

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from jinja2 import BytecodeCache, FileSystemBytecodeCache
 from jinja2.bccache import Bucket
-from platformdirs import user_cache_path
+
+from oc_ops.observe.flight import lock_dir
 
 
 class _Harmless(FileSystemBytecodeCache):
@@ -28,8 +29,8 @@ class _Harmless(FileSystemBytecodeCache):
 
 
 def compiled_templates(folder: Path | None = None) -> BytecodeCache | None:
-    """The cache in the user's own cache folder (0700), by default `oc-ops/templates`; None when there can be none."""
-    folder = folder or user_cache_path("oc-ops") / "templates"
+    """The cache in `folder` (0700), by default beside the locks; None when there can be none."""
+    folder = folder or lock_dir().with_name("templates")
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:
