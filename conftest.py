@@ -130,10 +130,13 @@ def _open_run(config: pytest.Config, exits: ExitStack) -> DoctorRun:
 
 
 def _lab_settings(settings: oc_settings.Settings) -> oc_settings.Settings:
-    """The operator's own profile is not the lab's, and the lab's verdict is not the latest of their gateway."""
-    own_place = settings.source("report_dir") == "default"
-    report_dir = settings.report_dir / "lab" if own_place else settings.report_dir
-    return replace(settings, profile=None, report_dir=report_dir)
+    """The operator's own profile is not the lab's, nor are its verdicts and incidents those of their gateway."""
+    apart = {
+        name: getattr(settings, name) / "lab"
+        for name in ("report_dir", "memory_dir")
+        if settings.source(name) == "default"
+    }
+    return replace(settings, profile=None, **apart)
 
 
 # -- fixtures: what was observed, and how a check says what it thinks of it --------------------------------------------
@@ -265,7 +268,9 @@ class Wiring:
                 session.config.pluginmanager.unregister(plugin)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Say where the report is."""
+        """Say which incident this belongs to, and where the report is."""
+        if line := self.run.incident_line():
+            terminalreporter.write_line(line)
         terminalreporter.write_line(self.run.where_it_is())
 
     @pytest.hookimpl(trylast=True)

@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
-from oc_ops import told
+from oc_ops import noted, told
 from oc_ops.doctor import Doctor
 from oc_ops.errors import CouldNotLook, SettingError
 from oc_ops.judge import verdict as judge_verdict
@@ -31,6 +32,8 @@ from oc_ops.record.document import (
     environment,
     to_json,
 )
+from oc_ops.record.incidents import IncidentUpdate
+from oc_ops.record.journal import JournalError
 from oc_ops.record.redact import Redactor, secrets_in
 from oc_ops.settings import Settings
 
@@ -54,6 +57,9 @@ class DoctorRun:
         )
         self.findings: dict[str, Finding] = {}
         self.checks: dict[str, CheckRecord] = {}
+        self.found_by: dict[str, str] = {}
+        """The check, by nodeid, that found each error."""
+        self.incidents: IncidentUpdate | None = None
         self.calls: list[CallRecord] = []
         self.lab = lab
         self.planned = 0
@@ -125,6 +131,7 @@ class DoctorRun:
             outcome, note = "skipped", self.redactor.line(str(error))
         elif found is not None and found.severity == "error":
             outcome = "failed"
+            self.found_by.setdefault(found.check, nodeid)
         elif error is not None:
             outcome, note = "error", self.redactor.line(str(error) or type(error).__name__)
         record = CheckRecord(check, nodeid, outcome, duration_s, blocked_by, claim, note)
@@ -176,7 +183,22 @@ class DoctorRun:
                 evidence=self._evidence(failed=bool(findings)),
                 environment=environment(self.settings),
             )
+            self.record = self._noted(self.record)
         return self.record
+
+    def _noted(self, record: RunRecord) -> RunRecord:
+        """The record with its incident. That the book cannot be written costs the incident, never the verdict."""
+        if self.empty:
+            return record
+        try:
+            self.incidents = noted.note(self, record)
+        except (JournalError, OSError, SettingError) as error:
+            self._trouble = f"no incident was recorded: {error}"
+            return record
+        incident = self.incidents.incident
+        if incident is None:
+            return record
+        return replace(record, incident=self.incidents.as_json(), since=incident.opened_at)
 
     @property
     def page_parts(self) -> report.Report:
@@ -225,6 +247,10 @@ class DoctorRun:
             return "report: none, no check was selected"
         where = f"report: {self.folder.path / artifacts.REPORT_HTML}"
         return self.redactor.line(f"{where} ({self._trouble})" if self._trouble else where)
+
+    def incident_line(self) -> str:
+        """The incident in one sentence; empty when nothing is or was wrong."""
+        return self.redactor.line(self.incidents.sentence(datetime.now(UTC))) if self.incidents else ""
 
     def last_line(self) -> str:
         """The run in one sentence, the last thing on the terminal."""

@@ -62,6 +62,8 @@ class Settings:
     log_window_s: float = _seconds(900.0, "how far back the log check looks")
     log_tail_bytes: int = _setting(32 * 2**20, "most bytes of log read back per file", above=0)
 
+    incident_flap_s: float = _seconds(3600.0, "a cause that is back so soon after its incident was closed reopens it")
+
     keep_healthy_runs: int = _setting(20, "healthy runs kept in reports/runs", above=0)
     keep_failing_runs: int = _setting(2000, "failing runs kept there (a week at one run in 5 minutes)", above=0)
 

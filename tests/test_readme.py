@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from oc_ops.cli import _shown, app, lab_app
+from oc_ops.cli import _shown, app
 from oc_ops.judge import signatures
 from oc_ops.settings import PROJECT, declared, environment_name
 
@@ -48,7 +48,9 @@ def test_every_command_is_listed() -> None:
     def names(group: object) -> list[str]:
         return [each.name or each.callback.__name__ for each in group.registered_commands]  # type: ignore[attr-defined]
 
-    exist = {f"`oc-ops {name}`" for name in names(app)} | {f"`oc-ops lab {name}`" for name in names(lab_app)}
+    exist = {f"`oc-ops {name}`" for name in names(app)}
+    for group in app.registered_groups:
+        exist |= {f"`oc-ops {group.name} {name}`" for name in names(group.typer_instance)}
     assert {row[0] for row in rows("Commands and exit codes")} == exist
 
 

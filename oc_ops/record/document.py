@@ -124,6 +124,7 @@ class RunRecord:
     calls: tuple[CallRecord, ...] = ()
     recovery: Mapping[str, Json] | None = None
     since: datetime | None = None
+    incident: Mapping[str, Json] | None = None
     evidence: tuple[Evidence, ...] = ()
     environment: Environment | None = None
 
@@ -181,6 +182,7 @@ def to_json(record: RunRecord, redactor: Redactor) -> str:
     members: dict[str, Any] = {"schema": SCHEMA, **asdict(record)}
     members["calls"] = [{**asdict(each), "argv": redactor.argv(each.argv)} for each in record.calls]
     members["recovery"] = redactor.json(record.recovery)
+    members["incident"] = redactor.json(record.incident)
     if record.environment is not None:
         members["environment"]["versions"] = dict(record.environment.versions)
     return json.dumps(_clean(members, redactor), indent=2) + "\n"

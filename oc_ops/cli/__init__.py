@@ -14,6 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from oc_ops.cli import incidents
 from oc_ops.errors import OcOpsError
 from oc_ops.settings import PROJECT, declared, environment_name
 
@@ -31,6 +32,7 @@ lab_app = typer.Typer(
     "It never touches ~/.openclaw.",
 )
 app.add_typer(lab_app, name="lab")
+app.add_typer(incidents.app, name="incidents")
 
 USAGE = 4
 """Exit code of a usage error, the same as pytest's."""
@@ -160,5 +162,9 @@ def _print_lab(facts: dict[str, object], as_json: bool) -> None:
 
 
 def main() -> None:
-    """The console script."""
-    app()
+    """The console script; what oc-ops raises on purpose is one sentence here too."""
+    try:
+        app()
+    except OcOpsError as error:
+        print(f"oc-ops: {error}", file=sys.stderr)
+        sys.exit(USAGE)

@@ -1,0 +1,208 @@
+"""`oc-ops incidents`: what is or was wrong, since when, who takes care of it; and what people have to add."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from oc_ops.errors import OcOpsError
+
+if TYPE_CHECKING:
+    from oc_ops.record.events import What
+    from oc_ops.record.journal import Journal
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Incidents: from the first red to the green that held. ID is an id, the unique beginning of one, or `last`.",
+)
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="An id, the unique beginning of one, or `last`.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
+By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who says so; the user's name if not given.")]
+
+
+@app.command("list", help="The open incidents, or all of them: since when, what is wrong, what helps.")
+def list_incidents(
+    everything: Annotated[bool, typer.Option("--all", help="Closed ones too.")] = False, as_json: Json = False
+) -> None:
+    """Newest last; lines of the file that are no events are counted on stderr."""
+    from oc_ops.record import incident_text, incidents
+
+    now = datetime.now(UTC)
+    told = incidents.read(_book(), None if everything else now)
+    shown = tuple(told.incidents.values()) if everything else told.open
+    if as_json:
+        listed = [incident_text.as_json(each, now) for each in shown]
+        for each in listed:
+            del each["timeline"]
+        print(json.dumps({"incidents": listed, "skipped_lines": told.skipped}))
+        return
+    for incident in shown:
+        _print(incident_text.brief(incident, now))
+    closed = len(told.ids) - len(told.open)
+    print(f"{len(told.open)} open, {closed} closed" + ("" if everything or not closed else " (--all shows them)"))
+    _say_skipped(told.skipped)
+
+
+@app.command(help="One incident whole: cause, times, who, the timeline, the evidence.")
+def show(incident: Id, as_json: Json = False) -> None:
+    """Clock times are UTC."""
+    from oc_ops.record import incident_text, incidents
+
+    told = incidents.read_one(_book(), incident)
+    (found,) = told.incidents.values()
+    now = datetime.now(UTC)
+    if as_json:
+        print(json.dumps(incident_text.as_json(found, now)))
+        return
+    _print(incident_text.story(found, now))
+    _say_skipped(told.skipped)
+
+
+@app.command(help="Take an incident on: others see who does.")
+def ack(incident: Id, by: By = None, as_json: Json = False) -> None:
+    """Holds until the incident is reopened."""
+    _tell(incident, "acknowledged", "acknowledged by {by}", by, as_json)
+
+
+@app.command(help="Have nobody told of an incident for a while; the doctor goes on finding it.")
+def mute(
+    incident: Id,
+    length: Annotated[str | None, typer.Option("--for", metavar="TIME", help="How long: 45m, 2h, 1d12h.")] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="WHEN", help="2026-11-22T18:00, or 18:00; local time.")
+    ] = None,
+    off: Annotated[bool, typer.Option("--off", help="End it now.")] = False,
+    by: By = None,
+    as_json: Json = False,
+) -> None:
+    """Exactly one of --for, --until and --off."""
+    if sum((length is not None, until is not None, off)) != 1:
+        raise OcOpsError("mute: need one of --for TIME, --until WHEN and --off")
+    now = datetime.now(UTC)
+    if off:
+        _tell(incident, "unmuted", "no longer muted", by, as_json)
+        return
+    end = now + duration(length) if length is not None else moment(until or "", now)
+    _tell(incident, "muted", f"muted until {end:%Y-%m-%d %H:%M:%S} UTC", by, as_json, until=end)
+
+
+@app.command(help="Write something down for whoever looks next; what looks like a secret is left out.")
+def note(
+    incident: Id,
+    text: Annotated[list[str], typer.Argument(metavar="TEXT", help="The words, quoted or not.")],
+    by: By = None,
+    as_json: Json = False,
+) -> None:
+    """Also on a closed incident."""
+    _tell(incident, "noted", "noted", by, as_json, text=" ".join(text), closed_too=True)
+
+
+@app.command(help="Close an incident by hand. While it is still red, the next run reopens it: `mute` keeps it quiet.")
+def close(
+    incident: Id,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.")] = "",
+    by: By = None,
+    as_json: Json = False,
+) -> None:
+    """Two green runs in a row do the same."""
+    _tell(incident, "closed", "closed by {by}", by, as_json, text=reason)
+
+
+def duration(text: str) -> timedelta:
+    """A length of time such as `45m`, `2h` or `1d12h`, at most ten years; anything else raises OcOpsError."""
+    parts = re.fullmatch(r"(?:(\d{1,4})d)?(?:(\d{1,5})h)?(?:(\d{1,7})m)?(?:(\d{1,9})s)?", text.strip().lower())
+    if parts is not None and any(parts.groups()):
+        days, hours, minutes, seconds = (int(each or 0) for each in parts.groups())
+        length = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+        if timedelta() < length <= timedelta(days=3653):
+            return length
+    raise OcOpsError(f'--for "{_shown(text)}": need a length of time such as 45m, 2h or 1d12h')
+
+
+def moment(text: str, now: datetime) -> datetime:
+    """A time to come: a date and time, or a time of day, in local time unless it names a zone; else OcOpsError."""
+    need = f'--until "{_shown(text)}": need a time to come such as 2026-11-22T18:00 or 18:00'
+    try:
+        if re.fullmatch(r"\d\d?:\d\d", text):
+            hour, minute = map(int, text.split(":"))
+            local = now.astimezone().replace(tzinfo=None, hour=hour, minute=minute, second=0, microsecond=0)
+            today = local.astimezone(UTC)
+            return today if today > now else (local + timedelta(days=1)).astimezone(UTC)
+        found = datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        raise OcOpsError(need) from None
+    if found <= now:
+        raise OcOpsError(need)
+    return found
+
+
+def _tell(
+    name: str,
+    what: What,
+    said: str,
+    by: str | None,
+    as_json: bool,
+    *,
+    text: str = "",
+    until: datetime | None = None,
+    closed_too: bool = False,
+) -> None:
+    """Add what somebody has to say, and say that it is on record."""
+    from oc_ops.record import incident_text, incidents
+    from oc_ops.record.events import Event
+    from oc_ops.record.shapes import without_secrets
+
+    if what == "noted" and not text.strip():
+        raise OcOpsError("note: need a text")
+    now = datetime.now(UTC)
+    who = without_secrets(by or _user())
+    event = Event("", now, what, by=who, text=without_secrets(text), until=until)
+    incident = incidents.tell(_book(), name, event, closed_too=closed_too)
+    if as_json:
+        print(json.dumps(incident_text.as_json(incident, now)))
+        return
+    _print([f"{incident.id}: {said.format(by=who)}"])
+    if what == "closed" and not incident.green_at:
+        print("it was still red: a run that finds it again reopens it (`oc-ops incidents mute` keeps it quiet)")
+
+
+def _book() -> Journal:
+    from oc_ops import settings
+    from oc_ops.record import incidents
+
+    return incidents.journal(settings.load().memory_dir)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return f"uid {os.getuid()}"
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(_shown(line))
+
+
+def _shown(text: str) -> str:
+    # A log or a person wrote parts of it: nothing in it may act upon the terminal.
+    from oc_ops.record.untrusted import printable
+
+    return printable(text.rstrip(), 4000, breaks=False)
+
+
+def _say_skipped(skipped: int) -> None:
+    if skipped:
+        lines = "1 line was" if skipped == 1 else f"{skipped} lines were"
+        print(f"incidents.jsonl: {lines} no event and left out (torn by a crash, or foreign)", file=sys.stderr)

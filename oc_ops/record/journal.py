@@ -1,0 +1,103 @@
+"""An append-only file of JSON objects, one a line: kill -9, many writers and a full disk cost nothing it holds."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.observe.flight import single_flight
+
+Append = Callable[[Mapping[str, object]], None]
+
+_CHUNK = 2**20
+
+
+class JournalError(OcOpsError):
+    """The journal could not be read, locked or written; what was acknowledged before is in it. Costs no verdict."""
+
+
+class Journal:
+    """One such file. Nothing in it is ever changed or removed; a line is acknowledged once it is on the disk."""
+
+    def __init__(self, path: Path, wait_s: float = 5.0) -> None:
+        """Touches nothing yet; `wait_s` is the longest wait for another writer to end."""
+        self.path = path
+        self.wait_s = wait_s
+
+    def lines(self) -> Iterator[bytes]:
+        """Every line as it stands, a torn one too; takes no lock. No file is no lines; raises JournalError."""
+        try:
+            if self.path.exists() and not self.path.is_file():
+                raise OSError("it is no regular file")  # a pipe or a device might never end
+            with self.path.open("rb", buffering=_CHUNK) as file:
+                yield from file
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise JournalError(f"{self.path} could not be read: {error.strerror or error}") from error
+
+    @contextmanager
+    def writing(self) -> Iterator[Append]:
+        """Be the only writer for the block, so that what is read in it is still true when it appends.
+
+        The append acknowledges by returning: the line is on the disk then. Both raise JournalError: when the lock is
+        not had within `wait_s`, naming its holder, and when the line could not be written whole. Not reentrant.
+        """
+        with ExitStack() as held:
+            try:
+                held.enter_context(single_flight(self.path.with_name(f"{self.path.name}.lock"), self.wait_s))
+            except CouldNotLook as error:
+                raise JournalError(f"{self.path} could not be written: {error}") from error
+            yield self._append
+
+    def _append(self, record: Mapping[str, object]) -> None:
+        line = json.dumps(record, separators=(",", ":")).encode("ascii") + b"\n"
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            new = not self.path.exists()
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            try:
+                _write(descriptor, line if _ends_whole(descriptor) else b"\n" + line)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            if new:
+                _sync_directory(self.path.parent)
+        except OSError as error:
+            raise JournalError(f"{self.path} could not be written: {error.strerror or error}") from error
+
+
+def parsed(line: bytes) -> Mapping[str, object] | None:
+    """The JSON object on a line, or None for anything else: a torn line, a scalar, bytes that are no text."""
+    try:
+        value = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _ends_whole(descriptor: int) -> bool:
+    """True unless the last line was torn: the next one must not grow together with it."""
+    size = os.fstat(descriptor).st_size
+    return size == 0 or os.pread(descriptor, 1, size - 1) == b"\n"
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    # One write as a rule. After a short one the rest is tried too, if only to learn why: ENOSPC, EFBIG, EDQUOT.
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _sync_directory(directory: Path) -> None:
+    # Some filesystems refuse to sync a directory; the file itself is already whole.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
