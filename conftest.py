@@ -23,6 +23,7 @@ from oc_ops.observe.look import GatewayLook
 from oc_ops.once import Blocked, NotAsked
 from oc_ops.record.document import CheckRecord
 from oc_ops.run import DoctorRun
+from oc_ops.surroundings import Surroundings
 
 CHECKS = Path(__file__).parent / "checks"
 LANES: tuple[Lane, ...] = ("http", "rpc", "files", "cli")
@@ -146,6 +147,12 @@ def _lab_settings(settings: oc_settings.Settings) -> oc_settings.Settings:
 def doctor(pytestconfig: pytest.Config) -> Doctor:
     """The run's doctor: each of its observations is fetched once, when a check first needs it."""
     return pytestconfig.stash[RUN].doctor
+
+
+@pytest.fixture
+def surroundings(pytestconfig: pytest.Config) -> Surroundings:
+    """What is looked at beside the gateway: its watched jobs, the machine."""
+    return pytestconfig.stash[RUN].surroundings
 
 
 @pytest.fixture

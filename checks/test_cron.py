@@ -1,4 +1,4 @@
-"""The scheduler: is it on, and does its list answer, over RPC and by the operator's own path."""
+"""The scheduler and its jobs: is it on, does its list answer, do the jobs that must never stop run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import pytest
 
 from oc_ops.doctor import Doctor
 from oc_ops.judge import cron as judge
+from oc_ops.judge.jobs import unseen
+from oc_ops.surroundings import Surroundings
 
 pytestmark = pytest.mark.doctor
 
@@ -28,3 +30,16 @@ def test_cron_list_answers_over_rpc(doctor: Doctor, healthy: Callable[..., None]
 def test_cron_list_answers(doctor: Doctor, healthy: Callable[..., None]) -> None:
     """`openclaw cron list` answers with the jobs, within its guard."""
     healthy(judge.list_unanswered(doctor.cron_list()))
+
+
+@pytest.mark.check("cron/watched", lane="files")
+def test_cron_jobs_that_are_watched_run(surroundings: Surroundings, healthy: Callable[..., None]) -> None:
+    """Every watched job exists, is on, runs when it is due, in its usual time, and succeeds."""
+    healthy(*surroundings.watched_jobs())
+    unseen(surroundings.verdicts())
+
+
+@pytest.mark.check("cron/markers", lane="files")
+def test_cron_markers_have_an_owner(surroundings: Surroundings, healthy: Callable[..., None]) -> None:
+    """No job is marked as running that provably nobody runs."""
+    healthy(*surroundings.markers())

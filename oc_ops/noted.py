@@ -28,7 +28,9 @@ def _summary(run: DoctorRun, record: RunRecord) -> RunSummary:
         verdict=record.verdict,
         whole=not (run.left_out or run.cut_short or run.doctor.quick),
         gateway=Gateway(run.doctor.key, about.profile, about.port),
-        faults=tuple(Fault.of(each, found_by=run.found_by.get(each.check, "")) for each in record.findings),
+        faults=tuple(
+            Fault.of(each, each.subject, run.found_by.get((each.check, each.subject), "")) for each in record.findings
+        ),
         cause=record.cause,
         looked=frozenset(each.nodeid for each in record.checks if each.outcome in ("passed", "skipped")),
         versions=Versions(about.cli_version, about.gateway_version),

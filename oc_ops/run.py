@@ -36,6 +36,7 @@ from oc_ops.record.incidents import IncidentUpdate
 from oc_ops.record.journal import JournalError
 from oc_ops.record.redact import Redactor, secrets_in
 from oc_ops.settings import Settings
+from oc_ops.surroundings import Surroundings
 
 _COMMANDS = "(?:gateway|browser|channels|config|cron|devices|doctor|tasks)"
 _LOG_LINES = 40
@@ -52,13 +53,14 @@ class DoctorRun:
         self._began = time.monotonic()
         self.settings = settings
         self.doctor = Doctor(settings, environ, quick=quick, on_call=self._call_ended)
+        self.surroundings = Surroundings(self.doctor)
         self.redactor = Redactor(
             (*self.doctor.config.secrets, *secrets_in(environ)), Path.home(), [self.doctor.target.home]
         )
-        self.findings: dict[str, Finding] = {}
+        self.findings: dict[tuple[str, str], Finding] = {}
         self.checks: dict[str, CheckRecord] = {}
-        self.found_by: dict[str, str] = {}
-        """The check, by nodeid, that found each error."""
+        self.found_by: dict[tuple[str, str], str] = {}
+        """The check, by nodeid, that found each error: by its id and subject."""
         self.incidents: IncidentUpdate | None = None
         self.calls: list[CallRecord] = []
         self.lab = lab
@@ -93,15 +95,16 @@ class DoctorRun:
     # -- while the checks run -----------------------------------------------------------------------------------
 
     def found(self, finding: Finding) -> Finding:
-        """Record a finding once, redacted and on one line a field; the first of an id stands."""
+        """Record a finding once, redacted and on one line a field; the first of an id and subject stands."""
         clean = replace(
             finding,
             fact=self.redactor.line(finding.fact),
             saw=self.redactor.line(finding.saw),
             fix=self.redactor.line(self._for_this_gateway(finding.fix)),
             verify=self._for_this_gateway(finding.verify),
+            subject=self.redactor.line(finding.subject),
         )
-        return self.findings.setdefault(finding.check, clean)
+        return self.findings.setdefault((clean.check, clean.subject), clean)
 
     def _for_this_gateway(self, command: str) -> str:
         """The command as it must be pasted to reach the gateway that was looked at, and no other."""
@@ -131,7 +134,7 @@ class DoctorRun:
             outcome, note = "skipped", self.redactor.line(str(error))
         elif found is not None and found.severity == "error":
             outcome = "failed"
-            self.found_by.setdefault(found.check, nodeid)
+            self.found_by.setdefault((found.check, found.subject), nodeid)
         elif error is not None:
             outcome, note = "error", self.redactor.line(str(error) or type(error).__name__)
         record = CheckRecord(check, nodeid, outcome, duration_s, blocked_by, claim, note)

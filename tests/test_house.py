@@ -25,7 +25,7 @@ CONTRACT = frozenset(
     gateway/not-ready gateway/saturated gateway/rpc-unanswered gateway/auth-rejected gateway/duplicate
     gateway/version-drift
     cron/list-unanswered cron/scheduler-off cron/job-missing cron/job-disabled cron/job-failing cron/run-missed
-    cron/marker-stale
+    cron/marker-stale cron/job-slow
     browser/unanswered browser/not-running browser/act-stalled browser/cdp-port-taken browser/profile-locked
     browser/not-found
     logs/silent logs/oversized host/disk-low host/memory-high
@@ -37,7 +37,8 @@ BUILT = frozenset(
     gateway/down gateway/crash-loop gateway/starting gateway/draining gateway/hung gateway/zombie gateway/port-taken
     gateway/not-ready gateway/saturated gateway/rpc-unanswered gateway/auth-rejected gateway/duplicate
     gateway/version-drift
-    cron/list-unanswered cron/scheduler-off browser/unanswered browser/not-running
+    cron/list-unanswered cron/scheduler-off cron/job-missing cron/job-disabled cron/job-failing cron/run-missed
+    cron/job-slow cron/marker-stale browser/unanswered browser/not-running
     """.split()  # noqa: SIM905
 )
 """What the judges give today; a new finding is added here and in its own tests."""

@@ -13,7 +13,8 @@ class Finding:
     """One fault. `check` is the stable id of docs and contracts; every text an operator sees derives from these fields.
 
     `fact` is present tense without a period, `saw` is one line of evidence, `fix` is one command that pastes
-    and runs or "none automatic: …", `verify` the command that proves the repair.
+    and runs or "none automatic: …", `verify` the command that proves the repair. `subject` is what it is about where
+    one id is found of several things, such as a watched job.
     """
 
     check: str
@@ -22,6 +23,7 @@ class Finding:
     saw: str
     fix: str
     verify: str = "pytest checks/ -m doctor"
+    subject: str = ""
 
     def __str__(self) -> str:
         return (

@@ -1,0 +1,47 @@
+"""`oc-ops jobs`: the watchlist beside the gateway's own jobs, each with its verdict, and what is not watched yet."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Annotated
+
+import typer
+
+from oc_ops.errors import CouldNotLook
+from oc_ops.observe.watchlist import FILE
+from oc_ops.once import Blocked
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        "jobs",
+        help="Show the watchlist beside the gateway's own cron jobs, and the lines for what is not watched yet.\n\n"
+        f"The watchlist is {FILE} in the memory directory. The jobs come over RPC; when the gateway does not answer, "
+        "from its own store, and the first line says so.\n\n"
+        "Exit code: 0 all watched jobs are well, 1 one is not or could not be judged, 4 a wrong line or setting.",
+    )(jobs)
+
+
+def jobs(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")] = False) -> None:
+    """One look, nothing changed; a job's name is a stranger's text and is shown harmless."""
+    from oc_ops import settings
+    from oc_ops.cli import jobtable
+    from oc_ops.doctor import Doctor
+    from oc_ops.observe import watchlist
+    from oc_ops.watched import cause, verdicts_now
+
+    doctor = Doctor(settings.load(), dict(os.environ))
+    watched = watchlist.read(doctor.settings.memory_dir)
+    try:
+        seen, verdicts = verdicts_now(doctor, watched)
+    except Blocked as blocked:
+        raise CouldNotLook(f"neither the gateway nor its store tells its jobs: {blocked.cause.sentence}") from None
+    to_watch = jobtable.unwatched(seen, verdicts)
+    if as_json:
+        print(json.dumps(jobtable.as_json(seen, verdicts, to_watch)))
+    else:
+        jobtable.show(seen, verdicts, to_watch, doctor.settings.memory_dir / FILE, cause(doctor))
+    if any(each.unseen or any(one.severity == "error" for one in each.findings) for each in verdicts):
+        raise typer.Exit(1)

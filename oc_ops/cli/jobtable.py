@@ -1,0 +1,155 @@
+"""The jobs of `oc-ops jobs` as a table, as plain lines and as JSON: strangers' names shown harmless."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from oc_ops.errors import SettingError
+from oc_ops.judge.finding import Finding
+from oc_ops.judge.jobs import Verdict
+from oc_ops.judge.jobwords import cut, schedule_words, span
+from oc_ops.observe import watchlist
+from oc_ops.observe.jobs import Job, Jobs
+from oc_ops.observe.watchlist import Watched
+from oc_ops.record.untrusted import one_line
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+_NAME_WIDTH, _CELL_WIDTH = 48, 60
+_HEAD = ("job", "on", "schedule", "last run", "next", "verdict")
+_NOT_WATCHED = "not watched"
+_SOURCES = {"rpc": "over RPC", "cli": "through the CLI", "store": "by its own store: the gateway does not answer"}
+
+
+def unwatched(seen: Jobs, verdicts: Sequence[Verdict]) -> tuple[Watched, ...]:
+    """A line for each job that is on and not watched: by its name, or by its id where the name does not do."""
+    watched = {each.job.id for each in verdicts if each.watched and each.job}
+    names = [each.name for each in seen.jobs]
+    ids = {each.id for each in seen.jobs}
+    lines = []
+    for job in seen.jobs:
+        if job.enabled and job.id not in watched:
+            own = names.count(job.name) == 1 and job.name not in ids and _readable(job.name)
+            lines.append(Watched(job.name if own else job.id))
+    return tuple(lines)
+
+
+def _readable(name: str) -> bool:
+    try:
+        return name.isprintable() and watchlist.parse(Watched(name).line, "")[0].job == name
+    except (SettingError, IndexError):
+        return False
+
+
+def as_json(seen: Jobs, verdicts: Sequence[Verdict], to_watch: Sequence[Watched]) -> dict[str, object]:
+    """What a machine reads: every job as it was told, and the verdicts with their findings."""
+    said = {each.job.id: each for each in verdicts if each.job}
+    return {
+        "source": seen.source,
+        "seen_at": seen.seen_at.isoformat(),
+        "watched": [
+            {
+                "job": each.subject,
+                "id": each.job.id if each.job else None,
+                "where": each.watched.where,
+                "verdict": _verdict(each),
+                "unseen": each.unseen or None,
+                "findings": [asdict(one) for one in each.findings],
+            }
+            for each in verdicts
+            if each.watched
+        ],
+        "jobs": [{**asdict(each), "verdict": _verdict(said.get(each.id))} for each in seen.jobs],
+        "not_watched": [each.line for each in to_watch],
+    }
+
+
+def _verdict(verdict: Verdict | None) -> str:
+    if verdict is None:
+        return _NOT_WATCHED
+    if verdict.unseen:
+        return "could not look"
+    if verdict.findings:
+        return ", ".join(each.check.removeprefix("cron/") for each in verdict.findings)
+    return "ok"
+
+
+def _rows(seen: Jobs, verdicts: Sequence[Verdict]) -> list[tuple[str, ...]]:
+    """Watched jobs first, in the watchlist's order, then the others in the gateway's."""
+    said = {each.job.id: each for each in verdicts if each.job}
+    rows = [
+        _row(each.job, seen, each)
+        if each.job
+        else (_shown(each.subject, _NAME_WIDTH), "-", "-", "-", "-", _verdict(each))
+        for each in verdicts
+    ]
+    return rows + [_row(each, seen, None) for each in seen.jobs if each.id not in said]
+
+
+def _row(job: Job, seen: Jobs, verdict: Verdict | None) -> tuple[str, ...]:
+    now_ms = seen.seen_at.timestamp() * 1000
+    last = "never" if job.last_run_ms is None else f"{job.last_status or '?'} {span((now_ms - job.last_run_ms) / 1000)}"
+    if job.last_run_ms is not None:
+        took = f", took {span(job.last_duration_ms / 1000)}" if job.last_duration_ms is not None else ""
+        last = f"{last} ago{took}"
+    if job.running_ms is not None:
+        last = f"running {span(max(0.0, now_ms - job.running_ms) / 1000)}"
+    ahead_s = None if job.next_run_ms is None else (job.next_run_ms - now_ms) / 1000
+    next_ = "-" if ahead_s is None else f"in {span(ahead_s)}" if ahead_s >= 0 else f"{span(-ahead_s)} late"
+    name = f"{_shown(job.name or '(no name)', _NAME_WIDTH)} {_shown(job.id, 8)}"
+    cells = (schedule_words(job.schedule), last, next_, _verdict(verdict))
+    return (name, "on" if job.enabled else "off", *(_shown(each, _CELL_WIDTH) for each in cells))
+
+
+def _shown(text: str, most: int) -> str:
+    return one_line(cut(text, most))
+
+
+def show(seen: Jobs, verdicts: Sequence[Verdict], to_watch: Sequence[Watched], path: Path, cause: str) -> None:
+    """Print it all: a table on a terminal, tab-separated lines elsewhere; `path` is the watchlist's."""
+    print(f"{len(seen.jobs)} jobs {_SOURCES[seen.source]}" + (f" ({cause})" if cause else ""))
+    rows = _rows(seen, verdicts)
+    if sys.stdout.isatty():
+        _table(rows)
+    else:
+        print("\n".join("\t".join(row) for row in rows))
+    for each in verdicts:
+        if each.unseen:
+            print(f"\n{_shown(each.subject, _NAME_WIDTH)}: could not look: {_shown(each.unseen, 400)}")
+        for finding in each.findings:
+            print(f"\n{_harmless(finding)}")
+    if to_watch:
+        print(f"\nNot watched yet; lines for {path}:")
+        print("\n".join(_shown(each.line, 400) for each in to_watch))
+    elif not any(each.watched for each in verdicts):
+        print(f"\nNothing is watched; the watchlist is {path}")
+
+
+def _harmless(finding: Finding) -> Finding:
+    return replace(
+        finding, fact=one_line(finding.fact, 1000), saw=one_line(finding.saw, 1000), fix=one_line(finding.fix, 1000)
+    )
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> None:
+    """Cells fold rather than vanish, so that 80 columns hold every word."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table: Table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for title in _HEAD:
+        table.add_column(title, overflow="fold", no_wrap=title == "on")
+    colours = {"ok": "green", _NOT_WATCHED: "dim"}
+    for row in rows:
+        cells: list[Text] = [Text(each) for each in row]
+        cells[-1].stylize(colours.get(row[-1], "bold red"))
+        table.add_row(*cells)
+    Console().print(table)

@@ -1,0 +1,186 @@
+"""Judges of when the watched cron jobs run: missed, slower than they used to be, marked as running by nobody."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, tzinfo
+
+from oc_ops.errors import CouldNotLook
+from oc_ops.judge import due
+from oc_ops.judge.finding import Finding, Severity
+from oc_ops.judge.jobwords import clock, named, plan, ran, span
+from oc_ops.observe.jobs import Job, JobRun, Jobs
+from oc_ops.observe.owners import Ownership
+from oc_ops.observe.watchlist import Watched
+
+VERIFY = "pytest checks/ -m doctor -k test_cron"
+_AGENT_TIMEOUT_S, _TIMEOUT_S, _UNBOUNDED_S = 3600.0, 600.0, 7200.0
+"""How long a run may take by default (docs: how automations work); without a bound OpenClaw lets go after 2 h."""
+_SKEW_MS = 60_000
+"""A marker this far in the future is a clock turned back (#111741), not two clocks that differ."""
+FEWEST_RUNS = 5
+"""Earlier good runs below which a job has no history to be slower than."""
+_MARGIN_MS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What one look goes by. `zone` is the gateway's own; `grace_s` how late a run may begin or be recorded."""
+
+    zone: tzinfo = UTC
+    grace_s: float = 300.0
+    beside_cause: bool = False
+    """Something else is wrong that explains this: everything said here is a warning, so that one cause stands alone."""
+
+    def severity(self, alone: Severity) -> Severity:
+        """What a finding weighs in this look."""
+        return "warning" if self.beside_cause else alone
+
+
+def run_missed(job: Job, watched: Watched, jobs: Jobs, terms: Terms) -> Finding | None:
+    """A due time passed without a run, by the schedule, by the gateway's own next run, or by the watchlist's max-age.
+
+    Raises CouldNotLook when none of the three says anything about a job that has a schedule.
+    """
+    job = _with_history(job, _runs(job, jobs))
+    if not job.enabled or job.running_ms is not None:
+        return None
+    now_ms, grace_ms, unread = due.milliseconds(jobs.seen_at), round(terms.grace_s * 1000), ""
+    said = []
+    try:
+        if slot := due.missed(job, jobs.seen_at, terms.zone, grace_ms):
+            said.append(f"was due at {clock(slot)} and did not run")
+    except CouldNotLook as error:
+        unread = str(error)
+    if not said and job.next_run_ms is not None and now_ms - job.next_run_ms > grace_ms:
+        said.append(f"should have run at {clock(due.moment(job.next_run_ms))} and did not")
+    if watched.max_age_s is not None and (late := _too_old(job, watched.max_age_s, now_ms)):
+        said.append(late)
+    if not said:
+        if unread and job.next_run_ms is None and watched.max_age_s is None:
+            raise CouldNotLook(f"{unread}; max-age=… at {watched.where} would judge it all the same")
+        return None
+    return Finding(
+        "cron/run-missed",
+        terms.severity("error"),
+        fact=f"{by(jobs)}the watched job {named(job.name)} {' and '.join(said)}",
+        saw=f"{plan(job, terms.zone)}; {ran(job, _runs(job, jobs), jobs.seen_at)}; {_next(job, now_ms)}",
+        fix="none automatic: see why first (openclaw cron status: is the scheduler awake?); a run by hand is "
+        f"openclaw cron run {shlex.quote(job.id)}",
+        verify=VERIFY,
+    )
+
+
+def slow(job: Job, watched: Watched, jobs: Jobs, owner: Ownership | None, terms: Terms) -> Finding | None:
+    """A run takes, or the last good one took, longer than the watchlist allows or the job's own history suggests.
+
+    Longer is more than three times the middle of the earlier good runs and 10 s more than all but one in 20 of them.
+    A run beyond its timeout whose owner lives, or cannot be told, is slow too: a marker is stale only with proof.
+    """
+    runs = _runs(job, jobs)
+    good = [each.duration_ms for each in runs if each.status == "ok" and each.duration_ms is not None]
+    if job.running_ms is not None:
+        took_ms, earlier = due.milliseconds(jobs.seen_at) - job.running_ms, good
+        words = "is running for"
+        bound_s: float | None = _timeout_s(job, watched) + terms.grace_s
+    elif runs and runs[0].status == "ok" and runs[0].duration_ms is not None:
+        took_ms, earlier, words, bound_s = runs[0].duration_ms, good[1:], "took", watched.timeout_s
+    else:
+        return None
+    limits = [f"its timeout of {span(bound_s)}"] if bound_s is not None and took_ms > bound_s * 1000 else []
+    if len(earlier) >= FEWEST_RUNS and took_ms > (most_ms := _most_ms(earlier)):
+        limits.append(f"the {span(most_ms / 1000)} that its {len(earlier)} earlier good runs suggest")
+    if not limits:
+        return None
+    proof = f"; owner {owner.owner}: {owner.proof}" if owner and job.running_ms is not None else ""
+    return Finding(
+        "cron/job-slow",
+        "warning",
+        fact=f"{by(jobs)}the watched job {named(job.name)} {words} {span(took_ms / 1000)}",
+        saw=f"longer than {' and '.join(limits)}; {ran(job, runs, jobs.seen_at)}{proof}",
+        fix=f"none automatic: read openclaw cron runs --id {shlex.quote(job.id)} and what the run waits for",
+        verify=VERIFY,
+    )
+
+
+def marker_stale(
+    job: Job, watched: Watched | None, jobs: Jobs, owner: Ownership | None, terms: Terms
+) -> Finding | None:
+    """A marker older than the job's timeout plus grace, or in the future, that is proved to be nobody's.
+
+    Without that proof it is never called stale, however old it is.
+    """
+    if job.running_ms is None or owner is None or owner.owner != "none":
+        return None
+    age_ms = due.milliseconds(jobs.seen_at) - job.running_ms
+    bound_s = _timeout_s(job, watched) + terms.grace_s
+    if -_SKEW_MS <= age_ms <= bound_s * 1000:
+        return None
+    said = f"lies {span(-age_ms / 1000)} in the future" if age_ms < 0 else f"is {span(age_ms / 1000)} old"
+    quoted = shlex.quote(job.id)
+    fix = f"openclaw cron disable {quoted} && openclaw cron enable {quoted}"
+    fix = "none automatic: the gateway first; its next start clears the marker" if jobs.source == "store" else fix
+    return Finding(
+        "cron/marker-stale",
+        terms.severity("error"),
+        fact=f"{by(jobs)}the job {named(job.name)} is marked as running, and nobody runs it",
+        saw=f"its marker of {clock(due.moment(job.running_ms))} {said}, its timeout {span(bound_s - terms.grace_s)}; "
+        f"proof: {owner.proof}; {ran(job, _runs(job, jobs), jobs.seen_at)}",
+        fix=fix,
+        verify=VERIFY,
+    )
+
+
+def by(jobs: Jobs) -> str:
+    """Who says so, where it is not the gateway itself."""
+    return "by the store, " if jobs.source == "store" else ""
+
+
+def _runs(job: Job, jobs: Jobs) -> tuple[JobRun, ...]:
+    return jobs.runs.get(job.id, ())
+
+
+def _with_history(job: Job, runs: Sequence[JobRun]) -> Job:
+    """The job with the later of its own last run and the history's."""
+    if not runs or runs[0].started_ms is None or runs[0].started_ms <= (job.last_run_ms or 0):
+        return job
+    return replace(
+        job, last_run_ms=runs[0].started_ms, last_status=runs[0].status, last_duration_ms=runs[0].duration_ms
+    )
+
+
+def _too_old(job: Job, max_age_s: float, now_ms: int) -> str:
+    """Words for a job that ran too long ago; one made or changed since then gets its whole time again."""
+    known = [each for each in (job.last_run_ms, job.created_ms, job.updated_ms) if each is not None]
+    if known and now_ms - max(known) <= max_age_s * 1000:
+        return ""
+    if job.last_run_ms is None:
+        return f"has never run (max-age {span(max_age_s)})"
+    return f"last ran {span((now_ms - job.last_run_ms) / 1000)} ago (max-age {span(max_age_s)})"
+
+
+def _next(job: Job, now_ms: int) -> str:
+    if job.queued_ms is not None:
+        return f"a run waits for its turn since {clock(due.moment(job.queued_ms))}"
+    if job.next_run_ms is None:
+        return "it has no next run"
+    when = clock(due.moment(job.next_run_ms))
+    return f"its next run is set to {when}" if job.next_run_ms > now_ms else f"its next run was set to {when}"
+
+
+def _timeout_s(job: Job, watched: Watched | None) -> float:
+    if watched and watched.timeout_s is not None:
+        return watched.timeout_s
+    if job.timeout_s is not None:
+        return job.timeout_s if job.timeout_s > 0 else _UNBOUNDED_S
+    return _TIMEOUT_S if job.payload_kind not in ("", "agentTurn") else _AGENT_TIMEOUT_S
+
+
+def _most_ms(durations: Sequence[int]) -> float:
+    from statistics import median
+
+    ordered = sorted(durations)
+    p95 = ordered[-(-len(ordered) * 95 // 100) - 1]
+    return max(3 * median(ordered), p95 + _MARGIN_MS)
