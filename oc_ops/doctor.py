@@ -73,17 +73,17 @@ class Doctor:
         if settings.profile and not self.target.state_dir.is_dir():
             need = f"a profile that exists: there is no {self.target.state_dir}"
             raise SettingError("profile", settings.profile, settings.source("profile"), need)
-        self._executable = install.find(settings.openclaw, settings.source("openclaw"), environ, self.target.home)
+        self.found_executable = install.find(settings.openclaw, settings.source("openclaw"), environ, self.target.home)
 
     # -- the operator's tools -----------------------------------------------------------------------------------
 
     @once
     def executable(self) -> Path:
         """The `openclaw` command; raises Blocked when there is none."""
-        if self._executable is None and (finding := self.cli_fault()):
+        if self.found_executable is None and (finding := self.cli_fault()):
             raise Blocked(finding)
-        assert self._executable is not None
-        return self._executable
+        assert self.found_executable is not None
+        return self.found_executable
 
     @once
     def openclaw(self) -> Openclaw:
@@ -108,7 +108,7 @@ class Doctor:
     def cli_fault(self) -> Finding | None:
         """What is wrong with the command itself: it is not there, or it does not work."""
         path = self.target.environ.get("PATH", os.defpath).split(os.pathsep)
-        return judge_cli.missing(self._executable, path) or judge_cli.unusable(self.version())
+        return judge_cli.missing(self.found_executable, path) or judge_cli.unusable(self.version())
 
     @property
     def cli_release(self) -> tuple[int, ...] | None:

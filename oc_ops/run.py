@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,7 @@ from oc_ops.record.document import (
     CheckRecord,
     Evidence,
     Lanes,
+    Load,
     OpenclawInfo,
     RunRecord,
     environment,
@@ -183,6 +185,7 @@ class DoctorRun:
                 findings=findings,
                 checks=tuple(self.checks.values()),
                 calls=tuple(self.calls),
+                load=self._load(),
                 evidence=self._evidence(failed=bool(findings)),
                 environment=environment(self.settings),
             )
@@ -287,6 +290,10 @@ class DoctorRun:
             port=doctor.config.port if doctor.config.error is None else None,
             log_files=tuple(str(path) for path in self._log_files()),
         )
+
+    def _load(self) -> Load:
+        own = os.times()
+        return Load(len(self.calls), sum(each.cpu_s for each in self.calls), own.user + own.system)
 
     def _log_files(self) -> tuple[Path, ...]:
         try:

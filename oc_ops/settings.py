@@ -64,6 +64,17 @@ class Settings:
 
     incident_flap_s: float = _seconds(3600.0, "a cause that is back so soon after its incident was closed reopens it")
 
+    disk_low_bytes: int = _setting(2**30, "free space below which a file system is low; a fifth of it is full", above=0)
+    disk_low_percent: float = _setting(
+        5.0, "free share below which it is low as well, up to 5 times disk_low_bytes", above=0
+    )
+    memory_low_percent: float = _setting(5.0, "available memory below which the machine is short of it", above=0)
+    gateway_rss_bytes: int = _setting(3 * 2**30, "resident memory above which the gateway takes much", above=0)
+    rss_growth_bytes_h: int = _setting(256 * 2**20, "growth an hour above which it takes ever more", above=0)
+    log_large_bytes: int = _setting(256 * 2**20, "size above which a log is oversized", above=0)
+    wal_large_bytes: int = _setting(64 * 2**20, "size above which a write-ahead log is large", above=0)
+    clobbered_window_s: float = _seconds(86_400.0, "how long a config that was replaced stays a finding")
+
     keep_healthy_runs: int = _setting(20, "healthy runs kept in reports/runs", above=0)
     keep_failing_runs: int = _setting(2000, "failing runs kept there (a week at one run in 5 minutes)", above=0)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from oc_ops.judge.finding import Finding
+from oc_ops.observe.look import GatewayLook
 from oc_ops.once import NotAsked, once
 
 if TYPE_CHECKING:
     from oc_ops.doctor import Doctor
+    from oc_ops.judge.host import HostLimits
     from oc_ops.judge.jobs import Verdict
+    from oc_ops.observe.host import HostView, Sample
     from oc_ops.observe.watchlist import Watched
 
 
@@ -50,3 +53,33 @@ class Surroundings:
 
     def _of_jobs(self) -> tuple[Finding, ...]:
         return tuple(replace(one, subject=each.subject) for each in self.verdicts() for one in each.findings)
+
+    # -- the machine ----------------------------------------------------------------------------------------------
+
+    @property
+    def host_limits(self) -> HostLimits:
+        """What the machine's judges measure against."""
+        from oc_ops.judge.host import HostLimits
+
+        return HostLimits(**{each.name: getattr(self.doctor.settings, each.name) for each in fields(HostLimits)})
+
+    @once
+    def host(self) -> HostView:
+        """The machine around the gateway: needs no gateway, and uses the look at it where there was one."""
+        from oc_ops.observe import gateways, host
+
+        doctor, seen = self.doctor, self.doctor.kept.get("look")
+        return host.look(
+            doctor.target,
+            seen.processes if isinstance(seen, GatewayLook) else gateways.gateway_processes(doctor.target),
+            places={"reports": doctor.settings.report_dir, "memory": doctor.settings.memory_dir},
+            log_files=doctor.log_files(),
+            executable=doctor.found_executable,
+        )
+
+    @once
+    def memory_series(self) -> tuple[Sample, ...]:
+        """The gateway's memory over the last day, this moment included."""
+        from oc_ops.record import trend
+
+        return trend.remember(self.doctor.settings.memory_dir, self.doctor.key, self.host().sample)

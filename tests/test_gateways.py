@@ -48,6 +48,65 @@ def start(tmp_path: Path) -> Iterator[Start]:
         yield of
 
 
+SERVER = """
+import http.server, os, signal, sys, threading
+opened, answer, told = os.environ["OPENED"], os.environ["ANSWER"].encode(), os.environ["TOLD"]
+kept = open(opened, "ab") if opened else None
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *words):
+        pass
+
+server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+open(told, "w").close()
+signal.pause()
+"""
+"""A program that keeps a file open, listens, and answers every path alike."""
+
+LIVE = '{"ok":true,"status":"live"}'
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Start]:
+    """Start a listening process of one title that has a file open, and wait until it listens."""
+    with contextlib.ExitStack() as stack:
+
+        def of(title: str, opened: Path | None, answer: str = LIVE) -> subprocess.Popen[bytes]:
+            if opened:
+                opened.parent.mkdir(parents=True, exist_ok=True)
+            told = tmp_path / "listening"
+            told.unlink(missing_ok=True)
+            process = subprocess.Popen(
+                [title],
+                executable=sys.executable,
+                stdin=subprocess.PIPE,
+                env={
+                    "HOME": str(tmp_path),
+                    "TMPDIR": str(tmp_path / "temp"),
+                    "PYTHONHOME": sys.base_prefix,
+                    "OPENED": str(opened or ""),
+                    "ANSWER": answer,
+                    "TOLD": str(told),
+                },
+            )
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            assert process.stdin
+            process.stdin.write(SERVER.encode())
+            process.stdin.close()
+            until(told.exists)
+            return process
+
+        yield of
+
+
 def until(holds: Callable[[], bool], patience_s: float = 20.0) -> None:
     """Wait for a condition, with a deadline."""
     end = time.monotonic() + patience_s
@@ -224,6 +283,62 @@ def test_a_title_alone_is_never_certain(target: Target, start: Start, monkeypatc
     monkeypatch.setattr(gateways, "AMBIGUOUS_S", 0.0)
     assert gateway_processes(target) == ()
     assert one(target, listening_pid=own.pid).certain
+
+
+def test_a_second_gateway_on_another_port_is_certain(
+    target: Target, start: Start, serve: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It listens somewhere and has this state directory open: no lock and no age is needed for it to count."""
+    first = start("openclaw-gateway")
+    second = serve("openclaw-gateway", target.state_dir / "state" / "openclaw.sqlite")
+    monkeypatch.setattr(gateways, "AMBIGUOUS_S", 0.0)
+    found = gateway_processes(target, listening_pid=first.pid)
+    assert {(each.pid, each.certain) for each in found} == {(first.pid, True), (second.pid, True)}
+
+
+@pytest.mark.parametrize("place", [".openclaw-work/state/openclaw.sqlite", ".openclaw-work/tasks/runs.sqlite"])
+def test_a_gateway_of_a_profile_named_by_option_is_not_ours(
+    target: Target, serve: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """`openclaw --profile NAME gateway run` differs from ours in the files that it has open, and in nothing else."""
+    other = serve("openclaw-gateway", tmp_path / place)
+    assert [(each.pid, each.certain) for each in gateway_processes(target)] == [(other.pid, False)]
+    monkeypatch.setattr(gateways, "AMBIGUOUS_S", 0.0)
+    assert gateway_processes(target) == ()
+
+
+def test_a_gateway_without_a_database_is_told_by_its_lock(
+    target: Target, serve: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2026.2.26 keeps none open: it is ours unless a lock names it for another config."""
+    monkeypatch.setattr(gateways, "AMBIGUOUS_S", 0.0)
+    own = serve("openclaw-gateway", None)
+    assert (one(target).pid, one(target).certain) == (own.pid, True)
+    lock(tmp_path / "temp", locate({"HOME": str(tmp_path)}, "work"), own.pid)
+    assert gateway_processes(target) == ()
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"), [(LIVE, True), ('{"ok":true}', False), ("[]", False)], ids=["gateway", "login", "other"]
+)
+def test_a_plain_title_that_listens_must_answer_as_a_gateway(
+    target: Target, serve: Start, monkeypatch: pytest.MonkeyPatch, answer: str, found: bool
+) -> None:
+    """2026.5.28 titles gateways and calls alike, and a login listens for the browser's answer."""
+    monkeypatch.setattr(gateways, "AMBIGUOUS_S", 0.0)
+    serve("openclaw", target.state_dir / "tasks" / "runs.sqlite", answer)
+    assert [each.certain for each in gateway_processes(target)] == ([True] if found else [])
+
+
+@pytest.mark.parametrize("option", [("--profile", "work"), ("--profile=work",)], ids=["two words", "one word"])
+def test_a_command_line_names_its_profile(
+    target: Target, start: Start, tmp_path: Path, option: tuple[str, ...]
+) -> None:
+    """Before it takes its title, a gateway of another profile shows whose it is."""
+    own = start("/opt/openclaw/openclaw", "--", *option, "gateway", "run", "-")
+    assert gateway_processes(target) == ()
+    work = locate({"HOME": str(tmp_path)}, "work")
+    assert (one(work).pid, one(work).certain) == (own.pid, True)
 
 
 def test_a_stopped_gateway_shows_as_stopped(target: Target, start: Start) -> None:

@@ -28,7 +28,7 @@ CONTRACT = frozenset(
     cron/marker-stale cron/job-slow
     browser/unanswered browser/not-running browser/act-stalled browser/cdp-port-taken browser/profile-locked
     browser/not-found
-    logs/silent logs/oversized host/disk-low host/memory-high
+    logs/silent logs/oversized host/disk-low host/memory-high host/orphans host/wal-large config/clobbered
     """.split()  # noqa: SIM905 -- read as the table it is
 )
 BUILT = frozenset(
@@ -39,6 +39,7 @@ BUILT = frozenset(
     gateway/version-drift
     cron/list-unanswered cron/scheduler-off cron/job-missing cron/job-disabled cron/job-failing cron/run-missed
     cron/job-slow cron/marker-stale browser/unanswered browser/not-running
+    logs/silent logs/oversized host/disk-low host/memory-high host/orphans host/wal-large config/clobbered
     """.split()  # noqa: SIM905
 )
 """What the judges give today; a new finding is added here and in its own tests."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import tempfile
@@ -13,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from oc_ops.errors import SettingError
+from oc_ops.observe import http
 from oc_ops.observe.target import Target, locate
 
 OWN_CALL = "OC_OPS_CALL"
@@ -25,6 +27,7 @@ On that release a starting gateway is titled `openclaw` and so is every CLI call
 the gateway's own title. A gateway that is older than this listens, or its lock or service manager names it.
 """
 
+_ANSWER_S = 0.5
 _TITLES = ("openclaw-gateway", "openclaw-gatewa")
 
 
@@ -97,8 +100,8 @@ def gateway_processes(
     """Every process of the target's gateway: by service manager, lock file, command line, or title and port.
 
     Candidates by title or command line count only if their environment leads to the same state directory (a process
-    whose environment the OS hides is another user's). A title alone is never certain, and counts only while it is
-    young. oc-ops' own calls never count.
+    whose environment the OS hides is another user's). A title alone is not certain, and counts only while young; with
+    a listening port and this state directory open it is. oc-ops' own calls never count.
     """
     locked, now = _lock_pids(target), time.time()
     found = []
@@ -110,11 +113,11 @@ def gateway_processes(
             evidence = _evidence(process.pid, command, service_pid, names_it)
             if not evidence:
                 continue
-            same, certain = (True, True) if evidence in _PROOF else _same_target(process, target)
+            same, certain = (True, True) if evidence in _PROOF else _same_target(process, command, target)
             age_s = now - process.create_time()
             if evidence in _BY_TITLE and process.pid != listening_pid:
-                certain = False
-                same = same and age_s < AMBIGUOUS_S
+                certain = certain and _serves(process, evidence, target)
+                same = same and (certain or age_s < AMBIGUOUS_S)
             if same:
                 found.append(_described(process, command, age_s, evidence, certain))
         except psutil.Error:
@@ -172,11 +175,11 @@ def _runs_gateway(command: Sequence[str]) -> bool:
     return False
 
 
-def _same_target(process: psutil.Process, target: Target) -> tuple[bool, bool]:
-    """(may be the target's, certainly so): compares where the process' environment puts its state directory.
+def _same_target(process: psutil.Process, command: Sequence[str], target: Target) -> tuple[bool, bool]:
+    """(may be the target's, certainly so): compares where the process puts its state directory.
 
-    `openclaw --profile NAME` says so nowhere in the environment it was started with: for the target's own profile
-    such a process may be it, but not certainly.
+    `openclaw --profile NAME` says so in its command line until it takes its title, and nowhere in the environment it
+    was started with: for the target's own profile such a process may be it, but not certainly.
     """
     try:
         environ = process.environ()
@@ -185,6 +188,9 @@ def _same_target(process: psutil.Process, target: Target) -> tuple[bool, bool]:
     if OWN_CALL in environ:
         return False, False
     try:
+        if profile := _profile(command):
+            same = _same(locate(environ, profile).state_dir, target.state_dir)
+            return same, same
         if _same(locate(environ).state_dir, target.state_dir):
             return True, True
         bare = "OPENCLAW_PROFILE" not in environ and "OPENCLAW_STATE_DIR" not in environ
@@ -193,19 +199,63 @@ def _same_target(process: psutil.Process, target: Target) -> tuple[bool, bool]:
         return False, False
 
 
+def _profile(command: Sequence[str]) -> str | None:
+    """The profile that a command line names with `--profile NAME` or `--profile=NAME`."""
+    for word, following in itertools.pairwise((*command, "")):
+        if word.startswith("--profile"):
+            return word.partition("=")[2] or following
+    return None
+
+
+def _serves(process: psutil.Process, evidence: str, target: Target) -> bool:
+    """Whether a process known by its title is a gateway of this very state directory, on whatever port.
+
+    A CLI call does not listen, but for a login that waits for its browser: where a call has the gateway's title
+    (2026.5.28), the gateway's own answer is wanted as well.
+    """
+    try:
+        sockets = [each for each in process.net_connections(kind="tcp") if each.status == psutil.CONN_LISTEN]
+        if evidence == _MAYBE:
+            sockets = [each for each in sockets if _answers(each.laddr.ip, each.laddr.port)]
+        return bool(sockets) and _has_open(process, target)
+    except (psutil.Error, OSError):
+        return False
+
+
+def _answers(address: str, port: int) -> bool:
+    host = "127.0.0.1" if address in ("", "0.0.0.0", "::") else address  # noqa: S104 - read, not bound
+    answer = http.probe(host, port, "/healthz", budget_s=_ANSWER_S).json
+    return answer is not None and answer.get("status") == "live"
+
+
+def _has_open(process: psutil.Process, target: Target) -> bool:
+    """Whether its state directory is the target's: a gateway of `--profile NAME` looks the same but for its files.
+
+    2026.9.6 and 2026.5.28 keep a database open; older ones are told by their lock, which lies in TMPDIR.
+    """
+    files = [path for path in (Path(each.path) for each in process.open_files()) if path.suffix == ".sqlite"]
+    state_dirs = [path.parent.parent for path in files if path.parent.name in ("state", "tasks")]
+    if state_dirs:
+        return any(_same(each, target.state_dir) for each in state_dirs)
+    return process.pid not in _lock_pids(target, others=True)
+
+
 def _same(one: Path, other: Path) -> bool:
     return os.path.realpath(one) == os.path.realpath(other)
 
 
-def _lock_pids(target: Target) -> Mapping[int, float]:
-    """Pids named in this target's gateway lock files (state dir since 2026.9, TMPDIR before) and when; may be stale."""
+def _lock_pids(target: Target, *, others: bool = False) -> Mapping[int, float]:
+    """Pids named in this target's gateway lock files (state dir since 2026.9, TMPDIR before) and when; may be stale.
+
+    With `others`, those named for another config instead.
+    """
     temp = Path(target.environ.get("TMPDIR") or tempfile.gettempdir())
     pids: dict[int, float] = {}
     for folder in (target.state_dir / "tmp", temp):
         for lock in folder.glob("openclaw-*/gateway.*.lock"):
             try:
                 data = json.loads(lock.read_text(encoding="utf-8", errors="replace"))
-                if _same(Path(str(data["configPath"])), target.config_path):
+                if _same(Path(str(data["configPath"])), target.config_path) is not others:
                     pids[int(data["pid"])] = lock.stat().st_mtime
             except (OSError, ValueError, KeyError, TypeError):
                 continue

@@ -85,6 +85,15 @@ class OpenclawInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """What the run itself cost: CPU seconds, user and system; `own_cpu_s` is the doctor's process from its start."""
+
+    calls: int
+    calls_cpu_s: float
+    own_cpu_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """Lines worth reading beside the verdict, such as the log around the fault."""
 
@@ -122,6 +131,7 @@ class RunRecord:
     findings: tuple[Finding, ...] = ()
     checks: tuple[CheckRecord, ...] = ()
     calls: tuple[CallRecord, ...] = ()
+    load: Load | None = None
     recovery: Mapping[str, Json] | None = None
     since: datetime | None = None
     incident: Mapping[str, Json] | None = None

@@ -183,6 +183,9 @@ def _environment(record: RunRecord) -> Iterator[tuple[str, str, str]]:
     info = record.openclaw
     yield ("gateway", info.gateway_version or "unknown", "")
     yield ("openclaw CLI", info.cli_version or "unknown", "")
+    if (load := record.load) is not None:
+        calls = f"{load.calls} openclaw calls, {load.calls_cpu_s:.1f} s" if load.calls else "no openclaw call"
+        yield ("CPU used", f"{calls}; the doctor itself {load.own_cpu_s:.1f} s", "")
     for path in info.log_files:
         yield ("gateway log", path, "")
     if record.environment is not None:

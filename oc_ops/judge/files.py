@@ -1,0 +1,132 @@
+"""Judges of the files around the gateway: logs, write-ahead logs, copies of the config, the package on disk."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from oc_ops.judge.finding import Finding
+from oc_ops.judge.gateway import RESTART
+from oc_ops.judge.host import VERIFY, HostLimits, size
+from oc_ops.observe.host import HostView
+from oc_ops.observe.install import release
+
+
+def log_oversized(seen: HostView, limits: HostLimits) -> Finding | None:
+    """A log has grown past its limit: gateway.err.log and *.jsonl never rotate (#25818, #41676, #79892)."""
+    large = _largest({each.path: each.size_bytes for each in seen.logs}, limits.log_large_bytes)
+    if not large:
+        return None
+    path = _quoted(large[0][0])
+    return Finding(
+        "logs/oversized",
+        "warning",
+        fact="a log has grown past its limit" if len(large) == 1 else f"{len(large)} logs have grown past their limit",
+        saw=_listed(large, limits.log_large_bytes),
+        fix=f"none automatic: see what fills it (tail {path}), then mv {path} {path}.old; "
+        "what the service manager writes goes on into the moved file until the next restart",
+        verify=VERIFY,
+    )
+
+
+def log_silent(seen: HostView) -> Finding | None:
+    """A live gateway can no longer log: its log says so itself (the size cap of older releases), or is not writable.
+
+    That nothing was logged lately is no fault: an idle gateway is silent for as long as nobody asks anything of it.
+    """
+    log = next((each for each in seen.logs if each.current), None)
+    if seen.gateway is None or log is None or not (log.suppressed or log.writable is False):
+        return None
+    path = _quoted(log.path)
+    why, fix = "it may not write it", f"see why (ls -ld {path} {_quoted(log.path.parent)}) and let its user write there"
+    if log.suppressed:
+        why, fix = "its size cap is reached", f"mv {path} {path}.old, then at a quiet time {RESTART}"
+    return Finding(
+        "logs/silent",
+        "warning",
+        fact=f"the gateway lives and no longer writes its log: {why}",
+        saw=f"{log.path}, {size(log.size_bytes)}: "
+        + ("its last line says that writes are suppressed" if log.suppressed else "not writable by the gateway's user"),
+        fix=f"none automatic: {fix}",
+        verify=VERIFY,
+    )
+
+
+def wal_large(seen: HostView, limits: HostLimits) -> Finding | None:
+    """A database's write-ahead log keeps growing: somebody holds it open, or checkpoints fail (#143524, #148307)."""
+    large = _largest({each.path: each.size_bytes for each in seen.wals}, limits.wal_large_bytes)
+    if not large:
+        return None
+    return Finding(
+        "host/wal-large",
+        "warning",
+        fact="a write-ahead log of the gateway's database is large: reads get slow and the disk fills",
+        saw=_listed(large, limits.wal_large_bytes),
+        fix=f"none automatic: see who holds it open (lsof {_quoted(large[0][0])}); "
+        f"the last to close it writes it back: at a quiet time {RESTART}; never delete it",
+        verify=VERIFY,
+    )
+
+
+def config_clobbered(seen: HostView, limits: HostLimits) -> Finding | None:
+    """OpenClaw replaced the config lately and put the former contents aside (#64419, #71477, #90546)."""
+    if seen.copies is None:
+        return None
+    since = datetime.fromtimestamp(seen.at_s, UTC) - timedelta(seconds=limits.clobbered_window_s)
+    fresh = [each for each in seen.copies.clobbered if each[0] >= since]
+    if not fresh:
+        return None
+    backups = [f"{path.name} of {_utc(when)}" for when, path in seen.copies.backups]
+    return Finding(
+        "config/clobbered",
+        "warning",
+        fact="the config was replaced, and what stood in it was put aside",
+        saw=", ".join(f"{path.name} of {_utc(when)}" for when, path in fresh[:3])
+        + (f" and {len(fresh) - 3} more" if len(fresh) > 3 else "")
+        + f"; {'backups: ' + ', '.join(backups[:3]) if backups else 'no backup beside it'}",
+        fix=f"none automatic: see what was lost (diff -u {_quoted(fresh[0][1])} {_quoted(seen.copies.config)}) "
+        "and put it back key by key: openclaw config set",
+        verify=VERIFY,
+    )
+
+
+def upgraded_under(seen: HostView, running: str | None) -> Finding | None:
+    """The package was replaced under the running gateway: what it has not loaded yet is gone (#9536, #79739).
+
+    Nothing to say where the same release was installed again. `running` is the gateway's own word, None if unknown.
+    """
+    package, gateway = seen.package, seen.gateway
+    if package is None or gateway is None or package.written_s <= seen.at_s - gateway.age_s:
+        return None
+    if running is not None and release(running) == release(package.version):
+        return None
+    written = datetime.fromtimestamp(package.written_s, UTC)
+    return Finding(
+        "gateway/version-drift",
+        "warning",
+        fact="OpenClaw was upgraded under the running gateway: modules it has not loaded yet are gone",
+        saw=f"{package.path} of release {package.version} was written {_utc(written)}; {gateway.summary}"
+        + (f", of release {running}" if running else ""),
+        fix=RESTART,
+        verify=VERIFY,
+    )
+
+
+def _largest(sizes: Mapping[Path, int], limit_bytes: float) -> list[tuple[Path, int]]:
+    """What is larger than the limit, largest first."""
+    return sorted(((path, count) for path, count in sizes.items() if count > limit_bytes), key=lambda each: -each[1])
+
+
+def _listed(large: Sequence[tuple[Path, int]], limit_bytes: float) -> str:
+    named = ", ".join(f"{path}: {size(count)}" for path, count in large[:5])
+    return f"{named}{f' and {len(large) - 5} more' if len(large) > 5 else ''}; limit {size(limit_bytes)}"
+
+
+def _utc(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
