@@ -42,7 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--openclaw", metavar="PATH", help="the `openclaw` executable (else PATH and the usual places)")
     group.addoption("--oc-profile", metavar="NAME", help="the OpenClaw profile to look at")
     group.addoption("--quick", action="store_true", help="HTTP and RPC lanes and logs only, no `openclaw` call")
-    group.addoption("--deep", action="store_true", help="also the slow checks (none is built yet)")
+    group.addoption("--deep", action="store_true", help="also the slow checks: a real click in the agent's browser")
     group.addoption("--lab", action="store_true", help="look at a throwaway real gateway, started for this run")
     group.addoption("--recover", action="store_true", help="recover once if the cause can be cured (not built yet)")
     group.addoption("--tmux", action="store_true", help="see that the cockpit session is up first (not built yet)")
@@ -74,7 +74,7 @@ def pytest_configure(config: pytest.Config) -> None:
         pytest.exit("interrupted before the first check", returncode=pytest.ExitCode.INTERRUPTED)
     run.wanted_page = config.option.htmlpath
     config.option.htmlpath, config.option.self_contained_html = str(drawn), True
-    config.option.session_timeout = run.settings.run_s
+    config.option.session_timeout = run.settings.run_s + run.settings.deep_s * config.getoption("deep")
     config.pluginmanager.register(Wiring(run, exits), "oc-ops doctor")
     gc.freeze()  # pytest collects garbage five times at its end: what was imported need not be looked through again
 
@@ -106,7 +106,9 @@ def _only_shows(config: pytest.Config) -> bool:
 def _refuse_nonsense(config: pytest.Config) -> None:
     if config.getoption("lab") and (config.getoption("openclaw") or config.getoption("oc_profile")):
         raise OcOpsError("--lab brings its own OpenClaw: leave out --openclaw and --oc-profile")
-    for name in ("recover", "tmux", "deep"):
+    if config.getoption("quick") and config.getoption("deep"):
+        raise OcOpsError("--quick makes no `openclaw` call and --deep needs some: leave one out")
+    for name in ("recover", "tmux"):
         if config.getoption(name):
             raise OcOpsError(f"--{name} is not built yet: run without it; the report names the fix")
 
@@ -218,11 +220,15 @@ class Wiring:
     def __init__(self, run: DoctorRun, exits: ExitStack) -> None:
         self.run, self.exits, self.took_s = run, exits, 0.0
 
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Cheap lanes first, every check under its deadline; tests that were asked for beside the checks come last."""
+        settings = self.run.settings
+        if not config.getoption("deep"):
+            items[:] = [item for item in items if not item.get_closest_marker("deep")]
         checks = [item for item in items if item.get_closest_marker("doctor")]
         for item in checks:
-            item.add_marker(pytest.mark.timeout(self.run.settings.check_s), append=True)
+            deadline_s = settings.deep_s if item.get_closest_marker("deep") else settings.check_s
+            item.add_marker(pytest.mark.timeout(deadline_s), append=True)
         checks.sort(key=lambda item: LANES.index(_mark(item).kwargs["lane"]))
         items[:] = checks + [item for item in items if item not in checks]
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
+from oc_ops.judge import browser as judge_browser
 from oc_ops.judge.finding import Finding
+from oc_ops.observe.jsontext import at
 from oc_ops.observe.look import GatewayLook
-from oc_ops.once import NotAsked, once
+from oc_ops.once import Blocked, NotAsked, once
 
 if TYPE_CHECKING:
     from oc_ops.doctor import Doctor
     from oc_ops.judge.host import HostLimits
     from oc_ops.judge.jobs import Verdict
+    from oc_ops.observe.click import Walk
     from oc_ops.observe.host import HostView, Sample
     from oc_ops.observe.watchlist import Watched
 
@@ -53,6 +56,30 @@ class Surroundings:
 
     def _of_jobs(self) -> tuple[Finding, ...]:
         return tuple(replace(one, subject=each.subject) for each in self.verdicts() for one in each.findings)
+
+    # -- the browser ----------------------------------------------------------------------------------------------
+
+    @once
+    def browser_down(self) -> Finding | None:
+        """Why the browser is not as up as it should be: what keeps it down where that is seen, else that it is not."""
+        from oc_ops.observe import chrome
+
+        doctor = self.doctor
+        answer = doctor.browser_answer()
+        seen = chrome.look(doctor.target, answer.value)
+        return judge_browser.kept_down(answer, seen, doctor.cli_release) or judge_browser.not_running(
+            answer, doctor.settings.browser, seen
+        )
+
+    @once
+    def walk(self) -> Walk:
+        """A real click in the agent's browser; a browser that was not running is stopped again."""
+        from oc_ops.observe import click
+
+        if fault := self.browser_down():
+            raise Blocked(fault)
+        running = at(self.doctor.browser_answer().value, "running") is True
+        return click.walk(self.doctor.openclaw(), running=running, limits=click.Limits())
 
     # -- the machine ----------------------------------------------------------------------------------------------
 

@@ -143,7 +143,7 @@ def test_a_check_that_could_not_look_is_not_green(tmp_path: Path) -> None:
         ((), {"OC_OPS_OPENCLAW": "/nowhere/openclaw"}, '="/nowhere/openclaw" in environment: need the path of'),
         (("--oc-profile", "../x"), {}, '="../x" in '),
         (("--report-dir", ""), {}, 'report_dir="" in --report-dir: need a non-empty value'),
-        (("--deep",), {}, "--deep is not built yet"),
+        (("--deep", "--quick"), {}, "--quick makes no `openclaw` call and --deep needs some"),
         (("--lab", "--oc-profile", "x"), {}, "--lab brings its own OpenClaw"),
         (("--recover",), {}, "--recover is not built yet"),
         (("--tmux",), {}, "--tmux is not built yet"),

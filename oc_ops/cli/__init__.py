@@ -89,13 +89,14 @@ def doctor(
     quick: Annotated[
         bool, typer.Option("--quick", help="HTTP and RPC lanes and logs only: no `openclaw` call.")
     ] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Also the slow checks: a real click in the browser.")] = False,
     lab: Annotated[bool, typer.Option("--lab", help="Look at a throwaway real gateway, started for this run.")] = False,
     report_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Where the run leaves its report.")] = None,
 ) -> None:
     """Hand over to pytest in this very process, so that signals and exit codes are pytest's own."""
     given = (("--openclaw", openclaw), ("--oc-profile", oc_profile), ("--report-dir", report_dir))
     options = [word for name, value in given if value is not None for word in (name, value)]
-    options += [name for name, wanted in (("--quick", quick), ("--lab", lab)) if wanted]
+    options += [name for name, wanted in (("--quick", quick), ("--deep", deep), ("--lab", lab)) if wanted]
     _pytest([*options, *context.args])
 
 

@@ -11,11 +11,12 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe import config, install
 from oc_ops.observe.flight import single_flight
-from oc_ops.observe.jsontext import json_object, text_at
+from oc_ops.observe.jsontext import at, json_object, number_at, text_at
 from oc_ops.observe.process import Call, run
 from oc_ops.observe.target import Target
 from oc_ops.settings import ENDING_S, Settings
@@ -28,6 +29,9 @@ FREE_OF_PAIRING_TRAP = (2026, 9, 6)
 
 BROWSER_PROFILE = "openclaw"
 """The profile that the agent drives; `--profile` would name a state profile to newer releases."""
+
+_ANSWER_S = 1.0
+"""How much longer the CLI waits than it lets the gateway's browser control work: for the words why it gave up."""
 
 _UNKNOWN = ("unknown option", "unknown command", "does not recognize option", "too many arguments")
 
@@ -85,7 +89,7 @@ class Openclaw:
     def version(self) -> Call:
         """`openclaw --version`: the cheapest proof that the CLI and its Node work (0.1 CPU-s)."""
         with self._silent() as environ:
-            call = self._run(["--version"], environ)
+            call = self._run(["--version"], environ, self.settings.call_s)
         self._version = call.stdout.text.strip() if call.outcome == "answered" else ""
         return call
 
@@ -111,9 +115,47 @@ class Openclaw:
         return self._ask("gateway", "call", "status", "--json")
 
     def browser_status(self) -> Answer:
-        """The payload of `browser status` for the openclaw profile, by the form that costs a fifth of it."""
+        """The payload of `browser status` for the openclaw profile, by the form that costs a fifth of it.
+
+        Asked once more where the gateway has a browser process and calls it not running: it gave it 0.3 to 0.6 s.
+        """
         request = {"method": "GET", "path": "/", "query": {"profile": BROWSER_PROFILE}}
-        return self._ask("gateway", "call", "browser.request", "--params", json.dumps(request), "--json")
+        words = ("gateway", "call", "browser.request", "--params", json.dumps(request), "--json")
+        answer = self._ask(*words)
+        late = at(answer.value, "running") is False and number_at(answer.value, "pid") is not None
+        return self._ask(*words) if late else answer
+
+    def browser_start(self, timeout_s: float) -> Answer:
+        """`browser start`: nothing happens when it runs already."""
+        return self._browse("POST", "/start", timeout_s)
+
+    def browser_stop(self, timeout_s: float) -> Answer:
+        """`browser stop`: ends the browser with all its tabs."""
+        return self._browse("POST", "/stop", timeout_s)
+
+    def browser_tabs(self, timeout_s: float) -> Answer:
+        """`browser tabs`."""
+        return self._browse("GET", "/tabs", timeout_s)
+
+    def browser_open(self, url: str, timeout_s: float) -> Answer:
+        """`browser open URL`: `targetId` in the answer names the tab. Starts a browser, or restarts one that hangs."""
+        return self._browse("POST", "/tabs/open", timeout_s, body={"url": url})
+
+    def browser_snapshot(self, tab: str, timeout_s: float) -> Answer:
+        """`browser snapshot` of that tab, as text with a ref for each element."""
+        return self._browse("GET", "/snapshot", timeout_s, query={"targetId": tab, "format": "ai"})
+
+    def browser_click(self, tab: str, ref: str, timeout_s: float) -> Answer:
+        """`browser click REF` in that tab."""
+        return self._browse("POST", "/act", timeout_s, body={"kind": "click", "ref": ref, "targetId": tab})
+
+    def browser_evaluate(self, tab: str, function: str, timeout_s: float) -> Answer:
+        """`browser evaluate` of a JavaScript function in that tab; refused where `browser.evaluateEnabled` is false."""
+        return self._browse("POST", "/act", timeout_s, body={"kind": "evaluate", "fn": function, "targetId": tab})
+
+    def browser_close(self, tab: str, timeout_s: float) -> Answer:
+        """`browser close` of that tab and of no other."""
+        return self._browse("DELETE", f"/tabs/{quote(tab, safe='')}", timeout_s)
 
     def config_validate(self) -> Answer:
         """`config validate --json`: the release's own schema, without asking the gateway."""
@@ -130,7 +172,32 @@ class Openclaw:
             )
         return None
 
-    def _ask(self, *words: str, optional: str | None = None, timeout: bool = True) -> Answer:
+    def _browse(
+        self,
+        method: str,
+        path: str,
+        timeout_s: float,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """The route behind a `browser` command of the openclaw profile, at a third of the command's cost.
+
+        The gateway gives up first, after `timeout_s`: what nobody waits for any more must not happen later.
+        """
+        request: dict[str, object] = {"method": method, "path": path}
+        request |= {"query": {**(query or {}), "profile": BROWSER_PROFILE}, "timeoutMs": round(timeout_s * 1000)}
+        if body is not None:
+            request["body"] = body
+        words = ("gateway", "call", "browser.request", "--params", json.dumps(request), "--json")
+        return self._ask(*words, timeout_s=timeout_s + _ANSWER_S)
+
+    def _ask(
+        self, *words: str, optional: str | None = None, timeout: bool = True, timeout_s: float | None = None
+    ) -> Answer:
+        """One call. A `timeout_s` of its own moves the process' deadline by as much as it differs from the setting."""
+        told_s = self.settings.cli_timeout_s if timeout_s is None else timeout_s
+        deadline_s = self.settings.call_s + told_s - self.settings.cli_timeout_s
         if self.release is None and self._version is None:
             self.version()  # a shim hides the package, and what may be asked depends on the release
         if reason := self.refusal():
@@ -139,31 +206,31 @@ class Openclaw:
         if optional and optional not in self._lacks:
             argv.append(optional)
         if timeout:
-            argv += ["--timeout", f"{self.settings.cli_timeout_s * 1000:.0f}"]
+            argv += ["--timeout", f"{told_s * 1000:.0f}"]
         with self._silent() as environ:
-            call = self._run(argv, environ)
+            call = self._run(argv, environ, deadline_s)
             if optional and optional not in self._lacks and Answer(call, None).not_offered:
                 self._lacks.add(optional)
-                call = self._run([each for each in argv if each != optional], environ)
+                call = self._run([each for each in argv if each != optional], environ, deadline_s)
         value = json_object(call.stdout.text) or json_object(call.stderr.text)
         return Answer(call, value)
 
-    def _run(self, words: list[str], environ: Mapping[str, str]) -> Call:
+    def _run(self, words: list[str], environ: Mapping[str, str], deadline_s: float) -> Call:
         # Inherited from the environment a profile moves no folder, given as an option it does: locate() set the rest.
         chosen = self.target.profile and "OPENCLAW_STATE_DIR" in self.target.environ
         profile = ["--profile", str(self.target.profile)] if chosen else []
         with single_flight(self.lock, min(self.settings.cli_lock_s, self._spare_s(words))):
-            deadline_s = min(self.settings.call_s, self._spare_s(words) + self.settings.cli_timeout_s)
+            granted_s = min(deadline_s, self._spare_s(words) + self.settings.cli_timeout_s)
             call = run(
                 [str(self.executable), *profile, *words],
                 environ=environ,
-                deadline_s=deadline_s,
+                deadline_s=granted_s,
                 kill_grace_s=self.settings.kill_grace_s,
                 linger_s=self.settings.linger_s,
                 complete=lambda output: json_object(output.decode("utf-8", "replace")) is not None,
                 on_call=self.on_call,
             )
-        if call.outcome == "timed-out" and deadline_s < self.settings.call_s:
+        if call.outcome == "timed-out" and granted_s < deadline_s:
             # With its whole time it may have answered: nobody is to be accused of this.
             raise CouldNotLook(f"{call.summary}: its check had no more time for it (OC_OPS_CHECK_S)")
         return call
