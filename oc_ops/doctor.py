@@ -6,17 +6,18 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from oc_ops import logbook
 from oc_ops.errors import CouldNotLook, OcOpsError, SettingError
 from oc_ops.judge import access as judge_access
 from oc_ops.judge import browser as judge_browser
 from oc_ops.judge import cli as judge_cli
 from oc_ops.judge import cron as judge_cron
 from oc_ops.judge import gateway as judge_gateway
-from oc_ops.judge import signatures
+from oc_ops.judge.catalogue import Signature
 from oc_ops.judge.finding import Finding
 from oc_ops.observe import config, gateways, install, logs, reads
 from oc_ops.observe.config import GatewayConfig
@@ -356,20 +357,23 @@ class Doctor:
         return logs.files(self.target, self.config, datetime.now(), (named,) if named else ())
 
     @once
+    def signatures(self) -> tuple[Signature, ...]:
+        """The log signatures, the operator's own among them; raises OcOpsError for an entry that cannot be used."""
+        return logbook.known(self.settings)
+
+    @once
     def log_view(self) -> LogView:
-        """The gateway's own records of the last `log_window_s` seconds that a signature may know."""
-        if not self.log_files():
-            if cause := self.http_cause():
-                raise Blocked(cause)
-            raise CouldNotLook("the gateway's log file was not found")
-        since = datetime.now(UTC) - timedelta(seconds=self.settings.log_window_s)
-        literals = [each.literal for each in signatures.catalogue()]
-        view = logs.recent(self.log_files(), literals, since=since, tail_bytes=self.settings.log_tail_bytes)
-        if unread := [path for path in self.log_files() if path not in view.files and os.path.isfile(path)]:  # noqa: PTH113
-            raise CouldNotLook(f"cannot read {unread[0]}: run the doctor as the user who owns it")
-        return view
+        """The gateway's own records that a signature may know, within the longest window of any."""
+        return logbook.read(self, self.signatures())
 
     # -- what blocks what ---------------------------------------------------------------------------------------
+
+    @once
+    def named_cause(self) -> Finding | None:
+        """What is known to keep the gateway from answering; None also where that could not be looked at."""
+        with contextlib.suppress(Blocked, OcOpsError):
+            return self.rpc_cause()
+        return None
 
     def cause_before(self, lane: Lane) -> Finding | None:
         """The named cause that a check through this lane rests on; None when its lane is free to look."""

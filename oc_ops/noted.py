@@ -42,7 +42,9 @@ def _summary(run: DoctorRun, record: RunRecord) -> RunSummary:
 
 def _first_sign(run: DoctorRun) -> datetime | None:
     """When the first log signature of the window fired."""
-    view = run.doctor.kept.get("log_view")
+    doctor = run.doctor
+    view = doctor.kept.get("log_view")
     if not isinstance(view, LogView):
         return None
-    return min((each.time for records in fired(view).values() for each in records if each.time), default=None)
+    hits = fired(view, doctor.signatures(), now=doctor.started_at).values()
+    return min((each.time for records in hits for each in records if each.time), default=None)

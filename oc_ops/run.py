@@ -43,6 +43,8 @@ from oc_ops.surroundings import Surroundings
 _COMMANDS = "(?:gateway|browser|channels|config|cron|devices|doctor|tasks)"
 _LOG_LINES = 40
 """Records of the log's end that a failing run keeps."""
+_NEIGHBOURS = 5
+"""Records before and behind a hit that it keeps as well."""
 
 
 class DoctorRun:
@@ -307,14 +309,20 @@ class DoctorRun:
         said: tuple[Evidence, ...] = (Evidence("Of the RPC lane", notes),) if notes else ()
         if not failed:
             return said
-        view = self.doctor.kept.get("log_view")
-        hits = [each for records in fired(view).values() for each in records] if isinstance(view, logs.LogView) else []
-        if hits:
-            said += (Evidence("Log records that a signature knows", tuple(map(_line, hits[-_LOG_LINES:]))),)
+        said += tuple(self._around_hits())
         return said + tuple(
             Evidence(f"The last {_LOG_LINES} records of {path.name}", tuple(map(_line, logs.tail(path, _LOG_LINES))))
             for path in self._log_files()
         )
+
+    def _around_hits(self) -> Iterator[Evidence]:
+        """The lines around the newest record of each signature that fired, however far back it lies."""
+        view = self.doctor.kept.get("log_view")
+        if not isinstance(view, logs.LogView):
+            return
+        for signature, records in fired(view, self.doctor.signatures(), now=self.doctor.started_at).items():
+            lines = logs.around(records[-1], _NEIGHBOURS) or records[-1:]
+            yield Evidence(f"Around {signature.id} in {records[-1].file.name}", tuple(map(_line, lines)))
 
 
 def _line(record: logs.Record) -> str:

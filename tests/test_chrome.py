@@ -53,9 +53,9 @@ def browser(target: Target) -> Iterator[tuple[int, int]]:
 
 
 @pytest.fixture
-def stranger() -> Iterator[tuple[int, int]]:
-    """The pid and port of another program."""
-    child, port = started("--user-data-dir=/elsewhere")
+def stranger(target: Target) -> Iterator[tuple[int, int]]:
+    """The pid and port of another program, which has to do with the folder in its own way."""
+    child, port = started("--user-data-dir=/elsewhere", str(user_data(target)))
     yield child.pid, port
     child.communicate("")
 

@@ -312,6 +312,13 @@ def test_another_cause_is_its_own_incident(days: Days) -> None:
     assert [each.state for each in days.all] == ["closed", "closed"]
 
 
+def test_a_state_beside_its_incident_is_one_change(days: Days) -> None:
+    """Saturated and draining in one run: the outage shows the nearer one, once, and opens nothing."""
+    days.see(run("gateway/saturated"))
+    days.see(*[run("gateway/draining", "gateway/saturated")] * 3)
+    assert days.told == [["opened", "changed"]]
+
+
 def test_a_standing_fault_keeps_no_other_incident_open(days: Days) -> None:
     """An incident is green when what found it looked again and found nothing, whatever else is red."""
     days.see(run("cron/job-failing"), run("cron/job-failing", "browser/not-running"))

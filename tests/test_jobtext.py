@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -81,6 +82,22 @@ def test_what_is_not_said_is_not_made_up() -> None:
 def test_schedules(schedule: object, expected: Schedule) -> None:
     """Each kind is read as OpenClaw means it, and what cannot be is unknown."""
     assert schedule_of(schedule, "cron job x") == expected
+
+
+@pytest.fixture
+def far_away(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose clock shows Tokyo's time."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("far_away")
+def test_a_moment_without_a_zone_is_not_ours() -> None:
+    """OpenClaw reads it as UTC wherever the machine stands."""
+    assert schedule_of({"kind": "at", "at": "2026-03-29T01:30:00"}, "") == Schedule("at", at_ms=1774747800000)
 
 
 @pytest.mark.parametrize(

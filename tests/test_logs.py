@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 
 from oc_ops.observe import logs
 from oc_ops.observe.config import GatewayConfig
-from oc_ops.observe.logs import LogView, files, from_cli, parse, recent, tail
+from oc_ops.observe.logs import LogView, files, from_cli, parse, places, recent, tail
 from oc_ops.observe.target import locate
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -61,7 +63,7 @@ def texts(view: LogView) -> list[str]:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What stands for /tmp/openclaw."""
-    monkeypatch.setattr(logs, "_LOG_FOLDER", tmp_path / "openclaw")
+    monkeypatch.setattr(places, "_LOG_FOLDER", tmp_path / "openclaw")
     (tmp_path / "openclaw").mkdir()
     return tmp_path / "openclaw"
 
@@ -69,6 +71,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def found(profile: str | None = None, config: GatewayConfig | None = None, **options: Any) -> list[str]:
     """The log files of a target, as text."""
     target = locate({"HOME": "/home/u", **options.pop("environ", {})}, profile)
+    options.setdefault("platform", "linux")
     config = config or GatewayConfig(Path("/c"), exists=True)
     return [str(path) for path in files(target, config, datetime(2026, 11, 22, 0, 5), **options)]
 
@@ -112,6 +115,65 @@ def test_a_configured_file_is_the_only_one(folder: Path, tmp_path: Path) -> None
     assert found(config=config, told=(str(own), str(other))) == [str(own), str(other)]
 
 
+def test_rotated_archives_come_before_their_file(folder: Path, tmp_path: Path) -> None:
+    """2026.5.28 and 2026.9.6 rename `x.log` to `x.1.log` and so on up to 5, the oldest."""
+    day = "openclaw-2026-11-22"
+    for number in ("", ".1", ".2", ".5", ".6"):
+        (folder / f"{day}{number}.log").touch()
+    assert found() == [f"{folder}/{day}{number}.log" for number in (".5", ".2", ".1", "")]
+    own = tmp_path / "gateway.jsonl"
+    for path in (own, tmp_path / "gateway.1.jsonl"):
+        path.touch()
+    config = GatewayConfig(Path("/c"), exists=True, log_file=own)
+    assert found(config=config) == [f"{tmp_path}/gateway.1.jsonl", str(own)]
+
+
+@pytest.mark.parametrize("name", ["openclaw-YYYY-MM-DD.log", "openclaw-2026-01-01.log"])
+def test_a_configured_file_with_a_date_is_written_under_the_days_date(tmp_path: Path, name: str) -> None:
+    """2026.9.6 takes such a `logging.file` for the rolling one."""
+    (tmp_path / name).touch()
+    for day in ("20", "21", "22"):
+        (tmp_path / f"openclaw-2026-11-{day}.log").touch()
+    config = GatewayConfig(Path("/c"), exists=True, log_file=tmp_path / name)
+    assert found(config=config) == [f"{tmp_path}/openclaw-2026-11-21.log", f"{tmp_path}/openclaw-2026-11-22.log"]
+
+
+def test_what_the_supervisor_kept_of_the_output_is_read(folder: Path, tmp_path: Path) -> None:
+    """`logs/gateway.err.log` of the state directory, and on macOS what launchd writes below ~/Library/Logs."""
+    (folder / "openclaw-2026-11-22.log").touch()
+    state, library = tmp_path / ".openclaw" / "logs", tmp_path / "Library" / "Logs" / "openclaw"
+    for place in (state, library):
+        place.mkdir(parents=True)
+        for name in ("gateway.log", "gateway.err.log", "gateway-work.log"):
+            (place / name).touch()
+    home = {"HOME": str(tmp_path)}
+    dated, ours = f"{folder}/openclaw-2026-11-22.log", [f"{state}/gateway.log", f"{state}/gateway.err.log"]
+    assert found(environ=home, platform="linux") == [dated, *ours]
+    mac = [f"{library}/gateway.log", f"{library}/gateway.err.log"]
+    assert found(environ=home, platform="darwin") == [dated, *ours, *mac]
+    assert found("work", environ=home, platform="darwin") == [f"{library}/gateway-work.log"]
+
+
+@pytest.mark.parametrize("now", [datetime(2026, 3, 29, 0, 30), datetime(2026, 10, 25, 0, 30)], ids=["spring", "autumn"])
+def test_a_day_is_a_calendar_day(folder: Path, now: datetime) -> None:
+    """Half past midnight of a day that has 23 or 25 hours: yesterday is the day before, not 24 hours ago."""
+    days = [now.replace(day=now.day - 1), now]
+    for day in days:
+        (folder / f"openclaw-{day:%Y-%m-%d}.log").touch()
+    given = files(locate({"HOME": "/home/u"}), GatewayConfig(Path("/c"), exists=True), now)
+    assert [path.name for path in given] == [f"openclaw-{day:%Y-%m-%d}.log" for day in days]
+
+
+def test_a_profile_name_too_long_for_a_file_is_hashed(folder: Path) -> None:
+    """An escaped profile beyond 220 characters stands in the name as its SHA-256 (2026.9.6)."""
+    profile = "A" * 111
+    word = "-3" + hashlib.sha256(profile.encode()).hexdigest()
+    (folder / f"openclaw-{word}-2026-11-22.log").touch()
+    target = replace(locate({"HOME": "/home/u"}), profile=profile)
+    (path,) = files(target, GatewayConfig(Path("/c"), exists=True), datetime(2026, 11, 22))
+    assert word in path.name
+
+
 def test_what_is_no_file_is_left_out(folder: Path, tmp_path: Path) -> None:
     """A folder, a missing file, and a name that no file can have."""
     (folder / "openclaw-2026-11-22.log").mkdir()
@@ -126,7 +188,7 @@ def test_the_records_of_three_releases_are_understood() -> None:
     old = parse(line("gateway timeout", name='{"subsystem":"gateway/ws"}', level="WARN").encode(), LOG)
     assert old == logs.Record(LOG, NOW, "WARN", "gateway/ws", "gateway timeout")
     middle = line({"ms": 5}, "slow", name='{"module":"cron","storePath":"/x"}', time="2026-11-22T13:00:00.000+01:00")
-    assert parse(middle.encode(), LOG) == logs.Record(LOG, NOW, "ERROR", "cron", '{"ms": 5} slow')
+    assert parse(middle.encode(), LOG) == logs.Record(LOG, NOW, "ERROR", "cron", "slow")
     new = line("ignored", message="the message", hostname="h", traceId="t", time="2026-11-22T12:00:00.000+00:00")
     assert parse(new.encode(), LOG) == logs.Record(LOG, NOW, "ERROR", "gateway", "the message")
     console = parse(
@@ -240,6 +302,57 @@ def test_what_the_gateway_wrote_counts(tmp_path: Path, record: str) -> None:
     assert (len(view.records), view.own_dropped) == (1, 0)
 
 
+FAILED_COMMAND = (
+    "[openclaw] The CLI command failed.",
+    "[openclaw] Reason: gateway timeout",
+    "[openclaw] Try: gateway timeout",
+)
+
+
+@pytest.mark.parametrize("said", FAILED_COMMAND)
+def test_a_failed_command_s_lines_do_not_count(said: str) -> None:
+    """2026.9.6 begins them with the same `[openclaw]` as the gateway's own console lines."""
+    assert from_cli(line(said, name="openclaw").encode())
+
+
+CHATS = {
+    "payload": line({"body": "my build says EPIPE", "from": "+49"}, "inbound message", name='{"module":"web-inbound"}'),
+    "message field": line({"body": "EPIPE"}, "inbound message", message="inbound message"),
+    "inbound": line("Inbound body: what does EPIPE mean", name='{"subsystem":"gateway/channels/whatsapp"}'),
+    "reply": line("Reply body: EPIPE means a closed pipe"),
+    "preview": line('slack inbound: channel=C1 from=U1 preview="why EPIPE?"'),
+    "quoted reply": line('telegram reply-context: replyToId=7 replyToSender=x replyToBody="EPIPE"'),
+    "agent event": line("→ event agent run=1 stream=assistant aseq=2 text=EPIPE is a closed pipe", level="DEBUG"),
+    "agent event in colour": line("→ event agent run=1 \x1b[2mtext\x1b[22m=EPIPE is a closed pipe", level="DEBUG"),
+    "nested": line({"payload": {"error": "EPIPE"}, "prompt": "EPIPE", "text": "EPIPE"}, "run started"),
+}
+
+
+@pytest.mark.parametrize("record", CHATS.values(), ids=CHATS)
+def test_what_is_quoted_from_a_chat_does_not_count(tmp_path: Path, record: str) -> None:
+    """Somebody who asks the agent about an error has not caused one."""
+    log = tmp_path / "l"
+    log.write_text(record + "\n")
+    assert texts(look(log, "EPIPE")) == []
+
+
+FAULTS = {
+    "error": (line({"jobId": "j", "error": "write EPIPE"}, "job failed"), "job failed error=write EPIPE"),
+    "beside a message": (line({"err": "write EPIPE"}, "x", message="job failed"), "job failed err=write EPIPE"),
+    "a logged Error": (line({"name": "Error", "message": "write EPIPE"}), "message=write EPIPE"),
+    "its cause": (line({"error": {"message": "write EPIPE", "stack": []}}, "failed"), "failed error=write EPIPE"),
+    "said twice": (line({"error": "write EPIPE"}, "failed: write EPIPE"), "failed: write EPIPE"),
+}
+
+
+@pytest.mark.parametrize(("record", "text"), FAULTS.values(), ids=FAULTS)
+def test_of_a_payload_what_names_a_fault_counts(tmp_path: Path, record: str, text: str) -> None:
+    """The gateway logs the reason beside the message, in a few well-known fields."""
+    log = tmp_path / "l"
+    log.write_text(record + "\n")
+    assert texts(look(log, "EPIPE")) == [text]
+
+
 RPC_RECORDS = {
     "2026.2.26": line("unauthorized conn=1 remote=127.0.0.1 client=oc-ops cli v0.1.0 reason=token_mismatch"),
     "2026.2.26 closed": line({"userAgent": "oc-ops/0.1.0"}, "closed before connect conn=1 ua=oc-ops/0.1.0 code=1000"),
@@ -340,19 +453,24 @@ def test_a_huge_line_in_the_way_hides_nothing(tmp_path: Path) -> None:
     began = time.process_time()
     found = texts(look(log, "EPIPE"))
     assert time.process_time() - began < 1
-    assert [each[:10] for each in found] == ["EPIPE new ", "EPIPE huge", "EPIPE new ", "EPIPE new "]
+    assert [each[:10] for each in found] == ["EPIPE huge", "EPIPE new ", "EPIPE new ", "EPIPE new "]
     assert max(map(len, found)) <= 256 * 1024
 
 
 def test_torn_and_dirty_lines_hide_nothing(tmp_path: Path) -> None:
-    """A torn last line, NULs after a power cut, broken UTF-8 and blank lines."""
+    """NULs after a power cut, broken UTF-8, blank lines, a record torn for ever, and plain text without its end."""
     log = tmp_path / "l"
     whole = line("EPIPE whole").encode()
-    log.write_bytes(
-        b"\x00" * 5000 + b"\n" + whole + b"\n\n" + line("EPIPE Q").encode().replace(b"Q", b"\xff") + b"\n" + whole[:-30]
-    )
-    view = look(log, "EPIPE")
-    assert texts(view) == ["EPIPE whole", "EPIPE \ufffd", whole[:-30].decode()]
+    dirty = line("EPIPE Q").encode().replace(b"Q", b"\xff")
+    log.write_bytes(b"\n".join((b"\x00" * 5000, whole, b"", dirty, whole[:-30], b"FATAL: EPIPE at the end")))
+    assert texts(look(log, "EPIPE")) == ["EPIPE whole", "EPIPE \ufffd", whole[:-30].decode(), "FATAL: EPIPE at the end"]
+
+
+def test_a_record_that_is_still_being_written_waits(tmp_path: Path) -> None:
+    """Whose it is shows at its end: half a record of a CLI call must not look like the gateway's."""
+    log = tmp_path / "l"
+    log.write_text(line("EPIPE") + "\n" + line("EPIPE half", name="openclaw")[:30])
+    assert texts(look(log, "EPIPE")) == ["EPIPE"]
 
 
 def test_an_empty_file_is_a_file_without_records(tmp_path: Path) -> None:

@@ -28,11 +28,12 @@ def test_every_check_is_listed_with_its_claim() -> None:
 
 
 def test_every_finding_is_listed() -> None:
-    """Every id that a judge can give, and every signature it ships."""
+    """Every id that a judge can give; the signatures are listed in their own file, and the README says how many."""
     made = re.compile(r'Finding\(\s*"([a-z]+/[a-z-]+)"')
     judges = [path.read_text(encoding="utf-8") for path in Path(PROJECT / "oc_ops" / "judge").glob("*.py")]
     exist = {id_ for source in judges for id_ in made.findall(source)}
-    exist |= {f"logs/{each.id}" for each in signatures.catalogue()}
+    exist.add("logs/<signature>")
+    assert f"one of {len(signatures.catalogue())} known lines" in README
     assert {row[0].strip("`") for row in rows("Findings")} == exist
 
 

@@ -393,9 +393,10 @@ def test_run_logs_are_read_from_their_end(tmp_path: Path) -> None:
         json.dumps(each) for each in (*entries, {**entries[-1], "jobId": "job-g", "runAtMs": 9999}, ["no", "entry"])
     ]
     log.write_text("\n".join([*lines, '{"ts": 5001, "jobId": "jo']), encoding="utf-8")
-    runs = store.read(tmp_path).runs["job-f"]
-    assert runs[0] == JobRun("ok", 4999, 1)
-    assert len(runs) == KEPT_RUNS
+    seen = store.read(tmp_path).runs
+    assert list(seen) == ["job-f"]
+    assert seen["job-f"][0] == JobRun("ok", 4999, 1)
+    assert len(seen["job-f"]) == KEPT_RUNS
 
 
 def test_a_store_elsewhere(tmp_path: Path) -> None:

@@ -1,114 +1,121 @@
-"""The log signature catalogue: data in signatures.toml, matched against records that the gateway itself wrote."""
+"""Which known signatures fired in the gateway's own log, and the findings they give."""
 
 from __future__ import annotations
 
-import re
-import tomllib
-from dataclasses import dataclass
-from functools import cache
-from importlib import resources
-from typing import cast
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
-from oc_ops.errors import OcOpsError
+from oc_ops.judge.catalogue import Signature, catalogue, load, parse
 from oc_ops.judge.finding import Finding, Severity
+from oc_ops.judge.releases import Release, shown
 from oc_ops.observe.logs import LogView, Record
 
+__all__ = ["Signature", "catalogue", "findings", "fired", "forbidding_restart", "load", "parse", "window_s"]
 
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """One fact about a log line. `threshold` is how many records in the window make it a finding."""
-
-    id: str
-    literal: str
-    pattern: re.Pattern[str]
-    severity: Severity
-    threshold: int
-    fact: str
-    fix: str
-    issues: tuple[int, ...]
-    sample: str
+_EXCERPT_CHARS = 200
+_BEFORE_MATCH_CHARS = 60
 
 
-@cache
-def catalogue() -> tuple[Signature, ...]:
-    """The signatures oc-ops ships, in the order in which they claim a line."""
-    text = resources.files("oc_ops.judge").joinpath("signatures.toml").read_text(encoding="utf-8")
-    return parse(text, "signatures.toml")
+def window_s(signatures: Sequence[Signature]) -> int:
+    """How far back (seconds) a look has to go so that every signature sees its whole window."""
+    return max((each.window_s for each in signatures), default=0)
 
 
-def parse(text: str, origin: str) -> tuple[Signature, ...]:
-    """Read a catalogue; a bad entry raises OcOpsError naming the file, the entry and the field."""
-    try:
-        entries = tomllib.loads(text).get("signature", [])
-    except tomllib.TOMLDecodeError as error:
-        raise OcOpsError(f"{origin}: {error}") from error
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise OcOpsError(f"{origin}: signature: need [[signature]] tables")
-    found = tuple(_signature(entry, index, origin) for index, entry in enumerate(entries, 1))
-    for index, signature in enumerate(found):
-        if signature.id in {each.id for each in found[:index]}:
-            raise OcOpsError(f"{origin}: {signature.id}: id={signature.id!r}: need an id of its own")
-    return found
+def fired(
+    view: LogView, signatures: Sequence[Signature] | None = None, *, now: datetime | None = None
+) -> dict[Signature, list[Record]]:
+    """The records of each signature that has any, oldest first, whatever its threshold; None means those that ship.
 
-
-def _signature(entry: dict[str, object], index: int, origin: str) -> Signature:
-    name = str(entry.get("id", f"entry {index}"))
-
-    def text(key: str) -> str:
-        value = entry.get(key)
-        if not isinstance(value, str) or not value:
-            raise OcOpsError(f"{origin}: {name}: {key}={value!r}: need a non-empty text")
-        return value
-
-    severity = text("severity")
-    if severity not in ("info", "warning", "error"):
-        raise OcOpsError(f"{origin}: {name}: severity={severity!r}: need info, warning or error")
-    threshold = entry.get("threshold", 1)
-    if not isinstance(threshold, int) or isinstance(threshold, bool) or threshold < 1:
-        raise OcOpsError(f"{origin}: {name}: threshold={threshold!r}: need a whole number > 0")
-    try:
-        pattern = re.compile(text("pattern"))
-    except re.error as error:
-        raise OcOpsError(f"{origin}: {name}: pattern: {error}") from error
-    issues = entry.get("issues", [])
-    if not isinstance(issues, list) or not all(isinstance(each, int) for each in issues):
-        raise OcOpsError(f"{origin}: {name}: issues={issues!r}: need a list of issue numbers")
-    return Signature(
-        text("id"), text("literal"), pattern, cast("Severity", severity), threshold,
-        text("fact"), text("fix"), tuple(issues), text("sample"),
-    )  # fmt: skip
-
-
-def fired(view: LogView, signatures: tuple[Signature, ...] | None = None) -> dict[Signature, list[Record]]:
-    """The records of each signature that has any; a record counts once, for the first signature that matches it.
-
-    One fault is often logged as several lines within a second (openclaw-ops' changelog): those count once.
+    A record counts once, for the first signature that matches it, and only inside that signature's window before `now`
+    (None: wherever it stands; a record without a time always counts). One fault is often logged as several lines within
+    a second (openclaw-ops' changelog): those count once.
     """
     found: dict[Signature, list[Record]] = {}
-    seconds: set[tuple[str, str]] = set()
+    seconds: set[tuple[str, str | int]] = set()
+    known = catalogue() if signatures is None else signatures
     for record in view.records:
-        for signature in signatures or catalogue():
-            if signature.pattern.search(record.text):
-                second = (signature.id, record.time.strftime("%F %T") if record.time else record.text[:200])
-                if second not in seconds:
-                    seconds.add(second)
-                    found.setdefault(signature, []).append(record)
-                break
-    return found
+        signature = next((each for each in known if each.matches(record.text)), None)
+        if signature is None or _too_old(record, signature, now):
+            continue
+        second = (signature.id, int(record.time.timestamp()) if record.time else record.text[:_EXCERPT_CHARS])
+        if second not in seconds:
+            seconds.add(second)
+            found.setdefault(signature, []).append(record)
+    return {each: sorted(records, key=_moment) for each, records in found.items()}
 
 
-def findings(view: LogView, signatures: tuple[Signature, ...] | None = None) -> tuple[Finding, ...]:
-    """One finding per fired signature above its threshold: count, first and last time, one excerpt."""
+def findings(
+    view: LogView,
+    signatures: Sequence[Signature] | None = None,
+    release: Release | None = None,
+    *,
+    now: datetime | None = None,
+    beside: Finding | None = None,
+) -> tuple[Finding, ...]:
+    """One finding per signature that reached its threshold: count, first and last time, one excerpt, the remedy.
+
+    `release` is the running gateway's, None when it is not known. `beside` is the cause that the run has named already:
+    what the log says then explains it or follows from it, and is no second error.
+    """
     return tuple(
-        Finding(f"logs/{signature.id}", signature.severity, signature.fact, _saw(records), signature.fix)
-        for signature, records in fired(view, signatures).items()
-        if len(records) >= signature.threshold
+        Finding(
+            f"logs/{signature.id}",
+            _severity(signature, beside),
+            _fact(signature, release, beside),
+            _saw(signature, records, view.left_out.get(signature.id, 0)),
+            signature.fix,
+        )
+        for signature, records in _over(view, signatures, now)
     )
 
 
-def _saw(records: list[Record]) -> str:
-    # Records of several files interleave; times are shown as the log's own clock shows them.
-    times = [f"{time:%H:%M:%S}" for time in sorted(record.time for record in records if record.time)]
+def forbidding_restart(
+    view: LogView, signatures: Sequence[Signature] | None = None, *, now: datetime | None = None
+) -> tuple[Signature, ...]:
+    """The signatures at or above their threshold that a restart of the gateway would make worse."""
+    return tuple(each for each, _ in _over(view, signatures, now) if each.restart == "forbidden")
+
+
+def _over(
+    view: LogView, signatures: Sequence[Signature] | None, now: datetime | None
+) -> list[tuple[Signature, list[Record]]]:
+    every = fired(view, signatures, now=now).items()
+    return [(signature, records) for signature, records in every if len(records) >= signature.threshold]
+
+
+def _too_old(record: Record, signature: Signature, now: datetime | None) -> bool:
+    return bool(now and record.time and record.time < now - timedelta(seconds=signature.window_s))
+
+
+def _moment(record: Record) -> datetime:
+    return record.time or datetime.min.replace(tzinfo=UTC)
+
+
+def _severity(signature: Signature, beside: Finding | None) -> Severity:
+    return "warning" if beside and signature.severity == "error" else signature.severity
+
+
+def _fact(signature: Signature, release: Release | None, beside: Finding | None) -> str:
+    fact = signature.fact
+    if release and any(release in each for each in signature.affected):
+        to = f" to {shown(signature.fixed)} or newer" if signature.fixed else ""
+        fact += f" (known in {shown(release)}, upgrade{to})"
+    if beside and signature.severity == "error":
+        fact += f"; beside {beside.check}"
+    return fact
+
+
+def _saw(signature: Signature, records: Sequence[Record], left_out: int) -> str:
+    """Times are shown as the log's own clock shows them."""
+    times = [f"{each.time:%H:%M:%S}" for each in records if each.time]
     when = " to ".join(dict.fromkeys((times[0], times[-1]))) if times else "at an unknown time"
-    excerpt = " ".join(records[-1].text[:2000].split())
-    return f"{len(records)}× {when}: {excerpt[:200]}"
+    count = f"{len(records)}×" if not left_out else f"{len(records)}× and more"
+    return f"{count} {when}: {_excerpt(signature, records[-1].text)}"
+
+
+def _excerpt(signature: Signature, text: str) -> str:
+    """The piece of the newest message that holds the match, on one line."""
+    match = signature.pattern.search(text)
+    start = match.start() - _BEFORE_MATCH_CHARS if match and match.end() > _EXCERPT_CHARS else 0
+    words = " ".join(text[max(start, 0) :][: 10 * _EXCERPT_CHARS].split())
+    return ("…" if start > 0 else "") + words[:_EXCERPT_CHARS]

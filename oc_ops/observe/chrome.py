@@ -141,14 +141,11 @@ def _holder(pid: int, user_data: Path) -> Holder | None:
     """The live process of that pid; None when there is none, or only a zombie."""
     try:
         process = psutil.Process(pid)
-        status = process.status()
-        if status == psutil.STATUS_ZOMBIE:
-            return None
-        command = process.cmdline()
+        command = process.cmdline()  # psutil has an error of its own for a zombie's
         return Holder(
             pid,
             title=" ".join(command).strip() or process.name(),
-            status=status,
+            status=process.status(),
             age_s=max(time.time() - process.create_time(), 0.0),
             ours=any(
                 _same(word.removeprefix(_USER_DATA), user_data) for word in command if word.startswith(_USER_DATA)

@@ -61,7 +61,7 @@ def read(memory_dir: Path) -> tuple[Watched, ...]:
     except OSError as error:
         raise OcOpsError(f"cannot read the watchlist {path}: {error.strerror}") from error
     try:
-        text = raw.decode("utf-8-sig")
+        text = raw.decode()
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         broken = ascii(raw[error.start : error.start + 8])

@@ -110,20 +110,12 @@ class Incident:
     @property
     def versions(self) -> Versions:
         """Releases when it opened; what was not known then, as soon as it was."""
-        told = [each.versions for each in self.events if each.versions]
-        return Versions(
-            next((each.cli for each in told if each.cli), None),
-            next((each.gateway for each in told if each.gateway), None),
-        )
+        return _first_known(self.events)
 
     @property
     def versions_now(self) -> Versions:
         """Releases as last known."""
-        told = [each.versions for each in reversed(self.events) if each.versions]
-        return Versions(
-            next((each.cli for each in told if each.cli), None),
-            next((each.gateway for each in told if each.gateway), None),
-        )
+        return _first_known(reversed(self.events))
 
     @property
     def evidence(self) -> tuple[str, ...]:
@@ -168,3 +160,10 @@ def fold(events: Iterable[Event]) -> dict[str, Incident]:
 def _span_s(first: datetime, last: datetime) -> float:
     # A clock that was set back makes no negative time.
     return max((last - first).total_seconds(), 0.0)
+
+
+def _first_known(events: Iterable[Event]) -> Versions:
+    told = [each.versions for each in events if each.versions]
+    return Versions(
+        next((each.cli for each in told if each.cli), None), next((each.gateway for each in told if each.gateway), None)
+    )

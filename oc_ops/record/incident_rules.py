@@ -60,36 +60,34 @@ class RunSummary:
 def decide(
     known: Sequence[Incident], run: RunSummary, now: datetime, flap_s: float = FLAP_S, taken: Collection[str] = ()
 ) -> Iterator[Event]:
-    """The events that a run adds, given the incidents that are open or were closed within `flap_s` (others do no harm).
+    """The events that a run adds, given the incidents that are open or were closed within `flap_s` seconds.
 
     Each cause of the run is one incident: an open one that has it among its states, else one that it is a state of,
     else one closed within `flap_s`, else a new one, whose id is none of `taken`. An open incident that the run does
     not show is green once its checks passed in a whole run, and closed by the second such run with no red between.
     """
-    mine = [each for each in known if each.gateway.key == run.gateway.key]
+    since = now - timedelta(seconds=flap_s)
+    mine = [each for each in known if each.gateway.key == run.gateway.key and (each.closed_at or now) >= since]
     still = [each for each in mine if each.is_open]
-    errors, red, ids = run.errors, set[str](), set(taken)
+    errors, ids, red = run.errors, set(taken), dict[str, Fault]()
     for incident in still:
-        states = [errors[name] for name in incident.states if name in errors]
-        red |= {each.name for each in states}
-        if states:
-            yield from _red(incident, states[-1], run, now)
-    lasting = {each.id for each in still if red & each.states.keys()}
+        for name in incident.states:
+            if name in errors:
+                red[incident.id] = errors[name]
+    taken_names = {name for each in still for name in each.states}
     for fault in causes(run, mine):
-        if fault.name in red:
+        if fault.name in taken_names:
             continue
         if outage := _becomes(still, fault):
-            lasting.add(outage.id)
-            yield from _red(outage, fault, run, now)
-        elif back := _returns(mine, fault, now, flap_s):
+            red[outage.id] = fault
+        elif back := _returns(mine, fault):
             yield _event(back, "reopened", run, now, fault)
         else:
             opened = _opened(fault, run, now, ids, mine)
             ids.add(opened.id)
             yield opened
     for incident in still:
-        if incident.id not in lasting:
-            yield from _not_red(incident, run, now)
+        yield from _red(incident, red[incident.id], run, now) if incident.id in red else _not_red(incident, run, now)
 
 
 def causes(run: RunSummary, known: Sequence[Incident] = ()) -> tuple[Fault, ...]:
@@ -133,14 +131,10 @@ def _is_state_of(name: str, cause: Fault) -> bool:
     return name in _OUTAGE and cause.name in _OUTAGE and (name in PASSING or cause.name in PASSING)
 
 
-def _returns(mine: Sequence[Incident], fault: Fault, now: datetime, flap_s: float) -> Incident | None:
+def _returns(recent: Sequence[Incident], fault: Fault) -> Incident | None:
     """The incident that was closed a short while ago and is here again."""
-    recent = [
-        each
-        for each in mine
-        if each.closed_at and now - each.closed_at <= timedelta(seconds=flap_s) and fault.name in each.states
-    ]
-    return max(recent, key=lambda each: each.closed_at or each.opened_at, default=None)
+    closed = [(each.closed_at, each) for each in recent if each.closed_at and fault.name in each.states]
+    return max(closed, key=lambda pair: pair[0], default=(None, None))[1]
 
 
 def _opened(fault: Fault, run: RunSummary, now: datetime, taken: Collection[str], mine: Sequence[Incident]) -> Event:

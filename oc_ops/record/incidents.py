@@ -86,7 +86,7 @@ class IncidentUpdate:
             "flaps": incident.flaps,
             "time_to_detect_s": incident.time_to_detect_s,
             "time_to_recover_s": incident.time_to_recover_s,
-            "open": tuple(each.id for each in self.open),
+            "open": [each.id for each in self.open],
         }
 
 

@@ -59,10 +59,15 @@ class Watch:
         assert call.outcome in ("answered", "lingered", "refused"), call.summary
         return call.stdout.text
 
-    def add(self, name: str, *when: str) -> str:
-        """A job that works, and its id."""
-        added = self.cli("cron", "add", "--name", name, *when, "--no-deliver", "--command", "echo fine", "--json")
+    def add(self, name: str, *when: str, command: str = "echo fine") -> str:
+        """A job of its own, and its id."""
+        added = self.cli("cron", "add", "--name", name, *when, "--no-deliver", "--command", command, "--json")
         return str(json.loads(added)["id"])
+
+    def fail(self, job_id: str, times: int) -> None:
+        """Run a job until so many runs in a row have failed."""
+        while {each.id: each for each in self.jobs().values()}[job_id].consecutive_errors < times:
+            self.cli("cron", "run", job_id, "--wait", "--wait-timeout", "60s")
 
     def until(self, what: Callable[[], T | None], words: str) -> T:
         """Wait for something that must come."""
@@ -77,6 +82,12 @@ class Watch:
 def watch(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Watch:
     """The operator of this module, whose device is paired once."""
     return Watch(lab, tmp_path_factory.mktemp("memory"))
+
+
+@pytest.fixture(scope="module")
+def broken(watch: Watch) -> str:
+    """The id of a job called `broken` that fails whenever it is run."""
+    return watch.add("broken", "--every", "6h", command="echo it is broken >&2; exit 3")
 
 
 def errors(verdicts: tuple[Verdict, ...]) -> list[tuple[str, str]]:
@@ -115,25 +126,22 @@ def test_a_watched_job_that_is_gone_or_off(watch: Watch) -> None:
     watch.cli("cron", "rm", off)
 
 
-def test_a_job_that_fails_three_times(watch: Watch) -> None:
+def test_a_job_that_fails_three_times(watch: Watch, broken: str) -> None:
     """One failure is a warning, the third in a row an error where three are allowed; its runs are the evidence."""
-    failing = watch.jobs()["lab-failing"].id
-    for failures in (1, 2, 3):
-        watch.cli("cron", "run", failing, "--wait", "--wait-timeout", "60s")
-        if failures == 2:
-            continue
-        verdicts = watch.look("lab-failing max-failures=3", "lab-ok")
+    for failures, severity in ((1, "warning"), (3, "error")):
+        watch.fail(broken, failures)
+        verdicts = watch.look("broken max-failures=3", "lab-ok")
         finding = only(verdicts)
-        assert (finding.check, finding.severity) == ("cron/job-failing", "warning" if failures == 1 else "error")
+        assert (finding.check, finding.severity) == ("cron/job-failing", severity)
         assert finding.saw.count("exited with code 3") == failures
-    assert errors(verdicts) == [("lab-failing", "cron/job-failing")]
+    assert errors(verdicts) == [("broken", "cron/job-failing")]
 
 
-def test_in_a_hang_the_store_tells(watch: Watch) -> None:
+def test_in_a_hang_the_store_tells(watch: Watch, broken: str) -> None:
     """Beside the hang the same facts come from the gateway's store, say so, and are no second error."""
-    watch.memory.mkdir(exist_ok=True)
+    watch.fail(broken, 2)
     with stopped(watch.lab):
-        watched = watchlist.parse("lab-failing\nnobody knows it\nlab-ok", "list")
+        watched = watchlist.parse("broken\nnobody knows it\nlab-ok", "list")
         seen, verdicts = verdicts_now(watch.doctor(), watched)
     assert seen.source == "store"
     assert errors(verdicts) == []

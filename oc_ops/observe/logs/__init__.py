@@ -1,0 +1,25 @@
+"""The gateway's own log records: found, read once, told apart from what others wrote into the same files."""
+
+from __future__ import annotations
+
+from oc_ops.observe.logs.nearby import around, tail
+from oc_ops.observe.logs.places import files
+from oc_ops.observe.logs.records import Record, from_cli, parse
+from oc_ops.observe.logs.restarts import Window, planned_restarts
+from oc_ops.observe.logs.scan import Needle, raw_shape
+from oc_ops.observe.logs.view import LogView, recent
+
+__all__ = [
+    "LogView",
+    "Needle",
+    "Record",
+    "Window",
+    "around",
+    "files",
+    "from_cli",
+    "parse",
+    "planned_restarts",
+    "raw_shape",
+    "recent",
+    "tail",
+]

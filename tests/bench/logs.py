@@ -1,0 +1,165 @@
+"""What a scan of a big log costs beside `rg` with the same patterns on the same file: `python -m tests.bench.logs`.
+
+A 600 MB JSONL log is made up of a real gateway's wordings in a temporary folder. Each measurement is the best of
+three, taken in turns, in a process of its own; memory is the peak resident size above that of the same process
+before its scan. Measure on an idle machine: only the ratios travel.
+"""
+
+from __future__ import annotations
+
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+from oc_ops.cli.logs import scanned
+from oc_ops.judge.signatures import catalogue
+from oc_ops.observe.logs import LogView, Needle, raw_shape, recent
+from oc_ops.observe.logs.scan import Scan, finder
+from oc_ops.settings import PROJECT
+from tests import gateway_log
+
+SIZE = 600_000_000
+ROUNDS = 3
+FLOOD = 1_000_000
+MIB = 2**20
+
+
+def main() -> int:
+    """Measure, print the table with the goals, return 1 if one was missed."""
+    if not shutil.which("rg"):
+        print("rg (ripgrep) is not on PATH: there is nothing to compare with", file=sys.stderr)
+        return 4
+    with tempfile.TemporaryDirectory(prefix="oc-ops-bench-") as folder:
+        return measured(Path(folder))
+
+
+def measured(folder: Path) -> int:
+    """All rows of the table."""
+    log, flood, patterns = folder / "gateway.log", folder / "flood.log", folder / "patterns"
+    seeds = tuple(gateway_log.faulty(each.sample) for each in catalogue())
+    lines = gateway_log.write(log, SIZE, seeds=seeds)
+    gateway_log.write_flood(flood, FLOOD, catalogue()[0].sample)
+    patterns.write_text("".join(f"{for_rg(each.pattern)}\n" for each in catalogue()), encoding="utf-8")
+    faults = lines // 50_000 * len(seeds)
+    print(f"{log.stat().st_size / 1e6:.0f} MB, {lines:,} lines, {len(catalogue())} signatures, {faults:,} faults")
+    rows: dict[str, Callable[[], object]] = {
+        "rg": lambda: rg(patterns, log),
+        "cold": lambda: child("cold", log),
+        "logs scan": lambda: child("scan", log),
+    }
+    best = dict.fromkeys(rows, float("inf"))
+    for _ in range(ROUNDS):
+        for name, act in rows.items():
+            best[name] = min(best[name], wall_s(act))
+    plain_s = float(child("plain", log)) * SIZE / (64 * MIB)
+    peak, rescan_ms, kept = (float(each) for each in child("memory", log, folder / "state.json").split())
+    flood_s, flood_peak, flood_kept, flood_all = (float(each) for each in child("flood", flood).split())
+    told = (
+        ("rg, the same patterns", f"{best['rg']:.2f} s"),
+        ("cold scan into a view", f"{best['cold']:.2f} s, {best['cold'] / best['rg']:.2f} × rg"),
+        ("oc-ops logs scan", f"{best['logs scan']:.2f} s, {best['logs scan'] / best['rg']:.2f} × rg"),
+        ("without hyperscan", f"{plain_s:.2f} s (worked out from 64 MiB)"),
+        ("memory of the cold scan", f"{peak:.1f} MiB over baseline"),
+        ("re-scan, nothing new", f"{rescan_ms:.2f} ms, {kept:.0f} records kept"),
+        (f"a flood of {FLOOD:,} lines", f"{flood_s:.2f} s, {flood_peak:.1f} MiB, {flood_kept:.0f} records kept"),
+    )
+    for what, figure in told:
+        print(f"{what:28} {figure}")
+    goals = {
+        "cold scan ≤ 3 × rg": best["cold"] <= 3 * best["rg"],
+        "logs scan ≤ 3 × rg": best["logs scan"] <= 3 * best["rg"],
+        "memory ≤ 64 MiB over baseline": peak <= 64,
+        "re-scan < 5 ms": rescan_ms < 5,
+        "flood: memory ≤ 64 MiB, every line counted": flood_peak <= 64 and flood_all == FLOOD,
+    }
+    for goal, reached in goals.items():
+        print(f"{'reached' if reached else 'MISSED '}  {goal}")
+    return 0 if all(goals.values()) else 1
+
+
+def for_rg(pattern: re.Pattern[str]) -> str:
+    """A pattern as ripgrep reads it: all patterns are one expression there, so their groups cannot have names."""
+    return re.sub(r"\(\?P<\w+>", "(?:", pattern.pattern).replace("\\'", "'").replace('\\"', '"')
+
+
+def rg(patterns: Path, log: Path) -> None:
+    """Count the matching lines, as quick as ripgrep can."""
+    argv = ["rg", "--no-config", "--count", "--file", str(patterns), str(log)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"rg found nothing: {done.stderr}")
+
+
+def child(*words: str | Path) -> str:
+    """One measurement in a fresh process."""
+    argv = [sys.executable, "-m", "tests.bench.logs", *map(str, words)]
+    return subprocess.run(argv, capture_output=True, text=True, check=True, cwd=PROJECT).stdout
+
+
+def wall_s(act: Callable[[], object]) -> float:
+    """Wall seconds of one act."""
+    began = time.perf_counter()
+    act()
+    return time.perf_counter() - began
+
+
+def needles() -> list[Needle]:
+    """The whole catalogue."""
+    return [Needle(each.id, each.literals, raw_shape(each.expression)) for each in catalogue()]
+
+
+def view(log: Path, state: Path | None = None) -> LogView:
+    """The whole file as a window."""
+    since = gateway_log.BEGIN - timedelta(days=1)
+    return recent([log], needles(), since=since, tail_bytes=10 * SIZE, remember=state)
+
+
+def peak_mib() -> float:
+    """The largest resident size of this process so far; kernels count it in KiB, macOS in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (MIB if sys.platform == "darwin" else 1024)
+
+
+def one(what: str, log: Path, *more: str) -> None:
+    """One measurement, in a child."""
+    match what:
+        case "cold":
+            view(log)
+        case "scan":
+            scanned([str(log)])
+        case "plain":
+            with log.open("rb", buffering=0) as file:
+                part = file.read(64 * MIB)
+            import io
+
+            sought = needles()
+            pass_ = Scan(io.BytesIO(part), sought, finder(sought, 0))
+            print(wall_s(lambda: sum(1 for _ in pass_.hits())))
+        case "memory":
+            state = Path(more[0])
+            before = peak_mib()
+            view(log, state)
+            peak = peak_mib() - before
+            times = [wall_s(lambda: view(log, state)) for _ in range(20)]
+            again = view(log, state)
+            assert again.bytes_read == 0
+            print(peak, 1000 * sorted(times)[len(times) // 2], len(again.records))
+        case "flood":
+            before = peak_mib()
+            seen: list[LogView] = []
+            took = wall_s(lambda: seen.append(view(log)))
+            kept = len(seen[0].records)
+            print(took, peak_mib() - before, kept, kept + sum(seen[0].left_out.values()))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        one(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:])
+    else:
+        raise SystemExit(main())
