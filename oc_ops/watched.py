@@ -144,4 +144,4 @@ def _by_cli(doctor: Doctor) -> Jobs:
 def _by_store(doctor: Doctor) -> Jobs:
     from oc_ops.observe import store
 
-    return store.read(doctor.target.state_dir)
+    return store.read(doctor.target.state_dir, doctor.config.cron_store)

@@ -60,13 +60,15 @@ def test_strict_json_is_read(config: Reader) -> None:
         {
             "gateway": {"mode": "remote", "port": 4711, "tls": {"enabled": True}, "auth": {"token": TOKEN}},
             "browser": {"enabled": False},
-            "cron": {"enabled": False},
+            "cron": {"store": "~/jobs.json"},
             "logging": {"file": "/var/log/openclaw.log"},
         }
     )
     assert (found.exists, found.error) == (True, None)
     assert (found.mode, found.port, found.tls) == ("remote", 4711, True)
-    assert (found.browser_enabled, found.cron_enabled) == (False, False)
+    assert not found.browser_enabled
+    assert found.cron_store is not None
+    assert (found.cron_store.name, "~" in str(found.cron_store)) == ("jobs.json", False)
     assert found.log_file == Path("/var/log/openclaw.log")
     assert found.credential == Credential("token", TOKEN)
 
@@ -144,7 +146,7 @@ def test_a_file_that_cannot_be_read_is_no_observation(target: Target) -> None:
 def test_sections_of_the_wrong_shape_are_left_to_the_config_check(config: Reader, value: object) -> None:
     """Nonsense in a section is OpenClaw's to report; here it is as if it were not there."""
     found = config(dict.fromkeys(("gateway", "browser", "cron", "logging", "env"), value))
-    assert (found.port, found.log_file, found.cron_enabled) == (DEFAULT_PORT, None, True)
+    assert (found.port, found.log_file, found.cron_store) == (DEFAULT_PORT, None, None)
 
 
 # -- includes ---------------------------------------------------------------------------------------------------

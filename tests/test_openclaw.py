@@ -91,7 +91,7 @@ BROWSER = json.dumps({"method": "GET", "path": "/", "query": {"profile": "opencl
     ("ask", "argv"),
     [
         (Openclaw.gateway_status, ["gateway", "status", "--json", "--require-rpc", "--timeout", "4000"]),
-        (Openclaw.cron_list, ["cron", "list", "--json", "--timeout", "4000"]),
+        (Openclaw.cron_list, ["cron", "list", "--json", "--all", "--timeout", "4000"]),
         (Openclaw.cron_status, ["cron", "status", "--json", "--timeout", "4000"]),
         (Openclaw.status, ["gateway", "call", "status", "--json", "--timeout", "4000"]),
         (

@@ -11,7 +11,7 @@ import pytest
 from oc_ops.judge import signatures as judge
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.signatures import Signature
-from oc_ops.observe.logs import LogView, Record
+from oc_ops.observe.logs import LogView, Needle, Record, recent
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 LOG = Path("/tmp/openclaw/openclaw-2026-11-22.log")
@@ -46,6 +46,22 @@ def test_no_records_no_findings() -> None:
     benign = (Path(__file__).parent / "data" / "benign.jsonl").read_text(encoding="utf-8").splitlines()
     assert judge.findings(view()) == ()
     assert judge.fired(view(*(record(json.loads(each)["text"]) for each in benign))) == {}
+
+
+def test_every_sample_gets_through_the_reader(tmp_path: Path) -> None:
+    """As the gateway writes it (JSON, quotes escaped) and as plain text, by the literals alone: all are recognised."""
+    log, known = tmp_path / "openclaw.log", judge.catalogue()
+    rows: list[str] = []
+    for second, each in enumerate(each for each in known for _ in range(2)):
+        stamp = (NOON + timedelta(seconds=second)).isoformat(timespec="milliseconds")
+        entry = {"0": '{"subsystem":"gateway"}', "1": each.sample, "_meta": {"name": '{"subsystem":"gateway"}'}}
+        plain = f"{stamp} {each.sample}"
+        rows.append(plain if second % 2 else json.dumps({**entry, "time": stamp}, ensure_ascii=False))
+    log.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    needles = [Needle(each.id, each.literals) for each in known]
+    look = recent([log], needles, since=NOON - timedelta(minutes=1), tail_bytes=10**7)
+    counts = {each.id: len(records) for each, records in judge.fired(look).items()}
+    assert counts == dict.fromkeys(CATALOGUE, 2)
 
 
 def test_no_signatures_no_findings() -> None:

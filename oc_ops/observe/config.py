@@ -47,7 +47,7 @@ class GatewayConfig:
     tls: bool = False
     credential: Credential = Credential("none")
     browser_enabled: bool = True
-    cron_enabled: bool = True
+    cron_store: Path | None = None
     log_file: Path | None = None
     includes: bool = False
     secrets: tuple[str, ...] = field(default=(), repr=False)
@@ -81,6 +81,7 @@ def read(target: Target) -> GatewayConfig:
     }
     gateway = _table(root, "gateway")
     log_file = _substituted(_table(root, "logging").get("file"), environ)
+    cron_store = _table(root, "cron").get("store")
     return GatewayConfig(
         path,
         exists=True,
@@ -89,7 +90,7 @@ def read(target: Target) -> GatewayConfig:
         tls=bool(_table(gateway, "tls").get("enabled")),
         credential=_credential(gateway, environ),
         browser_enabled=_table(root, "browser").get("enabled") is not False,
-        cron_enabled=_table(root, "cron").get("enabled") is not False,
+        cron_store=_path(cron_store, target.home) if isinstance(cron_store, str) and cron_store else None,
         log_file=_path(log_file, target.home) if isinstance(log_file, str) and log_file else None,
         includes="$include" in text,
         secrets=(*_secrets(root, environ), *own_secrets),

@@ -11,7 +11,7 @@ from typing import cast
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe.jobs import Job, JobRun, Schedule
 
-KEPT_RUNS = 50
+KEPT_RUNS = 30
 """How many of the latest runs of a job are kept."""
 
 _MOST_MS = 8.64e15
@@ -71,7 +71,10 @@ def job_of(entry: object, where: str = "the job") -> Job:
         id=id_,
         name=_text(table, "name", where),
         enabled=_flag(table, "enabled", where),
-        schedule=schedule_of(table.get("schedule"), where),
+        # Pacing and triggers may rightly leave a due time without a run: only its own next run and max-age count then.
+        schedule=Schedule("unknown")
+        if table.get("trigger") or table.get("pacing")
+        else schedule_of(table.get("schedule"), where),
         created_ms=_whole(table, "createdAtMs", where),
         updated_ms=_whole(table, "updatedAtMs", where),
         timeout_s=_number(payload, "timeoutSeconds", where),

@@ -103,8 +103,8 @@ class Openclaw:
         return self._ask("gateway", "status", "--json", optional="--require-rpc")
 
     def cron_list(self) -> Answer:
-        """`cron list --json`: the operator's own path to the scheduler."""
-        return self._ask("cron", "list", "--json")
+        """`cron list --json`, with --all where the release has it: the operator's own path to the scheduler."""
+        return self._ask("cron", "list", "--json", optional="--all")
 
     def cron_status(self) -> Answer:
         """`cron status --json`, for when the RPC lane cannot be used."""

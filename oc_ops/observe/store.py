@@ -20,7 +20,7 @@ DEADLINE_S = 2.0
 
 _MOST_BYTES = 64 * 2**20
 _TAIL_BYTES = 64 * 2**10
-"""How much of a run log's end is read: about 50 runs with long error texts."""
+"""How much of a run log's end is read: 30 runs and more, with long error texts."""
 
 _DATABASE = Path("state", "openclaw.sqlite")
 _JOBS = (
