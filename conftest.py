@@ -17,6 +17,7 @@ import pytest
 from oc_ops import settings as oc_settings
 from oc_ops.doctor import Doctor, Lane
 from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.judge import verdict
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.gateway import Limits
 from oc_ops.observe.look import GatewayLook
@@ -26,7 +27,8 @@ from oc_ops.run import DoctorRun
 from oc_ops.surroundings import Surroundings
 
 CHECKS = Path(__file__).parent / "checks"
-LANES: tuple[Lane, ...] = ("http", "rpc", "files", "cli")
+LANES: tuple[Lane, ...] = ("http", "rpc", "files", "cli", "log")
+"""The order of the checks: cheap lanes first, and the log last, since what it tells may follow from a cause."""
 RUN = pytest.StashKey[DoctorRun]()
 FOUND = pytest.StashKey[Finding]()
 
@@ -158,6 +160,12 @@ def surroundings(pytestconfig: pytest.Config) -> Surroundings:
 
 
 @pytest.fixture
+def named_cause(pytestconfig: pytest.Config) -> Finding | None:
+    """The cause that the checks so far have named."""
+    return verdict.cause(pytestconfig.stash[RUN].findings.values())
+
+
+@pytest.fixture
 def limits(doctor: Doctor) -> Limits:
     """What the gateway's judges measure against."""
     return doctor.limits
@@ -177,7 +185,7 @@ def healthy(request: pytest.FixtureRequest, doctor: Doctor) -> Healthy:
     run = request.config.stash[RUN]
     lane: Lane = request.node.get_closest_marker("check").kwargs["lane"]
 
-    def verdict(*findings: Finding | None) -> None:
+    def said(*findings: Finding | None) -> None:
         recorded = [run.found(each) for each in findings if each is not None]
         recorded.sort(key=lambda each: each.severity != "error")
         if recorded:
@@ -187,7 +195,7 @@ def healthy(request: pytest.FixtureRequest, doctor: Doctor) -> Healthy:
         elif cause := doctor.cause_before(lane):
             raise Blocked(cause)
 
-    return verdict
+    return said
 
 
 # -- hooks ------------------------------------------------------------------------------------------------------------

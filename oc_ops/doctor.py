@@ -35,8 +35,8 @@ from oc_ops.once import Blocked, NotAsked, once
 from oc_ops.record import known_good
 from oc_ops.settings import Settings
 
-Lane = Literal["http", "rpc", "cli", "files"]
-"""How a check looks: each lane rests on the ones before it, but `files` (config, logs, processes) on none."""
+Lane = Literal["http", "rpc", "cli", "files", "log"]
+"""How a check looks: each lane rests on the ones before it, but `files` (config, processes) and `log` on none."""
 
 _SPOKEN = ("auth", "silent", "closed", "unreachable", "starting", "stranger")
 """RPC refusals that say something about the gateway; every other one only closes the lane."""
@@ -367,13 +367,6 @@ class Doctor:
         return logbook.read(self, self.signatures())
 
     # -- what blocks what ---------------------------------------------------------------------------------------
-
-    @once
-    def named_cause(self) -> Finding | None:
-        """What is known to keep the gateway from answering; None also where that could not be looked at."""
-        with contextlib.suppress(Blocked, OcOpsError):
-            return self.rpc_cause()
-        return None
 
     def cause_before(self, lane: Lane) -> Finding | None:
         """The named cause that a check through this lane rests on; None when its lane is free to look."""

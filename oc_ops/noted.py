@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from oc_ops.judge.signatures import fired
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def note(run: DoctorRun, record: RunRecord) -> incidents.IncidentUpdate:
     """Open, change or close what this run speaks of; raises JournalError when the book cannot be read or written."""
     book = incidents.journal(run.settings.memory_dir)
-    return incidents.observe_run(book, _summary(run, record), datetime.now(UTC), run.settings.incident_flap_s)
+    return incidents.observe_run(book, _summary(run, record), record.started_at, run.settings.incident_flap_s)
 
 
 def _summary(run: DoctorRun, record: RunRecord) -> RunSummary:

@@ -140,7 +140,7 @@ def test_a_healthy_gateway_is_looked_at_once(world: World, make: Make) -> None:
     assert world.calls["status"] == world.calls["cron_status"] == 0
     assert told.lanes(doctor) == {"http": "ok", "rpc": "ok", "cli": "ok"}
     assert told.gateway_version(doctor) == "2026.9.6"
-    assert [doctor.cause_before(lane) for lane in ("http", "rpc", "cli", "files")] == [None] * 4
+    assert [doctor.cause_before(lane) for lane in ("http", "rpc", "cli", "files", "log")] == [None] * 5
 
 
 @pytest.mark.parametrize(

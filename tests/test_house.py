@@ -212,7 +212,7 @@ def test_each_check_has_an_id_a_lane_and_a_claim() -> None:
         assert len(marks) == 1, node.name
         assert isinstance(marks[0], ast.Call)
         ids.append(ast.literal_eval(marks[0].args[0]))
-        assert ast.literal_eval(marks[0].keywords[0].value) in ("http", "rpc", "files", "cli")
+        assert ast.literal_eval(marks[0].keywords[0].value) in ("http", "rpc", "files", "cli", "log")
         assert "pytestmark = pytest.mark.doctor" in path.read_text(encoding="utf-8")
     assert len(ids) == len(set(ids))
     assert all(re.fullmatch(r"[a-z]+/[a-z]+(-[a-z]+)*", each) for each in ids)

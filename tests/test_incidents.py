@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -328,6 +328,66 @@ def test_a_standing_fault_keeps_no_other_incident_open(days: Days) -> None:
     assert days.all[1].time_to_recover_s == 300
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("gateway/hung", "gateway/crash-loop"),
+        ("cli/missing", "gateway/starting"),
+        ("gateway/down", "gateway/saturated"),
+    ],
+    ids=" ".join,
+)
+def test_two_causes_are_two_incidents(days: Days, first: str, second: str) -> None:
+    """Faults with different cures are kept apart, also where one follows the other."""
+    days.see(run(first), run(second, unseen=(FOUND_BY[first],)))
+    assert [each.cause.name for each in days.all] == [first, second]
+
+
+def test_the_run_names_the_incident_of_its_cause(days: Days) -> None:
+    """Beside the verdict stands the incident that explains it, not the oldest one."""
+    days.see(run("cron/job-failing"))
+    update = days.see(run("gateway/hung", unseen=("cron/jobs",)))
+    assert update.incident
+    assert update.incident.cause.name == "gateway/hung"
+    assert update.sentence(days.now).endswith("; 1 more open")
+
+
+def test_only_the_root_gets_in_the_way(days: Days) -> None:
+    """What could not be looked at beside a fault that explains nothing else is simply not known."""
+    days.see(run("browser/not-running"), run("cron/job-failing", unseen=("browser/running",)))
+    assert days.told == [["opened"], ["opened"]]
+
+
+def test_without_a_finder_only_health_is_green(days: Days) -> None:
+    """A fault of which nobody says what found it waits for a run without any error."""
+    lost = replace(run("gateway/hung"), faults=(Fault.of(finding("gateway/hung")),))
+    days.see(lost, run("cron/job-failing"), run("cron/job-failing"))
+    assert days.all[0].state == "red"
+    days.see(run(), run())
+    assert [each.is_open for each in days.all] == [False, False]
+
+
+def test_versions_are_told_as_they_change(days: Days) -> None:
+    """An incident knows the releases it began with; an upgrade while it lasts stands in its timeline."""
+    days.see(run("gateway/hung", versions=Versions("1")), run("gateway/hung", versions=Versions("1")))
+    days.see(run(versions=Versions("2", "2")), run(versions=Versions("2", "2")))
+    (incident,) = days.all
+    assert (incident.versions, incident.versions_now) == (Versions("1", "2"), Versions("2", "2"))
+    assert [each.versions for each in incident.events] == [Versions("1"), Versions("2", "2"), None]
+    assert incident_text.told(incident.events[1]) == "first green; CLI is 2; gateway is 2"
+
+
+def test_closed_long_ago_is_over() -> None:
+    """Whoever hands over incidents closed before the flap window gets a new one, not those reopened."""
+    hung = Fault.of(finding("gateway/hung"))
+    old = [
+        Event("x", START - timedelta(hours=3), "opened", hung, gateway=MINE),
+        Event("x", START - timedelta(hours=2), "closed", by="anna"),
+    ]
+    (event,) = decide(list(fold(old).values()), run("gateway/hung"), START)
+    assert event.what == "opened"
+
+
 def test_a_blocked_check_is_not_green(days: Days) -> None:
     """What could not be looked at because of another cause has not recovered."""
     days.see(run("browser/not-running"))
@@ -353,9 +413,21 @@ def test_what_only_a_deep_run_finds_only_a_deep_run_closes(days: Days) -> None:
         (["gateway/not-ready", "cron/job-failing"], ["gateway/not-ready", "cron/job-failing"]),
         (["logs/rpc.timeout", "logs/crash.epipe"], ["logs/rpc.timeout", "logs/crash.epipe"]),
         (["cron/job-failing", "logs/crash.epipe"], ["cron/job-failing", "logs/crash.epipe"]),
+        (["logs/rpc.timeout", "gateway/hung"], ["gateway/hung"]),
+        (["gateway/not-ready", "logs/rpc.timeout"], ["gateway/not-ready", "logs/rpc.timeout"]),
         ([], []),
     ],
-    ids=["root", "browser", "two of their own", "not ready explains nothing", "log alone", "cron and log", "none"],
+    ids=[
+        "root",
+        "browser",
+        "two of their own",
+        "not ready explains nothing",
+        "log alone",
+        "cron and log",
+        "root last",
+        "not ready and log",
+        "none",
+    ],
 )
 def test_dependents_open_nothing(red: list[str], own: list[str]) -> None:
     """Only a fault of its own is an incident of its own."""
@@ -378,7 +450,10 @@ def test_each_job_is_its_own_incident(days: Days) -> None:
     days.see(failing("backup"))
     assert days.told == [["opened", "green", "closed", "reopened"], ["opened", "green"]]
     days.see(failing("x" * 10_000), failing("x" * 10_000))
-    assert len(days.all) == 3, "a name too long to be kept whole is still one name"
+    days.see(failing("a b", "a-b"))
+    assert len({each.id for each in days.all}) == 5, "names that look alike"
+    days.see(failing("a b", "a-b", "x" * 10_000))
+    assert len(days.all) == 5, "a name too long to be kept whole is still one name"
 
 
 def test_what_the_log_remembers_is_no_incident(days: Days) -> None:
@@ -519,6 +594,20 @@ def test_a_line_that_is_no_event_is_counted_and_left_out(days: Days, broken: dic
     told = incidents.read(days.book)
     assert (len(told.incidents), told.skipped) == (1, 2)
     assert days.see(run("gateway/hung")).skipped == 2
+
+
+def test_what_was_never_opened_is_no_incident(days: Days) -> None:
+    """Events without their beginning are left out, and nobody can name them."""
+    with days.book.writing() as append:
+        append(Event("ghost", START, "noted", text="boo").as_json())
+    assert not incidents.read(days.book).ids
+    with pytest.raises(UnknownIncident):
+        incidents.read_one(days.book, "ghost")
+
+
+def test_times_are_kept_in_utc() -> None:
+    """Whatever zone a moment was given in."""
+    assert utc(datetime(2026, 11, 22, 21, 41, 15, tzinfo=timezone(timedelta(hours=2)))) == "2026-11-22T19:41:15.000Z"
 
 
 def test_members_of_a_later_release_are_left_out() -> None:
