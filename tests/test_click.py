@@ -249,6 +249,26 @@ def _routes(made: Bench) -> list[str]:
         return []
 
 
+@pytest.mark.parametrize(
+    ("state", "running", "asked"),
+    [
+        ({"pid": 901}, True, 1),
+        ({"pid": 901, "slow": 1}, True, 2),
+        ({"pid": 901, "slow": 9}, False, 2),
+        ({"running": False}, False, 1),
+    ],
+    ids=["runs", "slow", "hangs", "stopped"],
+)
+def test_a_status_that_contradicts_itself_is_asked_for_twice(
+    bench: Make, state: dict[str, object], running: bool, asked: int
+) -> None:
+    """A process, and not running: the gateway waited 0.3 s for it, which a busy machine needs for itself."""
+    made = bench(**state)
+    answer = made.openclaw.browser_status()
+    assert (answer.value or {}).get("running") is running
+    assert made.routes == ["/"] * asked
+
+
 def test_the_longest_walk_is_known() -> None:
     """What a check's deadline has to exceed."""
     assert Limits(step_s=15.0, start_s=45.0, walk_s=90.0).longest_s(20.0) == 265.0

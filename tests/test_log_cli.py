@@ -20,6 +20,14 @@ SAMPLES = {each.id: each.sample for each in catalogue()}
 EPIPE, TIMEOUT = SAMPLES["crash.epipe"], SAMPLES["rpc.timeout"]
 
 
+@pytest.fixture(autouse=True)
+def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A memory directory of the test's own."""
+    monkeypatch.setenv("OC_OPS_MEMORY_DIR", str(tmp_path / "memory"))
+    (tmp_path / "memory").mkdir()
+    return tmp_path / "memory"
+
+
 def scan(*files: str | Path, stdin: bytes = b"") -> dict[str, Any]:
     """What `logs scan FILE… --json` prints."""
     result = CliRunner().invoke(app, ["scan", *map(str, files), "--json"], input=stdin)
@@ -49,6 +57,18 @@ def test_each_signature_is_told_once_with_count_times_and_the_newest_line(tmp_pa
     assert [order.index(each["id"]) for each in said["signatures"]] == sorted(
         order.index(each["id"]) for each in said["signatures"]
     )
+
+
+def test_the_operator_s_own_signatures_are_looked_for(tmp_path: Path, memory: Path) -> None:
+    """memory/signatures.toml counts here as it does in the doctor."""
+    (memory / "signatures.toml").write_text(
+        '[[signature]]\nid = "my.own"\nliterals = ["teapot"]\npattern = "teapot [0-9]+"\nseverity = "warning"\n'
+        'fact = "the gateway is a teapot"\nfix = "none automatic: drink it"\nrestart = "useless"\n'
+        'sample = "I am teapot 418"\n'
+    )
+    (tmp_path / "log").write_text("I am teapot 418\nteapot\n")
+    (own,) = scan(tmp_path / "log")["signatures"]
+    assert (own["id"], own["count"]) == ("my.own", 1)
 
 
 def test_any_file_will_do(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -59,6 +60,25 @@ def test_an_unchanged_log_is_not_read(big_state: Path) -> None:
     assert best < 0.005
     assert again.bytes_read == 0
     assert (again.records, again.left_out, again.newest) == (first.records, first.left_out, first.newest)
+
+
+def test_an_unchanged_log_is_not_even_opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its size and the time of its last change are enough."""
+    write(folder, line("EPIPE"))
+    look(folder)
+    opened: list[Path] = []
+    real = Path.open
+
+    def watched(path: Path, *given: Any, **named: Any) -> object:
+        opened.append(path)
+        return real(path, *given, **named)
+
+    monkeypatch.setattr(Path, "open", watched)
+    assert texts(look(folder)) == ["EPIPE"]
+    assert folder / "log" not in opened
+    write(folder, line("EPIPE"))
+    look(folder)
+    assert folder / "log" in opened
 
 
 @pytest.fixture
@@ -157,7 +177,9 @@ def test_records_leave_with_the_window(folder: Path) -> None:
     assert texts(look(folder)) == ["EPIPE old", "EPIPE new"]
     view = look(folder, since=NOW - timedelta(minutes=5))
     assert (texts(view), view.bytes_read) == (["EPIPE new"], 0)
-    assert texts(look(folder)) == ["EPIPE old", "EPIPE new"]
+    write(folder, line("EPIPE newer"))
+    assert texts(look(folder, since=NOW - timedelta(minutes=5))) == ["EPIPE new", "EPIPE newer"]
+    assert texts(look(folder)) == ["EPIPE old", "EPIPE new", "EPIPE newer"]
 
 
 @pytest.mark.parametrize(
@@ -204,9 +226,10 @@ def test_no_damage_to_the_state_makes_the_reader_raise(data: st.DataObject) -> N
 def test_another_catalogue_begins_anew(folder: Path) -> None:
     """A state made for other needles says nothing about these."""
     write(folder, line("EPIPE"), line("ENOSPC"))
-    look(folder)
-    view = recent([folder / "log"], ["ENOSPC"], since=WINDOW, tail_bytes=LOTS, remember=folder / "state.json")
-    assert texts(view) == ["ENOSPC"]
+    for literal in ("EPIPE", "ENOSPC"):
+        needle = Needle("crash", (literal,))
+        view = recent([folder / "log"], [needle], since=WINDOW, tail_bytes=LOTS, remember=folder / "state.json")
+        assert texts(view) == [literal]
 
 
 def test_the_state_is_private_and_whole(folder: Path) -> None:

@@ -39,6 +39,7 @@ PRINTED = "\n".join(
         entry(list(b"bytes \xff EPIPE"), second=3),
         entry(None, second=4),
         entry("openclaw-gateway.service: Start request repeated too quickly.", "4", "systemd", second=5),
+        entry("2026-11-22T12:00:06.000Z [ws] unauthorized conn=1 EPIPE client=oc-ops cli v0.1.0", second=6),
         "-- Boot 7a --",
         '{"MESSAGE": "torn',
     ]
@@ -46,7 +47,7 @@ PRINTED = "\n".join(
 
 
 def test_what_journalctl_prints_becomes_records() -> None:
-    """Text, bytes as numbers, entries without a message, boot marks and a torn end."""
+    """Text, bytes as numbers, entries without a message, our own visits, boot marks and a torn end."""
     found = list(records(PRINTED, UNIT))
     assert [(each.level, each.source, (each.time or NOON) - NOON) for each in found] == [
         ("INFO", "systemd", timedelta(0)),

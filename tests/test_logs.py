@@ -198,6 +198,31 @@ def test_the_records_of_three_releases_are_understood() -> None:
     assert (console.source, console.text) == ("openclaw", "[openclaw] Non-fatal unhandled rejection (continuing): why")
 
 
+def test_a_console_that_speaks_json_is_understood() -> None:
+    """`logging.consoleStyle` json: the payload's fields stand beside the message; other JSON is plain text."""
+    said = {"body": "EPIPE", "error": "EACCES", "time": "2026-11-22T12:00:00.000Z", "level": "warn",
+            "subsystem": "gateway/ws", "message": "closed"}  # fmt: skip
+    assert parse(json.dumps(said).encode(), LOG) == logs.Record(LOG, NOW, "WARN", "gateway/ws", "closed error=EACCES")
+    other = b'{"ok": true, "reason": "already-running"}'
+    assert parse(other, LOG) == logs.Record(LOG, None, "", "", other.decode())
+
+
+@pytest.mark.parametrize(
+    ("stamp", "moment"),
+    [
+        ("2026-11-22T12:00:00.000Z", NOW),
+        ("[2026-11-22T13:00:00+01:00]", NOW),
+        ("12:00:00", None),
+        ("2026-13-01T00:00:00Z", None),
+    ],
+)
+def test_plain_text_may_begin_with_its_time(stamp: str, moment: datetime | None) -> None:
+    """As the console and the supervisor's copies of it write it."""
+    record = parse(f"{stamp} [gateway] ready".encode(), LOG)
+    assert record is not None
+    assert record.time == moment
+
+
 @pytest.mark.parametrize(
     "raw",
     [b"plain words", b'{"torn": "rec', b"[1, 2]", b"null", b'{"_meta": 7, "time": 3}', b"{" * 100_000, b"\x00\xff"],
@@ -357,6 +382,7 @@ RPC_RECORDS = {
     "2026.2.26": line("unauthorized conn=1 remote=127.0.0.1 client=oc-ops cli v0.1.0 reason=token_mismatch"),
     "2026.2.26 closed": line({"userAgent": "oc-ops/0.1.0"}, "closed before connect conn=1 ua=oc-ops/0.1.0 code=1000"),
     "2026.9.6": line("x", message="unauthorized client=oc-ops cli v0.1.0 ua=oc-ops/0.1.0 reason=token_mismatch"),
+    "console": f"{at(NOW)} [ws] unauthorized client=oc-ops cli v0.1.0 reason=token_mismatch",
 }
 
 

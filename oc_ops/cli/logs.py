@@ -105,9 +105,9 @@ class Tally:
 
 
 def scanned(files: Sequence[str]) -> Tally:
-    """Run the catalogue over files; raises OcOpsError for one that cannot be read."""
+    """Run the shipped and the operator's own signatures over files; raises OcOpsError for one that cannot be read."""
     from oc_ops import settings
-    from oc_ops.judge.catalogue import load
+    from oc_ops.judge.signatures import load
     from oc_ops.observe.logs import Needle, raw_shape
     from oc_ops.observe.logs.scan import Scan, finder
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ from oc_ops.lab.gateway import Lab
 from oc_ops.lab.install import DEFAULT_VERSION
 
 LabOf = Callable[[str], Lab]
+LABS: dict[str, Lab] = {}
+"""Those that are up, by release."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,10 +26,17 @@ def terminate_as_ctrl_c() -> Iterator[None]:
     signal.signal(signal.SIGTERM, before)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def empty_logs() -> None:
+    """What a gateway logged of another module's faults is no finding of this one's."""
+    for each in LABS.values():
+        os.truncate(each.log_file, 0)
+
+
 @pytest.fixture(scope="session")
 def lab_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabOf]:
     """A function that brings up a lab of a release, one per release, shared by all modules."""
-    labs: dict[str, Lab] = {}
+    labs = LABS
 
     def of(version: str) -> Lab:
         if version not in labs:
@@ -37,7 +47,8 @@ def lab_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabOf]:
     try:
         yield of
     finally:
-        for each in labs.values():
+        while labs:
+            _, each = labs.popitem()
             each.down()
             assert no_survivor(each.root), f"processes of {each.root} are still alive"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe.logs.kept import clipped
-from oc_ops.observe.logs.records import Record, parse
+from oc_ops.observe.logs.records import Record, read
 from oc_ops.observe.logs.scan import Needle
 from oc_ops.observe.logs.view import LogView
 from oc_ops.observe.process import run
@@ -64,7 +64,8 @@ def added(view: LogView, unit: str, found: Sequence[Record]) -> LogView:
 
 
 def records(text: str, unit: str) -> Iterator[Record]:
-    """What `journalctl --output=json` printed; lines that are no entries (a boot mark, a torn end) are passed over."""
+    """What `journalctl --output=json` printed; lines that are no entries (a boot mark, a torn
+    end) are passed over, and so is what our own connections caused."""
     for line in text.splitlines():
         try:
             entry = json.loads(line)
@@ -87,7 +88,10 @@ def _record(entry: Mapping[str, object], unit: str) -> Record | None:
         if not all(isinstance(each, int) and 0 <= each < 256 for each in message):
             return None
         message = bytes(message).decode("utf-8", "replace")
-    if not isinstance(message, str) or (said := parse(message.encode("utf-8", "replace"), _place(unit))) is None:
+    if not isinstance(message, str):
+        return None
+    said, writer = read(message.encode("utf-8", "replace"), _place(unit))
+    if said is None or writer != "gateway":
         return None
     level = _LEVELS.get(_number(entry.get("PRIORITY")), "")
     stamp = _number(entry.get("__REALTIME_TIMESTAMP"))

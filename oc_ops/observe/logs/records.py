@@ -71,17 +71,14 @@ def read(line: bytes, file: Path, offset: int = -1) -> tuple[Record | None, Writ
     if not text:
         return None, "gateway"
     entry = _entry(line) if text.startswith("{") else None
-    if entry is None:
-        return Record(file, _plain_time(line), "", "", _unquoted(text), offset), "gateway"
+    if entry is None or not _is_record(entry):
+        return Record(file, _plain_time(line), "", "", _unquoted(text), offset), _about_us(text)
     meta = _table(entry.get("_meta"))
     message = _message(entry)
-    writer: Writer = "gateway"
-    if _is_cli(entry):
-        writer = "cli"
-    elif any(each in message for each in _OURSELVES):
-        writer = "ourselves"
+    writer: Writer = "cli" if _is_cli(entry) else _about_us(message)
     time = moment(str(entry.get("time", "")))
-    level, source = str(meta.get("logLevelName", "")), _source(str(meta.get("name", "")))
+    level = str(meta.get("logLevelName") or entry.get("level") or "").upper()
+    source = _source(str(meta.get("name") or entry.get("subsystem") or ""))
     return Record(file, time, level, source, _unquoted(message)[:LONGEST_TEXT], offset), writer
 
 
@@ -149,6 +146,15 @@ def _entry(line: bytes) -> Mapping[str, object] | None:
     return cast("dict[str, object]", value) if isinstance(value, dict) else None
 
 
+def _about_us(text: str) -> Writer:
+    return "ourselves" if any(each in text for each in _OURSELVES) else "gateway"
+
+
+def _is_record(entry: Mapping[str, object]) -> bool:
+    """A line of the file log, or of a console with `logging.consoleStyle` json; other JSON is plain text."""
+    return "_meta" in entry or "0" in entry or ("level" in entry and isinstance(entry.get("message"), str))
+
+
 def _table(value: object) -> Mapping[str, object]:
     return cast("Mapping[str, object]", value) if isinstance(value, dict) else {}
 
@@ -171,7 +177,9 @@ def _message(entry: Mapping[str, object]) -> str:
     if not isinstance(message, str):
         words = (each for each in parts if isinstance(each, str))
         message = " ".join(each for each in words if not each.startswith(('{"subsystem"', '{"module"')))
-    faults = (each for part in parts for each in _faults(_table(part)))
+    faults = [each for part in parts for each in _faults(_table(part))]
+    if not parts:
+        faults += _faults({key: value for key, value in entry.items() if key != "message"})
     return " ".join((message, *(each for each in faults if each.partition("=")[2] not in message))).strip()
 
 
