@@ -20,8 +20,8 @@ from oc_ops.settings import Settings
 if TYPE_CHECKING:
     from oc_ops.doctor import Doctor
 
-_RESTART_S = 30.0
-"""How long after its last word in gateway-restart.log a planned restart goes on; 9 to 12 s were measured."""
+_RESTART_S = 60.0
+"""How long after its last word in gateway-restart.log a planned restart goes on; 9 to 12 s were measured idle."""
 
 
 def known(settings: Settings) -> tuple[Signature, ...]:
@@ -40,10 +40,6 @@ def read(doctor: Doctor, signatures: Sequence[Signature]) -> LogView:
     Raises Blocked when there is no log because of a cause, CouldNotLook when it is not there or not ours to read.
     """
     paths = doctor.log_files()
-    if not paths:
-        if cause := doctor.http_cause():
-            raise Blocked(cause)
-        raise CouldNotLook("the gateway's log file was not found")
     since = doctor.started_at - timedelta(seconds=window_s(signatures))
     needles = [Needle(each.id, each.literals, raw_shape(each.expression)) for each in signatures]
     view = recent(
@@ -56,7 +52,12 @@ def read(doctor: Doctor, signatures: Sequence[Signature]) -> LogView:
     )
     if unread := [path for path in paths if path not in view.files and os.path.isfile(path)]:  # noqa: PTH113
         raise CouldNotLook(f"cannot read {unread[0]}: run the doctor as the user who owns it")
-    return _with_journal(doctor, view, needles)
+    view = _with_journal(doctor, view, needles)
+    if not view.files:
+        if cause := doctor.http_cause():
+            raise Blocked(cause)
+        raise CouldNotLook("the gateway's log file was not found")
+    return view
 
 
 def _with_journal(doctor: Doctor, view: LogView, needles: Sequence[Needle]) -> LogView:

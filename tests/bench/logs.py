@@ -77,7 +77,7 @@ def measured(folder: Path) -> int:
         ("without hyperscan", f"{plain_s:.2f} s (worked out from 64 MiB)"),
         ("memory of the cold scan", f"{peak:.1f} MiB over baseline"),
         ("re-scan, nothing new", f"{rescan_ms:.2f} ms, {kept:.0f} records kept"),
-        (f"a flood of {FLOOD:,} lines", f"{flood_s:.2f} s, {flood_peak:.1f} MiB, {flood_kept:.0f} records kept"),
+        (f"a flood of {FLOOD:,} lines", f"{flood_s:.2f} s of CPU, {flood_peak:.1f} MiB, {flood_kept:.0f} records kept"),
     )
     for what, figure in told:
         print(f"{what:28} {figure}")
@@ -176,8 +176,10 @@ def one(what: str, log: Path, *more: str) -> None:
             print(peak, 1000 * min(times), len(again.records))
         case "flood":
             seen: list[LogView] = []
-            print(wall_s(lambda: seen.append(view(log))))
-            peak = memory_mib(lambda: view(log))
+            peak = memory_mib(lambda: seen.append(view(log)))
+            began = time.process_time()
+            view(log)
+            print(time.process_time() - began)
             kept = len(seen[0].records)
             print(peak, kept, kept + sum(seen[0].left_out.values()))
 
