@@ -1,0 +1,95 @@
+"""Whole doctor runs on real faults beside the gateway (jobs, browser, log): each is the only error, as itself."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from oc_ops.lab import faults, sweep
+from oc_ops.lab.config import CDP_OFFSET
+from oc_ops.lab.gateway import Lab
+from oc_ops.observe.watchlist import FILE
+from tests.live.examine import Examination, examine
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Reports and memory of this module's runs."""
+    return tmp_path_factory.mktemp("evidence")
+
+
+def assert_only(seen: Examination, check: str) -> dict[str, str]:
+    """The finding is the only error and the cause; returns it."""
+    assert seen.errors == [check], seen.output
+    assert (seen.exit, seen.report["cause"]) == (1, check)
+    return seen.finding(check)
+
+
+def test_a_watched_job_that_fails_is_found_by_name(lab: Lab, folder: Path) -> None:
+    """The failing job alone, though another is watched beside it; during a hang the store tells, as a warning."""
+    watchlist = folder / "memory" / FILE
+    watchlist.parent.mkdir(exist_ok=True)
+    watchlist.write_text("lab-ok\nlab-failing max-failures=1\n")
+    lab.call("cron", "run", _job(lab, "lab-failing"), "--wait", "--wait-timeout", "60s")
+    finding = assert_only(examine(lab, folder), "cron/job-failing")
+    assert finding["subject"] == "lab-failing"
+    with faults.stopped(lab):
+        seen = examine(lab, folder)
+    assert_only(seen, "gateway/hung")
+    assert seen.finding("cron/job-failing")["severity"] == "warning"
+    assert seen.finding("cron/job-failing")["fact"].startswith("by the store, ")
+    watchlist.unlink()
+
+
+def test_what_keeps_the_browser_down_is_the_one_cause(lab: Lab, folder: Path) -> None:
+    """A program on its debugging port; and a browser that hangs is told how to go on."""
+    with faults.browser_stopped(lab), faults.port_held(lab.port + CDP_OFFSET) as pid:
+        finding = assert_only(examine(lab, folder), "browser/cdp-port-taken")
+    assert f"end pid {pid}" in finding["fix"]
+    main = [each for each in sweep.browsers(lab.root) if not any("--type=" in word for word in each.cmdline())]
+    for each in main:
+        each.suspend()
+    try:
+        finding = assert_only(examine(lab, folder), "browser/not-running")
+    finally:
+        for each in main:
+            each.resume()
+    assert finding["fix"] == f"kill -CONT {main[0].pid}"
+
+
+def test_a_real_click_lands(lab: Lab, folder: Path) -> None:
+    """--deep adds the click, and a healthy browser passes it."""
+    seen = examine(lab, folder, "--deep")
+    outcomes = {each["id"]: each["outcome"] for each in seen.report["checks"]}
+    assert outcomes["browser/acts"] == "passed", seen.output
+    assert seen.errors == []
+
+
+def test_a_burst_in_the_log_is_one_finding(lab: Lab, folder: Path) -> None:
+    """Ten thousand lines of one fault are counted and said once, with the lines around the newest one as evidence."""
+    size = lab.log_file.stat().st_size
+    now = datetime.now(UTC)
+    with lab.log_file.open("a", encoding="utf-8") as log:
+        for number in range(10_000):
+            when = now - timedelta(seconds=60 - number % 60)
+            meta = {"name": '{"subsystem":"gateway"}', "parentNames": ["openclaw"], "logLevelName": "ERROR"}
+            said = f"cron: timer tick failed: number {number}"
+            log.write(json.dumps({"1": said, "_meta": meta, "time": when.isoformat(), "message": said}) + "\n")
+    try:
+        seen = examine(lab, folder, "--quick")
+    finally:
+        with lab.log_file.open("rb+") as log:
+            log.truncate(size)
+    finding = assert_only(seen, "logs/cron.tick_failed")
+    assert finding["saw"].startswith("60×")
+    assert any(each["title"].startswith("Around cron.tick_failed") for each in seen.report["evidence"])
+
+
+def _job(lab: Lab, name: str) -> str:
+    listed = json.loads(lab.call("cron", "list", "--json").stdout.text)["jobs"]
+    return str(next(each["id"] for each in listed if each["name"] == name))
