@@ -274,6 +274,8 @@ def test_a_browser_that_is_not_there(lab: Lab, tmp_path: Path) -> None:
 def test_a_click_lands_on_older_releases_too(lab_of: LabOf, tmp_path: Path, version: str, page: str) -> None:
     """By the same routes; 2026.2.26 forbids no loopback page."""
     old = lab_of(version)
+    if not old.browser_runs():  # another module may have ended the gateway that it belonged to
+        old.start_browser()
     seen = Seen(old, tmp_path)
     before = seen.tabs()
     assert assert_lands(seen.deep()).page == page
