@@ -86,7 +86,7 @@ def write(path: Path, content: str | bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 def write_transcript(run: Run, number: int, call: Call, redactor: Redactor) -> str:
@@ -197,7 +197,8 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Have what was created, renamed or removed in a folder on the disk, where its filesystem can."""
     # Some filesystems refuse to sync a directory; the file itself is already whole.
     with contextlib.suppress(OSError):
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.observe.flight import single_flight
+from oc_ops.record.artifacts import sync_directory
 
 Append = Callable[[Mapping[str, object]], None]
 
@@ -67,7 +67,7 @@ class Journal:
             finally:
                 os.close(descriptor)
             if new:
-                _sync_directory(self.path.parent)
+                sync_directory(self.path.parent)
         except OSError as error:
             raise JournalError(f"{self.path} could not be written: {error.strerror or error}") from error
 
@@ -91,13 +91,3 @@ def _write(descriptor: int, data: bytes) -> None:
     # One write as a rule. After a short one the rest is tried too, if only to learn why: ENOSPC, EFBIG, EDQUOT.
     while data:
         data = data[os.write(descriptor, data) :]
-
-
-def _sync_directory(directory: Path) -> None:
-    # Some filesystems refuse to sync a directory; the file itself is already whole.
-    with contextlib.suppress(OSError):
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

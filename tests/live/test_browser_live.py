@@ -16,7 +16,7 @@ import pytest
 from oc_ops.judge import browser as judge
 from oc_ops.judge.finding import Finding
 from oc_ops.lab import faults, sweep
-from oc_ops.lab.config import CDP_OFFSET, find_chromium
+from oc_ops.lab.config import CDP_OFFSET
 from oc_ops.lab.gateway import Lab
 from oc_ops.observe import chrome, click
 from oc_ops.observe.click import Limits, Walk
@@ -28,7 +28,6 @@ from tests.live.conftest import LabOf
 pytestmark = [
     pytest.mark.live,
     pytest.mark.timeout(600),
-    pytest.mark.skipif(find_chromium() is None, reason="no Chromium on this machine for OpenClaw to drive"),
 ]
 
 LIMITS = Limits(step_s=25.0, start_s=60.0, walk_s=150.0)
