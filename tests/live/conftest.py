@@ -26,19 +26,22 @@ def terminate_as_ctrl_c() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def calm_logs() -> None:
-    """What a gateway logged of another module's faults is no finding of this one's: its complaints are taken out."""
+def one_module_s_faults_are_its_own() -> Iterator[None]:
+    """Every module gets a new lab of the default release; the old ones, slow to start, keep theirs without complaints."""
     for each in LABS.values():
         lines = each.log_file.read_bytes().splitlines(keepends=True)
         calm = [
             line for line in lines if b'"logLevelName":"ERROR"' not in line and b'"logLevelName":"WARN"' not in line
         ]
         each.log_file.write_bytes(b"".join(calm))
+    yield
+    if DEFAULT_VERSION in LABS:
+        take_down(LABS.pop(DEFAULT_VERSION))
 
 
 @pytest.fixture(scope="session")
 def lab_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabOf]:
-    """A function that brings up a lab of a release, one per release, shared by all modules."""
+    """A function that brings up a lab of a release: one per release, the default one anew in every module."""
     labs = LABS
 
     def of(version: str) -> Lab:
@@ -51,15 +54,19 @@ def lab_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabOf]:
         yield of
     finally:
         while labs:
-            _, each = labs.popitem()
-            each.down()
-            assert no_survivor(each.root), f"processes of {each.root} are still alive"
+            take_down(labs.popitem()[1])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def lab(lab_of: LabOf) -> Lab:
     """A lab of the default release that is up; whoever breaks it mends it before the test ends."""
     return lab_of(DEFAULT_VERSION)
+
+
+def take_down(lab: Lab) -> None:
+    """End it, and nothing of it is left."""
+    lab.down()
+    assert no_survivor(lab.root), f"processes of {lab.root} are still alive"
 
 
 def no_survivor(root: Path) -> bool:
