@@ -8,7 +8,6 @@ import pytest
 
 from oc_ops.doctor import Doctor
 from oc_ops.judge import cron as judge
-from oc_ops.judge.jobs import unseen
 from oc_ops.surroundings import Surroundings
 
 pytestmark = pytest.mark.doctor
@@ -36,7 +35,7 @@ def test_cron_list_answers(doctor: Doctor, healthy: Callable[..., None]) -> None
 def test_cron_jobs_that_are_watched_run(surroundings: Surroundings, healthy: Callable[..., None]) -> None:
     """Every watched job exists, is on, runs when it is due, in its usual time, and succeeds."""
     healthy(*surroundings.watched_jobs())
-    unseen(surroundings.verdicts())
+    surroundings.all_jobs_judged()
 
 
 @pytest.mark.check("cron/markers", lane="files")

@@ -24,15 +24,17 @@ def note(run: DoctorRun, record: RunRecord) -> incidents.IncidentUpdate:
 
 def _summary(run: DoctorRun, record: RunRecord) -> RunSummary:
     about = record.openclaw
+    whole = not (run.left_out or run.cut_short or run.doctor.quick)
+    looked = ("passed", "skipped") if whole else ("passed",)
     return RunSummary(
         verdict=record.verdict,
-        whole=not (run.left_out or run.cut_short or run.doctor.quick),
+        whole=whole,
         gateway=Gateway(run.doctor.key, about.profile, about.port),
         faults=tuple(
             Fault.of(each, each.subject, run.found_by.get((each.check, each.subject), "")) for each in record.findings
         ),
         cause=record.cause,
-        looked=frozenset(each.nodeid for each in record.checks if each.outcome in ("passed", "skipped")),
+        looked=frozenset(each.nodeid for each in record.checks if each.outcome in looked),
         versions=Versions(about.cli_version, about.gateway_version),
         folder=run.redactor.line(str(run.folder.path)),
         first_signature_at=_first_sign(run),

@@ -65,6 +65,8 @@ class Settings:
 
     incident_flap_s: float = _seconds(3600.0, "a cause that is back so soon after its incident was closed reopens it")
 
+    job_grace_s: float = _seconds(300.0, "how late a watched job may begin, or its end be recorded")
+
     disk_low_bytes: int = _setting(2**30, "free space below which a file system is low; a fifth of it is full", above=0)
     disk_low_percent: float = _setting(
         5.0, "free share below which it is low as well, up to 5 times disk_low_bytes", above=0

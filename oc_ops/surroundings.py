@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
+from oc_ops.errors import CouldNotLook
 from oc_ops.judge import browser as judge_browser
 from oc_ops.judge.finding import Finding
 from oc_ops.observe.jsontext import at
@@ -49,6 +50,11 @@ class Surroundings:
         if not self.watchlist():
             raise NotAsked("no job is watched: `oc-ops jobs` prints the lines for memory/ops_critical_cron_jobs.txt")
         return tuple(each for each in self._of_jobs() if each.check != "cron/marker-stale")
+
+    def all_jobs_judged(self) -> None:
+        """Raise CouldNotLook when a watched job could not be judged; its other findings are said before."""
+        if notes := [each.unseen for each in self.verdicts() if each.unseen]:
+            raise CouldNotLook("; ".join(notes))
 
     def markers(self) -> tuple[Finding, ...]:
         """The stale markers of all jobs."""

@@ -31,7 +31,7 @@ def verdicts_now(doctor: Doctor, watched: Sequence[Watched]) -> tuple[Jobs, tupl
 
     seen, owners = sight(doctor, watched)
     beside = seen.source == "store" or bool(cause(doctor))
-    return seen, examine(watched, seen, owners, Terms(zone(doctor), beside_cause=beside))
+    return seen, examine(watched, seen, owners, Terms(zone(doctor), doctor.settings.job_grace_s, beside_cause=beside))
 
 
 def cause(doctor: Doctor) -> str:

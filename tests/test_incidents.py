@@ -170,7 +170,7 @@ def test_mere_numbers_are_no_change(days: Days) -> None:
 @pytest.mark.parametrize(
     "grey",
     [
-        run(whole=False),
+        run(whole=False, unseen=("gateway/live",)),
         run(verdict="unknown"),
         run(interrupted=True),
         run(unseen=("gateway/live",), verdict="unknown"),
@@ -191,9 +191,17 @@ def test_neither_green_nor_red(days: Days, grey: RunSummary) -> None:
 
 
 def test_a_part_that_finds_a_fault_opens_an_incident(days: Days) -> None:
-    """--quick and -k may find what is wrong, but never say that all is well."""
+    """--quick and -k may find what is wrong."""
     days.see(run("gateway/hung", whole=False))
     assert days.told == [["opened"]]
+
+
+def test_a_part_closes_what_its_own_checks_found(days: Days) -> None:
+    """Who schedules --quick alone is told that the gateway is back; what it did not look at stays open."""
+    quick = run(whole=False, verdict="healthy", unseen=("browser/running",))
+    days.see(run("gateway/hung"), quick, quick)
+    days.see(run("browser/not-running"), quick, quick, quick)
+    assert days.told == [["opened", "green", "closed"], ["opened"]]
 
 
 def test_green_must_be_confirmed(days: Days) -> None:
@@ -525,7 +533,7 @@ def test_whatever_comes(steps: list[tuple[tuple[RunSummary, tuple[str, ...]] | W
             for each in new:
                 if each.what in ("green", "closed"):
                     greens[each.id] = greens.get(each.id, 0) + 1
-                    assert look.whole
+                    assert known[each.id].found_by <= look.looked
                     assert not look.interrupted
                     assert not known[each.id].states.keys() & look.errors.keys()
                 elif each.what in ("red", "reopened", "opened"):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from oc_ops.judge.finding import Finding
-from oc_ops.observe.chrome import Chrome, Holder
-from oc_ops.observe.click import Step, Walk
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.jsontext import at, text_at
 from oc_ops.observe.openclaw import BROWSER_PROFILE, Answer
+
+if TYPE_CHECKING:
+    from oc_ops.observe.chrome import Chrome, Holder
+    from oc_ops.observe.click import Step, Walk
 
 START = f"openclaw browser --browser-profile {BROWSER_PROFILE} start"
 _VERIFY = "pytest checks/ -m doctor -k test_browser"

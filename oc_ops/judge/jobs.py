@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from oc_ops.errors import CouldNotLook
@@ -139,9 +139,3 @@ def failing(job: Job, watched: Watched, jobs: Jobs, terms: Terms) -> Finding | N
         "mend the cause, then start it by hand",
         verify=VERIFY,
     )
-
-
-def unseen(verdicts: Iterable[Verdict]) -> None:
-    """Raise CouldNotLook when a watched job could not be judged; its other findings are said before."""
-    if notes := [each.unseen for each in verdicts if each.unseen]:
-        raise CouldNotLook("; ".join(notes))

@@ -31,7 +31,7 @@ class RunSummary:
 
     `cause`: the id of the finding that explains the others (judge.verdict.cause). `whole`: every check was planned and
     came to its end; --quick and -k left none out. `looked`: the names (as in `Fault.found_by`) of what looked and
-    passed, or was left out by a setting. `folder`: the run's, as evidence.
+    passed, or in a whole run was left out by a setting. `folder`: the run's, as evidence.
     """
 
     verdict: Verdict
@@ -64,7 +64,8 @@ def decide(
 
     Each cause of the run is one incident: an open one that has it among its states, else one that it is a state of,
     else one closed within `flap_s`, else a new one, whose id is none of `taken`. An open incident that the run does
-    not show is green once its checks passed in a whole run, and closed by the second such run with no red between.
+    not show is green once the checks that found it passed, in a whole run or a part of one, and closed by the second
+    such run with no red between.
     """
     since = now - timedelta(seconds=flap_s)
     mine = [each for each in known if each.gateway.key == run.gateway.key and (each.closed_at or now) >= since]
@@ -184,10 +185,11 @@ def _not_red(incident: Incident, run: RunSummary, now: datetime) -> Iterator[Eve
 
 def _is_green(incident: Incident, run: RunSummary) -> bool:
     """True when what found it looked again and found nothing; a part, a cut or a blocked look is neither."""
-    if not run.whole or run.interrupted or run.verdict == "unknown":
+    if run.interrupted or run.verdict == "unknown":
         return False
-    healthy = run.verdict in ("healthy", "degraded")
-    return incident.found_by <= run.looked if incident.found_by else healthy
+    if incident.found_by:
+        return incident.found_by <= run.looked
+    return run.whole and run.verdict in ("healthy", "degraded")
 
 
 def _event(incident: Incident, what: What, run: RunSummary, now: datetime, fault: Fault | None = None) -> Event:

@@ -27,7 +27,7 @@ def terminate_as_ctrl_c() -> Iterator[None]:
 
 @pytest.fixture(scope="module", autouse=True)
 def one_module_s_faults_are_its_own() -> Iterator[None]:
-    """Every module gets a new lab of the default release; the old ones, slow to start, keep theirs without complaints."""
+    """A new lab of the default release for every module; the old ones, slow to start, go on without complaints."""
     for each in LABS.values():
         lines = each.log_file.read_bytes().splitlines(keepends=True)
         calm = [

@@ -24,6 +24,7 @@ from oc_ops.observe.openclaw import Openclaw
 from oc_ops.observe.target import locate
 from oc_ops.settings import Settings
 from tests.live.conftest import LabOf
+from tests.live.examine import examine
 
 pytestmark = [
     pytest.mark.live,
@@ -255,6 +256,7 @@ def test_a_lock_that_the_browser_does_not_start_over(lab: Lab, tmp_path: Path) -
                 finding = assert_only(seen, "browser/profile-locked")
                 assert text in finding.saw
                 assert "profile lock" in seen.openclaw.browser_start(40.0).error
+                assert examine(lab, tmp_path).errors == ["browser/profile-locked"]
         stranger.communicate(b"\n")
     assert Seen(lab, tmp_path).findings == []
 
@@ -266,6 +268,7 @@ def test_a_browser_that_is_not_there(lab: Lab, tmp_path: Path) -> None:
         finding = assert_only(Seen(lab, tmp_path), "browser/not-found")
         assert "/nowhere/chromium" in finding.saw
         assert "browser.executablePath" in finding.fix
+        assert examine(lab, tmp_path).errors == ["browser/not-found"]
     assert Seen(lab, tmp_path).findings == []
 
 

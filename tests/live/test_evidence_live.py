@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -88,6 +90,27 @@ def test_a_burst_in_the_log_is_one_finding(lab: Lab, folder: Path) -> None:
     finding = assert_only(seen, "logs/cron.tick_failed")
     assert finding["saw"].startswith("60×")
     assert any(each["title"].startswith("Around cron.tick_failed") for each in seen.report["evidence"])
+
+
+def test_a_config_that_was_replaced_is_said(lab: Lab, folder: Path) -> None:
+    """`openclaw doctor --fix` puts a broken config aside and takes the last good one: no error, and one warning."""
+    lab.call("config", "set", "logging.level", "info")
+    until(lambda: lab.config_path.with_name("openclaw.json.last-good").exists(), "the gateway to keep what works")
+    lab.stop_gateway()
+    lab.config_path.write_text('{"gateway": {"mode": "local",, }\n', encoding="utf-8")
+    lab.call("doctor", "--fix", "--non-interactive")
+    assert list(lab.state_dir.glob("openclaw.json.clobbered.*")), "OpenClaw put nothing aside"
+    lab.start_gateway()
+    seen = examine(lab, folder, "--quick")
+    assert [each["check"] for each in seen.report["findings"]] == ["config/clobbered"], seen.output
+
+
+def until(holds: Callable[[], bool], what: str) -> None:
+    """Wait for what the gateway does by itself within seconds."""
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.2)
 
 
 def _job(lab: Lab, name: str) -> str:

@@ -21,6 +21,7 @@ from oc_ops.lab.gateway import Lab
 from oc_ops.observe import watchlist
 from oc_ops.observe.jobs import Job, Jobs
 from oc_ops.watched import sight, verdicts_now, zone
+from tests.live.examine import examine as examine_lab
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 
@@ -31,8 +32,8 @@ PATIENCE_S = 300.0
 class Watch:
     """An operator with a watchlist beside one lab."""
 
-    def __init__(self, lab: Lab, memory: Path) -> None:
-        self.lab, self.memory = lab, memory
+    def __init__(self, lab: Lab, folder: Path) -> None:
+        self.lab, self.folder, self.memory = lab, folder, folder / "memory"
 
     def doctor(self) -> Doctor:
         """A fresh look: nothing of an earlier one is kept."""
@@ -44,6 +45,13 @@ class Watch:
         doctor, watched = self.doctor(), watchlist.parse("\n".join(lines), "list")
         seen, owners = sight(doctor, watched)
         return examine(watched, seen, owners, Terms(zone(doctor), grace_s, beside_cause))
+
+    def whole(self, *lines: str) -> list[tuple[str, str]]:
+        """A whole doctor run with these lines as its watchlist: every error finding by subject."""
+        self.memory.mkdir(exist_ok=True)
+        (self.memory / watchlist.FILE).write_text("\n".join(lines) + "\n")
+        seen = examine_lab(self.lab, self.folder, environ={**self.lab.environ, "OC_OPS_JOB_GRACE_S": "5"})
+        return [(each["subject"], each["check"]) for each in seen.report["findings"] if each["severity"] == "error"]
 
     def jobs(self) -> dict[str, Job]:
         """Every job by name."""
@@ -81,7 +89,7 @@ class Watch:
 @pytest.fixture(scope="module")
 def watch(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Watch:
     """The operator of this module, whose device is paired once."""
-    return Watch(lab, tmp_path_factory.mktemp("memory"))
+    return Watch(lab, tmp_path_factory.mktemp("watch"))
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +126,8 @@ def test_a_watched_job_that_is_gone_or_off(watch: Watch) -> None:
     watch.cli("cron", "disable", off)
     verdicts = watch.look("gone soon", "off soon max-age=1h", "lab-ok")
     assert errors(verdicts) == [("gone soon", "cron/job-missing"), ("off soon", "cron/job-disabled")]
+    assert watch.whole("gone soon", "lab-ok") == [("gone soon", "cron/job-missing")]
+    assert watch.whole("off soon max-age=1h", "lab-ok") == [("off soon", "cron/job-disabled")]
     assert 'near to it: "off soon"' in verdicts[0].findings[0].saw
     fix = verdicts[1].findings[0].fix
     assert fix == f"openclaw cron enable {off}"
@@ -182,7 +192,7 @@ def test_what_passed_while_the_gateway_was_down(watch: Watch) -> None:
     try:
         watch.until(lambda: watch.jobs()["one-shot"].last_run_ms, "the one-shot to be caught up with")
         up = watch.look(*lines, grace_s=5.0)
-        assert errors(up) == [("once a day", "cron/run-missed")]
+        assert errors(up) == watch.whole(*lines) == [("once a day", "cron/run-missed")]
         finding = next(each for each in up if each.subject == "once a day").findings[0]
         assert f"was due at {due:%Y-%m-%d %H:%M}:00 UTC and did not run" in finding.fact
         assert f"its next run is set to {due + timedelta(days=1):%Y-%m-%d %H:%M}:00 UTC" in finding.saw

@@ -1,0 +1,24 @@
+"""What stands beside the gateway: what could not be judged of it is never green."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from oc_ops.doctor import Doctor
+from oc_ops.errors import CouldNotLook
+from oc_ops.judge.jobs import Verdict
+from oc_ops.observe.watchlist import Watched
+from oc_ops.settings import Settings
+from oc_ops.surroundings import Surroundings
+
+
+def test_a_watched_job_that_could_not_be_judged_is_not_green(tmp_path: Path) -> None:
+    """Every reason is said; jobs that were judged raise nothing."""
+    seen = Surroundings(Doctor(Settings(memory_dir=tmp_path), {"HOME": str(tmp_path)}))
+    seen.kept["verdicts"] = (Verdict(Watched("well"), None),)
+    seen.all_jobs_judged()
+    seen.kept["verdicts"] = (Verdict(Watched("a"), None, unseen="one"), Verdict(Watched("b"), None, unseen="two"))
+    with pytest.raises(CouldNotLook, match="one; two"):
+        seen.all_jobs_judged()
