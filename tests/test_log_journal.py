@@ -21,7 +21,7 @@ NEEDLES = (Needle("start_limit", ("Start request repeated too quickly",)), Needl
 
 
 def entry(message: object, priority: str = "6", identifier: str = "node", second: int = 0) -> str:
-    """One line of `journalctl --user -u UNIT -o json`, with the fields that systemd 252 and 257 print."""
+    """One line of `journalctl --user-unit=UNIT -o json`, with the fields that systemd 252 and 257 print."""
     return json.dumps(
         {
             "__CURSOR": "s=0f;i=1;b=7a;m=1;t=64;x=1", "__REALTIME_TIMESTAMP": str(MICRO + second * 1_000_000),
@@ -99,7 +99,7 @@ def test_the_unit_s_journal_is_asked_for_the_window(journalctl: Path, tmp_path: 
     assert found is not None
     assert len(found) == 3
     asked = (tmp_path / "asked").read_text().split()
-    assert asked == ["--user", f"--unit={UNIT}", "--output=json", "--no-pager", "--lines=5000",
+    assert asked == ["--quiet", f"--user-unit={UNIT}", "--output=json", "--no-pager", "--lines=5000",
                      f"--since=@{MICRO // 1_000_000}", "/run/user/7"]  # fmt: skip
 
 

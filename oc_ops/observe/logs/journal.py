@@ -42,7 +42,8 @@ def journal(unit: str, target: Target, needles: Sequence[Needle], since: datetim
     """
     if shutil.which("journalctl") is None:
         return None
-    argv = ["journalctl", "--user", f"--unit={unit}", "--output=json", "--no-pager", f"--lines={_MOST_LINES}"]
+    # Not `--user --unit`: that reads the files of one user's journal, and root has none (systemd 252).
+    argv = ["journalctl", "--quiet", f"--user-unit={unit}", "--output=json", "--no-pager", f"--lines={_MOST_LINES}"]
     argv.append(f"--since=@{int(since.timestamp())}")
     runtime = target.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
     environ = {**os.environ, "XDG_RUNTIME_DIR": runtime}
