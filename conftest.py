@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import signal
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from pytest_timeout import SESSION_EXPIRE_KEY
 
 from oc_ops import settings as oc_settings
 from oc_ops.doctor import Doctor, Lane
@@ -26,11 +29,15 @@ from oc_ops.record.document import CheckRecord
 from oc_ops.run import DoctorRun
 from oc_ops.surroundings import Surroundings
 
+if TYPE_CHECKING:
+    from oc_ops.act.outcome import Observation
+
 CHECKS = Path(__file__).parent / "checks"
 LANES: tuple[Lane, ...] = ("http", "rpc", "files", "cli", "log")
 """The order of the checks: cheap lanes first, and the log last, since what it tells may follow from a cause."""
 RUN = pytest.StashKey[DoctorRun]()
 FOUND = pytest.StashKey[Finding]()
+AGAIN = pytest.StashKey[bool]()
 
 Healthy = Callable[..., None]
 
@@ -46,7 +53,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--quick", action="store_true", help="HTTP and RPC lanes and logs only, no `openclaw` call")
     group.addoption("--deep", action="store_true", help="also the slow checks: a real click in the agent's browser")
     group.addoption("--lab", action="store_true", help="look at a throwaway real gateway, started for this run")
-    group.addoption("--recover", action="store_true", help="recover once if the cause can be cured (not built yet)")
+    group.addoption("--recover", action="store_true", help="then recover once, if the cause can be cured")
     group.addoption("--tmux", action="store_true", help="see that the cockpit session is up first (not built yet)")
     group.addoption("--report-dir", metavar="DIR", help="where runs leave their reports")
 
@@ -110,9 +117,8 @@ def _refuse_nonsense(config: pytest.Config) -> None:
         raise OcOpsError("--lab brings its own OpenClaw: leave out --openclaw and --oc-profile")
     if config.getoption("quick") and config.getoption("deep"):
         raise OcOpsError("--quick makes no `openclaw` call and --deep needs some: leave one out")
-    for name in ("recover", "tmux"):
-        if config.getoption(name):
-            raise OcOpsError(f"--{name} is not built yet: run without it; the report names the fix")
+    if config.getoption("tmux"):
+        raise OcOpsError("--tmux is not built yet: run without it; the report names the fix")
 
 
 def _open_run(config: pytest.Config, exits: ExitStack) -> DoctorRun:
@@ -186,7 +192,7 @@ def healthy(request: pytest.FixtureRequest, doctor: Doctor) -> Healthy:
     lane: Lane = request.node.get_closest_marker("check").kwargs["lane"]
 
     def said(*findings: Finding | None) -> None:
-        recorded = [run.found(each) for each in findings if each is not None]
+        recorded = [run.found(each, request.node.nodeid) for each in findings if each is not None]
         recorded.sort(key=lambda each: each.severity != "error")
         if recorded:
             request.node.stash[FOUND] = recorded[0]
@@ -248,9 +254,54 @@ class Wiring:
         """What the run means to look at; a check that is not reached must not go unnoticed."""
         self.run.planned = len([item for item in session.items if item.get_closest_marker("doctor")])
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """After the checks, outside of any check's deadline: one recovery, where it was asked for."""
+        ran = yield
+        if session.config.getoption("recover"):
+            self._recover(session)
+        return ran
+
+    def _recover(self, session: pytest.Session) -> None:
+        from oc_ops.act.recovery import recover
+
+        terminal = session.config.pluginmanager.getplugin("terminalreporter")
+        terminal.write_sep("=", "recovery")
+        outcome = recover(
+            self.run.settings,
+            self.run.environ,
+            lambda: self._look_again(session),
+            first=self.run.observation(),
+            say=terminal.write_line,
+        )
+        terminal.write_line(self.run.redactor.line(outcome.sentence, 1000))
+        self.run.recovered(outcome)
+
+    def _look_again(self, session: pytest.Session) -> Observation:
+        """Run the failed and blocked checks again, on fresh observations, and say what stands now."""
+        again = self.run.begin_again()
+        terminal = session.config.pluginmanager.getplugin("terminalreporter")
+        for category, reports in terminal.stats.items():
+            terminal.stats[category] = [each for each in reports if getattr(each, "nodeid", None) not in again]
+        session.config.stash[SESSION_EXPIRE_KEY] = time.time() + session.config.option.session_timeout
+        items = [item for item in session.items if item.nodeid in again]
+        for item, following in itertools.zip_longest(items, items[1:]):
+            item.stash[AGAIN] = True
+            if FOUND in item.stash:
+                del item.stash[FOUND]
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        return self.run.observation()
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> pytest.TestReport | None:
         """Record how a check ended; expected ends are reported without the traceback that costs most of a run."""
+        report = self._ended(item, call)
+        if item.stash.get(AGAIN, False):
+            report = report or pytest.TestReport.from_item_and_call(item, call)
+            report.nodeid += " after recovery"  # a row of its own on the page: before and after
+        return report
+
+    def _ended(self, item: pytest.Item, call: pytest.CallInfo[None]) -> pytest.TestReport | None:
         error = call.excinfo.value if call.excinfo else None
         self.took_s = call.duration + (self.took_s if call.when == "call" else 0.0)
         if isinstance(error, KeyboardInterrupt) or (call.when != "call" and error is None):

@@ -10,14 +10,13 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from oc_ops import noted, told
+from oc_ops import evidence, noted, told
 from oc_ops.doctor import Doctor
 from oc_ops.errors import CouldNotLook, SettingError
 from oc_ops.judge import verdict as judge_verdict
 from oc_ops.judge.finding import Finding
-from oc_ops.judge.signatures import fired
-from oc_ops.observe import logs
 from oc_ops.observe.flight import lock_dir, single_flight
 from oc_ops.observe.process import Call
 from oc_ops.once import Blocked, NotAsked
@@ -26,10 +25,8 @@ from oc_ops.record.document import (
     CallRecord,
     CheckOutcome,
     CheckRecord,
-    Evidence,
     Lanes,
     Load,
-    OpenclawInfo,
     RunRecord,
     environment,
     to_json,
@@ -40,11 +37,10 @@ from oc_ops.record.redact import Redactor, secrets_in
 from oc_ops.settings import Settings
 from oc_ops.surroundings import Surroundings
 
+if TYPE_CHECKING:
+    from oc_ops.act.outcome import Observation, Outcome
+
 _COMMANDS = "(?:gateway|browser|channels|config|cron|devices|doctor|tasks)"
-_LOG_LINES = 40
-"""Records of the log's end that a failing run keeps."""
-_NEIGHBOURS = 5
-"""Records before and behind a hit that it keeps as well."""
 
 
 class DoctorRun:
@@ -55,8 +51,9 @@ class DoctorRun:
     ) -> None:
         """Raises SettingError or CouldNotLook for what cannot be used at all; touches nothing yet."""
         self._began = time.monotonic()
-        self.settings = settings
-        self.doctor = Doctor(settings, environ, quick=quick, on_call=self._call_ended)
+        self.settings, self.environ = settings, environ
+        self._look = lambda: Doctor(settings, environ, quick=quick, on_call=self._call_ended)
+        self.doctor = self._look()
         self.surroundings = Surroundings(self.doctor)
         self.redactor = Redactor(
             (*self.doctor.config.secrets, *secrets_in(environ)), Path.home(), [self.doctor.target.home]
@@ -64,7 +61,10 @@ class DoctorRun:
         self.findings: dict[tuple[str, str], Finding] = {}
         self.checks: dict[str, CheckRecord] = {}
         self.found_by: dict[tuple[str, str], str] = {}
-        """The check, by nodeid, that found each error: by its id and subject."""
+        """The check, by nodeid, that found each: by its id and subject."""
+        self.before: RunRecord | None = None
+        """The run as it stood before a recovery."""
+        self.recovery: Outcome | None = None
         self.incidents: IncidentUpdate | None = None
         self.calls: list[CallRecord] = []
         self.lab = lab
@@ -98,7 +98,7 @@ class DoctorRun:
 
     # -- while the checks run -----------------------------------------------------------------------------------
 
-    def found(self, finding: Finding) -> Finding:
+    def found(self, finding: Finding, nodeid: str = "") -> Finding:
         """Record a finding once, redacted and on one line a field; the first of an id and subject stands."""
         clean = replace(
             finding,
@@ -108,7 +108,10 @@ class DoctorRun:
             verify=self._for_this_gateway(finding.verify),
             subject=self.redactor.line(finding.subject),
         )
-        return self.findings.setdefault((clean.check, clean.subject), clean)
+        key = (clean.check, clean.subject)
+        if nodeid:
+            self.found_by.setdefault(key, nodeid)
+        return self.findings.setdefault(key, clean)
 
     def _for_this_gateway(self, command: str) -> str:
         """The command as it must be pasted to reach the gateway that was looked at, and no other."""
@@ -138,7 +141,6 @@ class DoctorRun:
             outcome, note = "skipped", self.redactor.line(str(error))
         elif found is not None and found.severity == "error":
             outcome = "failed"
-            self.found_by.setdefault((found.check, found.subject), nodeid)
         elif error is not None:
             outcome, note = "error", self.redactor.line(str(error) or type(error).__name__)
         record = CheckRecord(check, nodeid, outcome, duration_s, blocked_by, claim, note)
@@ -169,6 +171,44 @@ class DoctorRun:
         """True when no check was selected: such a run leaves the latest report what it was."""
         return not self.checks and not self.planned and not self.interrupted
 
+    # -- a recovery ---------------------------------------------------------------------------------------------
+
+    def observation(self) -> Observation:
+        """The run so far, for a recovery to go by; its report.json is on disk then."""
+        from oc_ops.act.outcome import Observation
+
+        record = self.conclude()
+        self.save()
+        incident = self.incidents.incident if self.incidents else None
+        notes = [each.note for each in record.could_not_look]
+        return Observation(
+            record.verdict,
+            record.cause_finding,
+            record.findings,
+            self.folder.path,
+            incident.id if incident else None,
+            next(iter(notes), ""),
+        )
+
+    def begin_again(self) -> frozenset[str]:
+        """Forget what failed or could not be looked at, to look at it afresh; returns those checks' nodeids."""
+        self.before, self.record = self.before or self.conclude(), None
+        again = {each.nodeid for each in self.checks.values() if each.outcome in ("failed", "blocked", "error")}
+        self.checks = {nodeid: each for nodeid, each in self.checks.items() if nodeid not in again}
+        self.findings = {
+            key: each
+            for key, each in self.findings.items()
+            if each.severity != "error" and self.found_by.get(key) not in again
+        }
+        self.found_by = {key: nodeid for key, nodeid in self.found_by.items() if key in self.findings}
+        self.doctor = self._look()
+        self.surroundings = Surroundings(self.doctor)
+        return frozenset(again)
+
+    def recovered(self, outcome: Outcome) -> None:
+        """Keep what came of a recovery: the record is made anew with it."""
+        self.recovery, self.record = outcome, None
+
     # -- afterwards ---------------------------------------------------------------------------------------------
 
     def conclude(self) -> RunRecord:
@@ -180,15 +220,16 @@ class DoctorRun:
             self.record = RunRecord(
                 verdict=judge_verdict.verdict(findings, outcomes, cut_short=self.cut_short),
                 cause=cause.check if cause else None,
-                started_at=self.doctor.started_at,
+                started_at=(self.before or self.doctor).started_at,
                 duration_s=time.monotonic() - self._began,
                 lanes=Lanes(**told.lanes(self.doctor)),
-                openclaw=self._openclaw(),
+                openclaw=told.about(self.doctor),
                 findings=findings,
                 checks=tuple(self.checks.values()),
                 calls=tuple(self.calls),
                 load=self._load(),
-                evidence=self._evidence(failed=bool(findings)),
+                recovery=self.recovery.as_json() if self.recovery else None,
+                evidence=evidence.kept(self.doctor, failed=bool(findings)),
                 environment=environment(self.settings),
             )
             self.record = self._noted(self.record)
@@ -262,69 +303,8 @@ class DoctorRun:
 
     def last_line(self) -> str:
         """The run in one sentence, the last thing on the terminal."""
-        record = self.conclude()
-        head = f"doctor: {record.verdict} in {record.duration_s:.1f} s"
-        finding = record.cause_finding
-        if finding is None and record.verdict == "degraded":
-            finding = next(each for each in record.findings if each.severity == "warning")
-        if finding is not None:
-            return self.redactor.line(f"{head}: {finding.sentence}", 1000)
-        if record.verdict == "healthy":
-            passed = sum(each.outcome == "passed" for each in record.checks)
-            version = record.openclaw.gateway_version or "of unknown release"
-            part = f" of {passed + self.left_out}" if self.left_out else ""
-            return f"{head}: {passed}{part} checks passed, gateway {version} on port {record.openclaw.port}"
-        notes = [each.note for each in record.checks if each.outcome == "error"]
-        notes += [each.note for each in record.checks if each.outcome == "skipped"]
-        left = self.planned - len(self.checks)
-        if self.empty:
-            return f"{head}: could not look: no check was selected"
-        why = "interrupted" if self.interrupted else notes[0] if notes else f"{left} checks were not reached"
-        return self.redactor.line(f"{head}: could not look: {why}", 1000)
-
-    def _openclaw(self) -> OpenclawInfo:
-        doctor = self.doctor
-        release = doctor.cli_release
-        return OpenclawInfo(
-            cli_version=".".join(map(str, release)) if release else None,
-            gateway_version=told.gateway_version(doctor),
-            profile=doctor.target.profile,
-            port=doctor.config.port if doctor.config.error is None else None,
-            log_files=tuple(str(path) for path in self._log_files()),
-        )
+        return self.redactor.line(told.sentence(self), 1000)
 
     def _load(self) -> Load:
         own = os.times()
         return Load(len(self.calls), sum(each.cpu_s for each in self.calls), own.user + own.system)
-
-    def _log_files(self) -> tuple[Path, ...]:
-        try:
-            return self.doctor.log_files()
-        except CouldNotLook:
-            return ()
-
-    def _evidence(self, *, failed: bool) -> tuple[Evidence, ...]:
-        """What the RPC lane had to say; of a failing run also the end of each log."""
-        notes = told.notes(self.doctor)
-        said: tuple[Evidence, ...] = (Evidence("Of the RPC lane", notes),) if notes else ()
-        if not failed:
-            return said
-        said += tuple(self._around_hits())
-        return said + tuple(
-            Evidence(f"The last {_LOG_LINES} records of {path.name}", tuple(map(_line, logs.tail(path, _LOG_LINES))))
-            for path in self._log_files()
-        )
-
-    def _around_hits(self) -> Iterator[Evidence]:
-        """The lines around the newest record of each signature that fired, however far back it lies."""
-        view = self.doctor.kept.get("log_view")
-        if not isinstance(view, logs.LogView):
-            return
-        for signature, records in fired(view, self.doctor.signatures(), now=self.doctor.started_at).items():
-            lines = logs.around(records[-1], _NEIGHBOURS) or records[-1:]
-            yield Evidence(f"Around {signature.id} in {records[-1].file.name}", tuple(map(_line, lines)))
-
-
-def _line(record: logs.Record) -> str:
-    when = record.time.strftime("%H:%M:%S") if record.time else "--:--:--"
-    return f"{when} {record.level:5} {record.source} {record.text}"

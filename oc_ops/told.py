@@ -1,6 +1,9 @@
-"""What a run can tell of itself from what its doctor has looked at: releases, notes, and how each lane did."""
+"""What a run can tell of itself: releases, notes, how each lane did, and all of it in one sentence."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from oc_ops.doctor import Doctor
 from oc_ops.errors import CouldNotLook
@@ -10,6 +13,30 @@ from oc_ops.observe.look import GatewayLook
 from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.reads import RpcReads
 from oc_ops.observe.rpc import RpcRefused
+from oc_ops.record.document import OpenclawInfo
+
+if TYPE_CHECKING:
+    from oc_ops.run import DoctorRun
+
+
+def about(doctor: Doctor) -> OpenclawInfo:
+    """Which OpenClaw was looked at."""
+    release = doctor.cli_release
+    return OpenclawInfo(
+        cli_version=".".join(map(str, release)) if release else None,
+        gateway_version=gateway_version(doctor),
+        profile=doctor.target.profile,
+        port=doctor.config.port if doctor.config.error is None else None,
+        log_files=tuple(str(path) for path in log_files(doctor)),
+    )
+
+
+def log_files(doctor: Doctor) -> tuple[Path, ...]:
+    """The gateway's logs, as far as they can be told."""
+    try:
+        return doctor.log_files()
+    except CouldNotLook:
+        return ()
 
 
 def gateway_version(doctor: Doctor) -> str | None:
@@ -48,3 +75,30 @@ def lanes(doctor: Doctor) -> dict[str, str]:
         "rpc": rpc_word,
         "cli": cli_word,
     }
+
+
+def sentence(run: DoctorRun) -> str:
+    """The run in one sentence, unredacted."""
+    record = run.conclude()
+    head = f"doctor: {record.verdict} in {record.duration_s:.1f} s"
+    finding = record.cause_finding
+    if finding is None and record.verdict == "degraded":
+        finding = next(each for each in record.findings if each.severity == "warning")
+    if finding is not None:
+        return f"{head}: {finding.sentence}"
+    if record.verdict == "healthy":
+        passed = sum(each.outcome == "passed" for each in record.checks)
+        version = record.openclaw.gateway_version or "of unknown release"
+        part = f" of {passed + run.left_out}" if run.left_out else ""
+        return f"{head}: {passed}{part} checks passed, gateway {version} on port {record.openclaw.port}{_cured(run)}"
+    notes = [each.note for each in record.checks if each.outcome == "error"]
+    notes += [each.note for each in record.checks if each.outcome == "skipped"]
+    if run.empty:
+        return f"{head}: could not look: no check was selected"
+    left = f"{run.planned - len(run.checks)} checks were not reached"
+    return f"{head}: could not look: {'interrupted' if run.interrupted else notes[0] if notes else left}"
+
+
+def _cured(run: DoctorRun) -> str:
+    cause = run.before.cause if run.before and run.recovery and run.recovery.word == "recovered" else None
+    return f" · recovered from {cause}" if cause else ""
