@@ -37,7 +37,10 @@ LANES: tuple[Lane, ...] = ("http", "rpc", "files", "cli", "log")
 """The order of the checks: cheap lanes first, and the log last, since what it tells may follow from a cause."""
 RUN = pytest.StashKey[DoctorRun]()
 FOUND = pytest.StashKey[Finding]()
-AGAIN = pytest.StashKey[bool]()
+LOOK = pytest.StashKey[int]()
+"""Which look at a check this is, from the second on."""
+
+_LOOK = " look "
 
 Healthy = Callable[..., None]
 
@@ -281,12 +284,12 @@ class Wiring:
         """Run the failed and blocked checks again, on fresh observations, and say what stands now."""
         again = self.run.begin_again()
         terminal = session.config.pluginmanager.getplugin("terminalreporter")
-        for category, reports in terminal.stats.items():
-            terminal.stats[category] = [each for each in reports if getattr(each, "nodeid", None) not in again]
+        for reports in terminal.stats.values():
+            reports[:] = [each for each in reports if getattr(each, "nodeid", "").partition(_LOOK)[0] not in again]
         session.config.stash[SESSION_EXPIRE_KEY] = time.time() + session.config.option.session_timeout
         items = [item for item in session.items if item.nodeid in again]
         for item, following in itertools.zip_longest(items, items[1:]):
-            item.stash[AGAIN] = True
+            item.stash[LOOK] = item.stash.get(LOOK, 1) + 1
             if FOUND in item.stash:
                 del item.stash[FOUND]
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
@@ -296,9 +299,9 @@ class Wiring:
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> pytest.TestReport | None:
         """Record how a check ended; expected ends are reported without the traceback that costs most of a run."""
         report = self._ended(item, call)
-        if item.stash.get(AGAIN, False):
+        if look := item.stash.get(LOOK, 0):
             report = report or pytest.TestReport.from_item_and_call(item, call)
-            report.nodeid += " after recovery"  # a row of its own on the page: before and after
+            report.nodeid += f"{_LOOK}{look}"  # a row of its own on the page: before and after
         return report
 
     def _ended(self, item: pytest.Item, call: pytest.CallInfo[None]) -> pytest.TestReport | None:

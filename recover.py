@@ -1,6 +1,6 @@
 """`python recover.py`: one bounded recovery of the gateway."""
 
-from oc_ops.act.recovery import main
+from oc_ops.cli.recover import main
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from oc_ops import evidence, noted, told
 from oc_ops.doctor import Doctor
-from oc_ops.errors import CouldNotLook, SettingError
+from oc_ops.errors import SettingError
 from oc_ops.judge import verdict as judge_verdict
 from oc_ops.judge.finding import Finding
 from oc_ops.observe.flight import lock_dir, single_flight
@@ -52,7 +52,7 @@ class DoctorRun:
         """Raises SettingError or CouldNotLook for what cannot be used at all; touches nothing yet."""
         self._began = time.monotonic()
         self.settings, self.environ = settings, environ
-        self._look = lambda: Doctor(settings, environ, quick=quick, on_call=self._call_ended)
+        self.quick = quick
         self.doctor = self._look()
         self.surroundings = Surroundings(self.doctor)
         self.redactor = Redactor(
@@ -77,6 +77,9 @@ class DoctorRun:
         """Where the operator wants a copy of the page (pytest's own `--html`)."""
         self._folder: artifacts.Run | None = None
         self._trouble = ""
+
+    def _look(self) -> Doctor:
+        return Doctor(self.settings, self.environ, quick=self.quick, on_call=self._call_ended)
 
     @property
     def folder(self) -> artifacts.Run:

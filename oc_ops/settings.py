@@ -66,6 +66,18 @@ class Settings:
     incident_flap_s: float = _seconds(3600.0, "a cause that is back so soon after its incident was closed reopens it")
 
     job_grace_s: float = _seconds(300.0, "how late a watched job may begin, or its end be recorded")
+    restart_per_hour: int = _setting(
+        3, "most restarts of the gateway an hour, by whomever, that recovery adds to", above=0
+    )
+    restart_per_day: int = _setting(6, "most restarts a day that recovery adds to", above=0)
+    restart_cool_down_s: float = _seconds(
+        300.0, "how long after any restart or start recovery leaves the gateway alone"
+    )
+    confirm_gap_s: float = _seconds(5.0, "time between the two looks that confirm a fault before anything is restarted")
+    confirm_within_s: float = _seconds(60.0, "a fault that was seen for less than this is confirmed by a second look")
+    drain_budget_s: float = _seconds(330.0, "how long a gateway may drain before its restart")
+    act_s: float = _seconds(600.0, "deadline of one command of recovery: a restart drains and starts within it")
+    keep_recoveries: int = _setting(500, "records kept in memory/recoveries", above=0)
 
     disk_low_bytes: int = _setting(2**30, "free space below which a file system is low; a fifth of it is full", above=0)
     disk_low_percent: float = _setting(

@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from oc_ops.cli import incidents, jobs, logs
+from oc_ops.cli import incidents, jobs, logs, recover
 from oc_ops.errors import OcOpsError
 from oc_ops.settings import PROJECT, declared, environment_name
 
@@ -35,6 +35,7 @@ app.add_typer(lab_app, name="lab")
 app.add_typer(incidents.app, name="incidents")
 app.add_typer(logs.app, name="logs")
 jobs.register(app)
+recover.register(app)
 
 USAGE = 4
 """Exit code of a usage error, the same as pytest's."""
@@ -111,14 +112,6 @@ def _pytest(options: list[str]) -> NoReturn:
     argv += ["-c", str(PROJECT / "pyproject.toml"), "--rootdir", str(PROJECT), *options]
     sys.stdout.flush()
     os.execv(sys.executable, argv)  # noqa: S606 - an argv list, no shell
-
-
-@app.command(help="Recover the gateway once, within bounds. Not built yet: it refuses and says so.")
-def recover() -> None:
-    """Refuse: a recovery that is not bounded and verified would be the outage."""
-    from oc_ops.act.recovery import main
-
-    raise typer.Exit(main())
 
 
 @lab_app.command(help="Install a real OpenClaw if need be, start a gateway of its own, add three cron jobs.")

@@ -52,6 +52,14 @@ class Snapshot:
             raise CouldNotLook(f"{self._path} holds more than {_MOST_ROWS} rows of a kind")
         return rows
 
+    def save(self, copy: Path) -> None:
+        """Write this moment of the whole database into a new file, one that is complete in itself (mode 0600)."""
+        import sqlite3
+
+        copy.touch(mode=0o600, exist_ok=False)
+        with closing(sqlite3.connect(copy)) as kept:
+            self._connection.backup(kept)
+
 
 @contextmanager
 def snapshot(path: Path, deadline_s: float) -> Iterator[Snapshot]:

@@ -55,6 +55,15 @@ def single_flight(lock: Path, wait_s: float) -> Iterator[None]:
         flight.release()
 
 
+def holder(lock: Path) -> str | None:
+    """Who holds `lock`, in words and by its note alone: the lock is not touched. None when nobody is known to."""
+    words = _holder(lock)
+    return None if words == _NOBODY else words
+
+
+_NOBODY = "a process that left no note"
+
+
 def _note(lock: Path) -> Path:
     return lock.with_name(f"{lock.name}.holder")
 
@@ -67,7 +76,7 @@ def _holder(lock: Path) -> str:
         pid, since = _note(lock).read_text().split()
         began = datetime.fromtimestamp(float(since), UTC)
         if psutil.Process(int(pid)).create_time() > float(since) + _CLOCK_GRACE_S:
-            return "a process that left no note"
+            return _NOBODY
     except (OSError, ValueError, OverflowError, psutil.Error):
-        return "a process that left no note"
+        return _NOBODY
     return f"process {pid} since {began:%Y-%m-%dT%H:%M:%SZ}"

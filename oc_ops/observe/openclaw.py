@@ -161,6 +161,26 @@ class Openclaw:
         """`config validate --json`: the release's own schema, without asking the gateway."""
         return self._ask("config", "validate", "--json", timeout=False)
 
+    def restart_preflight(self) -> Answer:
+        """What a restart would have to wait for or abort, as the gateway itself sees it; only newer ones know."""
+        return self._ask("gateway", "call", "gateway.restart.preflight", "--json")
+
+    def gateway_restart(self, deadline_s: float, *, safe: bool) -> Answer:
+        """`gateway restart`, with `safe` the form that lets work end first. Exit 0 proves nothing (2026.5.28)."""
+        return self._change("gateway", "restart", *(["--safe"] if safe else []), "--json", deadline_s=deadline_s)
+
+    def gateway_start(self, deadline_s: float) -> Answer:
+        """`gateway start`: the service of a gateway that is down; newer releases refuse `restart` for it."""
+        return self._change("gateway", "start", "--json", deadline_s=deadline_s)
+
+    def _change(self, *words: str, deadline_s: float) -> Answer:
+        """A command of the service manager. Its own log lines stay: a copy of the config would be another service's."""
+        environ = dict(self._environ())
+        if self.release is not None and self.release >= SILENT_SINCE:
+            environ["OPENCLAW_LOG_LEVEL"] = "silent"
+        call = self._run(list(words), environ, deadline_s, survivors_allowed=True)
+        return Answer(call, json_object(call.stdout.text) or json_object(call.stderr.text))
+
     def refusal(self) -> str | None:
         """Why this CLI must not be called now, or None: on a virgin install a read-only call must not be the first."""
         release = self.release
@@ -215,7 +235,9 @@ class Openclaw:
         value = json_object(call.stdout.text) or json_object(call.stderr.text)
         return Answer(call, value)
 
-    def _run(self, words: list[str], environ: Mapping[str, str], deadline_s: float) -> Call:
+    def _run(
+        self, words: list[str], environ: Mapping[str, str], deadline_s: float, *, survivors_allowed: bool = False
+    ) -> Call:
         # Inherited from the environment a profile moves no folder, given as an option it does: locate() set the rest.
         chosen = self.target.profile and "OPENCLAW_STATE_DIR" in self.target.environ
         profile = ["--profile", str(self.target.profile)] if chosen else []
@@ -228,6 +250,7 @@ class Openclaw:
                 kill_grace_s=self.settings.kill_grace_s,
                 linger_s=self.settings.linger_s,
                 complete=lambda output: json_object(output.decode("utf-8", "replace")) is not None,
+                survivors_allowed=survivors_allowed,
                 on_call=self.on_call,
             )
         if call.outcome == "timed-out" and granted_s < deadline_s:

@@ -1,0 +1,54 @@
+"""The observation of a recovery from the command line: a whole doctor run in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+
+from oc_ops.act.outcome import Observation
+from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.observe.process import Call, run
+from oc_ops.record.artifacts import REPORT_JSON
+from oc_ops.settings import PROJECT, Settings
+
+_ENDING_S = 60.0
+"""Beyond the run's own deadline: imports, the report, and what it waits for other `openclaw` calls."""
+_REPORT = re.compile(r"^report: .*?runs[/\\]([\w-]+)[/\\]report\.html", re.M)
+
+
+def argv(options: Sequence[str] = ()) -> list[str]:
+    """The command line of `oc-ops doctor`, with further options of the doctor."""
+    checks = PROJECT / "checks"
+    if not checks.is_dir():
+        raise OcOpsError(f"{checks} is missing: oc-ops runs from a checkout (pip install -e .)")
+    command = [sys.executable, "-m", "pytest", str(checks), "-m", "doctor"]
+    return [*command, "-c", str(PROJECT / "pyproject.toml"), "--rootdir", str(PROJECT), *options]
+
+
+def examine(settings: Settings, environ: Mapping[str, str], options: Sequence[str] = ()) -> Observation:
+    """Run the doctor and read its report; raises OcOpsError when it refuses, CouldNotLook when it left no report."""
+    deadline_s = settings.run_s + settings.check_s + _ENDING_S
+    call = run(argv(options), environ=environ, deadline_s=deadline_s, cwd=PROJECT)
+    said = call.stdout.text
+    if call.exit not in (0, 1):
+        raise (OcOpsError if call.exit == 4 else CouldNotLook)(_last_words(call))
+    found = _REPORT.findall(said)
+    if not found:
+        raise CouldNotLook(_last_words(call))
+    folder = settings.report_dir / "runs" / found[-1]
+    try:
+        report = json.loads((folder / REPORT_JSON).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CouldNotLook(f"the doctor's report in {folder} cannot be read: {error}") from error
+    if not isinstance(report, dict):
+        raise CouldNotLook(f"the doctor's report in {folder} is not one")
+    return Observation.of_report(report, folder)
+
+
+def _last_words(call: Call) -> str:
+    """The doctor's last line, or what became of its process."""
+    spoken = [line.strip() for line in (call.stdout.text + call.stderr.text).splitlines() if line.strip()]
+    word = next((line for line in reversed(spoken) if line.startswith(("doctor: ", "ERROR: "))), "")
+    return word.removeprefix("ERROR: ") or f"the doctor gave no verdict: {call.summary}"

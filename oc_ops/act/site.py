@@ -1,0 +1,73 @@
+"""The gateway that is recovered: where it is, its command, and a fresh look at it whenever one is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+
+from oc_ops.errors import CouldNotLook
+from oc_ops.judge import gateway as judge
+from oc_ops.judge.catalogue import Signature, load
+from oc_ops.judge.finding import Finding
+from oc_ops.observe import config, install
+from oc_ops.observe.flight import lock_dir
+from oc_ops.observe.look import GatewayLook, look
+from oc_ops.observe.openclaw import Openclaw
+from oc_ops.observe.process import Call
+from oc_ops.observe.service import Service, service
+from oc_ops.observe.target import locate
+from oc_ops.record.redact import Redactor, secrets_in
+from oc_ops.settings import Settings
+
+
+class Site:
+    """One target. Every look is a new one; nothing is remembered but where things are."""
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str], on_call: Callable[[Call], None]) -> None:
+        """Raises SettingError for a profile or executable that cannot be, CouldNotLook for an unreadable config."""
+        self.settings = settings
+        self.target = locate(environ, settings.profile)
+        self.config = config.read(self.target)
+        self.redactor = Redactor((*self.config.secrets, *secrets_in(environ)), Path.home(), [self.target.home])
+        self.limits = judge.Limits(settings.start_budget_s, settings.late_answer_s, settings.event_loop_delay_ms)
+        self._environ, self._on_call = environ, on_call
+
+    @property
+    def lock(self) -> Path:
+        """Whoever holds it is the one owner of this gateway's recovery on this machine."""
+        return lock_dir() / f"recovery-{self.target.key}.lock"
+
+    @cached_property
+    def openclaw(self) -> Openclaw:
+        """The command; raises CouldNotLook when there is none."""
+        settings = self.settings
+        found = install.find(settings.openclaw, settings.source("openclaw"), self._environ, self.target.home)
+        if found is None:
+            raise CouldNotLook("there is no `openclaw` command to recover with")
+        return Openclaw(found, self.target, settings, lock_dir() / f"cli-{self.target.key}.lock", self._on_call)
+
+    @cached_property
+    def signatures(self) -> tuple[Signature, ...]:
+        """The log signatures, the operator's own among them."""
+        return load(self.settings.memory_dir)
+
+    def look(self) -> GatewayLook:
+        """The port, the probes, the processes and the service manager, now."""
+        return look(
+            self.target,
+            self.config.host,
+            self.config.port,
+            tls=self.config.tls,
+            budget_s=self.settings.http_probe_s,
+            delay_limit_ms=self.settings.event_loop_delay_ms,
+            service_of=service,
+        )
+
+    def cause(self, seen: GatewayLook) -> Finding | None:
+        """What keeps the gateway from being live, started and prompt, by the doctor's own judge."""
+        return judge.cause(seen, self.limits)
+
+    def service(self) -> Service:
+        """What the service manager says of the gateway's unit, now."""
+        return service(self.target)
