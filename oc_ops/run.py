@@ -209,8 +209,11 @@ class DoctorRun:
         return frozenset(again)
 
     def recovered(self, outcome: Outcome) -> None:
-        """Keep what came of a recovery: the record is made anew with it."""
-        self.recovery, self.record = outcome, None
+        """Put what came of a recovery into the record."""
+        self.recovery = outcome
+        self.record = replace(
+            self.conclude(), recovery=outcome.as_json(), duration_s=time.monotonic() - self._began, load=self._load()
+        )
 
     # -- afterwards ---------------------------------------------------------------------------------------------
 
@@ -231,7 +234,6 @@ class DoctorRun:
                 checks=tuple(self.checks.values()),
                 calls=tuple(self.calls),
                 load=self._load(),
-                recovery=self.recovery.as_json() if self.recovery else None,
                 evidence=evidence.kept(self.doctor, failed=bool(findings)),
                 environment=environment(self.settings),
             )

@@ -147,11 +147,12 @@ def closed_port() -> int:
 
 @contextmanager
 def gateway(
-    change: Callable[[dict[str, Any]], None] = lambda _http: None, *, silent: str | None = None
+    change: Callable[[dict[str, Any]], None] = lambda _http: None, *, silent: str | Callable[[str], bool] | None = None
 ) -> Iterator[int]:
     """A gateway that answers HTTP and RPC as a healthy 2026.9.6 does.
 
-    `change` may alter its HTTP answers; the RPC method `silent` is taken and never answered.
+    `change` may alter its HTTP answers, also to functions that give them; the RPC method `silent`, or each of which
+    that says so, is taken and never answered.
     """
     answers: dict[str, Any] = json.loads(json.dumps(HTTP))
     change(answers)
@@ -159,7 +160,8 @@ def gateway(
     def http(connection: ServerConnection, request: Request) -> Response | None:
         if "Upgrade" in request.headers:
             return None
-        answer = answers.get(request.path)
+        told = answers.get(request.path)
+        answer = told() if callable(told) else told
         ready = not isinstance(answer, dict) or answer.get("ready") is not False
         response = connection.respond(200 if ready else 503, json.dumps(answer))
         del response.headers["Content-Type"]
@@ -172,7 +174,7 @@ def gateway(
             talk.welcome()
             while True:
                 frame = talk.take()
-                if frame["method"] == silent:
+                if silent(frame["method"]) if callable(silent) else frame["method"] == silent:
                     talk.hang()
                 talk.answer(frame, RPC[frame["method"]])
 

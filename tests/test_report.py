@@ -142,7 +142,7 @@ def test_every_string_is_redacted_printable_and_escaped(tmp_path: Path) -> None:
             lanes=Lanes(evil, evil, evil),
             openclaw=OpenclawInfo(evil, evil, evil, 1, (evil,)),
             calls=(CallRecord((evil, "--token", "geheim"), evil, 1, 0.1, 0.1, "evil.log"),),
-            recovery={evil: evil, "steps": [evil, {"token": "geheim"}]},
+            recovery={evil: evil, "sentence": evil, "steps": [evil, {"step": evil, evil: evil, "token": "geheim"}]},
             evidence=(Evidence(evil, (evil,)),),
             environment=Environment(((evil, evil),), (SettingRecord(evil, evil, evil),)),
         ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -10,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oc_ops.record import page
+from oc_ops.record import page, recovered
 from oc_ops.record.document import CallRecord, CheckRecord, RunRecord
 from oc_ops.record.redact import Redactor
 from oc_ops.record.untrusted import printable
@@ -77,9 +76,9 @@ class Report:
         return page.finish(html, self.title, self._redactor)
 
     def _recovery(self) -> Iterator[tuple[str, str, str]]:
-        shown = self._redactor.json(self._record.recovery)
-        for name, value in shown.items() if isinstance(shown, Mapping) else ():
-            yield name, value if isinstance(value, str) else json.dumps(value), ""
+        told = self._redactor.json(self._record.recovery)
+        for name, value in recovered.rows(told) if isinstance(told, Mapping) else ():
+            yield name, value, ""
 
     def _calls(self) -> Iterator[tuple[CallRecord, str]]:
         budget = _TRANSCRIPTS
