@@ -18,16 +18,11 @@ import pytest
 from pytest_timeout import SESSION_EXPIRE_KEY
 
 from oc_ops import settings as oc_settings
-from oc_ops.doctor import Doctor, Lane
+from oc_ops.doctor import Lane
 from oc_ops.errors import CouldNotLook, OcOpsError
-from oc_ops.judge import verdict
-from oc_ops.judge.finding import Finding
-from oc_ops.judge.gateway import Limits
-from oc_ops.observe.look import GatewayLook
 from oc_ops.once import Blocked, NotAsked
 from oc_ops.record.document import CheckRecord
 from oc_ops.run import DoctorRun
-from oc_ops.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from oc_ops.act.outcome import Observation
@@ -36,7 +31,6 @@ CHECKS = Path(__file__).parent / "checks"
 LANES: tuple[Lane, ...] = ("http", "rpc", "files", "cli", "log")
 """The order of the checks: cheap lanes first, and the log last, since what it tells may follow from a cause."""
 RUN = pytest.StashKey[DoctorRun]()
-FOUND = pytest.StashKey[Finding]()
 LOOK = pytest.StashKey[int]()
 """Which look at a check this is, from the second on."""
 
@@ -153,60 +147,6 @@ def _lab_settings(settings: oc_settings.Settings) -> oc_settings.Settings:
     return replace(settings, profile=None, **apart)
 
 
-# -- fixtures: what was observed, and how a check says what it thinks of it --------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def doctor(pytestconfig: pytest.Config) -> Doctor:
-    """The run's doctor: each of its observations is fetched once, when a check first needs it."""
-    return pytestconfig.stash[RUN].doctor
-
-
-@pytest.fixture
-def surroundings(pytestconfig: pytest.Config) -> Surroundings:
-    """What is looked at beside the gateway: its watched jobs, the machine."""
-    return pytestconfig.stash[RUN].surroundings
-
-
-@pytest.fixture
-def named_cause(pytestconfig: pytest.Config) -> Finding | None:
-    """The cause that the checks so far have named."""
-    return verdict.cause(pytestconfig.stash[RUN].findings.values())
-
-
-@pytest.fixture
-def limits(doctor: Doctor) -> Limits:
-    """What the gateway's judges measure against."""
-    return doctor.limits
-
-
-@pytest.fixture
-def gateway(doctor: Doctor) -> GatewayLook:
-    """The gateway's port, HTTP probes and processes; blocked when the config already explains everything."""
-    if cause := doctor.config_cause():
-        raise Blocked(cause)
-    return doctor.look()
-
-
-@pytest.fixture
-def healthy(request: pytest.FixtureRequest, doctor: Doctor) -> Healthy:
-    """Take a judge's findings: an error fails the check; none counts only if nothing kept it from looking."""
-    run = request.config.stash[RUN]
-    lane: Lane = request.node.get_closest_marker("check").kwargs["lane"]
-
-    def said(*findings: Finding | None) -> None:
-        recorded = [run.found(each, request.node.nodeid) for each in findings if each is not None]
-        recorded.sort(key=lambda each: each.severity != "error")
-        if recorded:
-            request.node.stash[FOUND] = recorded[0]
-            if recorded[0].severity == "error":
-                pytest.fail("\n".join(map(str, recorded)), pytrace=False)
-        elif cause := doctor.cause_before(lane):
-            raise Blocked(cause)
-
-    return said
-
-
 # -- hooks ------------------------------------------------------------------------------------------------------------
 
 
@@ -290,8 +230,6 @@ class Wiring:
         items = [item for item in session.items if item.nodeid in again]
         for item, following in itertools.zip_longest(items, items[1:]):
             item.stash[LOOK] = item.stash.get(LOOK, 1) + 1
-            if FOUND in item.stash:
-                del item.stash[FOUND]
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         return self.run.observation()
 
@@ -312,8 +250,7 @@ class Wiring:
         if not item.get_closest_marker("doctor"):
             return None
         claim = (getattr(item, "function", item).__doc__ or "").strip().split("\n")[0]
-        found = item.stash.get(FOUND, None)
-        check = self.run.check_ended(_mark(item).args[0], item.nodeid, claim, self.took_s, error, found)
+        check = self.run.check_ended(_mark(item).args[0], item.nodeid, claim, self.took_s, error)
         report = _report(item, call, check, error)
         if report.failed:
             report.longrepr = self.run.redactor.block(str(report.longrepr))

@@ -62,6 +62,8 @@ class DoctorRun:
         self.checks: dict[str, CheckRecord] = {}
         self.found_by: dict[tuple[str, str], str] = {}
         """The check, by nodeid, that found each: by its id and subject."""
+        self.said: dict[str, Finding] = {}
+        """What each check, by nodeid, found: an error where it found one."""
         self.before: RunRecord | None = None
         """The run as it stood before a recovery."""
         self.recovery: Outcome | None = None
@@ -112,9 +114,12 @@ class DoctorRun:
             subject=self.redactor.line(finding.subject),
         )
         key = (clean.check, clean.subject)
+        first = self.findings.setdefault(key, clean)
         if nodeid:
             self.found_by.setdefault(key, nodeid)
-        return self.findings.setdefault(key, clean)
+            if nodeid not in self.said or first.severity == "error":
+                self.said[nodeid] = first
+        return first
 
     def _for_this_gateway(self, command: str) -> str:
         """The command as it must be pasted to reach the gateway that was looked at, and no other."""
@@ -133,11 +138,10 @@ class DoctorRun:
         claim: str,
         duration_s: float,
         error: BaseException | None,
-        found: Finding | None,
     ) -> CheckRecord:
         """Record one check by what ended it: an error finding, a cause, an order not to look, or a failure to look."""
         outcome: CheckOutcome = "passed"
-        blocked_by, note = None, ""
+        blocked_by, note, found = None, "", self.said.get(nodeid)
         if isinstance(error, Blocked):
             outcome, blocked_by = "blocked", self.found(error.cause).check
         elif isinstance(error, NotAsked):
@@ -203,6 +207,7 @@ class DoctorRun:
             for key, each in self.findings.items()
             if each.severity != "error" and self.found_by.get(key) not in again
         }
+        self.said = {nodeid: each for nodeid, each in self.said.items() if nodeid not in again}
         self.found_by = {key: nodeid for key, nodeid in self.found_by.items() if key in self.findings}
         self.doctor = self._look()
         self.surroundings = Surroundings(self.doctor)

@@ -47,9 +47,10 @@ def end(
     run: DoctorRun, name: str = "a/b", error: BaseException | None = None, found: Finding | None = None
 ) -> tuple[str, str | None, str]:
     """End a check; its outcome, what blocked it, and its note."""
+    nodeid = f"checks/test_a.py::{name}"
     if found is not None:
-        run.found(found)
-    record = run.check_ended(name, f"checks/test_a.py::{name}", "The claim.", 0.1, error, found)
+        run.found(found, nodeid)
+    record = run.check_ended(name, nodeid, "The claim.", 0.1, error)
     return record.outcome, record.blocked_by, record.note
 
 

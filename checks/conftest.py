@@ -1,0 +1,73 @@
+"""What the checks are given: each observation of the run, and how a check says what it thinks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+
+from oc_ops.doctor import Doctor, Lane
+from oc_ops.judge import verdict
+from oc_ops.judge.finding import Finding
+from oc_ops.judge.gateway import Limits
+from oc_ops.observe.look import GatewayLook
+from oc_ops.once import Blocked
+from oc_ops.run import DoctorRun
+from oc_ops.surroundings import Surroundings
+
+Healthy = Callable[..., None]
+
+
+@pytest.fixture
+def run(pytestconfig: pytest.Config) -> DoctorRun:
+    """The doctor run under way."""
+    return cast("DoctorRun", vars(pytestconfig.pluginmanager.get_plugin("oc-ops doctor"))["run"])
+
+
+@pytest.fixture
+def doctor(run: DoctorRun) -> Doctor:
+    """The run's doctor: each of its observations is fetched once, when a check first needs it."""
+    return run.doctor
+
+
+@pytest.fixture
+def surroundings(run: DoctorRun) -> Surroundings:
+    """What is looked at beside the gateway: its watched jobs, the machine."""
+    return run.surroundings
+
+
+@pytest.fixture
+def named_cause(run: DoctorRun) -> Finding | None:
+    """The cause that the checks so far have named."""
+    return verdict.cause(run.findings.values())
+
+
+@pytest.fixture
+def limits(doctor: Doctor) -> Limits:
+    """What the gateway's judges measure against."""
+    return doctor.limits
+
+
+@pytest.fixture
+def gateway(doctor: Doctor) -> GatewayLook:
+    """The gateway's port, HTTP probes and processes; blocked when the config already explains everything."""
+    if cause := doctor.config_cause():
+        raise Blocked(cause)
+    return doctor.look()
+
+
+@pytest.fixture
+def healthy(request: pytest.FixtureRequest, run: DoctorRun, doctor: Doctor) -> Healthy:
+    """Take a judge's findings: an error fails the check; none counts only if nothing kept it from looking."""
+    lane: Lane = request.node.get_closest_marker("check").kwargs["lane"]
+
+    def said(*findings: Finding | None) -> None:
+        recorded = [run.found(each, request.node.nodeid) for each in findings if each is not None]
+        recorded.sort(key=lambda each: each.severity != "error")
+        if recorded and recorded[0].severity == "error":
+            pytest.fail("\n".join(map(str, recorded)), pytrace=False)
+        if not recorded and (cause := doctor.cause_before(lane)):
+            raise Blocked(cause)
+
+    return said
