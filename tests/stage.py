@@ -15,6 +15,7 @@ from oc_ops.act import site as act_site
 from oc_ops.act.clock import Clock
 from oc_ops.act.outcome import Observation, Outcome
 from oc_ops.act.recovery import recover
+from oc_ops.act.recoverylog import records
 from oc_ops.judge.finding import Finding
 from oc_ops.observe.look import GatewayLook
 from oc_ops.observe.service import Service
@@ -62,7 +63,7 @@ class Stage:
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.root = root
         self.state = root / "home" / ".openclaw"
-        self.state.mkdir(parents=True)
+        self.state.mkdir(parents=True, exist_ok=True)
         self.log = root / "gateway.log"
         self.log.write_text('{"0":"a line with token-0123456789","time":"2026-11-22T11:59:00Z"}\n')
         self.memory = root / "memory"
@@ -139,8 +140,7 @@ class Stage:
 
     def records(self) -> list[list[dict[str, Any]]]:
         """The lines of every record."""
-        folder = self.memory / "recoveries"
-        return [[json.loads(line) for line in each.read_text().splitlines()] for each in sorted(folder.glob("*.jsonl"))]
+        return [[json.loads(line) for line in each.read_text().splitlines()] for each in records(self.memory)]
 
 
 def _next(script: list[T]) -> T:
