@@ -76,7 +76,7 @@ class Settings:
     confirm_gap_s: float = _seconds(5.0, "time between the two looks that confirm a fault before anything is restarted")
     confirm_within_s: float = _seconds(60.0, "a fault that was seen for less than this is confirmed by a second look")
     drain_budget_s: float = _seconds(330.0, "how long a gateway may drain before its restart")
-    act_s: float = _seconds(600.0, "deadline of one command of recovery: a restart drains and starts within it")
+    recover_act_s: float = _seconds(600.0, "deadline of one command of recovery: a restart drains and starts within it")
     keep_recoveries: int = _setting(500, "records kept in memory/recoveries", above=0)
 
     disk_low_bytes: int = _setting(2**30, "free space below which a file system is low; a fifth of it is full", above=0)

@@ -85,7 +85,9 @@ def test_every_setting_says_what_it_is_for() -> None:
     for each in settings.declared():
         assert each.metadata["help"]
         if each.metadata["above"] is not None:
-            assert each.name.endswith(("_s", "_ms", "_bytes", "_bytes_h", "_percent")) or each.name.startswith("keep_")
+            assert each.name.endswith(
+                ("_s", "_ms", "_bytes", "_bytes_h", "_percent", "_per_hour", "_per_day")
+            ) or each.name.startswith("keep_")
 
 
 @pytest.mark.parametrize("raw", ["abc", "0", "-1", "nan", "inf", "-inf", "1e400", " ", "5s", "0x10", "1,5"])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from oc_ops.judge.finding import Finding, Severity
+from oc_ops.judge.finding import Finding
 from oc_ops.judge.verdict import Verdict
 from oc_ops.observe.jsontext import at, text_at
 
@@ -35,7 +35,7 @@ class Observation:
     @classmethod
     def of_report(cls, report: Mapping[str, object], folder: Path) -> Observation:
         """The observation that a report.json tells of; members that it lacks are empty."""
-        findings = tuple(_finding(each) for each in _list(report, "findings"))
+        findings = tuple(Finding.of_report(each) for each in _list(report, "findings"))
         named = report.get("cause")
         notes = [text_at(each, "note") for each in _list(report, "checks") if at(each, "outcome") == "error"]
         verdict = text_at(report, "verdict")
@@ -112,13 +112,6 @@ class Outcome:
         }
 
 
-def _list(report: Mapping[str, object], name: str) -> list[object]:
+def _list(report: Mapping[str, object], name: str) -> list[Mapping[str, object]]:
     value = report.get(name)
-    return value if isinstance(value, list) else []
-
-
-def _finding(told: object) -> Finding:
-    severity = text_at(told, "severity")
-    texts = [text_at(told, name) for name in ("fact", "saw", "fix", "verify", "subject")]
-    known = severity if severity in ("info", "warning") else "error"
-    return Finding(text_at(told, "check"), cast("Severity", known), *texts)
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

@@ -54,7 +54,7 @@ def recover(
     one attempt per incident; neither the lock, the preflight, the start budget nor the cure table. `say` gets one line
     a step, redacted. `dry_run` decides and changes nothing. Raises SettingError and what else keeps the target from
     being known, and OcOpsError when the record or the evidence cannot be written; KeyboardInterrupt goes through, with
-    the record ended and the lock free. Takes `act_s`, two start budgets and three looks at most.
+    the record ended and the lock free. Takes `recover_act_s`, two start budgets and three looks at most.
     """
     return _Recovery(settings, environ, observe, dry_run=dry_run, force=force, say=say, clock=clock).run(first)
 
@@ -190,9 +190,10 @@ class _Recovery:
             self._open_record()
         self.log.told("cause", seen.as_json())
         self.log.note("cure", cure=self.cure.action, why=self.cure.why)
-        self._say(f"cause: {seen.cause.check}: {seen.cause.fact}")
-        self._say(f"saw:   {seen.cause.saw}")
-        self._say(f"cure:  {self.cure.action}: {self.cure.why}")
+        if self.looks[-1:] != [seen.cause.check]:
+            self._say(f"cause: {seen.cause.check}: {seen.cause.fact}")
+            self._say(f"saw:   {seen.cause.saw}")
+            self._say(f"cure:  {self.cure.action}: {self.cure.why}")
 
     def _open_record(self) -> None:
         self.log = RecoveryLog.open(self.settings.memory_dir, self.site.redactor, self.clock)

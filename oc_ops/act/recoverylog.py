@@ -112,7 +112,8 @@ def lines(path: Path) -> list[Mapping[str, object]]:
 def records(memory_dir: Path) -> list[Path]:
     """Every record, oldest first; their names are their beginnings in UTC."""
     with contextlib.suppress(OSError):
-        return sorted(each for each in (memory_dir / FOLDER).glob("*.jsonl") if _STAMP.fullmatch(each.stem))
+        found = (each for each in (memory_dir / FOLDER).glob("*.jsonl") if _STAMP.fullmatch(each.stem))
+        return sorted(found, key=lambda each: each.stem)
     return []
 
 

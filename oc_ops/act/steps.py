@@ -44,8 +44,8 @@ def carry_out(site: Site, action: Action, cause: Finding, *, safe: bool) -> Done
         if action == "browser-restart":
             return _restart_browser(site, running=cause.check != "browser/not-running")
         if action == "start":
-            return _done(site.openclaw.gateway_start(site.settings.act_s))
-        return _done(site.openclaw.gateway_restart(site.settings.act_s, safe=safe))
+            return _done(site.openclaw.gateway_start(site.settings.recover_act_s))
+        return _done(site.openclaw.gateway_restart(site.settings.recover_act_s, safe=safe))
     except CouldNotLook as error:
         return Done(False, str(error))
 

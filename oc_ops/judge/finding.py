@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +25,14 @@ class Finding:
     fix: str
     verify: str = "pytest checks/ -m doctor"
     subject: str = ""
+
+    @classmethod
+    def of_report(cls, told: Mapping[str, object]) -> Finding:
+        """The finding that a report.json tells of; an unknown severity is an error, a missing text empty."""
+        texts = {name: str(told.get(name) or "") for name in ("check", "fact", "saw", "fix", "verify", "subject")}
+        severity = told.get("severity")
+        known: Severity = severity if severity in ("info", "warning") else "error"
+        return cls(severity=known, **texts)
 
     def __str__(self) -> str:
         return (

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from oc_ops.lab.config import free_ports
 from oc_ops.lab.gateway import Lab
-from oc_ops.observe.service import service
-from oc_ops.observe.target import locate
 from tests.live.examine import Examination, examine
+from tests.live.systemd import Manager, user_manager
 
 pytestmark = [
     pytest.mark.live,
@@ -26,81 +20,12 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="systemd exists on Linux only; launchd's words are unit tests"),
 ]
 
-UNIT = "openclaw-gateway.service"
-SYSTEMD = Path("/lib/systemd/systemd")
-
-
-@dataclass(frozen=True, slots=True)
-class Manager:
-    """A user service manager of the test's own: nothing of it is the machine's."""
-
-    root: Path
-    environ: dict[str, str]
-
-    def start(self, exec_start: str, *settings: str) -> None:
-        """Install the gateway's unit with these [Service] lines and start it."""
-        unit = self.root / "config" / "systemd" / "user" / UNIT
-        unit.parent.mkdir(parents=True, exist_ok=True)
-        lines = ["[Unit]", "StartLimitIntervalSec=0", "[Service]", f"ExecStart={exec_start}", *settings]
-        unit.write_text("\n".join(lines) + "\n")
-        self._systemctl("daemon-reload")
-        self._systemctl("restart", "--no-block", UNIT)
-
-    def stop(self) -> None:
-        """Stop the unit and forget that it failed."""
-        self._systemctl("stop", UNIT)
-        self._systemctl("reset-failed")
-
-    def until(self, state: str, restarts: int = 0) -> None:
-        """Wait for what the doctor's own room says of the unit."""
-        target = locate(self.environ)
-        self._await(lambda: (seen := service(target)).state == state and (seen.restarts or 0) >= restarts)
-
-    def _systemctl(self, *words: str) -> None:
-        subprocess.run(["systemctl", "--user", *words], env=self.environ, check=False, capture_output=True, timeout=30)
-
-    def _await(self, holds: Callable[[], bool]) -> None:
-        end = time.monotonic() + 60
-        while not holds():
-            assert time.monotonic() < end, service(locate(self.environ))
-            time.sleep(0.05)
-
 
 @pytest.fixture(scope="module")
 def manager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Manager]:
-    """A D-Bus and a `systemd --user` in a folder of their own, ended afterwards with all they started."""
-    root = tmp_path_factory.mktemp("sd")
-    # systemd wants to see that it booted the machine; a container or CI box may lack the folder that says so.
-    booted = Path("/run/systemd/system")
-    made_here = not booted.exists()
-    booted.mkdir(parents=True, exist_ok=True)
-    runtime = root / "run"
-    runtime.mkdir(mode=0o700)
-    environ = {
-        "HOME": str(root),
-        "PATH": os.environ["PATH"],
-        "LANG": "C.UTF-8",
-        "XDG_RUNTIME_DIR": str(runtime),
-        "XDG_CONFIG_HOME": str(root / "config"),
-        "DBUS_SESSION_BUS_ADDRESS": f"unix:path={runtime}/bus",
-    }
-    bus = shutil.which("dbus-daemon") or "dbus-daemon"
-    argvs = ([bus, "--session", f"--address=unix:path={runtime}/bus", "--nofork"], [str(SYSTEMD), "--user"])
-    processes = []
-    try:
-        for argv in argvs:
-            processes.append(subprocess.Popen(argv, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-        made = Manager(root, environ)
-        asked = ["systemctl", "--user", "is-system-running", "--wait"]
-        made._await(lambda: b"running" in subprocess.run(asked, env=environ, check=False, capture_output=True).stdout)
+    """A manager of this module's own, ended afterwards with all it started."""
+    with user_manager(tmp_path_factory.mktemp("sd")) as made:
         yield made
-        made.stop()
-    finally:
-        for each in reversed(processes):
-            each.terminate()
-            each.wait(20)
-        if made_here:
-            shutil.rmtree(booted, ignore_errors=True)
 
 
 def look(lab: Lab, manager: Manager, folder: Path, config: dict[str, object]) -> Examination:
