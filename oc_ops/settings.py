@@ -65,6 +65,14 @@ class Settings:
 
     incident_flap_s: float = _seconds(3600.0, "a cause that is back so soon after its incident was closed reopens it")
 
+    breaker_plan_s: float = _seconds(900.0, "how long a breaker's plan may be approved after its evidence was shown")
+    breaker_await_s: float = _seconds(600.0, "a job's next run is awaited after a break if it is due so soon")
+    breaker_late_s: float = _seconds(60.0, "how late that run may begin before the break counts as ineffective")
+    breaker_enable_s: float = _seconds(60.0, "how long a breaker tries to switch a job on again")
+    breaker_stop_s: float = _seconds(
+        30.0, "what the service manager, then SIGTERM, gets to end a gateway, then SIGKILL"
+    )
+
     disk_low_bytes: int = _setting(2**30, "free space below which a file system is low; a fifth of it is full", above=0)
     disk_low_percent: float = _setting(
         5.0, "free share below which it is low as well, up to 5 times disk_low_bytes", above=0
