@@ -1,4 +1,4 @@
-"""Somebody's machine whose gateway has a stuck job, and the breaker on it: in a process of its own, or on a terminal."""
+"""Somebody's machine whose gateway has a stuck job, and the breaker on it: with a terminal and without."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pexpect
+from typer.testing import CliRunner
 
+from oc_ops.cli import app
 from tests.machine import PROJECT, SECRET
 
 FAKE = PROJECT / "tests" / "fakes" / "breakable_gateway.py"
@@ -53,7 +55,6 @@ class StuckMachine:
             "XDG_STATE_HOME": str(root / "state"),
             "OC_OPS_MEMORY_DIR": str(self.memory),
             "PYTHONPATH": str(PROJECT),
-            "PYTHONDONTWRITEBYTECODE": "1",
             "LANG": "C.UTF-8",
             "TERM": "dumb",
         }
@@ -120,8 +121,14 @@ class StuckMachine:
                 process.kill()
 
     def run(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        """`oc-ops breaker …` without a terminal, its input at an end unless `given` is piped in."""
-        given = environ.pop("given", "")
+        """`oc-ops breaker …` in this very process, which spares the start of one; it has no terminal there."""
+        bare: dict[str, str | None] = dict.fromkeys(each for each in os.environ if each.startswith("O"))
+        done = CliRunner().invoke(app, ["breaker", *words], env={**bare, **self.environ, **environ})
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exc_info
+        return subprocess.CompletedProcess(words, done.exit_code, done.stdout, done.stderr)
+
+    def run_apart(self, *words: str, given: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+        """The same in a process of its own, with its input from a pipe."""
         return subprocess.run(
             [sys.executable, "-c", BREAKER, "breaker", *words],
             env={**self.environ, **environ}, cwd=self.root, input=given, capture_output=True, text=True,
@@ -129,7 +136,7 @@ class StuckMachine:
         )  # fmt: skip
 
     def start(self, *words: str, **environ: str) -> subprocess.Popen[str]:
-        """The same, left running."""
+        """The same, left running, its input at an end."""
         return subprocess.Popen(
             [sys.executable, "-c", BREAKER, "breaker", *words],
             env={**self.environ, **environ}, cwd=self.root, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

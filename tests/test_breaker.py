@@ -11,7 +11,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tests.machine import SECRET
+from tests.machine import PROJECT, SECRET
 from tests.stuck_machine import JOB, NAME, StuckMachine, ended, until
 
 pytestmark = pytest.mark.timeout(180)
@@ -120,17 +120,27 @@ def test_an_approved_plan_breaks_it_unattended(machine: StuckMachine) -> None:
 # -- nothing else approves --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("answer", ["nightly", NAME.upper(), f"{NAME} ", "yes", "", JOB], ids=repr)
-def test_another_name_is_no_approval(machine: StuckMachine, answer: str) -> None:
-    """What is not exactly its name leaves it alone."""
+def test_another_name_is_no_approval(machine: StuckMachine) -> None:
+    """What is not its name leaves it alone."""
     child = machine.on_terminal("break", MARKER)
     child.expect(PROMPT)
-    child.sendline(answer)
+    child.sendline("yes")
     code, said = ended(child)
     assert code == 4, said
     assert "that is not its name" in said
     untouched(machine)
     assert words(machine) == ["planned", "refused"]
+
+
+def test_only_the_exact_name_will_do(tmp_path: Path) -> None:
+    """Case, blanks, parts and the id are other names."""
+    asks = f"from oc_ops.act.breaker.approval import typed\ntyped({NAME!r})"
+    for answer in ("nightly", NAME.upper(), f"{NAME} ", f" {NAME}", f"{NAME}{NAME}", "", JOB, NAME):
+        child = pexpect.spawn(sys.executable, ["-c", asks], cwd=str(PROJECT), encoding="utf-8", timeout=60)
+        child.expect(PROMPT)
+        child.sendline(answer)
+        code, said = ended(child)
+        assert (code == 0) is (answer == NAME), said
 
 
 @pytest.mark.parametrize("key", ["d", "c"], ids=["end of input", "Ctrl-C"])
@@ -156,23 +166,18 @@ def test_what_was_typed_before_the_evidence_does_not_count(machine: StuckMachine
     untouched(machine)
 
 
-@pytest.mark.parametrize(
-    ("options", "environ"),
-    [
-        ([], {}),
-        ([], {"given": f"{NAME}\n"}),
-        ([], {"given": f"{NAME}\n", "CI": "1", "YES": "1", "OPENCLAW_YES": "1"}),
-        (["--json"], {"given": f"{NAME}\n"}),
-    ],
-    ids=["nothing", "piped name", "environment", "json"],
-)
-def test_without_a_terminal_only_a_plan_approves(
-    machine: StuckMachine, options: list[str], environ: dict[str, str]
-) -> None:
-    """Exit 4, and words that say how."""
-    done = machine.run("break", MARKER, *options, **environ)
-    assert done.returncode == 4
-    assert "break --approve PLAN" in done.stderr
+def test_without_a_terminal_only_a_plan_approves(machine: StuckMachine) -> None:
+    """A piped name, variables that elsewhere mean yes, --json: exit 4, and words that say how."""
+    yes = {"CI": "1", "YES": "1", "OPENCLAW_YES": "1", "DEBIAN_FRONTEND": "noninteractive"}
+    tries = (
+        machine.run("break", MARKER),
+        machine.run("break", MARKER, "--json"),
+        machine.run_apart("break", MARKER, given=f"{NAME}\n"),
+        machine.run_apart("break", MARKER, given=f"{NAME}\n", **yes),
+    )
+    for done in tries:
+        assert done.returncode == 4
+        assert "break --approve PLAN" in done.stderr
     untouched(machine)
 
 

@@ -1,6 +1,6 @@
 """A gateway and its CLI that share the cron files of an older release, and misbehave as a test's script says.
 
-The script, `<home>/script.json`: release, port, fires (runs come when they are due), keeps_marker, tasks (job ids with a
+The script, `<home>/script.json`: release, fires (runs come when they are due), keeps_marker, tasks (ids of jobs with a
 run under way), next_s (how far ahead the next run lies after enabling), disable and enable (what each call of theirs
 does in turn: ok, refuse, hang, wait; the last one stays). Calls are noted in `<home>/calls.txt`.
 """
