@@ -80,13 +80,10 @@ def _seen(mutex: Mutex, aside: Path, hands: Hands) -> Result:
     lock: LockFile | None = next((each for each in hands.look().locks if f"{each.kind}:{each.label}" == mutex.id), None)
     if lock is None:
         return Result("verified", f"the lock is gone; it was moved to {aside}", after)
+    after["lock"] = lock.text
     if lock.inode != mutex.evidence["inode"] and lock.holder:
-        return Result(
-            "verified", f"moved to {aside}; {lock.holder} has taken the lock since", {**after, "lock": lock.text}
-        )
-    return Result(
-        "ineffective", f"moved to {aside}, and a dead holder's lock is there again", {**after, "lock": lock.text}
-    )
+        return Result("verified", f"the lock was moved to {aside}; it is held again, by {lock.holder}", after)
+    return Result("ineffective", f"moved to {aside}, and a dead holder's lock is there again", after)
 
 
 def _elsewhere(sight: Sight) -> str:
