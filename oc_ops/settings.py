@@ -78,6 +78,13 @@ class Settings:
     drain_budget_s: float = _seconds(330.0, "how long a gateway may drain before its restart")
     recover_act_s: float = _seconds(600.0, "deadline of one command of recovery: a restart drains and starts within it")
     keep_recoveries: int = _setting(500, "records kept in memory/recoveries", above=0)
+    breaker_plan_s: float = _seconds(900.0, "how long a breaker's plan may be approved after its evidence was shown")
+    breaker_await_s: float = _seconds(600.0, "a job's next run is awaited after a break if it is due so soon")
+    breaker_late_s: float = _seconds(60.0, "how late that run may begin before the break counts as ineffective")
+    breaker_enable_s: float = _seconds(60.0, "how long a breaker tries to switch a job on again")
+    breaker_stop_s: float = _seconds(
+        30.0, "what the service manager, then SIGTERM, gets to end a gateway, then SIGKILL"
+    )
 
     disk_low_bytes: int = _setting(2**30, "free space below which a file system is low; a fifth of it is full", above=0)
     disk_low_percent: float = _setting(

@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from oc_ops.cli import incidents, jobs, logs, recover
+from oc_ops.cli import breaker, incidents, jobs, logs, recover
 from oc_ops.errors import OcOpsError
 from oc_ops.settings import PROJECT, declared, environment_name
 
@@ -32,6 +32,7 @@ lab_app = typer.Typer(
     "It never touches ~/.openclaw.",
 )
 app.add_typer(lab_app, name="lab")
+app.add_typer(breaker.app, name="breaker")
 app.add_typer(incidents.app, name="incidents")
 app.add_typer(logs.app, name="logs")
 jobs.register(app)

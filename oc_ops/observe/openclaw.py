@@ -110,6 +110,14 @@ class Openclaw:
         """`cron status --json`, for when the RPC lane cannot be used."""
         return self._ask("cron", "status", "--json")
 
+    def cron_disable(self, job_id: str) -> Answer:
+        """`cron disable ID`: switches a job off and takes its marker away; prints the job, as JSON unasked."""
+        return self._ask("cron", "disable", job_id)
+
+    def cron_enable(self, job_id: str) -> Answer:
+        """`cron enable ID`: switches a job on and sets its next run; a due time that has passed is not made up for."""
+        return self._ask("cron", "enable", job_id)
+
     def status(self) -> Answer:
         """`gateway call status`: what `openclaw status` rests on, at a third of its cost."""
         return self._ask("gateway", "call", "status", "--json")

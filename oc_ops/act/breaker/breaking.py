@@ -1,0 +1,109 @@
+"""One break from its plan to its verification: approved, alone, on evidence looked at afresh, every step on record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from oc_ops.act.breaker import plan as plans
+from oc_ops.act.breaker.book import Book, who
+from oc_ops.act.breaker.mutex import Mutex, Refused
+from oc_ops.act.breaker.outcome import Result
+from oc_ops.act.breaker.plan import Plan
+from oc_ops.act.breaker.sight import Hands
+from oc_ops.act.breaker.targets import BREAKS, mutexes
+from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.observe.flight import lock_dir, single_flight
+from oc_ops.record.journal import JournalError
+from oc_ops.record.redact import Json
+
+How = Literal["typed", "--approve"]
+
+
+class Busy(OcOpsError):
+    """Another break of this gateway is under way."""
+
+
+def carry_out(plan: Plan, how: How, book: Book, hands: Hands) -> Result:
+    """Break what the plan names, if it is still exactly that.
+
+    Raises Refused (recorded) and Busy with nothing done, CouldNotLook when the evidence cannot be looked at, and
+    JournalError when the approval cannot be written down: then nothing is done either.
+    """
+    try:
+        with _alone(book.gateway):
+            mutex = plans.check(plan, _now(plan, book, hands), book)
+            book.write("approved", plan.id, target=plan.target, how=how, by=who())
+            return _break(plan, mutex, book, hands)
+    except Refused as refused:
+        refuse(plan, str(refused), book)
+        raise
+
+
+def refuse(plan: Plan, why: str, book: Book) -> None:
+    """Write down that nothing was done, and why; the refusal stands even when that cannot be written."""
+    _quietly(lambda: book.write("refused", plan.id, target=plan.target, why=why, by=who()))
+
+
+def _now(plan: Plan, book: Book, hands: Hands) -> Mutex | None:
+    sight = hands.look()
+    found = next((each for each in mutexes(sight, book) if each.id == plan.target), None)
+    if found is None and sight.unseen:
+        raise CouldNotLook("; ".join(sight.unseen))
+    return found
+
+
+def _break(plan: Plan, mutex: Mutex, book: Book, hands: Hands) -> Result:
+    """Whatever ends this after its beginning is on record as what it was; a kill leaves it begun and not done."""
+    book.write("begun", plan.id, target=plan.target, before=mutex.evidence, by=who())
+    step = replace(hands, note=lambda did: _quietly(lambda: book.write("step", plan.id, did=did), hands.say))
+
+    def done(outcome: str, said: str, after: Json = None) -> None:
+        _quietly(
+            lambda: book.write("done", plan.id, target=plan.target, outcome=outcome, said=said, after=after), hands.say
+        )
+
+    try:
+        result = BREAKS[mutex.kind](mutex, step)
+    except Refused as refused:
+        done("refused", str(refused))
+        raise
+    except OcOpsError as error:
+        done("unknown", str(error))
+        return Result("unknown", str(error))
+    except KeyboardInterrupt:
+        done("unknown", "interrupted")
+        raise
+    done(result.outcome, result.said, result.after)
+    return result
+
+
+def _alone(gateway: str) -> AbstractContextManager[None]:
+    return _Turn(lock_dir() / f"breaker-{gateway}.lock")
+
+
+class _Turn(AbstractContextManager[None]):
+    """The lock of the gateway's breaker; only a failure to get it is Busy, not what is raised inside."""
+
+    def __init__(self, lock: Path) -> None:
+        self._flight = single_flight(lock, 0)
+
+    def __enter__(self) -> None:
+        try:
+            self._flight.__enter__()
+        except CouldNotLook as error:
+            raise Busy(f"another break is under way: {error}") from None
+
+    def __exit__(self, *error: object) -> None:
+        self._flight.__exit__(*error)  # type: ignore[arg-type]  # handed on as it came
+
+
+def _quietly(write: Callable[[], None], say: Callable[[str], None] = lambda _: None) -> None:
+    """What has begun goes on to its end, even on a full disk."""
+    try:
+        write()
+    except JournalError as error:
+        say(f"not written down: {error}")

@@ -1,0 +1,139 @@
+"""A gateway process that cannot be reached: its service manager is asked first, then TERM, then KILL."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import psutil
+
+from oc_ops.act.breaker.mutex import Mutex, Refused
+from oc_ops.act.breaker.outcome import Result
+from oc_ops.act.breaker.pids import Pid
+from oc_ops.act.breaker.sight import Hands, Sight
+from oc_ops.errors import CouldNotLook
+from oc_ops.observe.gateways import GatewayProcess
+from oc_ops.observe.look import GatewayLook
+from oc_ops.observe.process import run
+from oc_ops.observe.service import Service
+
+_ASK_S = 10.0
+_KILLED_S = 10.0
+
+
+def processes(sight: Sight) -> Iterator[Mutex]:
+    """The gateway process that `gateway/zombie` or `gateway/hung` is about, if it is known for certain."""
+    cause, look = sight.cause, sight.look
+    if look is None or cause is None or cause.check not in ("gateway/zombie", "gateway/hung"):
+        return
+    kind: str = cause.check.partition("/")[2]
+    process = _process(kind, look)
+    found = Pid.of(process.pid) if process else None
+    if process is None or found is None:
+        return
+    service = look.service
+    yield Mutex(
+        "zombie" if kind == "zombie" else "hung",
+        f"{kind}:{process.pid}",
+        _name(process),
+        fact=cause.fact,
+        act=f"{_request(service)}SIGTERM to pid {process.pid}, then SIGKILL",
+        evidence={
+            "pid": found.pid,
+            "started": found.started,
+            "title": process.title.strip(),
+            "port": look.port,
+            "finding": cause.check,
+            "manager": service.manager,
+            "unit": service.unit,
+            "unit_pid": service.pid,
+        },
+        shown=(cause.saw, service.summary if service.manager != "none" else "no service unit runs it"),
+        refused="" if process.certain else "it is not certain that this process is the gateway",
+    )
+
+
+def end(mutex: Mutex, hands: Hands) -> Result:
+    """Ask, wait, TERM, wait, KILL, each only while the very process of the evidence lives; then look afresh."""
+    found = _evidenced(mutex)
+    look = hands.look().look
+    service = look.service if look else None
+    patience_s = hands.settings.breaker_stop_s
+    if service is not None and service.manager != "none":
+        _ask(service, hands)
+        if found.gone(patience_s):
+            return _after(mutex, f"the service manager ended pid {found.pid}", hands)
+        hands.say(f"pid {found.pid} is still there after {patience_s:g} s: its service manager does not end it")
+    if not _signal(found, "terminate", hands) or found.gone(patience_s):
+        return _after(mutex, f"pid {found.pid} ended on SIGTERM", hands)
+    if not _signal(found, "kill", hands) or found.gone(_KILLED_S):
+        return _after(mutex, f"pid {found.pid} was killed", hands)
+    return Result("ineffective", f"pid {found.pid} survives SIGKILL: it is blocked in the kernel", {"lives": True})
+
+
+def _process(kind: str, look: GatewayLook) -> GatewayProcess | None:
+    if kind == "hung":
+        return look.serving
+    return next((each for each in look.processes if each.certain), None)
+
+
+def _name(process: GatewayProcess) -> str:
+    """The process' exact name: the first word of its command line without its folder, as it shows in `ps`."""
+    words = process.title.split()
+    return words[0].rpartition("/")[2] if words else str(process.pid)
+
+
+def _request(service: Service) -> str:
+    return "" if service.manager == "none" else f"{' '.join(_stop_command(service))}, then "
+
+
+def _stop_command(service: Service) -> tuple[str, ...]:
+    if service.manager == "launchd":
+        return ("launchctl", "kill", "SIGTERM", f"gui/{os.getuid()}/{service.unit}")
+    return ("systemctl", "--user", "stop", "--no-block", service.unit)
+
+
+def _ask(service: Service, hands: Hands) -> None:
+    """The one who is to end it; not again while it is at it: that would forget what it has to do afterwards."""
+    if service.detail.startswith("deactivating"):
+        hands.note(f"{service.unit} is being stopped already")
+        return
+    argv, runtime = _stop_command(service), f"/run/user/{os.getuid()}"
+    environ = {"XDG_RUNTIME_DIR": runtime, **os.environ}
+    hands.note(" ".join(argv))
+    try:
+        call = run(argv, environ=environ, deadline_s=_ASK_S)
+        hands.note(call.summary)
+    except CouldNotLook as error:
+        hands.note(str(error))
+
+
+def _signal(found: Pid, verb: str, hands: Hands) -> bool:
+    """Send it if the very process lives; False when it does not any more."""
+    process = found.living()
+    if process is None:
+        return False
+    hands.note(f"{verb} pid {found.pid}, started {found.started}")
+    try:
+        process.terminate() if verb == "terminate" else process.kill()
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        raise Refused(f"pid {found.pid} belongs to another user: it cannot be signalled from here") from None
+    return True
+
+
+def _after(mutex: Mutex, said: str, hands: Hands) -> Result:
+    """Gone is gone; what stands in the way now is told, with its fix."""
+    cause = hands.look().cause
+    if cause is not None and cause.check == mutex.evidence["finding"] and str(mutex.evidence["pid"]) in cause.saw:
+        return Result("ineffective", f"{said}, and is found again: {cause.saw}", {"finding": cause.check})
+    now = f"; now {cause.check}, fix: {cause.fix}" if cause else "; the gateway answers"
+    return Result("verified", said + now, {"lives": False, "finding": cause.check if cause else None})
+
+
+def _evidenced(mutex: Mutex) -> Pid:
+    pid, started = mutex.evidence["pid"], mutex.evidence["started"]
+    assert isinstance(pid, int)
+    assert isinstance(started, float)
+    return Pid(pid, started)

@@ -1,0 +1,251 @@
+"""`oc-ops breaker`: what nobody holds and yet holds work up; its evidence; and breaking it, once that is approved."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
+
+import typer
+
+from oc_ops.errors import CouldNotLook, OcOpsError
+
+if TYPE_CHECKING:
+    from oc_ops.act.breaker.breaking import How
+    from oc_ops.act.breaker.mutex import Mutex
+    from oc_ops.act.breaker.outcome import Result
+    from oc_ops.act.breaker.plan import Plan
+    from oc_ops.stuck import Workplace
+
+COULD_NOT_TELL, BUSY, REFUSED, INTERRUPTED = 2, 3, 4, 130
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Break what nobody holds and yet holds work up: a cron job's stale marker, a dead holder's lock of the "
+    "browser profile, a session or the gateway, a gateway process that cannot be reached. TARGET is an id of "
+    "`oc-ops breaker list`, its unique beginning, or a job's name.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
+
+
+@app.command(
+    "list",
+    help="What could be broken, each with its id; it changes nothing.\n\n"
+    "Exit code: 0 nothing, 1 something, 2 not everything could be looked at.",
+)
+def list_mutexes(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also what must be left alone, such as a lock whose holder lives, and why.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """One look; a job that an unfinished break left off stands here too."""
+    from oc_ops.act.breaker.targets import mutexes
+
+    with _exits():
+        place = _place()
+        sight = place.look()
+        found = mutexes(sight, place.book)
+        breakable = [each for each in found if not each.refused]
+        shown = list(found) if everything else breakable
+        if as_json:
+            print(json.dumps({"mutexes": [_as_json(each, place) for each in shown], "unseen": list(sight.unseen)}))
+        else:
+            for each in shown:
+                refused = f"\n  left alone: {each.refused}" if each.refused else ""
+                _print(place, f"{each.id}\n  {each.fact}{refused}".split("\n"))
+            kept = (
+                ""
+                if everything or len(found) == len(breakable)
+                else f", {len(found) - len(breakable)} left alone (--all)"
+            )
+            print(f"{len(breakable)} to break{kept}" + (": oc-ops breaker show ID" if breakable else ""))
+            _print(place, sight.unseen, sys.stderr)
+        if sight.unseen:
+            raise typer.Exit(COULD_NOT_TELL)
+        raise typer.Exit(1 if breakable else 0)
+
+
+@app.command(
+    help="The evidence of one of them and a plan to approve; it changes nothing.\n\n"
+    "The plan is bound to exactly this evidence, counts once and expires (OC_OPS_BREAKER_PLAN_S). After a break whose "
+    "next run was not awaited, `show marker:JOB` says whether it came.\n\n"
+    "Exit code: 0 a plan was made, or the run came; 1 the run did not come; 2 could not tell, or it is not due "
+    "yet; 4 nothing to break, or it must be left alone.",
+)
+def show(target: Annotated[str, typer.Argument(metavar="TARGET")], as_json: Json = False) -> None:
+    """Writes the plan into memory/approvals.jsonl, and nothing else anywhere."""
+    from oc_ops.act.breaker import plan as plans
+    from oc_ops.act.breaker.outcome import Result
+
+    with _exits():
+        place = _place()
+        mutex = _found(place, target)
+        if isinstance(mutex, Result):
+            _end(mutex, place, as_json)
+        if mutex.refused and not as_json:
+            _print(place, _evidence(mutex))
+        plan = plans.make(mutex, place.book, place.settings.breaker_plan_s)
+        if as_json:
+            told = {"plan": plan.id, "expires_at": plan.expires_at.isoformat(), "sha256": plan.digest}
+            print(json.dumps({**_as_json(mutex, place), **told}))
+            return
+        _print(place, [*_evidence(mutex), *_approve_with(plan)])
+
+
+@app.command(
+    "break",
+    help="Break one, and see whether it helped; a job is never run by this.\n\n"
+    "On a terminal the evidence is shown and its exact name has to be typed. Elsewhere only --approve PLAN approves, "
+    "with the id that `oc-ops breaker show` gave; the plan is void when it has expired or anything changed. No "
+    "variable, no piped input and no other option does.\n\n"
+    "Exit code: 0 done and verified; 1 done and ineffective, or a job is off; 2 could not tell, or the next run was "
+    "not awaited; 3 another break is under way; 4 refused, nothing was done: no approval, plan void or expired, a live "
+    "owner, nothing to break; 130 interrupted.",
+)
+def break_(
+    target: Annotated[str | None, typer.Argument(metavar="[TARGET]")] = None,
+    approve: Annotated[
+        str | None, typer.Option("--approve", metavar="PLAN", help="The plan to carry out without a terminal.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read; needs --approve.")] = False,
+) -> None:
+    """Everything is recorded in memory/approvals.jsonl: who, when, what evidence, before, after."""
+    from oc_ops.act.breaker import breaking
+
+    with _exits():
+        place = _place()
+        plan, how = _approved(place, target, approve, as_json)
+        hands = place.hands(plan.id, lambda line: _print(place, [line], sys.stderr if as_json else sys.stdout))
+        _end(breaking.carry_out(plan, how, place.book, hands), place, as_json)
+
+
+def _approved(place: Workplace, target: str | None, approve: str | None, as_json: bool) -> tuple[Plan, How]:
+    """The plan and how it was approved; raises Refused when it was not."""
+    from oc_ops.act.breaker import approval, breaking
+    from oc_ops.act.breaker import plan as plans
+    from oc_ops.act.breaker.mutex import Refused
+    from oc_ops.act.breaker.outcome import Result
+
+    if approve is not None:
+        plan = plans.recall(approve, place.book)
+        if target is not None and target not in (plan.target, plan.name, plan.target.partition(":")[2]):
+            raise Refused(f"plan {plan.id} is not about {target}, but about {plan.target}")
+        return plan, "--approve"
+    if target is None:
+        raise Refused("break: need a TARGET, or --approve PLAN")
+    if as_json or not approval.on_a_terminal():
+        raise Refused(
+            "not approved: there is no terminal on which somebody could read the evidence and type the name; "
+            f"run `oc-ops breaker show {target}`, then `oc-ops breaker break --approve PLAN` with its plan"
+        )
+    mutex = _found(place, target)
+    if isinstance(mutex, Result):
+        raise Refused(f"nothing to break: {mutex.said}")
+    _print(place, _evidence(mutex))
+    plan = plans.make(mutex, place.book, place.settings.breaker_plan_s)
+    _print(place, ["", f"name: {mutex.name}"])
+    try:
+        approval.typed(mutex.name)
+    except Refused as refused:
+        breaking.refuse(plan, str(refused), place.book)
+        raise
+    return plan, "typed"
+
+
+def _found(place: Workplace, target: str) -> Mutex | Result:
+    """The mutex that is meant, or what became of the break of a job that has none any more."""
+    from oc_ops.act.breaker import verify
+    from oc_ops.act.breaker.mutex import Refused, find
+    from oc_ops.act.breaker.targets import mutexes
+
+    sight = place.look()
+    try:
+        return find(target, mutexes(sight, place.book))
+    except Refused:
+        jobs = sight.jobs.jobs if sight.jobs else ()
+        named = [each.id for each in jobs if target in (each.id, each.name, f"marker:{each.id}", f"left-off:{each.id}")]
+        job_id = named[0] if len(named) == 1 else target.partition(":")[2]
+        if told := verify.later(job_id, place.book, sight, place.settings.breaker_late_s):
+            return told
+        if sight.unseen:
+            raise CouldNotLook("; ".join(sight.unseen)) from None
+        raise
+
+
+def _end(result: Result, place: Workplace, as_json: bool) -> NoReturn:
+    from oc_ops.act.breaker.outcome import EXITS
+
+    if as_json:
+        print(
+            json.dumps(
+                {"outcome": result.outcome, "said": place.redactor.line(result.said), "after": dict(result.after)}
+            )
+        )
+    else:
+        _print(place, [f"{result.outcome}: {result.said}"], sys.stdout if EXITS[result.outcome] == 0 else sys.stderr)
+    raise typer.Exit(EXITS[result.outcome])
+
+
+@contextmanager
+def _exits() -> Iterator[None]:
+    """What was raised on purpose is one sentence and the exit code that is documented for it."""
+    from oc_ops.act.breaker.breaking import Busy
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("oc-ops: interrupted", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+    except OcOpsError as error:
+        from oc_ops.record.untrusted import one_line
+
+        print(f"oc-ops: {one_line(str(error), 2000)}", file=sys.stderr)
+        code = BUSY if isinstance(error, Busy) else COULD_NOT_TELL if isinstance(error, CouldNotLook) else REFUSED
+        raise typer.Exit(code) from None
+
+
+def _place() -> Workplace:
+    from oc_ops import settings
+    from oc_ops.stuck import Workplace
+
+    return Workplace(settings.load(), dict(os.environ))
+
+
+def _evidence(mutex: Mutex) -> list[str]:
+    """Everything a person should read before the name is typed."""
+    lines = [f"{mutex.id}: {mutex.fact}", *(f"  saw:      {each}" for each in mutex.shown if each)]
+    lines += [f"  evidence: {name} = {value}" for name, value in mutex.evidence.items()]
+    return [*lines, f"  sha256:   {mutex.digest}", f"  would:    {mutex.act}"]
+
+
+def _approve_with(plan: Plan) -> list[str]:
+    return [
+        f"  plan:     {plan.id}, until {plan.expires_at:%Y-%m-%d %H:%M:%S} UTC, void if anything changes",
+        f"  approve:  oc-ops breaker break --approve {plan.id}",
+    ]
+
+
+def _as_json(mutex: Mutex, place: Workplace) -> dict[str, object]:
+    told = {
+        **asdict(mutex),
+        "evidence": dict(mutex.evidence),
+        "shown": list(mutex.shown),
+        "refused": mutex.refused or None,
+    }
+    clean = place.redactor.json(told)
+    assert isinstance(clean, dict)
+    return clean
+
+
+def _print(place: Workplace, lines: Iterable[str], stream: TextIO | None = None) -> None:
+    """Jobs and lock files hold strangers' text: each line is redacted and harmless."""
+    for each in lines:
+        indent = each[: len(each) - len(each.lstrip())]
+        print(indent + place.redactor.line(each, 2000), file=stream or sys.stdout, flush=True)
