@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -19,8 +19,7 @@ from oc_ops.settings import Settings
 if TYPE_CHECKING:
     from oc_ops.act.cron_run import Gateway, Result
     from oc_ops.doctor import Doctor
-
-NOT_STARTED, NO_SUCH_JOB = 4, 2
+    from oc_ops.record.redact import Redactor
 
 _DEFAULT_S = f"{Settings().job_run_s:g}"
 
@@ -67,7 +66,7 @@ def run(
 ) -> None:
     """What goes on is told on stderr, the result on stdout."""
     from oc_ops import settings
-    from oc_ops.act.cron_run import Asked, JobNotChosen, run_job
+    from oc_ops.act.cron_run import EXITS, NO_SUCH_JOB, Asked, JobNotChosen, run_job
     from oc_ops.cli import runshow
     from oc_ops.doctor import Doctor
     from oc_ops.record.redact import Redactor, secrets_in
@@ -84,9 +83,48 @@ def run(
         raise typer.Exit(NO_SUCH_JOB) from None
     except KeyboardInterrupt:
         print("oc-ops: interrupted before anything was started", file=sys.stderr)
-        raise typer.Exit(130) from None
+        raise typer.Exit(EXITS["interrupted"]) from None
     except OcOpsError as error:
         runshow.show_refusal(error, redactor, as_json=as_json)
-        raise typer.Exit(NOT_STARTED) from None
+        raise typer.Exit(EXITS["not-started"]) from None
     _show(result, doctor, redactor, as_json=as_json)
     raise typer.Exit(result.exit)
+
+
+def _gateway(doctor: Doctor) -> Gateway:
+    from oc_ops.act.cron_run import Gateway
+    from oc_ops.errors import CouldNotLook
+    from oc_ops.observe.openclaw import Openclaw
+    from oc_ops.once import Blocked
+
+    def openclaw() -> Openclaw:
+        try:
+            return doctor.openclaw()
+        except Blocked as blocked:
+            raise CouldNotLook(blocked.cause.sentence) from None
+
+    return Gateway(doctor.settings, doctor.target, doctor.config, doctor.port(), openclaw)
+
+
+def _show(result: Result, doctor: Doctor, redactor: Redactor, *, as_json: bool) -> None:
+    from oc_ops.cli import runshow
+
+    profile = doctor.settings.profile
+    see = result.see(f"openclaw --profile {profile}" if profile else "openclaw")
+    with suppress(OSError):  # the terminal may have closed: that is one of the ways to be interrupted
+        runshow.show(result, see, redactor, as_json=as_json)
+
+
+@contextmanager
+def _ended_alike() -> Iterator[None]:
+    """SIGTERM and a terminal that closes end the waiting as Ctrl-C does: the call is ended, the transcript is whole."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    before = [(each, signal.signal(each, stop)) for each in (signal.SIGTERM, signal.SIGHUP)]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)

@@ -15,10 +15,10 @@ from oc_ops.act.cron_run.sights import Gateway, Known, Lanes
 from oc_ops.act.cron_run.transcript import Transcript, prune
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.judge import gateway as judge_gateway
+from oc_ops.judge.due import milliseconds, moment
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.jobtimes import Terms, marker_stale
 from oc_ops.judge.jobwords import clock, span
-from oc_ops.judge.due import milliseconds, moment
 from oc_ops.observe.jobs import Job
 from oc_ops.observe.look import GatewayLook
 from oc_ops.record.redact import Redactor

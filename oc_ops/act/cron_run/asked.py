@@ -27,8 +27,8 @@ class Say(Protocol):
     def begin(self, job: Job, limit_s: float, log: str) -> None:
         """The job is chosen and the transcript open."""
 
-    def state(self, text: str) -> None:
-        """What is waited for now."""
+    def state(self, kind: str, text: str) -> None:
+        """What is waited for now, told at every look; `kind` changes with what is waited for, `text` also with time."""
 
     def warn(self, text: str) -> None:
         """Something the operator should know at once."""

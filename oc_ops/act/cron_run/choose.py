@@ -8,6 +8,9 @@ from oc_ops.errors import OcOpsError
 from oc_ops.judge.jobwords import cut, named, schedule_words
 from oc_ops.observe.jobs import Job, Jobs
 
+NO_SUCH_JOB = 2
+"""The exit code where no job, or more than one, is meant."""
+
 _NEAR = 5
 _LIKENESS = 0.5
 

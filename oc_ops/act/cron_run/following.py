@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -205,7 +203,7 @@ class Following:
         if kind != self._state:
             self._note(text)
         self._state = kind
-        self._say.state(text)
+        self._say.state(kind, text)
 
     def _note(self, text: str) -> None:
         gone_s = 0.0 if self._began is None else time.monotonic() - self._began
