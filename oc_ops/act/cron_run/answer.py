@@ -11,6 +11,8 @@ from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.terminal import plain
 
 _UNKNOWN_JOB = re.compile(r"unknown cron job id|(?:automation|cron job) not found", re.IGNORECASE)
+_WAITED = re.compile(r"timed out waiting for cron run (manual:[\w:.-]{1,200})")
+"""`--wait` gives up before we do, and then names the run."""
 _LOST = re.compile(r"timeout|timed out|gateway closed|not reachable|abnormal closure|cancelled", re.IGNORECASE)
 """Words after which nobody can say whether the gateway took the job before the connection was gone."""
 
@@ -42,6 +44,8 @@ def understood(answer: Answer) -> Said:
         synchronous = at(value, "ran") is True and not run_id
         return Said(True, run_id, record=record_of(at(value, "run")), synchronous=synchronous)
     words = text_at(value, "error", "message") or _last_words(answer)
+    if waited := _WAITED.search(words):
+        return Said(True, waited[1], reason=words)
     if _UNKNOWN_JOB.search(words):
         return Said(False, reason=words, unknown_job=True)
     if answer.call.outcome in ("timed-out", "lingered", "crashed") or not words or _LOST.search(words):

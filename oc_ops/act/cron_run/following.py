@@ -57,7 +57,8 @@ class Following:
             if said.record is not None and said.record.run_id in ("", said.run_id):
                 return self._ended(said.record)
             if not self._asked.wait and (said.taken or self._found_at is not None):
-                return self._result("triggered", self._seen_words())
+                over = "this release runs a job before it answers: the run is over" if said.synchronous else ""
+                return self._result("triggered", over or self._seen_words())
             return self._follow(beside, self._left_s()) or self._out_of_time()
 
     def interrupted(self, stop: str) -> Result:
@@ -70,7 +71,6 @@ class Following:
 
     def _trigger(self, beside: Beside) -> Said:
         waits = self._asked.wait
-        self._tell("asking", "`openclaw cron run` is started and asks the gateway")
         try:
             answer = self._call(beside, waits=waits)
             if waits and lacks(answer, "--wait"):
@@ -98,6 +98,7 @@ class Following:
         # An id that looks like an option must not become one.
         words += [*(["--"] if self._job.id.startswith("-") else []), self._job.id]
         self._log.head(f"openclaw cron run {' '.join(words)}, on a terminal of its own")
+        self._tell("asking", "`openclaw cron run` is started and asks the gateway")
 
         def heard(chunk: bytes) -> None:
             self._began = self._began or time.monotonic()

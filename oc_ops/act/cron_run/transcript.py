@@ -16,6 +16,7 @@ from pathlib import Path
 from oc_ops.errors import OcOpsError
 from oc_ops.observe.terminal import plain
 from oc_ops.record.redact import Redactor
+from oc_ops.record.untrusted import printable
 
 FOLDER = "cron_run_now"
 
@@ -56,11 +57,11 @@ class Transcript:
 
     def line(self, text: str = "") -> None:
         """One line of our own, redacted, its controls visible, on the disk when this returns."""
-        self._append(f"{self._redactor.line(text, _LINE_CHARS)}\n")
+        self._append(f"{self._shown(text)}\n")
 
     def head(self, title: str) -> None:
         """The head of a section."""
-        self._append(f"\n--- {self._redactor.line(title)} ---\n")
+        self._append(f"\n--- {self._shown(title)} ---\n")
 
     def block(self, text: str) -> None:
         """Several lines, each marked as not our own."""
@@ -76,7 +77,7 @@ class Transcript:
             whole, newline, rest = self._pending.rpartition("\n")
             if newline:
                 self._pending = rest
-                self._show(whole)
+                self._show(f"{whole}\n")
             elif len(rest) > 16 * _BURST_CHARS:
                 self._pending = ""
                 self._show(rest)
@@ -85,7 +86,7 @@ class Transcript:
         """The call is over: a line that it did not end is written too."""
         rest, self._pending = self._pending + self._decoder.decode(b"", final=True), ""
         self._decoder.reset()
-        self._show(rest)
+        self._show(rest.removesuffix("\r"))
 
     def close(self) -> None:
         """Have it all on the disk."""
@@ -93,6 +94,9 @@ class Transcript:
             os.fsync(self._file)
         with contextlib.suppress(OSError):
             os.close(self._file)
+
+    def _shown(self, text: str) -> str:
+        return printable(self._redactor.text(text), _LINE_CHARS, breaks=False)
 
     def _show(self, text: str) -> None:
         text = plain(text).strip("\n")
