@@ -21,7 +21,7 @@ ROWS, COLUMNS = 24, 120
 
 _CANNOT = 127
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
-_REDRAWN = re.compile(r"[^\n]*(?:\x1b\[1?G|\r(?!\n))")
+_REDRAW = re.compile(r"\x1b\[1?G|\r")
 _SPINNER = re.compile(r"^[ \t]*[│◇◒◐◓◑][^\n]*\n?", re.M)
 
 
@@ -39,7 +39,8 @@ def command(argv: Sequence[str]) -> list[str]:
 
 def plain(text: str) -> str:
     """What a terminal would show of `text`: without colours, spinners and lines drawn over; no other control goes."""
-    text = _REDRAWN.sub("", text.replace("\r\n", "\n"))
+    lines = text.replace("\r\n", "\n").split("\n")
+    text = "\n".join(_REDRAW.split(line)[-1] for line in lines)
     return _SPINNER.sub("", _CONTROL.sub("", text))
 
 

@@ -30,6 +30,8 @@ class Said:
     reason: str = ""
     record: Record | None = None
     unknown_job: bool = False
+    sure: bool = True
+    """False for mere words of an error: then the job's history is asked as well whether anything was started."""
     synchronous: bool = False
     """The release runs the job before it answers: the run began, and ended, before this was said."""
 
@@ -50,7 +52,7 @@ def understood(answer: Answer) -> Said:
         return Said(False, reason=words, unknown_job=True)
     if answer.call.outcome in ("timed-out", "lingered", "crashed") or not words or _LOST.search(words):
         return Said(None, reason=words)
-    return Said(False, reason=words)
+    return Said(False, reason=words, sure=False)
 
 
 def lacks(answer: Answer, option: str) -> bool:

@@ -11,7 +11,6 @@ import psutil
 from oc_ops.act.cron_run.sights import Gateway, Lanes, Sight
 from oc_ops.observe import http
 from oc_ops.observe.http import Probe
-from oc_ops.observe.jobs import Job
 
 EVERY_S = 1.0
 """How often it looks: 3 ms over HTTP and a few over RPC."""
@@ -28,11 +27,6 @@ class Seen:
     sight: Sight
     silent_s: float | None = None
     stopped_pid: int | None = None
-
-    @property
-    def job(self) -> Job | None:
-        """The job, where it could be seen."""
-        return self.sight.job
 
     @property
     def trouble(self) -> str:

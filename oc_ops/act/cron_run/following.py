@@ -10,6 +10,7 @@ from oc_ops.act.cron_run.answer import Said, lacks, understood
 from oc_ops.act.cron_run.beside import Beside, Seen
 from oc_ops.act.cron_run.history import Ours, Record, ours
 from oc_ops.act.cron_run.result import Outcome, Result
+from oc_ops.act.cron_run.sights import Sight
 from oc_ops.errors import CouldNotLook
 from oc_ops.judge.jobwords import span
 
@@ -42,6 +43,8 @@ class Following:
         self._began: float | None = None
         self._ours = Ours(_wall_ms())
         self._last: Seen | None = None
+        self._sight = Sight("")
+        """The last one in which the job was seen."""
         self._found_at: float | None = None
         self._state = ""
         self._reason = ""
@@ -118,7 +121,8 @@ class Following:
             return self._result("already-running", "")
         if said.reason == "not-due":
             return self._result("not-started", "it is not due, and --due was asked for")
-        if self._follow(beside, min(_LAG_S, self._left_s()), until_begun=True) or self._is_under_way():
+        shows = not said.sure and self._follow(beside, min(_LAG_S, self._left_s()), until_begun=True)
+        if shows or self._is_under_way():
             return None
         return self._result("not-started", said.reason)
 
@@ -142,9 +146,12 @@ class Following:
         if seen is None or (self._last is not None and seen.number == self._last.number):
             return
         self._last = seen
-        job = seen.job
+        self._sight = seen.sight if seen.sight.source else self._sight
+        job = self._sight.job
         if seen.trouble:
             self._tell("trouble", seen.trouble)
+        elif seen.probe.kind != "answered":
+            return  # once is a pause; what was seen before stands
         elif self._record() is not None:
             self._found()
             self._tell("ended", "the run has ended")
@@ -154,8 +161,8 @@ class Following:
             self._tell("running", "the run is under way")
         elif job is not None and job.queued_ms is not None and job.queued_ms >= self._ours.since_ms:
             self._tell("queued", "the run waits for its turn in the gateway")
-        elif not seen.sight.source:
-            self._tell("blind", f"the job cannot be looked at: {'; '.join(seen.sight.closed) or seen.probe.summary}")
+        elif seen.sight.closed and not seen.sight.source:
+            self._tell("blind", f"the job cannot be looked at: {'; '.join(seen.sight.closed)}")
         elif self._state != "asking":
             self._tell("nothing", f"no sign of the run yet, by {seen.sight.source}")
 
@@ -163,11 +170,11 @@ class Following:
         self._found_at = self._found_at or time.monotonic()
 
     def _record(self) -> Record | None:
-        return ours(self._last.sight.records, self._ours) if self._last else None
+        return ours(self._sight.records, self._ours)
 
     def _is_under_way(self) -> bool:
         """Whether the job carries a marker that was set after we asked, or has ended already."""
-        job = self._last.job if self._last else None
+        job = self._sight.job
         marked = job is not None and job.running_ms is not None and job.running_ms >= self._ours.since_ms
         return marked or self._record() is not None
 
@@ -187,11 +194,12 @@ class Following:
 
     def _seen_words(self) -> str:
         """What the last look showed, in words."""
-        last = self._last
-        if last is not None and last.trouble:
-            return last.trouble
-        if last is not None and last.job is not None and last.job.running_ms is not None and self._is_under_way():
-            return f"under way for {span(max(0.0, (_wall_ms() - last.job.running_ms) / 1000))}"
+        running_ms = self._sight.job.running_ms if self._sight.job else None
+        under_way = running_ms is not None and self._is_under_way()
+        if self._last is not None and self._last.trouble:
+            return self._last.trouble + ("; the run was under way when it last did" if under_way else "")
+        if running_ms is not None and under_way:
+            return f"under way for {span(max(0.0, (_wall_ms() - running_ms) / 1000))}"
         if self._ours.run_id:
             return f"the gateway took it as {self._ours.run_id}"
         return self._reason or "no sign of the run was seen yet"

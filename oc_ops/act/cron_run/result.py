@@ -53,7 +53,7 @@ class Result:
     @property
     def sentence(self) -> str:
         """The outcome in one line; a stranger wrote parts of it."""
-        job = f"{named(self.job.name)} ({self.job.id})" if self.job.name else self.job.id
+        job = named(self.job.name or self.job.id)
         took = self.record.duration_ms if self.record else None
         after = f" after {span(took / 1000)}" if took is not None else ""
         words: Mapping[Outcome, str] = {
