@@ -10,7 +10,7 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ class Bench:
         ]
         (self.cron / "jobs.json").write_text(json.dumps({"jobs": whole}))
 
-    def run(self, *steps: Sequence[object], word: str = "nightly", limit_s: float = 20.0, lacks: tuple[str, ...] = (),
+    def run(self, *steps: Any, word: str = "nightly", limit_s: float = 20.0, lacks: tuple[str, ...] = (),
             due: bool = False, wait: bool = True, **settings: Any) -> Result:  # fmt: skip
         """`oc-ops run WORD LIMIT` while `openclaw cron run` does those steps."""
         table = {"calls": str(self.root / "calls"), "lacks": lacks, "steps": steps}

@@ -75,7 +75,8 @@ def test_records_as_they_come() -> None:
     assert records_of({"entries": [entry, {"action": "started", "status": "ok"}, 3, None, {}]}) == (
         Record("manual:1", "error", 5, None, "x"),
     )
-    assert [records_of(each) for each in (None, [], {"entries": 3}, {"entries": {}})] == [()] * 4
+    nonsense: tuple[object, ...] = (None, [], {"entries": 3}, {"entries": {}})
+    assert [records_of(each) for each in nonsense] == [()] * 4
     assert stored([JobRun("ok", 7, 8, "")]) == (Record("", "ok", 7, 8),)
     odd = record_of({"status": "ok", "runAtMs": 1e300, "durationMs": "5", "diagnostics": {"entries": [1, {}, None]}})
     assert odd is not None
