@@ -63,6 +63,9 @@ class Settings:
     log_window_s: float = _seconds(900.0, "how far back the log check looks")
     log_tail_bytes: int = _setting(32 * 2**20, "most bytes of log read back per file", above=0)
 
+    job_run_s: float = _seconds(180.0, "how long `oc-ops run` waits for a job's run when it is not told")
+    keep_job_runs: int = _setting(200, "transcripts of ad-hoc runs kept in memory/cron_run_now", above=0)
+
     incident_flap_s: float = _seconds(3600.0, "a cause that is back so soon after its incident was closed reopens it")
 
     job_grace_s: float = _seconds(300.0, "how late a watched job may begin, or its end be recorded")

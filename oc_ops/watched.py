@@ -64,7 +64,7 @@ def sight(doctor: Doctor, watched: Sequence[Watched]) -> tuple[Jobs, Mapping[str
         with _connected(doctor) as client:
             # Tasks first: a run that ends in between is then still seen as somebody's.
             tasks = client.request("tasks.list", owners.TASKS_PARAMS)
-            seen = _by_rpc(client, watched)
+            seen = by_rpc(client, watched)
     except NotAsked:
         seen = _by_cli(doctor)
     except Blocked as blocked:
@@ -109,7 +109,7 @@ def _connected(doctor: Doctor) -> RpcClient:
         raise CouldNotLook(f"the RPC lane closed: {refused.reason}") from refused
 
 
-def _by_rpc(client: RpcClient, watched: Sequence[Watched]) -> Jobs:
+def by_rpc(client: RpcClient, watched: Sequence[Watched]) -> Jobs:
     """All pages of the list, then the history of each watched job; a release without `cron.runs` has none."""
     seen_at, offset = datetime.now(UTC), 0
     told: list[Job] = []

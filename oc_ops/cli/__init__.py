@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from oc_ops.cli import breaker, incidents, jobs, logs, recover
+from oc_ops.cli import breaker, incidents, jobs, logs, recover, run
 from oc_ops.errors import OcOpsError
 from oc_ops.settings import PROJECT, declared, environment_name
 
@@ -37,6 +37,7 @@ app.add_typer(incidents.app, name="incidents")
 app.add_typer(logs.app, name="logs")
 jobs.register(app)
 recover.register(app)
+run.register(app)
 
 USAGE = 4
 """Exit code of a usage error, the same as pytest's."""

@@ -8,13 +8,14 @@ import math
 import os
 import signal
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
 from oc_ops.errors import CouldNotLook
-from oc_ops.observe import config, install
+from oc_ops.observe import config, install, terminal
 from oc_ops.observe.flight import single_flight
 from oc_ops.observe.jsontext import at, json_object, number_at, text_at
 from oc_ops.observe.process import Call, run
@@ -51,7 +52,8 @@ class Answer:
     @property
     def not_offered(self) -> bool:
         """True when this release does not know the command or an option of it."""
-        return self.call.outcome == "refused" and any(each in self.call.stderr.text for each in _UNKNOWN)
+        said = self.call.stderr.text or self.call.stdout.text  # on a terminal both are one
+        return self.call.outcome == "refused" and any(each in said for each in _UNKNOWN)
 
     @property
     def error(self) -> str:
@@ -188,6 +190,42 @@ class Openclaw:
             environ["OPENCLAW_LOG_LEVEL"] = "silent"
         call = self._run(list(words), environ, deadline_s, survivors_allowed=True)
         return Answer(call, json_object(call.stdout.text) or json_object(call.stderr.text))
+    def cron_run(
+        self,
+        words: Sequence[str],
+        deadline_s: float,
+        *,
+        on_output: Callable[[bytes], None],
+        begun: Callable[[], bool],
+    ) -> Answer:
+        """`cron run WORDS` on a terminal of its own, as a person starts it: the one call here that changes something.
+
+        Its output is told as it comes (see `process.run`). The lock is given back once `begun` says that the run is
+        under way, at the latest when any other call would have had to end: what then still runs only asks and waits.
+        """
+        if self.release is None and self._version is None:
+            self.version()
+        lasts_until = time.monotonic() + self.settings.call_s
+        with contextlib.ExitStack() as turn, self._silent() as environ:
+            turn.enter_context(single_flight(self.lock, self.settings.cli_lock_s))
+
+            def heard(chunk: bytes) -> None:
+                if not chunk and (begun() or time.monotonic() >= lasts_until):
+                    turn.pop_all().close()
+                on_output(chunk)
+
+            call = run(
+                [*self._command(), "cron", "run", *words],
+                environ=environ,
+                deadline_s=deadline_s,
+                kill_grace_s=self.settings.kill_grace_s,
+                linger_s=self.settings.linger_s,
+                complete=lambda output: json_object(terminal.plain(output.decode("utf-8", "replace"))) is not None,
+                on_terminal=True,
+                on_output=heard,
+                on_call=self.on_call,
+            )
+        return Answer(call, json_object(terminal.plain(call.stdout.text)))
 
     def refusal(self) -> str | None:
         """Why this CLI must not be called now, or None: on a virgin install a read-only call must not be the first."""
@@ -249,10 +287,11 @@ class Openclaw:
         # Inherited from the environment a profile moves no folder, given as an option it does: locate() set the rest.
         chosen = self.target.profile and "OPENCLAW_STATE_DIR" in self.target.environ
         profile = ["--profile", str(self.target.profile)] if chosen else []
+    def _run(self, words: list[str], environ: Mapping[str, str], deadline_s: float) -> Call:
         with single_flight(self.lock, min(self.settings.cli_lock_s, self._spare_s(words))):
             granted_s = min(deadline_s, self._spare_s(words) + self.settings.cli_timeout_s)
             call = run(
-                [str(self.executable), *profile, *words],
+                [*self._command(), *words],
                 environ=environ,
                 deadline_s=granted_s,
                 kill_grace_s=self.settings.kill_grace_s,
@@ -265,6 +304,11 @@ class Openclaw:
             # With its whole time it may have answered: nobody is to be accused of this.
             raise CouldNotLook(f"{call.summary}: its check had no more time for it (OC_OPS_CHECK_S)")
         return call
+
+    def _command(self) -> list[str]:
+        # Inherited from the environment a profile moves no folder, given as an option it does: locate() set the rest.
+        chosen = self.target.profile and "OPENCLAW_STATE_DIR" in self.target.environ
+        return [str(self.executable), *(["--profile", str(self.target.profile)] if chosen else [])]
 
     def _spare_s(self, words: Sequence[str]) -> float:
         """How long a call may still be put off; raises CouldNotLook when there is no time to ask the gateway at all."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from oc_ops.errors import CouldNotLook
-from oc_ops.observe import signals
+from oc_ops.observe import signals, terminal
 from oc_ops.observe.output import Output
 from oc_ops.observe.watch import Watch, start
 
@@ -91,6 +91,8 @@ def run(
     head_bytes: int = 1 << 20,
     tail_bytes: int = 1 << 18,
     survivors_allowed: bool = False,
+    on_terminal: bool = False,
+    on_output: Callable[[bytes], None] | None = None,
     on_call: Callable[[Call], None] = lambda _call: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Call:
@@ -104,15 +106,20 @@ def run(
     unless `survivors_allowed`. Returns within deadline_s + kill_grace_s and about half a second. Raises CouldNotLook
     if no process can be started at all, or if somebody killed the warden.
 
+    With `on_terminal` the call runs on a terminal of its own, as a person's does, and both its streams are `stdout`.
+    `on_output` is handed what stdout prints as it comes, and b"" four times a second: what it raises then, and only
+    then, cuts the call short.
+
     `on_call` is told of every call that was started, before this returns or the exception goes on: also of one that
     was cut short, with what it had printed. A second Ctrl-C, SIGTERM or SIGALRM waits until that is done.
     """
     started_at, began = datetime.now(UTC), clock()
     try:
-        warden = start(argv, environ, cwd, kill_grace_s, survivors_allowed=survivors_allowed)
+        words = terminal.command(argv) if on_terminal else argv
+        warden = start(words, environ, cwd, kill_grace_s, survivors_allowed=survivors_allowed)
     except OSError as error:
         raise CouldNotLook(f"`{_named(argv)}` could not be started: {error}") from error
-    watch = Watch(warden, head_bytes, tail_bytes, clock)
+    watch = Watch(warden, head_bytes, tail_bytes, clock, on_output)
     given_up: Literal["lingered", "timed-out"] | None = "timed-out"
     why = ""
     try:

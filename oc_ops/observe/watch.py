@@ -21,6 +21,7 @@ _CHUNK_BYTES = 1 << 16
 _SLACK_S = 3.0
 """What ending a tree may take beyond the grace (SIGKILL's own patience included) before the warden counts as stuck."""
 _ADOPTS = sys.platform == "linux"
+_TICK_S = 0.25
 _PIPE_BYTES = 1 << 20
 """More than this is in no pipe: Linux caps an unprivileged one here, macOS far below."""
 
@@ -73,8 +74,15 @@ def _library() -> str:
 class Watch:
     """Both streams and the warden's reports, read as they come."""
 
-    def __init__(self, guard: Warden, head_bytes: int, tail_bytes: int, clock: Callable[[], float]) -> None:
-        self._warden, self._clock = guard, clock
+    def __init__(
+        self,
+        guard: Warden,
+        head_bytes: int,
+        tail_bytes: int,
+        clock: Callable[[], float],
+        on_output: Callable[[bytes], None] | None = None,
+    ) -> None:
+        self._warden, self._clock, self._on_output = guard, clock, on_output
         self.stdout, self.stderr = Capture(head_bytes, tail_bytes), Capture(head_bytes, tail_bytes)
         self.exit: int | None = None
         self.missing: int | None = None
@@ -105,7 +113,11 @@ class Watch:
             if now >= deadline:
                 return "timed-out"
             unjudged = complete and self.stdout.total_bytes != judged_bytes
-            self._wait((min(quiet_at, deadline) if unjudged else deadline) - now)
+            until = min(quiet_at, deadline) if unjudged else deadline
+            if self._on_output:
+                self._on_output(b"")
+                until = min(until, now + _TICK_S)
+            self._wait(until - now)
         return None
 
     def end(self, kill_grace_s: float) -> None:
@@ -161,6 +173,8 @@ class Watch:
             self._last_output = self._clock()
             if key.data is self.stdout:
                 self.answered_at = self._last_output
+                if self._on_output:
+                    self._on_output(chunk)
         return bool(chunk)
 
     def _hear(self, chunk: bytes) -> None:

@@ -1,0 +1,155 @@
+"""The transcript of one ad-hoc run: a file that grows line by line, without a secret in it, readable by its owner."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from oc_ops.errors import OcOpsError
+from oc_ops.observe.terminal import plain
+from oc_ops.record.redact import Redactor
+from oc_ops.record.untrusted import printable
+
+FOLDER = "cron_run_now"
+
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}_(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ(?:-\d\d)?)\.log")
+_QUIET_S = 0.2
+"""A burst of output is taken as a whole, so that no secret is cut in two by the way it came."""
+_BURST_CHARS = 1 << 16
+_MOST_CHARS = 1 << 22
+_LINE_CHARS = 4000
+
+
+def slug(job_id: str) -> str:
+    """A job's id as a part of a file name: itself where it is plain, else what is plain of it and a hash of it all."""
+    if _PLAIN.fullmatch(job_id):
+        return job_id
+    digest = hashlib.sha256(job_id.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    kept = re.sub(r"[^A-Za-z0-9]+", "-", job_id[:200])[:40].strip("-")
+    return f"{kept or 'job'}-{digest}"
+
+
+class Transcript:
+    """One such file, open from its first line to `close`. What cannot be written costs no run: see `trouble`."""
+
+    def __init__(self, memory_dir: Path, job_id: str, redactor: Redactor, now: datetime | None = None) -> None:
+        """Creates the file (0600) in `memory_dir`/cron_run_now (0700); raises OcOpsError when it cannot be."""
+        self.trouble = ""
+        self._redactor = redactor
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._pending, self._heard_at, self._written = "", 0.0, 0
+        folder = memory_dir / FOLDER
+        stamp = (now or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.path, self._file = _created(folder, f"{slug(job_id)}_{stamp}")
+        except OSError as error:
+            raise OcOpsError(f"cannot write the run's transcript into {folder}: {error.strerror or error}") from error
+
+    def line(self, text: str = "") -> None:
+        """One line of our own, redacted, its controls visible, on the disk when this returns."""
+        self._append(f"{self._shown(text)}\n")
+
+    def head(self, title: str) -> None:
+        """The head of a section."""
+        self._append(f"\n--- {self._shown(title)} ---\n")
+
+    def block(self, text: str) -> None:
+        """Several lines, each marked as not our own."""
+        shown = self._redactor.block(text, _BURST_CHARS, _LINE_CHARS)
+        self._append("".join(f"| {line}\n" for line in shown.split("\n")))
+
+    def output(self, chunk: bytes, clock: Callable[[], float] = time.monotonic) -> None:
+        """What a call prints on its terminal; whole lines are written once it pauses, b"" tells that time passes."""
+        if chunk:
+            self._pending += self._decoder.decode(chunk)
+            self._heard_at = clock()
+        if len(self._pending) > _BURST_CHARS or (self._pending and clock() - self._heard_at >= _QUIET_S):
+            whole, newline, rest = self._pending.rpartition("\n")
+            if newline:
+                self._pending = rest
+                self._show(f"{whole}\n")
+            elif len(rest) > 16 * _BURST_CHARS:
+                self._pending = ""
+                self._show(rest)
+
+    def output_ended(self) -> None:
+        """The call is over: a line that it did not end is written too."""
+        rest, self._pending = self._pending + self._decoder.decode(b"", final=True), ""
+        self._decoder.reset()
+        self._show(rest.removesuffix("\r"))
+
+    def close(self) -> None:
+        """Have it all on the disk."""
+        with self._on_disk():
+            os.fsync(self._file)
+        with contextlib.suppress(OSError):
+            os.close(self._file)
+
+    def _shown(self, text: str) -> str:
+        return printable(self._redactor.text(text), _LINE_CHARS, breaks=False)
+
+    def _show(self, text: str) -> None:
+        text = plain(text).strip("\n")
+        if not text or self._written > _MOST_CHARS:
+            return
+        self._written += len(text)
+        self.block(text)
+        if self._written > _MOST_CHARS:
+            self.line(f"… more than {_MOST_CHARS:,} characters of output: the rest is left out …")
+
+    def _append(self, text: str) -> None:
+        data = text.encode("utf-8", "replace")
+        with self._on_disk():
+            while data:
+                data = data[os.write(self._file, data) :]
+
+    @contextlib.contextmanager
+    def _on_disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.trouble = self.trouble or f"{self.path} could not be written whole: {error.strerror or error}"
+
+
+def prune(memory_dir: Path, keep: int, current: Path) -> None:
+    """Remove the oldest transcripts beyond `keep`; never the current one, one still written, or another's file."""
+    folder = memory_dir / FOLDER
+    with contextlib.suppress(OSError):
+        found = [(match[1], each) for each in folder.iterdir() if (match := _NAME.fullmatch(each.name))]
+        surplus = sorted(found, reverse=True)[keep:]
+        for _, path in surplus:
+            if path.name != current.name:
+                _remove_if_ended(path)
+
+
+def _created(folder: Path, stem: str) -> tuple[Path, int]:
+    """A new file, held by a lock for as long as it is open; of up to 100 in one second each gets its own."""
+    for name in (stem, *(f"{stem}-{number:02d}" for number in range(2, 100))):
+        path = folder / f"{name}.log"
+        with contextlib.suppress(FileExistsError):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(path, flags, 0o600)
+            with contextlib.suppress(OSError):  # a filesystem without locks: then the newest are kept all the same
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return path, descriptor
+    raise FileExistsError(f"a hundred runs of {stem} began in this second")
+
+
+def _remove_if_ended(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,130 @@
+"""`oc-ops run JOB [SECONDS]`: run a cron job once, now, wait for that run, and keep what happened."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from oc_ops.errors import OcOpsError
+from oc_ops.settings import Settings
+
+if TYPE_CHECKING:
+    from oc_ops.act.cron_run import Gateway, Result
+    from oc_ops.doctor import Doctor
+    from oc_ops.record.redact import Redactor
+
+_DEFAULT_S = f"{Settings().job_run_s:g}"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        "run",
+        help="Run a cron job once, now, and wait for that run to end.\n\n"
+        "JOB is an id, or a name that one job alone has. The job is started through `openclaw cron run`, once: "
+        "nothing here ever starts it again. What was asked, by whom, the gateway's state before, every byte that was "
+        "printed, the run's record and its diagnostics are in memory/cron_run_now/<job id>_<time>.log from the first "
+        "moment on, without secrets.\n\n"
+        "A gateway that does not answer is not asked: that takes a second. One that stops answering while the run is "
+        "waited for is noticed within seconds. Ctrl-C ends the waiting, not the job.\n\n"
+        "\b\nExit code:\n"
+        "  0    the run succeeded (with --no-wait: it was started)\n"
+        "  1    the run failed\n"
+        "  2    bad usage, or no job or more than one is meant (near ones are listed)\n"
+        "  3    the job runs already; says since when, and whether its marker is stale\n"
+        "  4    nothing was started, and why: the gateway, the CLI, a setting, --due\n"
+        "  124  out of time: the run may still go on, and says how to see it\n"
+        "  130  interrupted: the run goes on\n",
+    )(run)
+
+
+def run(
+    job: Annotated[str, typer.Argument(metavar="JOB", help="The job's id, or its name.", show_default=False)],
+    seconds: Annotated[
+        float | None,
+        typer.Argument(
+            metavar="[SECONDS]",
+            min=1,
+            max=1_000_000,
+            help=f"How long to wait for the run; {_DEFAULT_S} or OC_OPS_JOB_RUN_S if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    due: Annotated[bool, typer.Option("--due", help="Only if the job is due.")] = False,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Start it and do not wait for its end.")] = False,
+    openclaw: Annotated[str | None, typer.Option(metavar="PATH", help="The `openclaw` executable.")] = None,
+    oc_profile: Annotated[str | None, typer.Option(metavar="NAME", help="The OpenClaw profile to use.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")] = False,
+) -> None:
+    """What goes on is told on stderr, the result on stdout."""
+    from oc_ops import settings
+    from oc_ops.act.cron_run import EXITS, NO_SUCH_JOB, Asked, JobNotChosen, run_job
+    from oc_ops.cli import runshow
+    from oc_ops.doctor import Doctor
+    from oc_ops.record.redact import Redactor, secrets_in
+
+    environ = dict(os.environ)
+    doctor = Doctor(settings.load({"openclaw": openclaw, "profile": oc_profile}), environ)
+    redactor = Redactor((*doctor.config.secrets, *secrets_in(environ)), Path.home(), [doctor.target.home])
+    asked = Asked(job, seconds or doctor.settings.job_run_s, due, not no_wait, ("oc-ops", *sys.argv[1:]))
+    try:
+        with _ended_alike(), runshow.screen(redactor) as say:
+            result = run_job(asked, _gateway(doctor), redactor, say)
+    except JobNotChosen as error:
+        runshow.show_candidates(error, redactor, as_json=as_json)
+        raise typer.Exit(NO_SUCH_JOB) from None
+    except KeyboardInterrupt:
+        print("oc-ops: interrupted before anything was started", file=sys.stderr)
+        raise typer.Exit(EXITS["interrupted"]) from None
+    except OcOpsError as error:
+        runshow.show_refusal(error, redactor, as_json=as_json)
+        raise typer.Exit(EXITS["not-started"]) from None
+    _show(result, doctor, redactor, as_json=as_json)
+    raise typer.Exit(result.exit)
+
+
+def _gateway(doctor: Doctor) -> Gateway:
+    from oc_ops.act.cron_run import Gateway
+    from oc_ops.errors import CouldNotLook
+    from oc_ops.observe.openclaw import Openclaw
+    from oc_ops.once import Blocked
+
+    def openclaw() -> Openclaw:
+        try:
+            return doctor.openclaw()
+        except Blocked as blocked:
+            raise CouldNotLook(blocked.cause.sentence) from None
+
+    return Gateway(doctor.settings, doctor.target, doctor.config, doctor.port(), openclaw)
+
+
+def _show(result: Result, doctor: Doctor, redactor: Redactor, *, as_json: bool) -> None:
+    from oc_ops.cli import runshow
+
+    profile = doctor.settings.profile
+    see = result.see(f"openclaw --profile {profile}" if profile else "openclaw")
+    with suppress(OSError):  # the terminal may have closed: that is one of the ways to be interrupted
+        runshow.show(result, see, redactor, as_json=as_json)
+
+
+@contextmanager
+def _ended_alike() -> Iterator[None]:
+    """SIGTERM and a terminal that closes end the waiting as Ctrl-C does: the call is ended, the transcript is whole."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    before = [(each, signal.signal(each, stop)) for each in (signal.SIGTERM, signal.SIGHUP)]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
