@@ -1,10 +1,11 @@
-"""The watcher's two clocks in one hand, so that a test can turn them, and a jump of the wall clock be seen."""
+"""When things are due: the watcher's two clocks in one hand, turns, and marks that others touch."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass
@@ -42,3 +43,23 @@ class Turn:
     def soon(self) -> None:
         """Make it due now."""
         self.due = 0.0
+
+
+class Mark:
+    """A file that others touch; how long ago is told by the steady clock, whatever the wall clock does."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._path, self._clock = path, clock
+        self._stamp: int | None = None
+        self.changed: float = clock.steady()
+
+    def quiet_s(self) -> float:
+        """Seconds since it was last seen to have been touched; of one that is not there, since it was looked for."""
+        try:
+            stamp: int | None = self._path.stat().st_mtime_ns
+        except OSError:
+            stamp = None
+        if stamp is not None and stamp != self._stamp:
+            self.changed = self._clock.steady()
+        self._stamp = stamp
+        return self._clock.steady() - self.changed

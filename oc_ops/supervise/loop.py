@@ -11,8 +11,6 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
-import psutil
-
 from oc_ops import logbook
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.observe import logs, rpc
@@ -23,11 +21,12 @@ from oc_ops.record.redact import Redactor, secrets_in
 from oc_ops.settings import Settings
 from oc_ops.supervise import snapshot, state
 from oc_ops.supervise.browsing import Browsing
-from oc_ops.supervise.clock import Clock, Turn
+from oc_ops.supervise.clock import Clock, Mark, Turn
 from oc_ops.supervise.events import Line
 from oc_ops.supervise.follow import Follow
 from oc_ops.supervise.papers import Papers
 from oc_ops.supervise.port import Port
+from oc_ops.supervise.resident import Resident, own_costs
 from oc_ops.supervise.slow import Aside, Cli, Task
 from oc_ops.supervise.work import Work
 
@@ -42,27 +41,6 @@ JUMP_S = 5.0
 """A wall clock that moved this much against the steady one: a suspend, or a clock that was set."""
 
 _TEXT_CHARS = 300
-_HISTORY, _HISTORY_S = 120, 60.0
-
-
-class Mark:
-    """A file that others touch; how long ago is told by the steady clock, whatever the wall clock does."""
-
-    def __init__(self, path: Path, clock: Clock) -> None:
-        self._path, self._clock = path, clock
-        self._stamp: int | None = None
-        self.changed: float = clock.steady()
-
-    def quiet_s(self) -> float:
-        """Seconds since it was last seen to have been touched; of one that is not there, since it was looked for."""
-        try:
-            stamp: int | None = self._path.stat().st_mtime_ns
-        except OSError:
-            stamp = None
-        if stamp is not None and stamp != self._stamp:
-            self.changed = self._clock.steady()
-        self._stamp = stamp
-        return self._clock.steady() - self.changed
 
 
 class Loop:
@@ -101,14 +79,13 @@ class Loop:
         self.papers = Papers(settings.memory_dir, settings.report_dir, self.key, self.clean)
         now = datetime.fromtimestamp(self.clock.now(), UTC)
         self.follow = Follow(self.target.state_dir, logbook.known(settings), self._cleaned, now)
-        self.memory = state.Memory(limit_bytes=settings.gateway_rss_bytes)
+        self.resident = Resident(settings.gateway_rss_bytes, self.clock)
         self.me = state.Watcher(os.getpid(), self.clock.now())
         self._session = Mark(snapshot.session_mark(settings.memory_dir, self.key), self.clock)
         self._watching = Mark(snapshot.watching_mark(settings.memory_dir, self.key), self.clock)
         self._watching.changed -= WATCHED_S
         self._writer = snapshot.Writer(snapshot.path_of(settings.memory_dir, self.key))
         self._files: tuple[Path, ...] = ()
-        self._gateway_process: psutil.Process | None = None
         self._cli, self._number, self._news = cli, 0, True
         self._written = -WRITE_S
         self._turns = {
@@ -193,7 +170,7 @@ class Loop:
         if _core(before) == _core(gateway):
             return
         self._news = True
-        self._gateway_process = None
+        self.resident.forget()
         self._turns["memory"][0].soon()
         if self.port.well and not well:
             self.line.hasten()
@@ -225,30 +202,9 @@ class Loop:
             self._news = True
 
     def _see_memory(self) -> None:
-        pid, now = self.port.gateway.pid, self.clock.now()
-        try:
-            if self._gateway_process is None and pid is not None:
-                self._gateway_process = psutil.Process(pid)
-            if self._gateway_process is None or not self._gateway_process.is_running():
-                raise psutil.NoSuchProcess(pid or 0)
-            rss = self._gateway_process.memory_info().rss
-        except psutil.Error:
-            before = self.memory.seen
-            since = before.problem_since if before.problem else now
-            why = "the gateway's process is not there, or not ours to look at"
-            seen = replace(before, problem=why, problem_since=since)
-            self.memory = replace(self.memory, rss_bytes=None, seen=seen)
-        else:
-            history = self.memory.history
-            if not history or abs(now - history[-1][0]) >= _HISTORY_S:
-                history = (*history[-_HISTORY + 1 :], (now, rss))
-            seen = state.Seen(now, "processes", every_s=MEMORY_S)
-            self.memory = state.Memory(rss, self.settings.gateway_rss_bytes, history, seen)
-        own = psutil.Process()
-        cpu = own.cpu_times()
-        self.me = replace(
-            self.me, rss_bytes=own.memory_info().rss, cpu_s=cpu.user + cpu.system, cli_calls=self._cli.calls
-        )
+        self.resident.look(self.port.gateway.pid, MEMORY_S)
+        rss_bytes, cpu_s = own_costs()
+        self.me = replace(self.me, rss_bytes=rss_bytes, cpu_s=cpu_s, cli_calls=self._cli.calls)
 
     def _ask_slowly(self) -> None:
         """At most one slow question at a time; what is due but not allowed says so in its part."""
@@ -309,6 +265,7 @@ class Loop:
     def _write(self) -> None:
         self._written, self._news = self.clock.steady(), False
         self._number += 1
+        self.work.settle()
         self._writer.write(self.shown(), now=self.clock.now(), monotonic=self.clock.steady())
 
     def shown(self) -> state.Snapshot:
@@ -325,7 +282,7 @@ class Loop:
             gateway=replace(self.port.gateway, version=version),
             rpc=self.line.state,
             event_loop=self.port.event_loop,
-            memory=self.memory,
+            memory=self.resident.memory,
             scheduler=self.work.scheduler,
             doctor=self.papers.doctor,
             jobs=self.work.jobs,

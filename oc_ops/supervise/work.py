@@ -49,7 +49,7 @@ class Work:
         self._status = Turn(settings.watch_slow_s)
         self._owners: Mapping[str, Ownership] = {}
         self._listed: tuple[object, str] = (None, "")
-        self._seen = state.Seen()
+        self._seen, self._unjudged = state.Seen(), False
         self._zone: tuple[int | None, tzinfo | None] = (None, None)
         self.transcripts: tuple[state.Transcript, ...] = ()
         self.jobs, self.scheduler, self.digest = state.Jobs(), state.Scheduler(), state.Digest()
@@ -72,9 +72,14 @@ class Work:
         if not self.ledger.event(payload):
             self.refresh.due = min(self.refresh.due, self._clock.steady() + _SOONEST_S)
             return False
-        self._seen = state.Seen(now, "event", every_s=None)
-        self._tell_scheduler(self.scheduler.enabled, None, self._seen)
-        return self._judged()
+        self._seen, self._unjudged = state.Seen(now, "event"), True
+        return True
+
+    def settle(self) -> None:
+        """Judge what events have changed; done once for all that came since the last writing."""
+        if self._unjudged:
+            self._tell_scheduler(self.scheduler.enabled, None, self._seen)
+            self._judged()
 
     def words(self, in_trouble: bool) -> str:
         """Why nothing is pushed, and what is done instead."""
@@ -158,7 +163,7 @@ class Work:
 
     def _judged(self) -> bool:
         """Judge anew; True when what is shown differs in more than when it was looked at."""
-        self._judge.due = self._clock.steady() + JUDGE_S
+        self._judge.due, self._unjudged = self._clock.steady() + JUDGE_S, False
         self._ask_for_owners()
         terms = Terms(self._zone_now(), beside_cause=bool(self._port.gateway.check))
         before = self.jobs
