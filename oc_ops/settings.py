@@ -100,6 +100,10 @@ class Settings:
     wal_large_bytes: int = _setting(64 * 2**20, "size above which a write-ahead log is large", above=0)
     clobbered_window_s: float = _seconds(86_400.0, "how long a config that was replaced stays a finding")
 
+    watch_look_s: float = _seconds(2.0, "how often the cockpit's watcher looks at the port while somebody watches")
+    watch_slow_s: float = _seconds(300.0, "how often at most it asks through the CLI, of a gateway that is well")
+    watch_idle_s: float = _seconds(60.0, "how long it stays when no session lives any more")
+
     keep_healthy_runs: int = _setting(20, "healthy runs kept in reports/runs", above=0)
     keep_failing_runs: int = _setting(2000, "failing runs kept there (a week at one run in 5 minutes)", above=0)
 

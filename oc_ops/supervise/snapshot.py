@@ -1,0 +1,237 @@
+"""The state snapshot as a file: written whole or not at all, read without ever failing, and as old as it says."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from functools import cache
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from oc_ops.supervise.state import SCHEMA, Snapshot
+
+STALE_S = 15.0
+"""The watcher writes at least every 5 s: an older snapshot means that it is gone, stopped, or cannot write."""
+
+MOST_BYTES = 4 * 2**20
+"""A file larger than this is none of ours."""
+
+_MOST = 1e18
+"""No moment, size or count is as large."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was in the file. `problem` says why there is nothing to show; then `snapshot` is an empty one."""
+
+    snapshot: Snapshot
+    age_s: float | None = None
+    """Seconds since it was written; None when there is none."""
+    problem: str = ""
+
+    @property
+    def stale(self) -> bool:
+        """Whether the watcher has missed its time: what is shown is of then, not of now."""
+        return self.age_s is None or self.age_s > STALE_S
+
+
+def path_of(memory_dir: Path, key: str) -> Path:
+    """Where the snapshot of a gateway lies (`key` is Doctor.key)."""
+    return memory_dir / f"state-{key}.json"
+
+
+class Writer:
+    """Writes one gateway's snapshots; a part that is the same object as last time is not put into words again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._said: dict[str, tuple[object, str]] = {}
+
+    def write(self, snapshot: Snapshot, *, now: float | None = None, monotonic: float | None = None) -> None:
+        """Replace the file in one step, readable by its owner alone; raises OSError. Stamps it with both clocks.
+
+        Not synced: after a power cut its age would be wrong anyway.
+        """
+        stamped = replace(
+            snapshot,
+            written_at=time.time() if now is None else now,
+            written_monotonic=time.monotonic() if monotonic is None else monotonic,
+        )
+        members = (f'"{each.name}":{self._text(each.name, getattr(stamped, each.name))}' for each in fields(stamped))
+        _replace_file(self.path, f"{{{','.join(members)}}}")
+
+    def _text(self, name: str, value: object) -> str:
+        if not is_dataclass(value) or isinstance(value, type):
+            return json.dumps(value)
+        before = self._said.get(name)
+        if before is None or before[0] is not value:
+            before = self._said[name] = (value, json.dumps(asdict(value), separators=(",", ":")))
+        return before[1]
+
+
+def write(path: Path, snapshot: Snapshot, *, now: float | None = None, monotonic: float | None = None) -> None:
+    """Write one snapshot, as a Writer does."""
+    Writer(path).write(snapshot, now=now, monotonic=monotonic)
+
+
+def _replace_file(path: Path, text: str) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(temporary, "w", encoding="ascii", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(text)
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+class Reader:
+    """Reads one gateway's snapshots again and again: an unchanged file costs one stat, an unchanged part nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._stamp: object = None
+        self._said: dict[str, object] = {}
+        self._reading = Reading(Snapshot())
+
+    def read(self, *, now: float | None = None, monotonic: float | None = None) -> Reading:
+        """The snapshot in the file, and its age; whatever stands there, this does not raise."""
+        try:
+            found = self.path.stat()
+            stamp = (found.st_mtime_ns, found.st_ino, found.st_size)
+            if stamp != self._stamp:
+                with self.path.open("rb") as file:
+                    self._reading = self._parsed(file.read(MOST_BYTES + 1))
+                self._stamp = stamp
+        except FileNotFoundError:
+            self._stamp = None
+            return Reading(Snapshot(), problem="no watcher has written anything yet")
+        except OSError as error:
+            self._stamp = None
+            return Reading(Snapshot(), problem=f"cannot read {self.path.name}: {error.strerror or error}")
+        if self._reading.problem:
+            return self._reading
+        return replace(self._reading, age_s=age_s(self._reading.snapshot, now=now, monotonic=monotonic))
+
+    def _parsed(self, raw: bytes) -> Reading:
+        try:
+            said = json.loads(raw) if len(raw) <= MOST_BYTES else None
+        except (ValueError, RecursionError):
+            said = None
+        if not isinstance(said, dict):
+            return Reading(Snapshot(), problem=f"{self.path.name} holds no snapshot")
+        if said.get("schema") != SCHEMA:
+            return Reading(Snapshot(), problem=f"{self.path.name} is of another version of oc-ops")
+        fresh = {name: each for name, each in said.items() if name not in self._said or self._said[name] != each}
+        kept = {each.name: getattr(self._reading.snapshot, each.name) for each in fields(Snapshot)}
+        absent = {name: None for name in kept if name not in said}
+        filled = _filled(Snapshot, cast("dict[str, object]", fresh))
+        unchanged = {name: each for name, each in kept.items() if name not in fresh and name not in absent}
+        self._said = cast("dict[str, object]", said)
+        return Reading(replace(filled, **unchanged))
+
+
+def read(path: Path, *, now: float | None = None, monotonic: float | None = None) -> Reading:
+    """One reading, as a Reader does."""
+    return Reader(path).read(now=now, monotonic=monotonic)
+
+
+def age_s(snapshot: Snapshot, *, now: float | None = None, monotonic: float | None = None) -> float:
+    """Seconds since a snapshot was written, never negative.
+
+    A clock set back makes the wall clock's answer too small, a reboot the monotonic one's: the larger counts.
+    """
+    wall = (time.time() if now is None else now) - snapshot.written_at
+    steady = (time.monotonic() if monotonic is None else monotonic) - snapshot.written_monotonic
+    return max(wall, steady, 0.0)
+
+
+# -- who watches ------------------------------------------------------------------------------------------------------
+
+
+def session_mark(memory_dir: Path, key: str) -> Path:
+    """Touched while a session lives, watched or not: the watcher ends when it no longer is."""
+    return memory_dir / f"state-{key}.session"
+
+
+def watching_mark(memory_dir: Path, key: str) -> Path:
+    """Touched while somebody may see a pane: the watcher looks at the port every 2 s while it is."""
+    return memory_dir / f"state-{key}.watching"
+
+
+def heartbeat(memory_dir: Path, key: str, *, watched: bool = True) -> None:
+    """To be called by every pane about every 2 s; `watched` is False when it knows that nobody is attached.
+
+    Does not raise: a memory directory that cannot be written shows in the watcher's own words.
+    """
+    for mark in (session_mark(memory_dir, key), *((watching_mark(memory_dir, key),) if watched else ())):
+        with contextlib.suppress(OSError):
+            mark.touch(mode=0o600)
+
+
+# -- JSON to types ----------------------------------------------------------------------------------------------------
+
+
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _filled(kind: type[T], said: dict[str, object]) -> T:
+    """A record from a JSON object; what is missing or of the wrong kind keeps its default."""
+    values, hints = {}, _hints(cast("Any", kind))
+    for each in fields(cast("Any", kind)):
+        if each.name in said:
+            with contextlib.suppress(_Unfit):
+                values[each.name] = _value(hints[each.name], said[each.name])
+    return kind(**values)
+
+
+class _Unfit(Exception):
+    """A value that is not of the field's kind."""
+
+
+def _value(kind: Any, said: object) -> object:
+    origin, options = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        if said is None and NoneType in options:
+            return None
+        return _value(next(each for each in options if each is not NoneType), said)
+    if origin is Literal:
+        return _fit(said, said in options if isinstance(said, str) else False)
+    if origin is tuple:
+        items = _fit(said, isinstance(said, list))
+        return _row(options, cast("list[object]", items))
+    if is_dataclass(kind):
+        return _filled(cast("type[object]", kind), cast("dict[str, object]", _fit(said, isinstance(said, dict))))
+    if kind in (float, int):
+        kinds = (int, float) if kind is float else (int,)
+        _fit(said, type(said) in kinds and abs(cast("float", said)) < _MOST)  # false for what is not a number
+        return kind(said)
+    return _fit(said, type(said) is kind)
+
+
+def _row(options: tuple[Any, ...], items: list[object]) -> tuple[object, ...]:
+    """A tuple of one kind without what does not fit, or of fixed kinds as a whole."""
+    if options[-1] is not Ellipsis:
+        _fit(items, len(items) == len(options))
+        return tuple(_value(kind, each) for kind, each in zip(options, items, strict=True))
+    row = []
+    for each in items:
+        with contextlib.suppress(_Unfit):
+            row.append(_value(options[0], each))
+    return tuple(row)
+
+
+def _fit(said: object, fits: bool) -> object:
+    if not fits:
+        raise _Unfit
+    return said
