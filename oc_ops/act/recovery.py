@@ -19,7 +19,7 @@ from oc_ops.act.settle import Settled, until_started
 from oc_ops.act.site import Site
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.judge.finding import Finding
-from oc_ops.observe.flight import holder, single_flight
+from oc_ops.observe.flight import held_by, holder, single_flight
 from oc_ops.record import artifacts
 from oc_ops.settings import Settings
 
@@ -112,8 +112,8 @@ class _Recovery:
     def _own(self, held: contextlib.ExitStack) -> None:
         if not self.dry_run:
             held.enter_context(single_flight(self.site.lock, 0))
-        elif words := holder(self.site.lock):
-            raise CouldNotLook(f"{self.site.lock.name} is held by {words}")
+        elif holder(self.site.lock):
+            raise CouldNotLook(f"{self.site.lock.name} is held by {held_by(self.site.lock)}")
 
     def _closed(self, ended: Ended) -> Outcome:
         outcome = self._outcome(ended)

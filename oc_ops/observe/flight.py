@@ -49,7 +49,7 @@ def single_flight(lock: Path, wait_s: float) -> Iterator[None]:
         lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         flight.acquire()
     except Timeout:
-        raise Held(f"{lock.name} is held by {_holder(lock)}; waited {wait_s:g} s for it") from None
+        raise Held(f"{lock.name} is held by {held_by(lock)}; waited {wait_s:g} s for it") from None
     except OSError as error:
         raise CouldNotLook(f"cannot lock {lock}: {error.strerror or error}") from error
     note = _note(lock)
@@ -63,15 +63,6 @@ def single_flight(lock: Path, wait_s: float) -> Iterator[None]:
         flight.release()
 
 
-def holder(lock: Path) -> str | None:
-    """Who holds `lock`, in words and by its note alone: the lock is not touched. None when nobody is known to."""
-    words = _holder(lock)
-    return None if words == _NOBODY else words
-
-
-_NOBODY = "a process that left no note"
-
-
 def _note(lock: Path) -> Path:
     return lock.with_name(f"{lock.name}.holder")
 
@@ -83,19 +74,14 @@ def holder(lock: Path) -> tuple[psutil.Process, datetime] | None:
     try:
         pid, since = _note(lock).read_text().split()
         began = datetime.fromtimestamp(float(since), UTC)
-        if psutil.Process(int(pid)).create_time() > float(since) + _CLOCK_GRACE_S:
-            return _NOBODY
-    except (OSError, ValueError, OverflowError, psutil.Error):
-        return _NOBODY
-    return f"process {pid} since {began:%Y-%m-%dT%H:%M:%SZ}"
         process = psutil.Process(int(pid))
         return None if process.create_time() > float(since) + _CLOCK_GRACE_S else (process, began)
     except (OSError, ValueError, OverflowError, psutil.Error):
         return None
 
 
-def _holder(lock: Path) -> str:
-    """The holder in words."""
+def held_by(lock: Path) -> str:
+    """The holder in words; the lock is not touched."""
     if held := holder(lock):
         process, began = held
         return f"process {process.pid} since {began:%Y-%m-%dT%H:%M:%SZ}"

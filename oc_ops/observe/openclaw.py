@@ -190,6 +190,7 @@ class Openclaw:
             environ["OPENCLAW_LOG_LEVEL"] = "silent"
         call = self._run(list(words), environ, deadline_s, survivors_allowed=True)
         return Answer(call, json_object(call.stdout.text) or json_object(call.stderr.text))
+
     def cron_run(
         self,
         words: Sequence[str],
@@ -284,10 +285,6 @@ class Openclaw:
     def _run(
         self, words: list[str], environ: Mapping[str, str], deadline_s: float, *, survivors_allowed: bool = False
     ) -> Call:
-        # Inherited from the environment a profile moves no folder, given as an option it does: locate() set the rest.
-        chosen = self.target.profile and "OPENCLAW_STATE_DIR" in self.target.environ
-        profile = ["--profile", str(self.target.profile)] if chosen else []
-    def _run(self, words: list[str], environ: Mapping[str, str], deadline_s: float) -> Call:
         with single_flight(self.lock, min(self.settings.cli_lock_s, self._spare_s(words))):
             granted_s = min(deadline_s, self._spare_s(words) + self.settings.cli_timeout_s)
             call = run(
