@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -121,7 +120,7 @@ class Doctor:
     @property
     def key(self) -> str:
         """A short name for the target, the same in every process that looks at it."""
-        return hashlib.sha256(str(self.target.state_dir).encode()).hexdigest()[:12]
+        return self.target.key
 
     # -- the gateway from outside -------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,11 @@ class Target:
     home: Path
     state_dir: Path
     config_path: Path
+
+    @property
+    def key(self) -> str:
+        """A short name for the target, the same in every process that looks at it."""
+        return hashlib.sha256(str(self.state_dir).encode()).hexdigest()[:12]
 
 
 def locate(environ: Mapping[str, str], profile: str | None = None) -> Target:
