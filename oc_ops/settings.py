@@ -76,6 +76,9 @@ class Settings:
     wal_large_bytes: int = _setting(64 * 2**20, "size above which a write-ahead log is large", above=0)
     clobbered_window_s: float = _seconds(86_400.0, "how long a config that was replaced stays a finding")
 
+    watch_look_s: float = _seconds(2.0, "how often the cockpit's watcher looks at the port while somebody watches")
+    watch_slow_s: float = _seconds(300.0, "how often at most it asks through the CLI, of a gateway that is well")
+    watch_idle_s: float = _seconds(60.0, "how long it stays when no session lives any more")
     tmux_socket: str | None = _setting(None, "the cockpit's own tmux server (`tmux -L NAME`); else the user's")
     tmux_s: float = _seconds(5.0, "deadline of one look at the tmux server")
     pane_log_bytes: int = _setting(

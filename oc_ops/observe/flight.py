@@ -8,11 +8,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from oc_ops.errors import CouldNotLook, OcOpsError
 
+if TYPE_CHECKING:
+    import psutil
+
 _CLOCK_GRACE_S = 1.0
 """A process's start time is known to about a clock tick; a note older than its process by more is somebody else's."""
+
+
+class Held(CouldNotLook):
+    """Somebody else holds the lock."""
 
 
 def lock_dir() -> Path:
@@ -31,8 +39,8 @@ def lock_dir() -> Path:
 def single_flight(lock: Path, wait_s: float) -> Iterator[None]:
     """Hold `lock` for the duration of the block.
 
-    Its folder is made if need be (0700). Raises CouldNotLook when it is not had within `wait_s` seconds, naming who
-    holds it and since when, and when the file cannot be locked at all. Not reentrant.
+    Its folder is made if need be (0700). Raises Held when it is not had within `wait_s` seconds, naming who holds it
+    and since when, and CouldNotLook when the file cannot be locked at all. Not reentrant.
     """
     from filelock import FileLock, Timeout
 
@@ -41,7 +49,7 @@ def single_flight(lock: Path, wait_s: float) -> Iterator[None]:
         lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         flight.acquire()
     except Timeout:
-        raise CouldNotLook(f"{lock.name} is held by {_holder(lock)}; waited {wait_s:g} s for it") from None
+        raise Held(f"{lock.name} is held by {_holder(lock)}; waited {wait_s:g} s for it") from None
     except OSError as error:
         raise CouldNotLook(f"cannot lock {lock}: {error.strerror or error}") from error
     note = _note(lock)
@@ -59,15 +67,25 @@ def _note(lock: Path) -> Path:
     return lock.with_name(f"{lock.name}.holder")
 
 
-def _holder(lock: Path) -> str:
-    """The holder in words; a note whose writer is dead, or whose pid belongs to a younger process, names nobody."""
+def holder(lock: Path) -> psutil.Process | None:
+    """The process that holds `lock`, by its own note; None when the note's writer is dead or its pid another's."""
     import psutil
 
     try:
         pid, since = _note(lock).read_text().split()
-        began = datetime.fromtimestamp(float(since), UTC)
-        if psutil.Process(int(pid)).create_time() > float(since) + _CLOCK_GRACE_S:
-            return "a process that left no note"
+        process = psutil.Process(int(pid))
+        return None if process.create_time() > float(since) + _CLOCK_GRACE_S else process
     except (OSError, ValueError, OverflowError, psutil.Error):
+        return None
+
+
+def _holder(lock: Path) -> str:
+    """The holder in words; a note whose writer is dead, or whose pid belongs to a younger process, names nobody."""
+    process = holder(lock)
+    if process is None:
         return "a process that left no note"
-    return f"process {pid} since {began:%Y-%m-%dT%H:%M:%SZ}"
+    try:
+        began = datetime.fromtimestamp(float(_note(lock).read_text().split()[1]), UTC)
+    except (OSError, ValueError, IndexError, OverflowError):
+        return f"process {process.pid}"
+    return f"process {process.pid} since {began:%Y-%m-%dT%H:%M:%SZ}"

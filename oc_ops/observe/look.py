@@ -59,17 +59,19 @@ def look(
     delay_limit_ms: float,
     service_of: Callable[[Target], Service],
     wait: Callable[[float], None] = time.sleep,
+    live: Probe | None = None,
 ) -> GatewayLook:
     """Probe, list the processes, and look a second time before calling silence or a slow event loop a state.
 
     A stopped process (T) needs no second probe: it cannot answer one. Takes 5 ms on a healthy gateway, at most twice
-    `budget_s` on a silent one, and RESTART_GAP_S more where a gateway lives beside a closed port.
+    `budget_s` on a silent one, and RESTART_GAP_S more where a gateway lives beside a closed port. `live` is a probe
+    that was just taken, of whatever path, and brought no answer: it stands for the first one.
     """
 
     def probe(path: str) -> Probe:
         return http.probe(host, port, path, budget_s=budget_s, tls=tls)
 
-    seen = _at_once(target, port, probe("/healthz"), service_of)
+    seen = _at_once(target, port, live or probe("/healthz"), service_of)
     if seen.live.kind == "refused" and _lives_on(seen):
         seen = _at_once(target, port, _reopened(seen.live, probe, wait), service_of)
     live, listener, processes, service = seen.live, seen.listener, seen.processes, seen.service

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,9 +30,19 @@ if TYPE_CHECKING:
 
     from oc_ops.observe.config import Credential
 
-__all__ = ["Hello", "RefusalKind", "RpcClient", "RpcRefused", "RpcReply", "connect"]
+__all__ = ["Hello", "Push", "RefusalKind", "RpcClient", "RpcRefused", "RpcReply", "connect"]
 
 _CONNECT_ID = "connect"
+_MOST_PUSHED = 256
+"""Pushed events kept for whoever asks later; of more the oldest go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """One event that the gateway sent of its own accord (docs/gateway/protocol: cron, task, health, tick, …)."""
+
+    event: str
+    payload: object = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +66,8 @@ class RpcClient:
         self.notes = notes
         """What the operator should know of how we got in (a device key that had to be renewed, …)."""
         self._wire, self._request_s, self._asked = wire, request_s, 0
+        self._pushed: deque[Push] = deque(maxlen=_MOST_PUSHED)
+        wire.on_event = self._take
 
     def has(self, method: str) -> bool:
         """Whether this gateway offers the method; one that lists no methods is taken to offer every one."""
@@ -65,7 +78,7 @@ class RpcClient:
     ) -> RpcReply:
         """Ask once and wait at most `deadline_s` (default: the `request_s` of connect); never raises for an answer.
 
-        Events and late answers to earlier requests that arrive meanwhile are passed over.
+        Late answers to earlier requests are passed over; events that arrive meanwhile are kept for `next_push`.
         """
         from websockets.exceptions import ConnectionClosed
 
@@ -86,6 +99,31 @@ class RpcClient:
         except ConnectionClosed as gone:
             return _cut_off(method, gone, sent, self._wire, time.monotonic() - started)
         return _reply(method, answer, self._wire, time.monotonic() - started)
+
+    def next_push(self, wait_s: float) -> Push | None:
+        """The next event the gateway pushed, waiting at most `wait_s`; None when none came.
+
+        Raises RpcRefused of the kind `closed` (`starting` for a restart) when the connection has ended.
+        """
+        from websockets.exceptions import ConnectionClosed
+
+        deadline = time.monotonic() + wait_s
+        try:
+            while not self._pushed:
+                self._take(self._wire.receive(deadline))
+        except TimeoutError:
+            return None
+        except ConnectionClosed as gone:
+            code, reason = (gone.rcvd.code, gone.rcvd.reason) if gone.rcvd else (None, "")
+            kind: RefusalKind = "starting" if code in (1012, 1013) else "closed"
+            words = self._wire.shown(reason) or "no reason given"
+            raise RpcRefused(kind, f"the gateway closed the connection ({code or 'no close frame'}): {words}") from None
+        return self._pushed.popleft()
+
+    def _take(self, frame: Mapping[str, object]) -> None:
+        event = frame.get("event")
+        if frame.get("type") == "event" and isinstance(event, str):
+            self._pushed.append(Push(event, frame.get("payload")))
 
     def close(self) -> None:
         """Take leave; a gateway that does not answer the farewell is left after a quarter of a second."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,8 @@ class Wire:
         self._connection, self._closing = connection, closing
         self._secrets = tuple(each for each in secrets if each)
         self.babbled = False
+        self.on_event: Callable[[Mapping[str, object]], None] = lambda _frame: None
+        """Takes the event frames that arrive while an answer is waited for; the default lets them pass by."""
 
     def send(self, request_id: str, method: str, params: Mapping[str, object]) -> None:
         """Send one request frame; raises ConnectionClosed."""
@@ -60,11 +62,13 @@ class Wire:
             self.babbled = True
 
     def answer(self, request_id: str, deadline: float) -> Mapping[str, object]:
-        """The response to one request. Events pass by here; this is where a cockpit would take them."""
+        """The response to one request; events that come before it go to `on_event`."""
         while True:
             frame = self.receive(deadline)
             if frame.get("type") == "res" and frame.get("id") == request_id:
                 return frame
+            if frame.get("type") == "event":
+                self.on_event(frame)
 
     def shown(self, text: str) -> str:
         """A text from the other end as one line in which none of our secrets appears."""

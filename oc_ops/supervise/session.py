@@ -125,12 +125,14 @@ class Cockpit:
     def start(self) -> Session:
         """Make the session, or put back what is missing of it; what is there, the shell above all, is left alone."""
         with self._alone():
-            done = tuple(self._repaired() if self._ours() else self._made())
-            if not self._ours():
-                raise SessionError(
-                    "tmux ended the new session at once: look for exit-unattached or destroy-unattached in tmux.conf"
-                )
-            return self._look(done)
+            try:
+                return self._look(tuple(self._repaired() if self._ours() else self._made()))
+            except SessionError:
+                if self._ours():
+                    raise
+            raise SessionError(
+                "tmux ends the session at once: `set -g exit-unattached on` in tmux.conf lets none live unattended"
+            )
 
     def status(self) -> Session:
         """A look that changes nothing."""

@@ -46,48 +46,102 @@ def path_of(memory_dir: Path, key: str) -> Path:
     return memory_dir / f"state-{key}.json"
 
 
-def write(path: Path, snapshot: Snapshot, *, now: float | None = None, monotonic: float | None = None) -> None:
-    """Replace the file in one step, readable by its owner alone; raises OSError. Stamps it with both clocks.
+class Writer:
+    """Writes one gateway's snapshots; a part that is the same object as last time is not put into words again."""
 
-    Not synced: after a power cut its age would be wrong anyway.
-    """
-    stamped = replace(
-        snapshot,
-        written_at=time.time() if now is None else now,
-        written_monotonic=time.monotonic() if monotonic is None else monotonic,
-    )
-    text = json.dumps(asdict(stamped), separators=(",", ":"))
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._said: dict[str, tuple[object, str]] = {}
+
+    def write(self, snapshot: Snapshot, *, now: float | None = None, monotonic: float | None = None) -> None:
+        """Replace the file in one step, readable by its owner alone; raises OSError. Stamps it with both clocks.
+
+        Not synced: after a power cut its age would be wrong anyway.
+        """
+        stamped = replace(
+            snapshot,
+            written_at=time.time() if now is None else now,
+            written_monotonic=time.monotonic() if monotonic is None else monotonic,
+        )
+        members = (f'"{each.name}":{self._text(each.name, getattr(stamped, each.name))}' for each in fields(stamped))
+        _replace_file(self.path, f"{{{','.join(members)}}}")
+
+    def _text(self, name: str, value: object) -> str:
+        if not is_dataclass(value) or isinstance(value, type):
+            return json.dumps(value)
+        before = self._said.get(name)
+        if before is None or before[0] is not value:
+            before = self._said[name] = (value, json.dumps(asdict(value), separators=(",", ":")))
+        return before[1]
+
+
+def write(path: Path, snapshot: Snapshot, *, now: float | None = None, monotonic: float | None = None) -> None:
+    """Write one snapshot, as a Writer does."""
+    Writer(path).write(snapshot, now=now, monotonic=monotonic)
+
+
+def _replace_file(path: Path, text: str) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with open(temporary, "w", encoding="ascii", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             file.write(text)
         temporary.replace(path)
-    except OSError:
+    except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
 
 
+class Reader:
+    """Reads one gateway's snapshots again and again: an unchanged file costs one stat, an unchanged part nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._stamp: object = None
+        self._said: dict[str, object] = {}
+        self._reading = Reading(Snapshot())
+
+    def read(self, *, now: float | None = None, monotonic: float | None = None) -> Reading:
+        """The snapshot in the file, and its age; whatever stands there, this does not raise."""
+        try:
+            found = self.path.stat()
+            stamp = (found.st_mtime_ns, found.st_ino, found.st_size)
+            if stamp != self._stamp:
+                with self.path.open("rb") as file:
+                    self._reading = self._parsed(file.read(MOST_BYTES + 1))
+                self._stamp = stamp
+        except FileNotFoundError:
+            self._stamp = None
+            return Reading(Snapshot(), problem="no watcher has written anything yet")
+        except OSError as error:
+            self._stamp = None
+            return Reading(Snapshot(), problem=f"cannot read {self.path.name}: {error.strerror or error}")
+        if self._reading.problem:
+            return self._reading
+        return replace(self._reading, age_s=age_s(self._reading.snapshot, now=now, monotonic=monotonic))
+
+    def _parsed(self, raw: bytes) -> Reading:
+        try:
+            said = json.loads(raw) if len(raw) <= MOST_BYTES else None
+        except (ValueError, RecursionError):
+            said = None
+        if not isinstance(said, dict):
+            return Reading(Snapshot(), problem=f"{self.path.name} holds no snapshot")
+        if said.get("schema") != SCHEMA:
+            return Reading(Snapshot(), problem=f"{self.path.name} is of another version of oc-ops")
+        fresh = {name: each for name, each in said.items() if name not in self._said or self._said[name] != each}
+        kept = {each.name: getattr(self._reading.snapshot, each.name) for each in fields(Snapshot)}
+        absent = {name: None for name in kept if name not in said}
+        filled = _filled(Snapshot, cast("dict[str, object]", fresh))
+        unchanged = {name: each for name, each in kept.items() if name not in fresh and name not in absent}
+        self._said = cast("dict[str, object]", said)
+        return Reading(replace(filled, **unchanged))
+
+
 def read(path: Path, *, now: float | None = None, monotonic: float | None = None) -> Reading:
-    """The snapshot in a file, and its age; whatever stands there, this does not raise."""
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MOST_BYTES + 1)
-    except FileNotFoundError:
-        return Reading(Snapshot(), problem="no watcher has written anything yet")
-    except OSError as error:
-        return Reading(Snapshot(), problem=f"cannot read {path.name}: {error.strerror or error}")
-    try:
-        said = json.loads(raw) if len(raw) <= MOST_BYTES else None
-    except (ValueError, RecursionError):
-        said = None
-    if not isinstance(said, dict):
-        return Reading(Snapshot(), problem=f"{path.name} holds no snapshot")
-    if said.get("schema") != SCHEMA:
-        return Reading(Snapshot(), problem=f"{path.name} is of another version of oc-ops")
-    snapshot = _filled(Snapshot, cast("dict[str, object]", said))
-    return Reading(snapshot, age_s(snapshot, now=now, monotonic=monotonic))
+    """One reading, as a Reader does."""
+    return Reader(path).read(now=now, monotonic=monotonic)
 
 
 def age_s(snapshot: Snapshot, *, now: float | None = None, monotonic: float | None = None) -> float:

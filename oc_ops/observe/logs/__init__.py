@@ -7,9 +7,10 @@ from oc_ops.observe.logs.places import files
 from oc_ops.observe.logs.records import Record, from_cli, parse
 from oc_ops.observe.logs.restarts import Window, planned_restarts
 from oc_ops.observe.logs.scan import Needle, raw_shape
-from oc_ops.observe.logs.view import LogView, recent
+from oc_ops.observe.logs.view import Follower, LogView, recent
 
 __all__ = [
+    "Follower",
     "LogView",
     "Needle",
     "Record",

@@ -94,9 +94,16 @@ def load(path: Path, needles: Sequence[Needle], since: datetime) -> State:
         return fresh
     if state.since > since:
         return fresh
+    move_on(state, since)
+    return state
+
+
+def move_on(state: State, since: datetime) -> None:
+    """Let go of what is older than the new beginning of the window, and of all but the places read last."""
     state.kept.forget(int(since.timestamp()))
     state.since = since
-    return state
+    for key in list(state.places)[:-_MOST_PLACES]:
+        del state.places[key]
 
 
 def save(path: Path, state: State) -> None:

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import FileIO
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from oc_ops.observe.logs.scan import Needle, Scan, finder
 _BISECTED_TO = 256 * 1024
 _LAST_BYTES = 64 * 1024
 _BEFORE_BYTES = 4096
+_SET_BACK = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,34 @@ def recent(
     """
     sought = tuple(each if isinstance(each, Needle) else Needle(each, (each,)) for each in needles)
     state = cursor.load(remember, sought, since) if remember else State(Kept(sought), since)
+    view = _looked(paths, state, tail_bytes, planned)
+    if remember and state.changed:
+        cursor.save(remember, state)
+    return view
+
+
+class Follower:
+    """Looks that go on where the last one ended, for a process that stays: the state is kept in memory, bounded.
+
+    A record counts while it is within `since`; a file that is gone for good is forgotten with the window.
+    """
+
+    def __init__(self, needles: Sequence[Needle]) -> None:
+        self._needles = tuple(needles)
+        self._state: State | None = None
+
+    def look(
+        self, paths: Sequence[Path], *, since: datetime, tail_bytes: int, planned: Sequence[Window] = ()
+    ) -> LogView:
+        """As `recent`; a `since` long before that of an earlier look (a clock set back) begins anew."""
+        state = self._state
+        if state is None or since < state.since - _SET_BACK:
+            state = self._state = State(Kept(self._needles), since)
+        cursor.move_on(state, max(since, state.since))
+        return _looked(paths, state, tail_bytes, planned)
+
+
+def _looked(paths: Sequence[Path], state: State, tail_bytes: int, planned: Sequence[Window]) -> LogView:
     seen: list[tuple[Path, Place]] = []
     total = 0
     for path in paths:
@@ -68,8 +97,6 @@ def recent(
             continue
         seen.append((path, place))
         total += size
-    if remember and state.changed:
-        cursor.save(remember, state)
     return _view(state, seen, total, planned)
 
 

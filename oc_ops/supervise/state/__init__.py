@@ -65,6 +65,8 @@ class Watcher:
     """`openclaw` processes it has started."""
     trouble: str = ""
     """What went wrong inside the watcher itself, one sentence; empty when nothing did."""
+    ended: str = ""
+    """Why it ended, in the last snapshot that it wrote; empty while it lives."""
 
 
 @dataclass(frozen=True, slots=True)
