@@ -73,11 +73,11 @@ def status(socket: Socket = None, as_json: Json = False) -> None:
 @app.command(help="End the session, what runs in its shell included, and its watcher.")
 def stop(socket: Socket = None, as_json: Json = False) -> None:
     """That there is none is no error."""
-    cockpit, settings, key = _opened(socket)
+    cockpit, _, key = _opened(socket)
     stopped = cockpit.stop()
     from oc_ops.supervise import watcher
 
-    watcher.stop(settings, key)
+    watcher.stop(key)
     if as_json:
         print(json.dumps({"stopped": stopped}))
     else:

@@ -12,7 +12,7 @@ from oc_ops.settings import PROJECT, Settings, environment_name
 
 
 def ensure(settings: Settings, environ: Mapping[str, str]) -> str:
-    """`oc-ops tmux start` in a process of its own, within `call_s`; never raises: a cockpit is no condition of health."""
+    """`oc-ops tmux start` in a process of its own, within `call_s`. Never raises: no verdict hangs on it."""
     start = [sys.executable, "-c", "from oc_ops.cli import main; main()", "tmux", "start"]
     try:
         call = run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import sys
 import sysconfig
 import time
@@ -225,7 +226,7 @@ class Cockpit:
 
     def _shell(self) -> list[str]:
         """The user's own shell, its login files read, with `oc-ops` on PATH whatever they set PATH to."""
-        folder = command_dir()
+        folder = command_dir(self._environ)
         path = ["-e", f"PATH={folder}{os.pathsep}{self._environ.get('PATH', os.defpath)}"]
         own = self._tmux("show-options", "-gqv", "default-command")
         (shell,) = self._tmux("show-options", "-gqv", "default-shell")[:1] or ["/bin/sh"]
@@ -332,6 +333,8 @@ class Cockpit:
 _PRINT = ("-P", "-F", "#{pane_id}")
 
 
-def command_dir() -> str:
-    """The folder of the `oc-ops` command that belongs to this Python."""
-    return sysconfig.get_path("scripts")
+def command_dir(environ: Mapping[str, str]) -> str:
+    """The folder of the `oc-ops` command: the one beside this Python, else the first on PATH."""
+    scripts = sysconfig.get_path("scripts")
+    found = shutil.which("oc-ops", path=os.pathsep.join((scripts, environ.get("PATH", os.defpath))))
+    return str(Path(found).parent) if found else scripts

@@ -171,9 +171,11 @@ def head(window: str, view: View) -> list[Text]:
     lines = [title + Text(moment)]
     if reading.problem:
         lines += wrapped(joined(badge("no data", "bad"), words(reading.problem), by=" "), view.width, 2)
-    elif reading.stale:
-        written = view.now - (reading.age_s or 0.0)
-        said = f"the watcher does not write {since(written, view.now)}: what is below is of then"
+    elif reading.stale or view.state.watcher.ended:
+        how = f"does not write {since(view.now - (reading.age_s or 0.0), view.now)}"
+        if view.state.watcher.ended:
+            how = f"has ended, {view.state.watcher.ended}, {ago(view.state.written_at, view.now)}"
+        said = words(f"the watcher {how}: what is below is of then")
         lines += wrapped(joined(badge("stale", "bad"), said, by=" "), view.width, 2)
     if view.note:
         lines += wrapped(words(view.note, "bold"), view.width, 2)

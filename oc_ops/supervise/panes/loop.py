@@ -18,7 +18,7 @@ from oc_ops.errors import OcOpsError
 from oc_ops.settings import Settings
 from oc_ops.supervise import snapshot
 from oc_ops.supervise.panes import WINDOWS
-from oc_ops.supervise.panes.canvas import View, badge, fitted, joined, words, wrapped
+from oc_ops.supervise.panes.canvas import View, badge, clock, fitted, joined, words, wrapped
 from oc_ops.supervise.panes.kept import Kept, log_of
 from oc_ops.supervise.panes.screen import Screen
 from oc_ops.supervise.state import Snapshot
@@ -56,41 +56,31 @@ class Pane:
     def __init__(self, window: str, settings: Settings, key: str, start_watcher: Callable[[], None]) -> None:
         self._window = cast("Window", importlib.import_module(f"oc_ops.supervise.panes.{window}"))
         self._memory_dir, self._key = settings.memory_dir, key
-        self._path = snapshot.path_of(settings.memory_dir, key)
+        self._reader = snapshot.Reader(snapshot.path_of(settings.memory_dir, key))
         self._kept = Kept(log_of(settings.memory_dir, window), settings.pane_log_bytes)
         self._start_watcher = start_watcher
         # Not all windows at once: the first starts it, the others only where that did not help.
         self._patience_s = PATIENCE_S + AGAIN_S * WINDOWS.index(window)
-        self._mark: tuple[int, int] | None = None
         self._reading = snapshot.Reading(Snapshot(), problem="nothing was read yet")
         self._blind_since: float | None = None
         self._started_at = 0.0
         self._trouble = self._unkept = ""
 
-    def look(self) -> bool:
-        """Read the snapshot if its file changed; whether it did."""
-        try:
-            found = self._path.stat()
-            mark = (found.st_ino, found.st_mtime_ns)
-        except OSError:
-            mark = None
-        if mark == self._mark and mark is not None:
-            return False
-        changed = mark is not None or self._mark is not None
-        self._mark, self._reading = mark, snapshot.read(self._path)
-        return changed
+    def look(self, now: float) -> bool:
+        """Read the snapshot if its file changed, and see that somebody writes it; whether there is news to draw."""
+        before, trouble = self._reading, self._trouble
+        self._reading = self._reader.read()
+        self._see_to_a_watcher(now)
+        same = self._reading.snapshot is before.snapshot and self._reading.problem == before.problem
+        return not same or self._reading.stale != before.stale or self._trouble != trouble
 
     def lines(self, now: float, size: tuple[int, int]) -> list[Text]:
         """What the screen has to show at this moment; keeps it."""
         width, height = size
-        if self._reading.age_s is not None:
-            age_s = snapshot.age_s(self._reading.snapshot, now=now)
-            self._reading = snapshot.Reading(self._reading.snapshot, age_s)
-        self._see_to_a_watcher(now)
         view = View(self._reading, now, width, height, self._trouble or self._unkept)
         drawn = fitted(self._window.draw(view), width, height)
         try:
-            self._kept.keep([each.plain for each in drawn[1:]], self._window.gist(view), now)
+            self._kept.keep([each.plain for each in drawn[1:]], (view.note, self._window.gist(view)), now)
             self._unkept = ""
         except OSError as error:
             self._unkept = f"this screen is not kept: {self._kept.path}: {error.strerror or error}"
@@ -101,7 +91,8 @@ class Pane:
         snapshot.heartbeat(self._memory_dir, self._key, watched=watched)
 
     def _see_to_a_watcher(self, now: float) -> None:
-        if not (self._reading.stale or self._reading.problem):
+        reading = self._reading
+        if not (reading.stale or reading.problem or reading.snapshot.watcher.ended):
             self._blind_since, self._trouble = None, ""
             return
         if self._blind_since is None or now < self._blind_since:
@@ -111,7 +102,7 @@ class Pane:
         self._started_at = now
         try:
             self._start_watcher()
-            self._trouble = "the watcher is being started again"
+            self._trouble = f"the watcher was started again at {clock(now, now)}"
         except (OcOpsError, OSError) as error:
             self._trouble = f"the watcher cannot be started: {error}"
 
@@ -142,7 +133,7 @@ def _draw_on(pane: Pane, screen: Screen, wake: int, socket: str) -> None:
             screen.forget()
             whole_at = now
         due = now - drawn_at >= (REDRAW_S if watched else IDLE_REDRAW_S)
-        if now >= retry_at and (pane.look() or due or screen.size() != size):
+        if now >= retry_at and (pane.look(time.time()) or due or screen.size() != size):
             size, drawn_at = screen.size(), now
             try:
                 lines = pane.lines(time.time(), size)
