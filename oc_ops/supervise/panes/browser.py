@@ -70,10 +70,9 @@ def _log(view: View, room: int) -> list[Text]:
     """The newest records that there is room for; complaints may take a second line."""
     lines: list[Text] = []
     for each in reversed(view.state.log.lines):
-        drawn = _record(each, view)
-        if len(lines) + len(drawn) > room:
+        if len(lines) >= room:
             break
-        lines[:0] = drawn
+        lines[:0] = _record(each, view)[: room - len(lines)]
     return lines or [Text("nothing was logged lately")][:room]
 
 

@@ -48,12 +48,12 @@ class Screen:
                 termios.tcsetattr(self._descriptor, termios.TCSADRAIN, self._before)
 
     def size(self) -> tuple[int, int]:
-        """Columns and lines."""
+        """Columns and lines; a terminal that says 0 does not know."""
         try:
             columns, lines = os.get_terminal_size(self._descriptor)
         except OSError:
             return 80, 24
-        return max(columns, 1), max(lines, 1)
+        return columns or 80, lines or 24
 
     def forget(self) -> None:
         """Have the next drawing write every line: somebody else may have written here."""
