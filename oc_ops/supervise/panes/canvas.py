@@ -101,13 +101,13 @@ def size(count: float | None) -> str:
 
 
 def shades(values: Sequence[float], most: int) -> str:
-    """A line of blocks as high as the values; a spread below a twentieth counts as flat."""
+    """A line of blocks as high as the values; none where they hardly differ."""
     values = values[-most:]
     if len(values) < 2:
         return ""
     low, high = min(values), max(values)
     if high - low < high / 20:
-        return _SHADES[0] * len(values)
+        return ""
     return "".join(_SHADES[int((each - low) / (high - low) * (len(_SHADES) - 1))] for each in values)
 
 
@@ -132,11 +132,16 @@ def under(text: Text, width: int, most: int, by: int = 2) -> list[Text]:
     return [Text(" " * by) + each for each in wrapped(text, width - by, most)]
 
 
-def row(label: str, text: Text | str, width: int, most: int = 1, style: str = "bold") -> list[Text]:
-    """A label, and behind it what belongs to it."""
-    lines = wrapped(Text(text) if isinstance(text, str) else text, width - LABEL, most)
-    heads = (Text(f"{one_line(label, 40)[: LABEL - 1]:{LABEL}}", style), *(Text(" " * LABEL) for _ in lines))
-    return [head + line for head, line in zip(heads, lines, strict=False)]
+def row(
+    label: str, text: Text | str, width: int, most: int = 1, style: str = "bold", behind: int = LABEL
+) -> list[Text]:
+    """A label, and behind so many columns what belongs to it."""
+    lines = wrapped(Text(text) if isinstance(text, str) else text, width - behind, most)
+    said = words(label, style, 40)
+    said.truncate(behind - 1, overflow="ellipsis", pad=True)
+    # Joined, not added: what is added to a styled text would take its style.
+    first = Text(" ").join((said, lines[0]))
+    return [first, *(Text(" " * behind) + line for line in lines[1:])]
 
 
 def unseen(what: str, seen: Seen, now: float, width: int) -> list[Text]:

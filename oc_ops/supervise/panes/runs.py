@@ -98,11 +98,10 @@ def _state(job: Job, now: float) -> list[Text | str]:
         limit = f" of at most {span(job.timeout_s)}" if job.timeout_s else ""
         said += [badge("running", "busy"), f"{span(max(now - job.running_since, 0))}{limit}"]
     elif last is not None:
-        said += [badge(last.status or "ended", _mood(last)), ago(last.ended_at or last.started_at, now)]
+        again = f"{job.failures} in a row, the last " if job.failures > 1 else ""
+        said += [badge(last.status or "ended", _mood(last)), f"{again}{ago(last.ended_at or last.started_at, now)}"]
     else:
         said += [badge("no run", "unknown")]
-    if job.failures > 1:
-        said.append(Text(f"{job.failures} failures in a row", "bold"))
     if job.enabled and job.overdue_s is None and job.next_due_at is not None:
         said.append(f"next {ago(job.next_due_at, now)}")
     return said

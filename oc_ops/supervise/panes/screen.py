@@ -86,7 +86,7 @@ def ansi(line: Text, width: int) -> str:
     """A line as a terminal takes it, the rest of its row cleared; no control of anybody else's is left in it."""
     said = "".join(
         each.style.render(text, color_system=ColorSystem.STANDARD) if each.style else text
-        for each in line.render(_RENDERING)
+        for each in Text("").join([line]).render(_RENDERING)  # a text that is styled as a whole renders plain by itself
         if (text := _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", each.text))
     )
     # Behind a full row the cursor still stands on its last column: clearing from there would eat it.
