@@ -67,25 +67,22 @@ def _note(lock: Path) -> Path:
     return lock.with_name(f"{lock.name}.holder")
 
 
-def holder(lock: Path) -> psutil.Process | None:
-    """The process that holds `lock`, by its own note; None when the note's writer is dead or its pid another's."""
+def holder(lock: Path) -> tuple[psutil.Process, datetime] | None:
+    """Who holds `lock` and since when, by its own note; None when the writer is dead or its pid another's by now."""
     import psutil
 
     try:
         pid, since = _note(lock).read_text().split()
+        began = datetime.fromtimestamp(float(since), UTC)
         process = psutil.Process(int(pid))
-        return None if process.create_time() > float(since) + _CLOCK_GRACE_S else process
+        return None if process.create_time() > float(since) + _CLOCK_GRACE_S else (process, began)
     except (OSError, ValueError, OverflowError, psutil.Error):
         return None
 
 
 def _holder(lock: Path) -> str:
-    """The holder in words; a note whose writer is dead, or whose pid belongs to a younger process, names nobody."""
-    process = holder(lock)
-    if process is None:
-        return "a process that left no note"
-    try:
-        began = datetime.fromtimestamp(float(_note(lock).read_text().split()[1]), UTC)
-    except (OSError, ValueError, IndexError, OverflowError):
-        return f"process {process.pid}"
-    return f"process {process.pid} since {began:%Y-%m-%dT%H:%M:%SZ}"
+    """The holder in words."""
+    if held := holder(lock):
+        process, began = held
+        return f"process {process.pid} since {began:%Y-%m-%dT%H:%M:%SZ}"
+    return "a process that left no note"

@@ -64,7 +64,7 @@ def stop(key: str) -> bool:
     held = holder(lock_of(key))
     if held is None:
         return False
-    held.terminate()
+    held[0].terminate()
     return True
 
 
