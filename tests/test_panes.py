@@ -225,7 +225,7 @@ def test_browser_shows_the_digest_the_browser_and_the_log_s_end() -> None:
     text = drawn("browser", "healthy")
     lines = text.split("\n")
     assert lines[1].startswith("browser     RUNNING  running, pid 2211, 3 tabs seen 3 min ago")
-    assert "sessions   4, 1 active" in lines
+    assert "sessions      4, 1 active" in lines
     assert lines[-1] == "03:00:13 INFO  browser/service Browser control service ready (profiles=2)"
     assert "               with code 3" in lines
     assert "{" not in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from oc_ops.supervise.panes.canvas import (
+    LABEL,
     SEVERE,
     View,
     ago,
@@ -23,6 +24,7 @@ from oc_ops.supervise.state import LogLine
 _LOUD = {"ERROR": "bold", "FATAL": "bold", "WARN": "bold"}
 _BEHIND_TIME = 15
 """Where a complaint's second line begins."""
+_LONGEST_LABEL = 18
 _DIGEST_SHARE = 3
 """The digest takes at most this part of the window's height: the log is what moves."""
 
@@ -32,7 +34,9 @@ def draw(view: View) -> list[Text]:
     lines = head("browser", view)
     if view.reading.problem:
         return lines
-    digest = [line for label, said in view.state.digest.lines for line in row(label, words(said), view.width)]
+    told = view.state.digest.lines
+    behind = min(max((len(label) + 1 for label, _ in told), default=LABEL), _LONGEST_LABEL)
+    digest = [line for label, said in told for line in row(label, words(said), view.width, behind=max(behind, LABEL))]
     most = max(view.height // _DIGEST_SHARE, 3)
     if len(digest) > most:
         digest = [*digest[: most - 1], Text(f"… {len(digest) - most + 1} more lines: openclaw status", "bold")]

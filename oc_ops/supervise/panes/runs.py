@@ -120,7 +120,7 @@ def _below(view: View) -> list[Text]:
     """What ran just now, then the newest transcript of `oc-ops run`."""
     jobs, width = view.state.jobs, view.width
     lines = [Text("just now", "bold underline")] if jobs.recent else []
-    for each in jobs.recent[:8]:
+    for each in jobs.recent[: max(8, view.height // 3)]:
         when = each.ended_at or each.started_at
         said = joined(
             f"{clock(when, view.now) if when is not None else '?':8}",
@@ -138,4 +138,7 @@ def _below(view: View) -> list[Text]:
 
 def _transcript(transcript: Transcript, view: View) -> list[Text]:
     title = joined(Text("transcript", "bold"), words(transcript.path, most=200), ago(transcript.at, view.now), by=" ")
-    return [title, *(line for each in transcript.tail[-3:] for line in under(words(each), view.width, 1))]
+    return [
+        title,
+        *(line for each in transcript.tail[-max(3, view.height // 8) :] for line in under(words(each), view.width, 1)),
+    ]

@@ -33,6 +33,7 @@ _GATEWAY: dict[str, Mood] = {
 }
 _VERDICT: dict[str, Mood] = {"healthy": "good", "degraded": "warn", "unhealthy": "bad", "unknown": "warn"}
 _SHADES_SHOWN = 24
+_LINES_BESIDE_FINDINGS = 22
 
 
 def draw(view: View) -> list[Text]:
@@ -130,13 +131,14 @@ def _verdict(view: View) -> list[Text]:
         lines = row("doctor", joined(badge(doctor.verdict, _VERDICT[doctor.verdict]), when, by=" "), width)
     else:
         lines = row("doctor", "has not run yet", width)
-    for each in doctor.findings[:3]:
+    shown = max(3, view.height - _LINES_BESIDE_FINDINGS)
+    for each in doctor.findings[:shown]:
         found = joined(
             badge(each.severity or "info", SEVERE[each.severity]), words(f"{each.check}: {each.fact}"), by=" "
         )
         lines += row("", found, width)
-    if len(doctor.findings) > 3:
-        lines += row("", f"and {len(doctor.findings) - 3} more findings: {doctor.report}", width)
+    if len(doctor.findings) > shown:
+        lines += row("", words(f"and {len(doctor.findings) - shown} more findings: {doctor.report}"), width)
     lines += unseen("", doctor.seen, now, width)
     open_ = len(view.state.incidents.open)
     if open_:
