@@ -166,7 +166,12 @@ class DoctorRun:
         try:
             yield
         except OSError as error:
-            self._trouble = f"the report could not be written whole: {error.strerror or error}"
+            self._tell(f"the report could not be written whole: {error.strerror or error}")
+
+    def _tell(self, trouble: str) -> None:
+        """Have something said beside the report's place that costs no verdict."""
+        if trouble not in self._trouble:
+            self._trouble = "; ".join(filter(None, (self._trouble, trouble)))
 
     @property
     def cut_short(self) -> bool:
@@ -243,6 +248,7 @@ class DoctorRun:
                 environment=environment(self.settings),
             )
             self.record = self._noted(self.record)
+            self._remember(self.record)
         return self.record
 
     def _noted(self, record: RunRecord) -> RunRecord:
@@ -252,12 +258,25 @@ class DoctorRun:
         try:
             self.incidents = noted.note(self, record)
         except (JournalError, OSError, SettingError) as error:
-            self._trouble = f"no incident was recorded: {error}"
+            self._tell(f"no incident was recorded: {error}")
             return record
         incident = self.incidents.incident
         if incident is None:
             return record
         return replace(record, incident=self.incidents.as_json(), since=incident.opened_at)
+
+    def _remember(self, record: RunRecord) -> None:
+        """Write the run into the history. That it cannot be written, or was corrupt, is said; the verdict stands."""
+        if self.empty:
+            return
+        from oc_ops import remembered
+        from oc_ops.record.history import HistoryError
+
+        try:
+            if notice := remembered.keep(self, record):
+                self._tell(f"the history: {notice}")
+        except (HistoryError, JournalError, OSError, SettingError) as error:
+            self._tell(f"the run is not in the history: {error}")
 
     @property
     def page_parts(self) -> report.Report:

@@ -111,6 +111,7 @@ class Settings:
 
     keep_healthy_runs: int = _setting(20, "healthy runs kept in reports/runs", above=0)
     keep_failing_runs: int = _setting(2000, "failing runs kept there (a week at one run in 5 minutes)", above=0)
+    keep_history_days: int = _setting(400, "days that memory/ops.sqlite keeps runs, calls and cron runs", above=0)
 
     sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 

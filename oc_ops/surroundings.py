@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from oc_ops.judge.jobs import Verdict
     from oc_ops.observe.click import Walk
     from oc_ops.observe.host import HostView, Sample
+    from oc_ops.observe.jobs import Jobs
     from oc_ops.observe.watchlist import Watched
 
 
@@ -39,11 +40,16 @@ class Surroundings:
         return watchlist.read(self.doctor.settings.memory_dir)
 
     @once
-    def verdicts(self) -> tuple[Verdict, ...]:
-        """What is to be said of each watched job, and of every marker; beside a gateway in trouble by its store."""
+    def judged_jobs(self) -> tuple[Jobs, tuple[Verdict, ...]]:
+        """All jobs as they were told, and the verdicts on them; beside a gateway in trouble by its store."""
         from oc_ops.watched import verdicts_now
 
-        return verdicts_now(self.doctor, self.watchlist())[1]
+        return verdicts_now(self.doctor, self.watchlist())
+
+    @once
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """What is to be said of each watched job, and of every marker."""
+        return self.judged_jobs()[1]
 
     def watched_jobs(self) -> tuple[Finding, ...]:
         """The findings of the watched jobs, but for their markers; raises NotAsked when nothing is watched."""

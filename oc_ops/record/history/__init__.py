@@ -1,0 +1,31 @@
+"""The history, `memory/ops.sqlite`: every run with its checks and calls, cron runs, incidents and restarts."""
+
+from __future__ import annotations
+
+from oc_ops.record.history.database import FILE, HistoryError, reading
+from oc_ops.record.history.entry import (
+    CallEntry,
+    CheckEntry,
+    CronRunEntry,
+    Entry,
+    FindingEntry,
+    IncidentEntry,
+    JobEntry,
+    Process,
+)
+from oc_ops.record.history.writing import remember
+
+__all__ = [
+    "FILE",
+    "CallEntry",
+    "CheckEntry",
+    "CronRunEntry",
+    "Entry",
+    "FindingEntry",
+    "HistoryError",
+    "IncidentEntry",
+    "JobEntry",
+    "Process",
+    "reading",
+    "remember",
+]

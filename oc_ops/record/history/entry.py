@@ -1,0 +1,116 @@
+"""What one run leaves in the history, as plain values: texts are redacted and short before they come here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from oc_ops.judge.verdict import Verdict
+from oc_ops.record.document import CheckOutcome
+
+Restarter = str
+"""`oc-ops` (a recovery), `openclaw` (its own audit log tells of it) or `unseen`: the process is younger than a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckEntry:
+    """One check and how it ended."""
+
+    id: str
+    outcome: CheckOutcome
+    took_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallEntry:
+    """One question to the gateway: `name` begins with its lane (`http /healthz`, `rpc status`, `cli cron list`).
+
+    `cpu_s` is that of the process that was started, None where none was.
+    """
+
+    name: str
+    outcome: str
+    wall_s: float
+    cpu_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FindingEntry:
+    """One finding, without its words: those stand in the run's report."""
+
+    check: str
+    subject: str
+    severity: str
+
+
+@dataclass(frozen=True, slots=True)
+class CronRunEntry:
+    """One run of a cron job; a job never begins two in one millisecond."""
+
+    started_ms: int
+    status: str
+    duration_ms: int | None
+    timed_out: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobEntry:
+    """A cron job and its runs as far as they were told."""
+
+    id: str
+    name: str
+    watched: bool
+    runs: tuple[CronRunEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentEntry:
+    """How an incident stands; moments in epoch milliseconds."""
+
+    id: str
+    cause: str
+    opened_ms: int
+    first_sign_ms: int | None
+    green_ms: int | None
+    closed_ms: int | None
+    flaps: int
+    detect_s: float | None
+    recover_s: float | None
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """The gateway's process; `started_ms` counts a restart in place under the same pid as well."""
+
+    pid: int
+    started_ms: int
+    rss_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One run. `state` is what the gateway was (releases, config, jobs), flat, without what was not known."""
+
+    key: str
+    profile: str
+    port: int | None
+    at_ms: int
+    stamp: str
+    duration_s: float
+    verdict: Verdict
+    cause: str | None
+    whole: bool
+    own_cpu_s: float
+    calls_cpu_s: float
+    incident: str | None = None
+    process: Process | None = None
+    delay_ms: float | None = None
+    state: Mapping[str, str] = field(default_factory=dict)
+    checks: tuple[CheckEntry, ...] = ()
+    calls: tuple[CallEntry, ...] = ()
+    findings: tuple[FindingEntry, ...] = ()
+    jobs: tuple[JobEntry, ...] = ()
+    incidents: tuple[IncidentEntry, ...] = ()
+    restarts: tuple[tuple[int, Restarter], ...] = ()
+    """When (epoch milliseconds) and by whom, as records tell; who is not told is found out by the process' age."""

@@ -1,0 +1,214 @@
+"""What a run leaves in the history: all of it from what the run has looked at anyway, no call is made for it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from oc_ops.observe.jobs import Job, JobRun, Jobs
+from oc_ops.observe.jsontext import number_at
+from oc_ops.observe.logs import planned_restarts
+from oc_ops.observe.look import GatewayLook
+from oc_ops.observe.reads import RpcReads
+from oc_ops.observe.rpc import RpcRefused
+from oc_ops.record import incidents
+from oc_ops.record.history import (
+    CallEntry,
+    CheckEntry,
+    CronRunEntry,
+    Entry,
+    FindingEntry,
+    IncidentEntry,
+    JobEntry,
+    Process,
+    remember,
+)
+from oc_ops.record.incident import Incident
+from oc_ops.record.recoveries import restarts_by_us
+
+if TYPE_CHECKING:
+    from oc_ops.doctor import Doctor
+    from oc_ops.record.document import CallRecord, RunRecord
+    from oc_ops.run import DoctorRun
+
+_RESTART_S = 60.0
+"""Lines of OpenClaw's audit log that lie within this belong to one restart."""
+_BY_US_MS = 90_000
+"""OpenClaw writes its line when it has done its part, up to this long after our own."""
+_STATUSES = ("ok", "error", "skipped", "interrupted")
+_TIMED_OUT = re.compile(r"time[d -]{0,2}out", re.IGNORECASE)
+_WORD = re.compile(r"(?:--version|[a-z][a-z.-]{1,30})")
+
+
+def keep(run: DoctorRun, record: RunRecord) -> str:
+    """Write the run into the history; a notice, or nothing. Raises HistoryError: it costs the verdict nothing."""
+    settings = run.settings
+
+    def ended(ids: Collection[str]) -> Iterator[IncidentEntry]:
+        if run.incidents is not None:
+            told = incidents.read(incidents.journal(settings.memory_dir)).incidents
+            yield from (_incident(told[each]) for each in ids if each in told)
+
+    return remember(settings.memory_dir, entry(run, record), settings.keep_history_days, ended)
+
+
+def entry(run: DoctorRun, record: RunRecord) -> Entry:
+    """The run as the history has it."""
+    doctor, about = run.doctor, record.openclaw
+    load, now_ms = record.load, _ms(record.started_at)
+    seen = doctor.kept.get("look")
+    look = seen if isinstance(seen, GatewayLook) else None
+    ready = look.ready if look else None
+    update = run.incidents
+    known = {each.id: each for each in (update.open if update else ())}
+    if update and update.incident:
+        known[update.incident.id] = update.incident
+    return Entry(
+        key=doctor.key,
+        profile=about.profile or "default",
+        port=about.port,
+        at_ms=now_ms,
+        stamp=run.folder.stamp,
+        duration_s=record.duration_s,
+        verdict=record.verdict,
+        cause=record.cause,
+        whole=not (run.left_out or run.cut_short or doctor.quick),
+        own_cpu_s=load.own_cpu_s if load else 0.0,
+        calls_cpu_s=load.calls_cpu_s if load else 0.0,
+        incident=update.incident.id if update and update.incident else None,
+        process=_process(look, now_ms, number_at(ready.json if ready else None, "uptimeMs")),
+        delay_ms=look.event_loop_delay_ms if look else None,
+        state=dict(_state(run, record)),
+        checks=tuple(CheckEntry(each.id, each.outcome, each.duration_s) for each in record.checks),
+        calls=tuple(_calls(doctor, look, record.calls)),
+        findings=tuple(FindingEntry(each.check, each.subject, each.severity) for each in record.findings),
+        jobs=tuple(_jobs(run)),
+        incidents=tuple(map(_incident, known.values())),
+        restarts=_restarts(doctor),
+    )
+
+
+def _process(look: GatewayLook | None, now_ms: int, uptime_ms: float | None) -> Process | None:
+    """The gateway's process, as old as it says itself where that is less: a restart in place keeps the pid."""
+    serving = look.serving if look else None
+    if serving is None or not serving.certain:
+        return None
+    age_ms = min(serving.age_s * 1000, uptime_ms if uptime_ms is not None else serving.age_s * 1000)
+    return Process(serving.pid, now_ms - round(age_ms), serving.rss_bytes)
+
+
+def _calls(doctor: Doctor, look: GatewayLook | None, calls: Sequence[CallRecord]) -> Iterator[CallEntry]:
+    """Every question that was asked, in the order of the lanes."""
+    for probe in (look.live, look.again, look.startup, look.ready, look.ready_again) if look else ():
+        if probe is not None:
+            yield CallEntry(f"http {probe.path}", probe.kind, probe.wall_s)
+    lane = doctor.kept.get("rpc_lane")
+    if isinstance(lane, RpcRefused) and lane.kind != "off":
+        yield CallEntry("rpc connect", lane.kind, 0.0)
+    elif isinstance(lane, RpcReads):
+        for reply in {each.method: each for each in (lane.status, lane.cron_status, lane.cron_list)}.values():
+            yield CallEntry(f"rpc {reply.method}", reply.outcome, reply.wall_s)
+    for call in calls:
+        yield CallEntry(f"cli {_command(call.argv)}", call.outcome, call.wall_s, call.cpu_s)
+
+
+def _command(argv: Sequence[str]) -> str:
+    """What was called, without options and their values: few words, the same for every profile."""
+    words = list(argv[1:])
+    if words[:1] == ["--profile"]:
+        words = words[2:]
+    named = []
+    for word in words[:3]:
+        if not _WORD.fullmatch(word):
+            break
+        named.append(word)
+    return " ".join(named) or "openclaw"
+
+
+def _state(run: DoctorRun, record: RunRecord) -> Iterator[tuple[str, str]]:
+    """What may have changed when something broke: releases, the config's content, the jobs as they are defined."""
+    about, config = record.openclaw, run.doctor.config
+    if about.cli_version:
+        yield "CLI", about.cli_version
+    if about.gateway_version:
+        yield "gateway", run.redactor.line(about.gateway_version, 60)
+    try:
+        yield "config", hashlib.sha256(config.path.read_bytes()).hexdigest()[:12]
+    except OSError:
+        yield "config", "cannot be read"
+    told = _jobs_told(run)
+    if told is not None and told.complete:
+        yield "jobs", str(len(told.jobs))
+        for job in told.jobs[:200]:
+            switch = "on" if job.enabled else "off"
+            text = run.redactor.line(f"{job.name or job.id}: {_plan(job)}, {switch}", 160)
+            yield f"job {run.redactor.line(job.id, 80)}", text
+
+
+def _plan(job: Job) -> str:
+    plan = job.schedule
+    words = {"cron": f"cron {plan.expression} {plan.zone}".rstrip(), "every": f"every {plan.every_ms / 1000:g} s"}
+    return words.get(plan.kind, plan.kind)
+
+
+def _jobs_told(run: DoctorRun) -> Jobs | None:
+    told = run.surroundings.kept.get("judged_jobs")
+    return told[0] if isinstance(told, tuple) and isinstance(told[0], Jobs) else None
+
+
+def _jobs(run: DoctorRun) -> Iterator[JobEntry]:
+    """Every job with what was told of its runs: its history where it was asked for, else its last run."""
+    told = _jobs_told(run)
+    if told is None:
+        return
+    watched = {each.job.id for each in run.surroundings.verdicts() if each.watched and each.job}
+    for job in told.jobs:
+        runs = {each.started_ms: each for each in _runs(job, told.runs.get(job.id, ()))}
+        line = run.redactor.line
+        yield JobEntry(line(job.id, 80), line(job.name or job.id, 80), job.id in watched, tuple(runs.values()))
+
+
+def _runs(job: Job, history: Sequence[JobRun]) -> Iterator[CronRunEntry]:
+    last = JobRun(job.last_status, job.last_run_ms, job.last_duration_ms, job.last_error)
+    for each in (last, *history):
+        # The moment of a run under way is told before its end: then status and duration are still the last one's.
+        if each.started_ms is not None and each.status and each.started_ms != job.running_ms:
+            status = each.status if each.status in _STATUSES else "other"
+            timed_out = status == "error" and bool(_TIMED_OUT.search(each.error[:2000]))
+            yield CronRunEntry(each.started_ms, status, each.duration_ms, timed_out)
+
+
+def _incident(incident: Incident) -> IncidentEntry:
+    return IncidentEntry(
+        id=incident.id,
+        cause=incident.cause.check,
+        opened_ms=_ms(incident.opened_at),
+        first_sign_ms=_ms_or_none(incident.first_sign),
+        green_ms=_ms_or_none(incident.green_at),
+        closed_ms=_ms_or_none(incident.closed_at),
+        flaps=incident.flaps,
+        detect_s=incident.time_to_detect_s,
+        recover_s=incident.time_to_recover_s,
+        attempts=len(incident.attempts),
+    )
+
+
+def _restarts(doctor: Doctor) -> tuple[tuple[int, str], ...]:
+    """The restarts that somebody wrote down: recoveries of ours, and OpenClaw's audit log for all the others."""
+    ours = restarts_by_us(doctor.settings.memory_dir, doctor.key)
+    told = planned_restarts(doctor.target.state_dir, datetime(2020, 1, 1, tzinfo=UTC), lasts_s=_RESTART_S)
+    others = (_ms(begin) for begin, _end in told)
+    found = [(at, "oc-ops") for at in ours]
+    found += [(at, "openclaw") for at in others if not any(-5_000 <= at - own <= _BY_US_MS for own in ours)]
+    return tuple(sorted(found))
+
+
+def _ms(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+def _ms_or_none(moment: datetime | None) -> int | None:
+    return None if moment is None else _ms(moment)
