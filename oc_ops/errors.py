@@ -13,7 +13,7 @@ class SettingError(OcOpsError):
     def __init__(self, name: str, value: object, source: str, need: str) -> None:
         self.name, self.value, self.source, self.need = name, value, source, need
         shown = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in str(value))[:1000]
-        if any(word in name.upper() for word in ("TOKEN", "SECRET", "PASSWORD", "KEY")):
+        if any(word in name.upper() for word in ("TOKEN", "SECRET", "PASSWORD", "KEY", "_URL")):
             shown = "[redacted]"
         super().__init__(f'{name}="{shown}" in {source}: need {need}')
 

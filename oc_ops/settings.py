@@ -20,8 +20,10 @@ PROJECT = Path(__file__).resolve().parent.parent
 """The checkout: the folder that holds checks/, reports/ and memory/."""
 
 
-def _setting(default: Any, text: str, *, above: float | None = None, choices: tuple[str, ...] = ()) -> Any:
-    return field(default=default, metadata={"help": text, "above": above, "choices": choices})
+def _setting(
+    default: Any, text: str, *, above: float | None = None, choices: tuple[str, ...] = (), secret: bool = False
+) -> Any:
+    return field(default=default, metadata={"help": text, "above": above, "choices": choices, "secret": secret})
 
 
 def _seconds(default: float, text: str) -> Any:
@@ -108,6 +110,19 @@ class Settings:
     pane_log_bytes: int = _setting(
         2**20, "size at which memory/panes/<window>.log is moved aside (3 are kept)", above=0
     )
+    notify_urls: str | None = _setting(
+        None, "Apprise URLs to tell people through, spaces between them, or the path of a file with them", secret=True
+    )
+    ping_url: str | None = _setting(
+        None, "dead-man URL asked at each run's start and end (Healthchecks' form), or a file with it", secret=True
+    )
+    notify_again_s: float = _seconds(
+        3600.0, "an open incident is told again after this long, then twice, 4 times as long"
+    )
+    notify_s: float = _seconds(20.0, "deadline of telling people, in a process of its own that no run waits for")
+
+    schedule_s: float = _seconds(1200.0, "deadline of one scheduled run, recovery included; then its tree is ended")
+    schedule_log_bytes: int = _setting(2**20, "size above which memory/schedule.log is rotated; 3 are kept", above=0)
 
     keep_healthy_runs: int = _setting(20, "healthy runs kept in reports/runs", above=0)
     keep_failing_runs: int = _setting(2000, "failing runs kept there (a week at one run in 5 minutes)", above=0)
@@ -118,6 +133,29 @@ class Settings:
     def source(self, name: str) -> str:
         """Where a setting's value came from, in words: an option, the environment, the file, or `default`."""
         return self.sources.get(name, "default")
+
+    def names_a_file(self, name: str) -> bool:
+        """Whether a secret setting is the path of a file that holds it, which is no secret."""
+        return str(getattr(self, name)).startswith(("/", "~"))
+
+    def secret(self, name: str) -> str:
+        """The value of a secret setting, read from its file where it names one; empty when it is not set.
+
+        Raises SettingError for a file that cannot be read.
+        """
+        value = getattr(self, name)
+        if value is None or not self.names_a_file(name):
+            return value or ""
+        try:
+            return Path(value).expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, ValueError, RuntimeError) as error:
+            file = f"{name.partition('_')[0]} file"
+            raise SettingError(file, value, self.source(name), f"a text file that can be read ({error})") from error
+
+    def shown(self, name: str) -> str:
+        """A setting's value as a report may show it."""
+        hidden = self.__dataclass_fields__[name].metadata["secret"] and not self.names_a_file(name)
+        return "[redacted]" if hidden else str(getattr(self, name))
 
 
 def declared() -> tuple[Field[Any], ...]:
@@ -164,8 +202,8 @@ def load(
     return settings
 
 
-_OTHERS = ("OC_OPS_CALL", "OC_OPS_LAB_DIR")
-"""Names of the same family that are no settings: the mark of our own calls, and where the lab lives."""
+_OTHERS = ("OC_OPS_CALL", "OC_OPS_LAB_DIR", "OC_OPS_SCHEDULED")
+"""Names of the same family that are no settings: the marks of our own calls and runs, and where the lab lives."""
 
 
 def _refuse_unknown(environ: Mapping[str, str]) -> None:
@@ -254,7 +292,7 @@ _MOST = 1_000_000.0
 ENDING_S = 1.0
 """What a check keeps, beyond the grace of the kill, to end its last call, write it down and say what it saw."""
 
-_ORDER = ("http_probe_s", "cli_timeout_s", "call_s", "check_s", "run_s")
+_ORDER = ("http_probe_s", "cli_timeout_s", "call_s", "check_s", "run_s", "schedule_s")
 """Innermost fires first: each of these must be below the next."""
 
 

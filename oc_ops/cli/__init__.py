@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from oc_ops.cli import breaker, incidents, jobs, logs, recover, run, tmux
+from oc_ops.cli import breaker, incidents, jobs, logs, recover, run, schedule, tmux
 from oc_ops.errors import OcOpsError
 from oc_ops.settings import PROJECT, declared, environment_name
 
@@ -36,6 +36,7 @@ app.add_typer(breaker.app, name="breaker")
 app.add_typer(incidents.app, name="incidents")
 app.add_typer(logs.app, name="logs")
 app.add_typer(tmux.app, name="tmux")
+app.add_typer(schedule.app, name="schedule")
 jobs.register(app)
 recover.register(app)
 run.register(app)

@@ -177,7 +177,7 @@ def environment(settings: Settings) -> Environment:
             ("executable", sys.executable),
         ),
         settings=tuple(
-            SettingRecord(each.name, str(getattr(settings, each.name)), settings.source(each.name))
+            SettingRecord(each.name, settings.shown(each.name), settings.source(each.name))
             for each in declared()
             if settings.source(each.name) != "default"
         ),

@@ -1,0 +1,161 @@
+"""`oc-ops schedule`: the doctor every few minutes, by the system's own scheduler and never by OpenClaw's."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from oc_ops.errors import OcOpsError
+
+if TYPE_CHECKING:
+    from oc_ops.act.schedule.plan import Plan
+    from oc_ops.settings import Settings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="The doctor every few minutes, by crontab, launchd or systemd. Never through OpenClaw's own cron, "
+    "which is silent exactly when the gateway hangs (#22652).",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
+Profile = Annotated[str | None, typer.Option("--oc-profile", metavar="NAME", help="The OpenClaw profile to look at.")]
+Openclaw = Annotated[str | None, typer.Option("--openclaw", metavar="PATH", help="The `openclaw` executable.")]
+Recover = Annotated[bool, typer.Option("--recover", help="Recover once per incident, within bounds; not unless asked.")]
+Deep = Annotated[bool, typer.Option("--deep", help="Also the slow checks, in every run.")]
+Quick = Annotated[bool, typer.Option("--quick", help="No `openclaw` call: HTTP, RPC and logs.")]
+
+
+@app.command(
+    help="Put the doctor into the user's crontab, with absolute paths and the PATH that finds `openclaw` and Node; "
+    "again changes nothing. With --launchd or --systemd print what those take instead, and install nothing."
+)
+def install(
+    every: Annotated[str, typer.Option("--every", metavar="TIME", help="5m, 30m, 1h, 1d.")] = "5m",
+    recover: Recover = False,
+    deep: Deep = False,
+    quick: Quick = False,
+    openclaw: Openclaw = None,
+    oc_profile: Profile = None,
+    launchd: Annotated[bool, typer.Option("--launchd", help="Print a launchd agent (macOS).")] = False,
+    systemd: Annotated[bool, typer.Option("--systemd", help="Print a systemd service and timer.")] = False,
+) -> None:
+    """Every other line of the crontab stays as it is."""
+    from oc_ops.act.schedule import crontab, plan, units
+
+    if launchd and systemd:
+        raise OcOpsError("--launchd and --systemd: need one of the two")
+    options = [*_target(openclaw, oc_profile), *_flags(recover=recover, deep=deep, quick=quick)]
+    made = plan.make(_settings(openclaw, oc_profile), dict(os.environ), plan.every(every), options)
+    if launchd or systemd:
+        _print_units(made, launchd=launchd)
+        return
+    if shutil.which("crontab") is None:
+        raise OcOpsError(f"there is no `crontab` command here: take {units.without_cron()}")
+    line = crontab.line(made)
+    changed = crontab.change(os.environ, made.name, line)
+    print(f"{'installed' if changed else 'installed already'}: {line}")
+    _say_notes(made)
+    print(
+        "its output goes to schedule.log in the memory folder; look: oc-ops schedule show; out: oc-ops schedule remove"
+    )
+
+
+@app.command(help="Show what is scheduled, and how its last run ended.")
+def show(oc_profile: Profile = None, as_json: Json = False) -> None:
+    """Looks, changes nothing."""
+    from oc_ops.act.schedule import crontab, turn
+
+    settings = _settings(None, oc_profile)
+    lines = crontab.read(os.environ).own(_name(oc_profile))
+    last = turn.last(settings)
+    if as_json:
+        print(json.dumps({"lines": lines, "last": last}))
+        return
+    for line in lines:
+        print(_shown(line))
+    if not lines:
+        print("nothing is scheduled here (oc-ops schedule install)")
+    print(_shown(f"last run: {last}" if last else "last run: none on record"))
+
+
+@app.command(help="Take the doctor out of the crontab again; every other line stays as it is.")
+def remove(oc_profile: Profile = None) -> None:
+    """Also a line that was commented out."""
+    from oc_ops.act.schedule import crontab
+
+    changed = crontab.change(os.environ, _name(oc_profile), None)
+    print("removed" if changed else "there was nothing to remove")
+
+
+@app.command(
+    help="One scheduled run, as crontab, launchd and systemd call it: alone, under a time limit (OC_OPS_SCHEDULE_S), "
+    "its output in schedule.log.\n\n"
+    "Exit code: 0 there is a verdict, good or bad, or another run is under way; 1 there is no verdict."
+)
+def run(
+    recover: Recover = False,
+    deep: Deep = False,
+    quick: Quick = False,
+    openclaw: Openclaw = None,
+    oc_profile: Profile = None,
+) -> None:
+    """Prints nothing when it came to a verdict: what cron mails is then worth reading."""
+    from oc_ops.act.schedule import turn
+
+    options = [*_target(openclaw, oc_profile), *_flags(recover=recover, deep=deep, quick=quick)]
+    taken = turn.take(_settings(openclaw, oc_profile), dict(os.environ), options)
+    if taken.outcome == "lost":
+        print(_shown(f"oc-ops: the scheduled doctor came to no verdict: {taken.why}"), file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _settings(openclaw: str | None, oc_profile: str | None) -> Settings:
+    from oc_ops import settings
+
+    return settings.load({"openclaw": openclaw, "profile": oc_profile})
+
+
+def _name(oc_profile: str | None) -> str:
+    from oc_ops.observe.target import locate
+
+    return locate(os.environ, _settings(None, oc_profile).profile).profile or "default"
+
+
+def _target(openclaw: str | None, oc_profile: str | None) -> list[str]:
+    given = (("--openclaw", openclaw and str(Path(openclaw).absolute())), ("--oc-profile", oc_profile))
+    return [word for name, value in given if value for word in (name, value)]
+
+
+def _flags(**wanted: bool) -> list[str]:
+    return [f"--{name}" for name, given in wanted.items() if given]
+
+
+def _print_units(made: Plan, *, launchd: bool) -> None:
+    from oc_ops.act.schedule import units
+
+    if launchd:
+        print(units.launchd(made), end="")
+    else:
+        for name, text in units.systemd(made):
+            print(f"# {name}\n{text}")
+    for line in units.how_to(made, "launchd" if launchd else "systemd", Path.home()):
+        print(line, file=sys.stderr)
+    _say_notes(made)
+
+
+def _say_notes(made: Plan) -> None:
+    for note in made.notes:
+        print(f"note: {note}", file=sys.stderr)
+
+
+def _shown(text: str) -> str:
+    from oc_ops.record.untrusted import printable
+
+    return printable(text, 4000, breaks=False)

@@ -1,0 +1,129 @@
+"""The schedule under the real cron daemon, with cron's bare environment and a spool of its own, on a real gateway."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from oc_ops.lab import faults
+from oc_ops.lab.gateway import Lab
+from oc_ops.settings import PROJECT
+
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.timeout(420),
+    pytest.mark.skipif(sys.platform != "linux", reason="a cron with its own spool needs Linux's mount namespaces"),
+]
+
+OTHERS = 'MAILTO = ""\n# somebody\'s own\n7  7\t* * *  true # untouched\n'
+DAEMON = """
+mount -t tmpfs -o mode=755 none /run
+mount -t tmpfs -o mode=755 none /etc/cron.d
+mount -t tmpfs -o mode=755 none /var/spool/cron
+mkdir -m 1730 /var/spool/cron/crontabs
+chgrp crontab /var/spool/cron/crontabs
+: > /run/ready
+exec cron -f
+"""
+ROOM_S = 150.0
+"""What a minute that has just begun, a slow machine and a whole doctor run may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """A cron daemon that sees a spool, a /run and an /etc/cron.d of its own; nothing of it is the machine's."""
+
+    pid: int
+    environ: dict[str, str]
+
+    def sees(self, *words: str, environ: dict[str, str] | None = None, text: str | None = None) -> str:
+        """Run a command where the daemon lives; its output."""
+        argv = ["nsenter", "--target", str(self.pid), "--mount", f"--wd={PROJECT}", *words]
+        done = subprocess.run(
+            argv, env=environ or self.environ, input=text, capture_output=True, text=True, timeout=60, check=False
+        )
+        return done.stdout + done.stderr
+
+
+@pytest.fixture
+def cron(lab: Lab, tmp_path: Path) -> Iterator[Cron]:
+    """The daemon, started as root's own in a mount namespace, and ended with everything it started."""
+    daemon = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sh", "-ec", DAEMON])
+    try:
+        until(lambda: Path(f"/proc/{daemon.pid}/root/run/ready").exists(), 20.0)
+        until(lambda: psutil.Process(daemon.pid).name() == "cron", 20.0)
+        environ = {
+            **lab.environ,
+            "OC_OPS_MEMORY_DIR": str(tmp_path / "memory"),
+            "OC_OPS_REPORT_DIR": str(tmp_path / "reports"),
+            "XDG_STATE_HOME": str(tmp_path / "state"),
+        }
+        yield Cron(daemon.pid, environ)
+    finally:
+        started = psutil.Process(daemon.pid).children(recursive=True)
+        daemon.terminate()
+        daemon.wait(20)
+        for each in started:
+            if each.is_running():
+                each.kill()
+
+
+def until(holds: Callable[[], bool], budget_s: float = ROOM_S) -> None:
+    """Wait for it."""
+    end = time.monotonic() + budget_s
+    while not holds():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.1)
+
+
+def test_cron_runs_the_doctor_every_minute(lab: Lab, cron: Cron, tmp_path: Path) -> None:
+    """Installed in an operator's shell, run by cron with HOME and two folders on the PATH: healthy, then hung; gone."""
+    oc_ops = (sys.executable, "-m", "oc_ops", "schedule")
+    others = tmp_path / "others"
+    others.write_text(OTHERS)
+    cron.sees("crontab", str(others))
+    said = cron.sees(*oc_ops, "install", "--every", "1m")
+    assert said.startswith("installed: * * * * * cd "), said
+    assert "installed already: " in cron.sees(*oc_ops, "install", "--every", "1m")
+    assert cron.sees("crontab", "-l").startswith(OTHERS)
+
+    log = tmp_path / "memory" / "schedule.log"
+    until(log.exists, 200.0)
+    first = log.read_text().splitlines()
+    assert " ran: doctor: healthy in " in first[0], "\n".join(first)
+    assert "last run: " + first[0] in cron.sees(*oc_ops, "show")
+    with faults.stopped(lab):
+        until(lambda: " ran: doctor: unhealthy in " in log.read_text(), 200.0)
+    assert "gateway/hung" in log.read_text()
+
+    assert cron.sees(*oc_ops, "remove") == "removed\n"
+    assert cron.sees("crontab", "-l") == OTHERS
+    assert shutil.which("openclaw", path="/usr/bin:/bin") is None, "the bare PATH of cron would have found it anyway"
+    assert os.environ.get("OPENCLAW_CLI") is None
+
+
+def test_a_gateway_s_own_cron_is_refused(lab: Lab, tmp_path: Path) -> None:
+    """A real command job of the real gateway cannot schedule the doctor nor run it as scheduled; it says why."""
+    said = tmp_path / "said.txt"
+    command = f"cd {PROJECT} && for each in 'install --systemd' run; do {sys.executable} -m oc_ops schedule $each; done"
+    added = lab.call("cron", "add", "--name", "watchdog", "--every", "24h", "--command", f"({command}) > {said} 2>&1",
+                     "--no-deliver", "--json")  # fmt: skip
+    assert added.outcome == "answered", added.summary
+    job = added.stdout.text.split('"id": "')[1].split('"')[0]
+    try:
+        lab.call("cron", "run", job, "--wait", "--wait-timeout", "60s")
+        until(said.exists, 30.0)
+    finally:
+        lab.call("cron", "rm", job)
+    lines = said.read_text().splitlines()
+    assert len(lines) == 2, lines
+    assert all("is set, so this runs inside an OpenClaw gateway" in line and "#22652" in line for line in lines)
