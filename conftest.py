@@ -51,8 +51,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--deep", action="store_true", help="also the slow checks: a real click in the agent's browser")
     group.addoption("--lab", action="store_true", help="look at a throwaway real gateway, started for this run")
     group.addoption("--recover", action="store_true", help="then recover once, if the cause can be cured")
-    group.addoption("--tmux", action="store_true", help="see that the cockpit session is up first (not built yet)")
-    group.addoption("--recover", action="store_true", help="recover once if the cause can be cured (not built yet)")
     group.addoption("--tmux", action="store_true", help="see that the cockpit session is up first")
     parser.addini("oc_ops_tmux", "see that the cockpit session is up before every doctor run", "bool", default=False)
     group.addoption("--report-dir", metavar="DIR", help="where runs leave their reports")
@@ -117,12 +115,8 @@ def _refuse_nonsense(config: pytest.Config) -> None:
         raise OcOpsError("--lab brings its own OpenClaw: leave out --openclaw and --oc-profile")
     if config.getoption("quick") and config.getoption("deep"):
         raise OcOpsError("--quick makes no `openclaw` call and --deep needs some: leave one out")
-    if config.getoption("tmux"):
-        raise OcOpsError("--tmux is not built yet: run without it; the report names the fix")
     if config.getoption("lab") and config.getoption("tmux"):
         raise OcOpsError("--lab is gone after the run and --tmux shows a gateway that stays: leave one out")
-    if config.getoption("recover"):
-        raise OcOpsError("--recover is not built yet: run without it; the report names the fix")
 
 
 def _open_run(config: pytest.Config, exits: ExitStack) -> DoctorRun:

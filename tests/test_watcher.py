@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import gc
 import json
-import gc
 import os
 import signal
 import subprocess
@@ -30,15 +29,6 @@ from oc_ops.supervise.slow import Aside, Task
 from oc_ops.supervise.state import Snapshot
 from tests.fakes.fake_line import FakeClient, Hands, finished, job, started
 from tests.machine import HTTP, SECRET, TOO_LONG_S, Operator, closed_port, gateway
-from oc_ops.observe.rpc import RpcClient, RpcRefused
-from oc_ops.observe.service import NO_SERVICE
-from oc_ops.settings import PROJECT, Settings, load
-from oc_ops.supervise import snapshot, watcher
-from oc_ops.supervise.loop import UNWATCHED_LOOK_S, WRITE_S, Loop
-from oc_ops.supervise.slow import Aside, Task
-from oc_ops.supervise.state import Snapshot
-from tests.fakes.fake_line import FakeClient, Hands, finished, job, started
-from tests.machine import SECRET, TOO_LONG_S, Operator, closed_port, gateway
 
 ANSWERS = {
     "cron.list": {"jobs": [job(1), job(2)]},
@@ -63,16 +53,6 @@ class Room:
         (root / "memory" / "ops_critical_cron_jobs.txt").write_text("name-1\n")
         changed = {"memory_dir": root / "memory", "report_dir": root / "reports", "browser": "off", **settings}
         self.settings = Settings(**changed)
-    def __init__(self, root: Path, port: int, *outcomes: FakeClient | RpcRefused, **settings: Any) -> None:
-        self.hands, self.outcomes = Hands(), list(outcomes)
-        self.client = FakeClient(self.hands, ANSWERS)
-        self.home = root / "home"
-        (self.home / ".openclaw").mkdir(parents=True)
-        (root / "memory").mkdir()
-        (root / "memory" / "ops_critical_cron_jobs.txt").write_text("name-1\n")
-        self.settings = Settings(**{
-            "memory_dir": root / "memory", "report_dir": root / "reports", "browser": "off", **settings
-        })  # fmt: skip
         environ = {"HOME": str(self.home), "OPENCLAW_GATEWAY_PORT": str(port), "SOME_TOKEN": SECRET, "PATH": ""}
         self.loop = Loop(
             self.settings, environ, self.hands.clock, connect=self._connect, service_of=lambda _: NO_SERVICE
@@ -133,11 +113,6 @@ def room(tmp_path: Path) -> Iterator[Room]:
     with Room.beside(tmp_path) as room:
         room.run(3)
         yield room
-    with gateway() as port:
-        room = Room(tmp_path, port)
-        room.run(3)
-        yield room
-        room.loop.close("the test is over")
 
 
 def test_a_healthy_gateway_is_shown_with_all_it_tells(room: Room) -> None:
@@ -162,10 +137,6 @@ def test_an_event_is_written_at_once(room: Room) -> None:
         assert run.status == status
         assert run.noticed_at is not None
         assert room.shown.written_at - run.noticed_at <= SOONEST_WRITE_S
-        before = room.hands.steady
-        while not (room.shown.jobs.recent and room.shown.jobs.recent[0].status == status):
-            room.loop.step()
-            assert room.hands.steady - before < 0.5
     assert len(room.client.asked) == asked
 
 
@@ -193,9 +164,6 @@ def test_an_hour_asks_the_gateway_a_dozen_times(room: Room) -> None:
 
 
 def _tick() -> Push:
-def _tick() -> Any:
-    from oc_ops.observe.rpc import Push
-
     return Push("tick", {"ts": 1})
 
 
@@ -211,7 +179,6 @@ def test_the_port_is_looked_at_every_2_s_only_while_somebody_watches(
         look(every_s)
 
     monkeypatch.setattr(room.loop.port, "look", counted)
-    monkeypatch.setattr(room.loop.port, "look", lambda every_s: (looks.append(every_s), look(every_s))[1])
     room.run(60)
     assert set(looks) == {UNWATCHED_LOOK_S}
     looks.clear()
@@ -230,9 +197,6 @@ def test_without_a_lane_it_reads_the_store_and_says_why(tmp_path: Path) -> None:
     """Refused: polling, the reason, and the store's own problem where there is none; never an empty claim of health."""
     refused = RpcRefused("pairing", "the gateway refuses us: pairing required")
     with Room.beside(tmp_path, *([refused] * 50)) as room:
-    with gateway() as port:
-        refused = RpcRefused("pairing", "the gateway refuses us: pairing required")
-        room = Room(tmp_path, port, *([refused] * 50))
         shown = room.run(15)
         assert (shown.rpc.state, shown.watcher.mode) == ("refused", "polling")
         assert "pairing required" in shown.watcher.words
@@ -255,9 +219,6 @@ def test_a_gateway_that_goes_down_takes_its_line_along(tmp_path: Path) -> None:
     with Room.beside(tmp_path) as room:
         room.run(3)
     room.outcomes = [RpcRefused("unreachable", "connection refused")] * 50
-    with gateway() as port:
-        room = Room(tmp_path, port)
-        room.run(3)
     room.client.pushes.append(RpcRefused("starting", "service restart"))
     shown = room.run(12)
     assert shown.gateway.state == "down"
@@ -273,17 +234,12 @@ def test_the_cli_is_never_asked_of_a_gateway_in_trouble(tmp_path: Path, monkeypa
 
     def browser(*_: object) -> Any:
         asked.append(hands[0].now)
-
-    def browser(*_: object) -> Any:
-        asked.append(room.hands.now)
         raise CouldNotLook("no browser here")
 
     monkeypatch.setattr("oc_ops.supervise.slow.Cli.browser", browser)
     monkeypatch.setattr(Aside, "begin", _at_once)
     with Room.beside(tmp_path, browser="running") as room:
         hands.append(room.hands)
-    with gateway() as port:
-        room = Room(tmp_path, port, browser="running")
         room.run(900)
         assert len(asked) == 3
         assert room.shown.browser.seen.problem == "no browser here"
@@ -313,7 +269,6 @@ def test_a_look_that_goes_wrong_is_a_sentence(room: Room, monkeypatch: pytest.Mo
 
 def test_a_jump_of_the_clock_has_everything_looked_at_again(room: Room) -> None:
     """After a suspend, or a clock set by an hour in either direction, nothing waits for its turn."""
-    """After a suspend, or a clock set by an hour, nothing waits for its turn, and a mark touched before still counts."""
     for jump_s in (3600.0, -3600.0):
         asked = len(room.client.asked)
         room.hands.now += jump_s
@@ -327,7 +282,6 @@ def test_a_secret_of_the_config_never_reaches_the_file(room: Room) -> None:
     """Neither one of the environment nor one that the config got meanwhile, whoever repeats it."""
     fresh = "another-secret-987654321"
     room.configure(gateway={"auth": {"token": fresh}})
-    (room.home / ".openclaw" / "openclaw.json").write_text(f'{{"gateway": {{"auth": {{"token": "{fresh}"}}}}}}')
     room.run(12)
     at_ms = round(room.hands.now * 1000)
     room.client.pushes.append(finished(1, at_ms, 5, "error", f"said {fresh} and {SECRET}"))
@@ -341,9 +295,6 @@ def test_a_secret_of_the_config_never_reaches_the_file(room: Room) -> None:
 def test_it_does_not_grow(room: Room) -> None:
     """6,000 events and a growing log later it holds what it held after the first few."""
     room.log.touch()
-    """20,000 events and thousands of log lines later it holds what it held after the first few."""
-    log = room.home / "gateway.log"
-    (room.home / ".openclaw" / "openclaw.json").write_text(f'{{"logging": {{"file": "{log}"}}}}')
     room.run(70)
 
     def feed(count: int) -> None:
@@ -356,9 +307,6 @@ def test_it_does_not_grow(room: Room) -> None:
                 room.loop.step()
             if number % 50 == 0:
                 with room.log.open("a") as file:
-                room.loop.step()
-            if number % 50 == 0:
-                with log.open("a") as file:
                     file.write(f"2026-11-23T02:00:00Z line {number} " + "x" * 500 + "\n")
 
     tracemalloc.start()
@@ -367,17 +315,12 @@ def test_it_does_not_grow(room: Room) -> None:
         gc.collect()
         before = tracemalloc.get_traced_memory()[0]
         feed(2500)
-        feed(1000)
-        gc.collect()
-        before = tracemalloc.get_traced_memory()[0]
-        feed(9000)
         gc.collect()
         grown = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
     assert room.run(6).rpc.events >= 6_000
     assert len(room.shown.log.lines) == 60
-    assert room.shown.rpc.events >= 20_000
     assert grown < 256 * 1024
     assert room.path.stat().st_size < 256 * 1024
 
@@ -400,9 +343,6 @@ def test_a_remote_gateway_is_not_watched_from_here(tmp_path: Path) -> None:
     config.parent.mkdir(parents=True)
     config.write_text('{"gateway": {"mode": "remote"}}')
     with pytest.raises(CouldNotLook, match="remote"):
-    with pytest.raises(CouldNotLook, match="remote"):
-        config.parent.mkdir(parents=True)
-        config.write_text('{"gateway": {"mode": "remote"}}')
         Loop(Settings(memory_dir=tmp_path), {"HOME": str(tmp_path / "home")})
 
 
