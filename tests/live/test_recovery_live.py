@@ -37,6 +37,8 @@ systemd_only = pytest.mark.skipif(sys.platform != "linux", reason="systemd exist
 
 PATIENCE_S = 240.0
 TOKEN = "not-a-secret-0123456789"
+PATIENT = {"OC_OPS_CALL_S": "60", "OC_OPS_CHECK_S": "120", "OC_OPS_RUN_S": "300", "OC_OPS_CLI_LOCK_S": "50"}
+"""A machine that runs other tests beside these may take long over a call that is otherwise done in two seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,7 @@ def gateway_service(root: Path) -> Iterator[Installed]:
             "OC_OPS_MEMORY_DIR": str(root / "memory"),
             "OC_OPS_REPORT_DIR": str(root / "reports"),
             "OC_OPS_RESTART_COOL_DOWN_S": "1",
+            **PATIENT,
         }
         made.state.mkdir()
         ending.callback(shutil.rmtree, made.state, ignore_errors=True)
@@ -369,6 +372,7 @@ def in_lab(lab: Lab, folder: Path, *options: str) -> Recovered:
         "OC_OPS_REPORT_DIR": str(folder / "reports"),
         "XDG_STATE_HOME": str(folder / "state"),
         "XDG_RUNTIME_DIR": str(folder / "no-user-manager"),
+        **PATIENT,
     }
     done = subprocess.run(
         [sys.executable, str(PROJECT / "recover.py"), "--json", *options],
