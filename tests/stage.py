@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -91,6 +92,7 @@ class Stage:
         self.services: list[Service] = [RUNNING]
         self.seen: list[Observation] = [saw("gateway/hung"), saw("gateway/hung"), saw()]
         self.observed = 0
+        self.observe: Callable[[], Observation] = self._scripted
         self.said: list[str] = []
         self.elapsed_s = 0.0
         monkeypatch.setenv("XDG_STATE_HOME", str(root / "locks"))
@@ -116,15 +118,15 @@ class Stage:
 
         return Clock(lambda: NOON + timedelta(seconds=self.elapsed_s), lambda: self.elapsed_s, wait)
 
+    def _scripted(self) -> Observation:
+        self.observed += 1
+        return _next(self.seen)
+
     def recover(self, **options: Any) -> Outcome:
         """One recovery."""
         self._answers.write_text(json.dumps(self.answers))
 
-        def observe() -> Observation:
-            self.observed += 1
-            return _next(self.seen)
-
-        return recover(self.settings, self.environ, observe, say=self.said.append, clock=self.clock, **options)
+        return recover(self.settings, self.environ, self.observe, say=self.said.append, clock=self.clock, **options)
 
     @property
     def calls(self) -> list[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from oc_ops.errors import CouldNotLook
+from oc_ops.observe import flight
 from oc_ops.observe.flight import single_flight
 
 PROJECT = Path(__file__).parent.parent
@@ -121,3 +122,14 @@ def test_cannot_lock(tmp_path: Path) -> None:
     """A place where no lock can be is named with the reason."""
     (tmp_path / "file").touch()
     assert refusal(tmp_path / "file" / "cli.lock").startswith(f"cannot lock {tmp_path}/file/cli.lock: ")
+
+
+def test_the_holder_is_told_without_touching_the_lock(tmp_path: Path) -> None:
+    """By its note alone: nobody waits, nothing is made, and a dead holder's note names nobody."""
+    lock = tmp_path / "cli.lock"
+    assert flight.holder(lock) is None
+    assert list(tmp_path.iterdir()) == []
+    with holder(lock) as process:
+        assert re.match(rf"process {process.pid} since ", flight.holder(lock) or "")
+    assert (tmp_path / "cli.lock.holder").exists()
+    assert flight.holder(lock) is None

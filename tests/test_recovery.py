@@ -212,6 +212,42 @@ def test_a_supervisor_that_restarts_it_is_waited_for(stage: Stage) -> None:
     assert (outcome.exit, outcome.word, stage.acts) == (0, "healthy", [])
 
 
+def test_what_has_passed_by_the_last_look_is_left_alone(stage: Stage) -> None:
+    """The preflight's own look shows a live gateway, or another fault: nothing is restarted for what was."""
+    stage.looks, stage.seen = [WELL], [saw("gateway/hung"), saw("gateway/hung"), saw()]
+    outcome = stage.recover()
+    assert (outcome.exit, outcome.word, stage.acts) == (0, "healthy", [])
+
+
+def test_a_record_that_cannot_be_written_any_more_does_not_stop_the_proof(stage: Stage) -> None:
+    """The disk is full after the act: the verdict is the doctor's all the same."""
+
+    def observe() -> Observation:
+        if stage.acts:
+            (record,) = (stage.memory / "recoveries").glob("*.jsonl")
+            record.unlink(missing_ok=True)
+            record.mkdir()
+            return saw()
+        return saw("gateway/hung")
+
+    stage.observe = observe
+    assert stage.recover().exit == 0
+
+
+def test_a_doctor_that_cannot_look_after_the_act_is_unknown(stage: Stage) -> None:
+    """Exit 2, and the sentence says what was done."""
+
+    def observe() -> Observation:
+        if stage.acts:
+            raise CouldNotLook("another doctor run is under way")
+        return saw("gateway/hung")
+
+    stage.observe = observe
+    outcome = stage.recover()
+    assert (outcome.exit, outcome.acted) == (2, True)
+    assert "`openclaw gateway restart` was run" in outcome.sentence
+
+
 def test_a_restart_that_somebody_began_meanwhile_is_waited_for(stage: Stage) -> None:
     """The last look before the act sees it starting."""
     stage.looks = [STARTING, STARTING, WELL]

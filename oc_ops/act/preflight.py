@@ -29,6 +29,9 @@ IN_PLACE_SINCE = (2026, 9, 6)
 """From here on `gateway restart` reaches a gateway without a service, by SIGUSR2; on 2026.5.28 it exits 0 and does
 nothing, on 2026.2.26 it is refused. A gateway that answers nobody takes no signal either."""
 
+_SEEN_BY_LOOK = ("gateway/down", "gateway/hung", "gateway/zombie")
+"""Causes that the last look before the act has to show still: nothing is done about what has passed meanwhile."""
+
 _FULL = 5
 """A disk is full at this part of the setting disk_low_bytes, as the doctor's own judge has it."""
 _FEW = 5
@@ -38,7 +41,7 @@ _FEW = 5
 class Clearance:
     """Whether the act may be done. `refusal` says why not, `fix` what helps instead; `safe` asks for a drained restart.
 
-    `elsewhere` names who is restarting it already: then it is waited for, not raced.
+    `elsewhere` says what moves without us, such as a supervisor that restarts it: then that is waited for, not raced.
     """
 
     refusal: str = ""
@@ -66,6 +69,8 @@ def clear(site: Site, cure: Cure, first: Observation) -> Clearance:
     now = site.cause(seen)
     if service.state == "restarting" or (now is not None and now.check in ("gateway/starting", "gateway/draining")):
         return Clearance(elsewhere=service.summary if service.state == "restarting" else now.saw if now else "")
+    if cause.check in _SEEN_BY_LOOK and (now is None or now.check != cause.check):
+        return Clearance(elsewhere=f"the last look before the act shows {now.check if now else 'a live gateway'}")
     if service.exit_status == NEVER_RETRY and not seen.processes:
         words = f"{service.summary}: it exits with {NEVER_RETRY}, its configuration or lock is at fault"
         return Clearance(

@@ -26,7 +26,7 @@ class Ended(Exception):
 
 def proof(before: Finding, after: Observation, command: str, settled: Settled | None, said: str) -> Ended:
     """The end of a recovery that acted. `said` is why OpenClaw did not take the command, where it did not."""
-    took = f"; it had started {settled.took_s:.1f} s later" if settled and settled.started else ""
+    took = f", up {settled.took_s:.1f} s after it was given" if settled and settled.started else ""
     gone = f"{before.check} is gone after one `{command}`{took}"
     if after.healthy:
         return Ended(0, "recovered", f"{gone}, and every check passes")

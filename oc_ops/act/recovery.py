@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from oc_ops.act import bounds, evidence, recoverylog, steps
@@ -214,7 +215,7 @@ class _Recovery:
         """Let a start or drain that is under way come to its end, once, and look again."""
         budget = f"{self.settings.start_budget_s:.0f} s"
         if self.waited:
-            raise Ended(3, "refused", f"the gateway is still on its way after the start budget of {budget}: {saw}")
+            raise Ended(3, "refused", f"the gateway has not come to rest within its start budget of {budget}: {saw}")
         if self.dry_run:
             raise Ended(3, "refused", f"it would wait up to {budget} for the gateway and look again: {saw}")
         self.waited = True
@@ -264,7 +265,7 @@ class _Recovery:
                 refusal=clearance.refusal or None, elsewhere=clearance.elsewhere or None, aborts=list(clearance.aborts)
             )
         if clearance.elsewhere:
-            self._say(f"preflight: it is being started already: {clearance.elsewhere}")
+            self._say(f"preflight: it is not ours to do now: {clearance.elsewhere}")
             self._wait(clearance.elsewhere)
             return None
         if clearance.refusal:
@@ -288,7 +289,7 @@ class _Recovery:
         self.book.tell(incident, self.log, command, "begun", self.clock.now())
         try:
             settled, said = self._carry_out(action, command, safe=clearance.safe)
-            self.after = self._look_again()
+            self.after = self._last_look()
             ended = proof(cause, self.after, command, settled, said)
         except BaseException as error:
             words = f"{type(error).__name__}: {error}"
@@ -304,9 +305,10 @@ class _Recovery:
         """
         self._say(f"act:   {command}")
         since = self.clock.now().timestamp()
-        self.acted = True
+        self.acted, began = True, self.clock.monotonic()
         with self.log.step("act", action=action, command=command) as result:
             done = steps.carry_out(self.site, action, self._cause, safe=safe)
+            self.log.strict = False  # what has been done is seen through, also on a disk that is full by now
             result.update(accepted=done.accepted, said=done.said)
         said = "" if done.accepted else done.said
         if said:
@@ -321,6 +323,7 @@ class _Recovery:
             patience_s if done.accepted else _REFUSED_IDLE_S,
             drain_s=settings.drain_budget_s,
         )
+        settled = replace(settled, took_s=self.clock.monotonic() - began)
         if settled.started and settings.browser == "running" and self.site.config.browser_enabled:
             with self.log.step("browser", command="browser start") as result:
                 browser = steps.start_browser(self.site)
@@ -341,6 +344,13 @@ class _Recovery:
             result.update(started=settled.started, cause=settled.cause.check if settled.cause else None)
         self._say(f"wait:  {'started' if settled.started else 'not started'} after {settled.took_s:.1f} s")
         return settled
+
+    def _last_look(self) -> Observation:
+        """What cannot be looked at after the act is unknown, not undone."""
+        try:
+            return self._look_again()
+        except CouldNotLook as error:
+            return Observation("unknown", note=str(error))
 
     def _look_again(self) -> Observation:
         with self.log.step("observe") as result:

@@ -32,13 +32,14 @@ State = Literal["begin", "end", "note"]
 class RecoveryLog:
     """One record. Without a path (`--dry-run`) the steps are only kept in memory.
 
-    A step that was begun and not ended is where a recovery was killed. Raises OcOpsError when a line cannot be written:
-    what is not on record is not done.
+    A step that was begun and not ended is where a recovery was killed. While `strict`, a line that cannot be written
+    raises OcOpsError: what is not on record is not done.
     """
 
     def __init__(self, path: Path | None, redactor: Redactor, clock: Clock) -> None:
         self.path, self._redactor, self._clock = path, redactor, clock
         self.steps: list[dict[str, Json]] = []
+        self.strict = True
 
     @classmethod
     def open(cls, memory_dir: Path, redactor: Redactor, clock: Clock) -> RecoveryLog:
@@ -83,7 +84,8 @@ class RecoveryLog:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise OcOpsError(f"{self.path} could not be written: {error.strerror}") from error
+            if self.strict:
+                raise OcOpsError(f"{self.path} could not be written: {error.strerror}") from error
 
     @contextmanager
     def step(self, name: str, **facts: Json) -> Iterator[dict[str, Json]]:

@@ -20,15 +20,18 @@ import psutil
 import pytest
 
 from oc_ops.act import recoverylog
+from oc_ops.act.examine import examine
+from oc_ops.act.recovery import Observation, recover
+from oc_ops.judge.finding import Finding
 from oc_ops.lab import faults
-from oc_ops.lab.config import free_ports
+from oc_ops.lab.config import find_chromium, free_ports
 from oc_ops.lab.gateway import Lab
 from oc_ops.lab.install import DEFAULT_VERSION, install, lab_dir, launcher
 from oc_ops.observe.flight import holder
 from oc_ops.observe.http import probe
 from oc_ops.observe.service import Service, service
 from oc_ops.observe.target import locate
-from oc_ops.settings import PROJECT
+from oc_ops.settings import PROJECT, load
 from tests.live.systemd import Manager, system_manager, user_manager
 from tests.survivors import eventually
 
@@ -37,6 +40,8 @@ systemd_only = pytest.mark.skipif(sys.platform != "linux", reason="systemd exist
 
 PATIENCE_S = 240.0
 TOKEN = "not-a-secret-0123456789"
+PATIENT = {"OC_OPS_CALL_S": "60", "OC_OPS_CHECK_S": "120", "OC_OPS_RUN_S": "300", "OC_OPS_CLI_LOCK_S": "50"}
+"""A machine that runs other tests beside these may take long over a call that is otherwise done in two seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +194,7 @@ def gateway_service(root: Path) -> Iterator[Installed]:
             "OC_OPS_MEMORY_DIR": str(root / "memory"),
             "OC_OPS_REPORT_DIR": str(root / "reports"),
             "OC_OPS_RESTART_COOL_DOWN_S": "1",
+            **PATIENT,
         }
         made.state.mkdir()
         ending.callback(shutil.rmtree, made.state, ignore_errors=True)
@@ -369,6 +375,7 @@ def in_lab(lab: Lab, folder: Path, *options: str) -> Recovered:
         "OC_OPS_REPORT_DIR": str(folder / "reports"),
         "XDG_STATE_HOME": str(folder / "state"),
         "XDG_RUNTIME_DIR": str(folder / "no-user-manager"),
+        **PATIENT,
     }
     done = subprocess.run(
         [sys.executable, str(PROJECT / "recover.py"), "--json", *options],
@@ -394,3 +401,36 @@ def test_a_foreground_gateway_that_hangs_or_is_gone_is_left_with_the_fix(lab: La
     assert gone.exit == 4, gone.progress
     assert "openclaw gateway run" in gone.sentence
     assert hung.outcome["acted"] is gone.outcome["acted"] is False
+
+
+def test_a_foreground_gateway_that_can_be_asked_is_drained_in_place(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2026.9.6 restarts without a service too: `--safe`, the same process, a new start, and its browser back."""
+    environ = {
+        **lab.environ,
+        "OC_OPS_OPENCLAW": str(lab.openclaw),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+        **PATIENT,
+    }
+    environ |= {"OC_OPS_MEMORY_DIR": str(tmp_path / "memory"), "OC_OPS_REPORT_DIR": str(tmp_path / "reports")}
+    if not find_chromium():
+        environ["OC_OPS_BROWSER"] = "off"
+    for name in ("XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
+        monkeypatch.setenv(name, environ[name])
+    settings = load(environ=environ)
+    found = Finding(
+        "gateway/rpc-unanswered", "error", "it is said not to answer", "a test says so", "none automatic: -"
+    )
+    said = Observation("unhealthy", found, (found,))
+    script = [said]
+    listener = lab.listener()
+    assert listener is not None
+    outcome = recover(settings, environ, lambda: script.pop() if script else examine(settings, environ), first=said)
+    assert outcome.exit == 0, outcome.sentence
+    assert "`openclaw gateway restart --safe`" in outcome.sentence
+    assert lab.listener() == listener
+    uptime = (probe("127.0.0.1", lab.port, "/readyz", budget_s=2.0).json or {})["uptimeMs"]
+    assert isinstance(uptime, (int, float))
+    assert uptime / 1000 < outcome.duration_s
+    assert lab.browser_runs() is bool(find_chromium())

@@ -1,0 +1,157 @@
+"""Before the act: what is under way and can still be drained, by the gateway's word where it has one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from oc_ops.act import preflight
+from oc_ops.errors import CouldNotLook
+from oc_ops.observe.rpc import RpcReply
+from tests import sights
+from tests.stage import HUNG, RUNNING, WELL, Stage, saw
+
+JOBS = {
+    "jobs": [
+        {"id": "a", "name": "nightly backup", "enabled": True, "state": {"runningAtMs": 1795348735341}},
+        {"id": "b", "name": "at rest", "enabled": True, "state": {}},
+    ]
+}
+TASKS = {
+    "tasks": [
+        {"taskId": "t1", "runtime": "cron", "label": "nightly backup"},
+        {"taskId": "t2", "runtime": "agent", "label": "answers\u001b[31m somebody"},
+    ]
+}
+BLOCKERS = {
+    "safe": False,
+    "blockers": [
+        {"kind": "cron-run", "count": 1, "message": "1 active cron run(s)"},
+        {"kind": "queue", "count": 2, "message": "2 queued or active operation(s)"},
+    ],
+}
+
+
+class Client:
+    """An RPC connection that answers from a table, and not at all where that has nothing."""
+
+    def __init__(self, answers: Mapping[str, object], methods: tuple[str, ...]) -> None:
+        self.answers, self.hello = answers, SimpleNamespace(methods=methods)
+
+    def request(self, method: str, _params: object = None) -> RpcReply:
+        """The answer, or silence."""
+        outcome: Any = "ok" if method in self.answers else "silent"
+        return RpcReply(method, outcome, self.answers.get(method))
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    """HTTP lives, and an authenticated read was not answered."""
+    made = Stage(tmp_path, monkeypatch)
+    made.looks, made.services = [sights.sight(), WELL], [RUNNING]
+    made.seen = [saw("gateway/rpc-unanswered"), saw("gateway/rpc-unanswered"), saw()]
+    return made
+
+
+def connects(monkeypatch: pytest.MonkeyPatch, answers: Mapping[str, object], *methods: str) -> None:
+    """The gateway takes a connection now."""
+    monkeypatch.setattr(preflight, "_connected", lambda _: Client(answers, methods))
+
+
+def line(stage: Stage) -> str:
+    """What was said of the work under way."""
+    return next(each for each in stage.said if each.startswith("preflight: it would"))
+
+
+def test_a_gateway_that_can_still_be_asked_is_drained(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Running jobs, tasks and what else blocks are named, each once, and the restart is the safe one."""
+    connects(monkeypatch, {"cron.list": JOBS, "tasks.list": TASKS}, "gateway.restart.preflight")
+    stage.answers["gateway call gateway.restart.preflight"] = (0, BLOCKERS)
+    stage.answers["gateway restart --safe"] = (0, {"ok": True, "result": "deferred", "message": "after work drains"})
+    assert stage.recover().exit == 0
+    assert stage.acts == ["gateway restart --safe --json"]
+    said = line(stage)
+    assert said.count("nightly backup") == 1
+    assert "at rest" not in said
+    assert "task answers" in said
+    assert "\u001b" not in said
+    assert "2 queued or active operation(s)" in said
+    assert "1 active cron run(s)" not in said
+
+
+@pytest.mark.parametrize(
+    ("answers", "methods"),
+    [
+        ({}, ("gateway.restart.preflight",)),
+        ({"cron.list": JOBS, "tasks.list": TASKS}, ("status",)),
+        ({"cron.list": JOBS, "tasks.list": TASKS}, ("gateway.restart.preflight",)),
+    ],
+    ids=["silent", "not-offered", "preflight-fails"],
+)
+def test_one_that_cannot_be_asked_is_restarted_plainly(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, answers: Mapping[str, object], methods: tuple[str, ...]
+) -> None:
+    """Silent, of a release without the method, or with a method that fails: no drain can be asked for."""
+    connects(monkeypatch, answers, *methods)
+    assert stage.recover().exit == 0
+    assert stage.acts == ["gateway restart --json"]
+
+
+def test_a_closed_lane_leaves_the_store(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is known of the work of a gateway that neither answers nor has a store."""
+
+    def closed(_: object) -> Client:
+        raise CouldNotLook("the setting rpc is off")
+
+    monkeypatch.setattr(preflight, "_connected", closed)
+    assert stage.recover().exit == 0
+    assert "nothing is known to be under way" in line(stage)
+
+
+def test_a_long_list_is_cut(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five by name, the others counted."""
+    tasks = {"tasks": [{"taskId": f"t{number}", "runtime": "agent"} for number in range(8)]}
+    connects(monkeypatch, {"cron.list": {"jobs": []}, "tasks.list": tasks})
+    stage.recover()
+    assert line(stage).endswith("task t4 and 3 more")
+
+
+@pytest.mark.parametrize(("release", "exit_"), [("2026.9.6", 0), ("2026.5.28", 4), ("2026.2.26", 4)])
+def test_a_foreground_gateway_is_restarted_only_where_that_does_something(
+    stage: Stage, release: str, exit_: int
+) -> None:
+    """2026.9.6 restarts in place; on older releases the command says yes and does nothing, so it is not given."""
+    from oc_ops.observe.service import NO_SERVICE
+
+    stage.services = [NO_SERVICE]
+    (stage.root / "package.json").write_text(f'{{"name": "openclaw", "version": "{release}"}}')
+    seen = stage.recover()
+    assert seen.exit == exit_
+    assert stage.acts == (["gateway restart --json"] if exit_ == 0 else [])
+    assert exit_ == 0 or f"`openclaw gateway restart` of {release} then restarts nothing" in seen.sentence
+
+
+def test_an_old_release_s_word_on_the_config_is_its_status(stage: Stage) -> None:
+    """2026.2.26 has no `config validate`: it says Config invalid in front of any other answer."""
+    script = stage.settings.openclaw
+    assert script is not None
+    refuses = 'if words.startswith("config validate"):\n    sys.exit(print("unknown command", file=sys.stderr) or 1)\n'
+    script.write_text(script.read_text().replace("answers = json", f"{refuses}answers = json"))
+    stage.answers["gateway status"] = (0, {"rpc": {"ok": False}})
+    assert stage.recover().exit == 0
+    stage.answers["gateway status"] = (0, "Config invalid; doctor will run with best-effort config.")
+    stage.looks, stage.seen = [HUNG], [saw("gateway/hung")]
+    stage.elapsed_s = 4000
+    refused = stage.recover()
+    assert (refused.exit, len(stage.acts)) == (4, 1)
+    assert "the config is invalid" in refused.sentence
