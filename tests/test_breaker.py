@@ -451,6 +451,8 @@ def test_killed_between_off_and_on(machine: StuckMachine) -> None:
     listed = machine.run("list", "--json")
     (left,) = json.loads(listed.stdout)["mutexes"]
     assert (left["kind"], left["evidence"]["broken_by"]) == ("left-off", plan)
+    (machine.memory / "ops_critical_cron_jobs.txt").write_text(NAME)
+    assert "cron/job-disabled: error" in machine.oc_ops("jobs").stdout
     child = machine.on_terminal("break", f"left-off:{JOB}")
     child.expect(PROMPT)
     child.sendline(NAME)
