@@ -478,6 +478,18 @@ def test_interrupted_between_off_and_on(machine: StuckMachine, number: signal.Si
     assert machine.book[-1]["outcome"] == "cleared"
 
 
+def test_a_pipe_that_nobody_reads_leaves_no_job_off(machine: StuckMachine) -> None:
+    """What cannot be said any more does not end the trying."""
+    machine.script(enable=["refuse", "ok"], next_s=3600)
+    running = machine.start("break", "--approve", machine.plan())
+    assert running.stdout is not None
+    running.stdout.close()
+    running.wait(60)
+    assert machine.switches == [f"disable {JOB}", f"enable {JOB}", f"enable {JOB}"]
+    assert machine.job()["enabled"] is True
+    assert machine.book[-1]["outcome"] == "cleared"
+
+
 def test_a_disable_that_is_refused_leaves_the_job_on(machine: StuckMachine) -> None:
     """Nothing got through: ineffective, and the job is seen to be on."""
     machine.script(disable=["refuse"], keeps_marker=True)
