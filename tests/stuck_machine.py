@@ -122,8 +122,12 @@ class StuckMachine:
 
     def run(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
         """`oc-ops breaker …` in this very process, which spares the start of one; it has no terminal there."""
+        return self.oc_ops("breaker", *words, **environ)
+
+    def oc_ops(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        """Any command, in the same way."""
         bare: dict[str, str | None] = dict.fromkeys(each for each in os.environ if each.startswith("O"))
-        done = CliRunner().invoke(app, ["breaker", *words], env={**bare, **self.environ, **environ})
+        done = CliRunner().invoke(app, words, env={**bare, **self.environ, **environ})
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exc_info
         return subprocess.CompletedProcess(words, done.exit_code, done.stdout, done.stderr)
 

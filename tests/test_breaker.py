@@ -451,6 +451,8 @@ def test_killed_between_off_and_on(machine: StuckMachine) -> None:
     listed = machine.run("list", "--json")
     (left,) = json.loads(listed.stdout)["mutexes"]
     assert (left["kind"], left["evidence"]["broken_by"]) == ("left-off", plan)
+    (machine.memory / "ops_critical_cron_jobs.txt").write_text(NAME)
+    assert "cron/job-disabled: error" in machine.oc_ops("jobs").stdout
     child = machine.on_terminal("break", f"left-off:{JOB}")
     child.expect(PROMPT)
     child.sendline(NAME)
@@ -472,6 +474,18 @@ def test_interrupted_between_off_and_on(machine: StuckMachine, number: signal.Si
     assert running.returncode == 2, said
     assert "interrupted: the job is on again" in said
     assert machine.switches == [f"disable {JOB}", f"enable {JOB}"]
+    assert machine.job()["enabled"] is True
+    assert machine.book[-1]["outcome"] == "cleared"
+
+
+def test_a_pipe_that_nobody_reads_leaves_no_job_off(machine: StuckMachine) -> None:
+    """What cannot be said any more does not end the trying."""
+    machine.script(enable=["refuse", "ok"], next_s=3600)
+    running = machine.start("break", "--approve", machine.plan())
+    assert running.stdout is not None
+    running.stdout.close()
+    running.wait(60)
+    assert machine.switches == [f"disable {JOB}", f"enable {JOB}", f"enable {JOB}"]
     assert machine.job()["enabled"] is True
     assert machine.book[-1]["outcome"] == "cleared"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -59,12 +59,11 @@ def _now(plan: Plan, book: Book, hands: Hands) -> Mutex | None:
 def _break(plan: Plan, mutex: Mutex, book: Book, hands: Hands) -> Result:
     """Whatever ends this after its beginning is on record as what it was; a kill leaves it begun and not done."""
     book.write("begun", plan.id, target=plan.target, before=mutex.evidence, by=who())
-    step = replace(hands, note=lambda did: _quietly(lambda: book.write("step", plan.id, did=did), hands.say))
+    say = _heard_or_not(hands.say)
+    step = replace(hands, say=say, note=lambda did: _quietly(lambda: book.write("step", plan.id, did=did), say))
 
     def done(outcome: str, said: str, after: Json = None) -> None:
-        _quietly(
-            lambda: book.write("done", plan.id, target=plan.target, outcome=outcome, said=said, after=after), hands.say
-        )
+        _quietly(lambda: book.write("done", plan.id, target=plan.target, outcome=outcome, said=said, after=after), say)
 
     try:
         result = BREAKS[mutex.kind](mutex, step)
@@ -99,6 +98,16 @@ class _Turn(AbstractContextManager[None]):
 
     def __exit__(self, *error: object) -> None:
         self._flight.__exit__(*error)  # type: ignore[arg-type]  # handed on as it came
+
+
+def _heard_or_not(say: Callable[[str], None]) -> Callable[[str], None]:
+    """A terminal that was closed, or a pipe that nobody reads, must not end a break half-way."""
+
+    def said(line: str) -> None:
+        with suppress(OSError):
+            say(line)
+
+    return said
 
 
 def _quietly(write: Callable[[], None], say: Callable[[str], None] = lambda _: None) -> None:

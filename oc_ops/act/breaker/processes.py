@@ -48,7 +48,11 @@ def processes(sight: Sight) -> Iterator[Mutex]:
             "unit": service.unit,
             "unit_pid": service.pid,
         },
-        shown=(cause.saw, service.summary if service.manager != "none" else "no service unit runs it"),
+        shown=(
+            cause.saw,
+            f"the doctor's fix: {cause.fix}",
+            service.summary if service.manager != "none" else "no service unit runs it",
+        ),
         refused="" if process.certain else "it is not certain that this process is the gateway",
     )
 

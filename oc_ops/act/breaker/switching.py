@@ -9,7 +9,7 @@ from oc_ops.act.breaker.outcome import Result
 from oc_ops.act.breaker.sight import Hands
 from oc_ops.act.breaker.uninterrupted import uninterrupted
 from oc_ops.act.breaker.verify import verified
-from oc_ops.errors import CouldNotLook
+from oc_ops.errors import OcOpsError
 from oc_ops.judge.jobwords import named
 from oc_ops.observe.jsontext import at
 from oc_ops.record.untrusted import one_line
@@ -43,7 +43,7 @@ def _disable(job_id: str, hands: Hands) -> None:
     hands.note(f"openclaw cron disable {job_id}")
     try:
         answer = hands.openclaw().cron_disable(job_id)
-    except CouldNotLook as error:
+    except OcOpsError as error:
         hands.note(f"cron disable: {error}")
         hands.say(one_line(f"cron disable did not get through: {error}", 600))
         return
@@ -63,7 +63,7 @@ def _switched_on(job_id: str, name: str, hands: Hands) -> bool | None:
             why = answer.error or answer.call.summary
             on = at(answer.value, "enabled") is True if answer.came else None
             hands.note(f"cron enable: {answer.call.summary}")
-        except CouldNotLook as error:
+        except OcOpsError as error:
             why = str(error)
             hands.note(f"cron enable: {why}")
         seen = _is_on(job_id, hands)
@@ -78,7 +78,7 @@ def _switched_on(job_id: str, name: str, hands: Hands) -> bool | None:
 def _is_on(job_id: str, hands: Hands) -> bool | None:
     try:
         job = hands.look().job(job_id)
-    except CouldNotLook:
+    except OcOpsError:
         return None
     return job.enabled if job else None
 

@@ -102,7 +102,7 @@ def _ran(job: Job, since_ms: int, marker_ms: int | None) -> str:
     """Words for a run that began since; empty when there was none."""
     if job.running_ms is not None and job.running_ms != marker_ms and job.running_ms >= since_ms:
         return f"its next run began at {clock(moment(job.running_ms))}"
-    if job.last_run_ms is not None and job.last_run_ms >= since_ms:
+    if job.last_run_ms is not None and job.last_run_ms != marker_ms and job.last_run_ms >= since_ms:
         status = f", and ended as {job.last_status}" if job.last_status else ""
         return f"its next run came at {clock(moment(job.last_run_ms))}{status}"
     return ""
