@@ -139,7 +139,7 @@ def test_a_run_that_succeeds_and_one_that_fails(person: Person) -> None:
     assert ok.exit == 0
     assert re.search(r'^"lab-ok" succeeded after .*: fine$', ok.shown, re.M), ok.shown
     assert re.search(r"--- the gateway before ---\nGET /healthz answered 200 .*\nGET /startupz .*\nGET /readyz", ok.log)
-    assert "| " in ok.log
+    assert re.search(r'^\| +"runId": "manual:', ok.log, re.M)
     assert ok.log.endswith("exit     0\n")
     failing = person.run("lab-failing", "90")
     assert failing.exit == 1
