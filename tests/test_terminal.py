@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -58,7 +59,8 @@ def test_a_call_that_cannot_be_executed(token: str) -> None:
 
 def test_at_the_deadline_the_whole_tree_ends(token: str) -> None:
     """Also what ignores SIGTERM and SIGHUP, and what left for a session of its own."""
-    script = f"trap '' TERM HUP; echo begun; setsid sh -c 'trap \"\" TERM HUP; sleep 60' {token} & sleep 60"
+    apart = f"{sys.executable} -c 'import os, sys, time; os.setsid(); time.sleep(60)' {token}"
+    script = f"trap '' TERM HUP; echo begun; {apart} & sleep 60"
     began = time.monotonic()
     call = shell(script, token, deadline_s=1.0)
     assert (call.outcome, call.stdout.text) == ("timed-out", "begun\r\n")

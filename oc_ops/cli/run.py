@@ -30,8 +30,8 @@ def register(app: typer.Typer) -> None:
         "run",
         help="Run a cron job once, now, and wait for that run to end.\n\n"
         "JOB is an id, or a name that one job alone has. The job is started through `openclaw cron run`, once: "
-        "nothing here ever starts it again. What was asked, by whom, the gateway's state before, every byte that was "
-        "printed, the run's record and its diagnostics are in memory/cron_run_now/<job id>_<time>.log from the first "
+        "nothing here ever starts it again. What was asked, by whom, the gateway's state before, what was printed, "
+        "the run's record and its diagnostics are in memory/cron_run_now/<job id>_<time>.log from the first "
         "moment on, without secrets.\n\n"
         "A gateway that does not answer is not asked: that takes a second. One that stops answering while the run is "
         "waited for is noticed within seconds. Ctrl-C ends the waiting, not the job.\n\n"
@@ -51,7 +51,7 @@ def run(
     seconds: Annotated[
         float | None,
         typer.Argument(
-            metavar="[SECONDS]",
+            metavar="SECONDS",
             min=1,
             max=1_000_000,
             help=f"How long to wait for the run; {_DEFAULT_S} or OC_OPS_JOB_RUN_S if not given.",

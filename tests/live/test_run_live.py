@@ -21,13 +21,14 @@ from oc_ops.doctor import Doctor
 from oc_ops.lab.faults import killed, stopped
 from oc_ops.lab.gateway import Lab
 from oc_ops.observe.jobs import Job, Jobs
+from oc_ops.observe.terminal import plain
 from oc_ops.settings import PROJECT
 from oc_ops.watched import sight
 from tests.live.conftest import LabOf
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 COMMAND = "from oc_ops.cli import main; main()"
 
 
@@ -59,7 +60,12 @@ class Person:
         child = pexpect.spawn(
             sys.executable,
             ["-c", COMMAND, "run", *words],
-            env={**environ, "OC_OPS_RPC_CONNECT_S": "15", "OC_OPS_RPC_REQUEST_S": "15"},
+            env={
+                **environ,
+                "OC_OPS_MEMORY_DIR": str(self.memory),
+                "OC_OPS_RPC_CONNECT_S": "15",
+                "OC_OPS_RPC_REQUEST_S": "15",
+            },
             timeout=PATIENCE_S,
             dimensions=(24, 80),
             encoding="utf-8",
@@ -81,7 +87,7 @@ class Person:
         child.expect(pexpect.EOF)
         child.wait()
         assert child.exitstatus is not None, f"died of signal {child.signalstatus}"
-        shown = re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]", "", child.logfile_read.getvalue()).replace("\r\n", "\n")
+        shown = plain(child.logfile_read.getvalue())
         assert "Traceback" not in shown, shown
         logs = sorted((self.memory / "cron_run_now").iterdir(), key=lambda each: each.stat().st_mtime_ns)
         return Run(child.exitstatus, shown, logs[-1].read_text() if logs else "", time.monotonic() - began)
@@ -133,7 +139,7 @@ def test_a_run_that_succeeds_and_one_that_fails(person: Person) -> None:
     assert ok.exit == 0
     assert re.search(r'^"lab-ok" succeeded after .*: fine$', ok.shown, re.M), ok.shown
     assert re.search(r"--- the gateway before ---\nGET /healthz answered 200 .*\nGET /startupz .*\nGET /readyz", ok.log)
-    assert "| " in ok.log
+    assert re.search(r'^\| +"runId": "manual:', ok.log, re.M)
     assert ok.log.endswith("exit     0\n")
     failing = person.run("lab-failing", "90")
     assert failing.exit == 1
@@ -181,7 +187,7 @@ def test_ctrl_c_ends_the_waiting_only(person: Person, slow: str) -> None:
 
 def test_a_job_that_nobody_has_and_one_that_two_have(person: Person) -> None:
     """Exit 2 with what comes near, or with the ids to choose from; not one call is made."""
-    began = time.monotonic()
+    before = person.run("lab-ok", "90").log
     unknown = person.run("lab-faling")
     assert unknown.exit == 2
     assert re.search(r'no job has the id or name "lab-faling"; near to it:\s+\S+ +lab-failing', unknown.shown)
@@ -190,7 +196,7 @@ def test_a_job_that_nobody_has_and_one_that_two_have(person: Person) -> None:
     assert twins.exit == 2
     assert '2 jobs are called "twin"; take an id:' in twins.shown
     assert all(each in twins.shown for each in ids)
-    assert unknown.wall_s < 15, time.monotonic() - began
+    assert (unknown.log, twins.log) == (before, before)
 
 
 def test_a_gateway_that_hangs_before(person: Person) -> None:
@@ -233,7 +239,7 @@ def test_a_gateway_that_hangs_during(person: Person, slow: str) -> None:
 def test_a_gateway_that_dies_during(person: Person, slow: str) -> None:
     """It is said that it is gone; when it is back, the record of the run that died with it is what counts."""
     began = time.monotonic()
-    with person.runs("slow", "110") as child:
+    with person.runs("slow", "280") as child:
         child.expect("the run is under way")
         with killed(person.lab):
             child.expect("its port refuses connections")

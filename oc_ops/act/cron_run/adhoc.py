@@ -19,6 +19,7 @@ from oc_ops.judge.due import milliseconds, moment
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.jobtimes import Terms, marker_stale
 from oc_ops.judge.jobwords import clock, span
+from oc_ops.observe import signals
 from oc_ops.observe.jobs import Job
 from oc_ops.observe.look import GatewayLook
 from oc_ops.record.redact import Redactor
@@ -53,7 +54,8 @@ def run_job(asked: Asked, gateway: Gateway, redactor: Redactor, say: Say) -> Res
         story.begin(log, asked.command, job, known, seen, cause)
         say.begin(job, asked.limit_s, str(log.path))
         result = replace(_decided(asked, gateway, job, known, seen, cause, log, say), log=log.path)
-        story.end(log, result)
+        with signals.held():
+            story.end(log, result)
         if log.trouble:
             say.warn(log.trouble)
         return result

@@ -91,7 +91,7 @@ class Beside:
                     silent_since = None
                 elif silent_since is None:
                     silent_since = began
-                sight = lanes.sight(self._job_id) if not misses else Sight("")
+                sight = self._sight(lanes) if not misses else Sight("")
                 if misses:
                     lanes.close()
                 number += 1
@@ -106,6 +106,12 @@ class Beside:
                 self._news.notify_all()
         finally:
             lanes.close()
+
+    def _sight(self, lanes: Lanes) -> Sight:
+        try:
+            return lanes.sight(self._job_id)
+        except Exception as error:  # whatever keeps us from looking, the run goes on and is waited for
+            return Sight("", closed=(f"{type(error).__name__}: {error}",))
 
     def _probe(self) -> Probe:
         config, settings = self._gateway.config, self._gateway.settings

@@ -109,8 +109,8 @@ class Lanes:
         closed: list[str] = []
         with _noted(closed, "RPC"):
             client = self._connected()
-            found = client.request("cron.runs", {"id": job_id, "limit": _RUNS})
-            return Sight("rpc", _job(client, job_id), records_of(_payload(found)))
+            records = records_of(_payload(client.request("cron.runs", {"id": job_id, "limit": _RUNS})))
+            return Sight("rpc", _job(client, job_id), records)
         self.close()
         with _noted(closed, "store"):
             told = self._stored()
