@@ -244,6 +244,7 @@ def test_the_cli_is_never_asked_of_a_gateway_in_trouble(tmp_path: Path, monkeypa
         assert len(asked) == 3
         assert room.shown.browser.seen.problem == "no browser here"
     asked.clear()
+    room.hands.pass_s(2)
     shown = room.run(900)
     assert asked == []
     assert shown.browser.seen.problem == "not asked while the gateway is in trouble (gateway/down)"

@@ -37,6 +37,8 @@ WATCHED_S = 10.0
 WRITE_S, SOONEST_WRITE_S = 5.0, 0.1
 LOG_S, PAPERS_S, MEMORY_S, MARKS_S, FILES_S = 1.0, 2.0, 10.0, 2.0, 60.0
 LONGEST_WAIT_S = 1.0
+FRESH_S = 1.0
+"""The gateway is asked through the CLI only right after a look that found it well."""
 JUMP_S = 5.0
 """A wall clock that moved this much against the steady one: a suspend, or a clock that was set."""
 
@@ -215,9 +217,15 @@ class Loop:
                 self.aside.trouble = ""
         if self.aside.busy:
             return
+        if (self.browsing.pending or self.work.pending) and self._port_is_old():
+            self._see_port()  # what was well ten seconds ago may be in trouble by now
         task: Task | None = self.browsing.due() or self.work.due(self._cli) or self.port.service_due()
         if task is not None:
             self.aside.begin(task)
+
+    def _port_is_old(self) -> bool:
+        seen_at = self.port.gateway.seen.at
+        return self.port.well and (seen_at is None or self.clock.now() - seen_at > FRESH_S)
 
     # -- the line and the snapshot ------------------------------------------------------------------------------------
 
@@ -249,6 +257,8 @@ class Loop:
         before = self.line.state.state
         if push := self.line.next_push(wait_s):
             self._guarded(f"event {push.event}", lambda: self._pushed(push))
+        if not self.line.up:
+            self._turns["port"][0].soon()  # whoever closed it may be gone
         self._news = self._news or before != self.line.state.state
 
     def _pushed(self, push: rpc.Push) -> None:

@@ -21,7 +21,7 @@ from oc_ops.supervise import snapshot
 from oc_ops.supervise.state import Run, Snapshot
 from oc_ops.supervise.watcher import HELD
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
 SHOWN_S = 5.0
 """How soon a stopped gateway has to be shown."""
