@@ -261,11 +261,14 @@ def test_a_look_that_goes_wrong_is_a_sentence(room: Room, monkeypatch: pytest.Mo
     def broken(*_: object) -> None:
         raise ZeroDivisionError(f"token={SECRET}")
 
+    look = room.loop.papers.look
     monkeypatch.setattr(room.loop.papers, "look", broken)
     shown = room.run(12)
     assert shown.watcher.trouble == "papers: ZeroDivisionError: token=[redacted]"
     assert shown.gateway.seen.at is not None
     assert shown.gateway.seen.at > room.hands.now - 12
+    monkeypatch.setattr(room.loop.papers, "look", look)
+    assert room.run(12).watcher.trouble == ""
 
 
 def test_a_jump_of_the_clock_has_everything_looked_at_again(room: Room) -> None:

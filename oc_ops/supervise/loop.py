@@ -13,7 +13,7 @@ from pathlib import Path
 
 from oc_ops import logbook
 from oc_ops.errors import CouldNotLook, OcOpsError
-from oc_ops.observe import logs, rpc
+from oc_ops.observe import install, logs, rpc
 from oc_ops.observe.rpc import RpcClient, RpcRefused
 from oc_ops.observe.service import Service, service
 from oc_ops.observe.target import Target, locate
@@ -83,6 +83,7 @@ class Loop:
         self.follow = Follow(self.target.state_dir, logbook.known(settings), self._cleaned, now)
         self.resident = Resident(settings.gateway_rss_bytes, self.clock)
         self.me = state.Watcher(os.getpid(), self.clock.now())
+        self._troubles: dict[str, str] = {}
         self._session = Mark(snapshot.session_mark(settings.memory_dir, self.key), self.clock)
         self._watching = Mark(snapshot.watching_mark(settings.memory_dir, self.key), self.clock)
         self._watching.changed -= WATCHED_S
@@ -135,17 +136,22 @@ class Loop:
 
     def _guarded(self, name: str, act: Callable[[], None]) -> None:
         """One look that goes wrong is a sentence in the snapshot, not the end of the others."""
+        words = ""
         try:
             act()
         except OcOpsError as error:
-            self._trouble(f"{name}: {error}")
+            words = f"{name}: {error}"
         except Exception as error:
-            self._trouble(f"{name}: {type(error).__name__}: {error}")
+            words = f"{name}: {type(error).__name__}: {error}"
+        self._trouble(name, words)
 
-    def _trouble(self, words: str) -> None:
+    def _trouble(self, name: str, words: str) -> None:
+        """Remember what went wrong with something, or that it went well again."""
         said = self.clean(words)
-        self._news = self._news or said != self.me.trouble
-        self.me = replace(self.me, trouble=said)
+        if said == self._troubles.get(name, ""):
+            return
+        self._troubles = {key: each for key, each in {**self._troubles, name: said}.items() if each}
+        self.me, self._news = replace(self.me, trouble=self.clean("; ".join(self._troubles.values()))), True
 
     def _start_over(self) -> None:
         for turn, _ in self._turns.values():
@@ -212,9 +218,8 @@ class Loop:
         """At most one slow question at a time; what is due but not allowed says so in its part."""
         if self.aside.finish():
             self._news = True
-            if self.aside.trouble:
-                self._trouble(self.aside.trouble)
-                self.aside.trouble = ""
+            self._trouble("aside", self.aside.trouble)
+            self.aside.trouble = ""
         if self.aside.busy:
             return
         if (self.browsing.pending or self.work.pending) and self._port_is_old():
@@ -282,7 +287,9 @@ class Loop:
         """Everything as it is known now."""
         events, idle = self.line.talks, not self.port.answers
         words = "" if events else self.work.words(idle)
-        version = self.port.gateway.version or self.clean(self.line.version)
+        version = self.port.gateway.version
+        if not version and install.release(self.line.version):  # 2026.2.26 calls itself "dev", which is no release
+            version = self.clean(self.line.version)
         return state.Snapshot(
             key=self.key,
             profile=self.target.profile or "",

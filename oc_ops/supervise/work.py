@@ -177,8 +177,10 @@ class Work:
         self._ask_for_owners()
         terms = Terms(self._zone_now(), beside_cause=bool(self._port.gateway.check))
         before = self.jobs
-        self.jobs = self.ledger.part(self._seen, self._owners, terms, self.transcripts, self._listed[1])
-        return replace(before, seen=self._seen) != self.jobs
+        fresh = self.ledger.part(self._seen, self._owners, terms, self.transcripts, self._listed[1])
+        if fresh != before:  # an unchanged part stays the same object, and is not put into words again
+            self.jobs = fresh
+        return replace(before, seen=self._seen) != fresh
 
     def _ask_for_owners(self) -> None:
         """Who owns a marker is asked once it is old enough for anybody to wonder."""
