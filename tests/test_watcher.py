@@ -285,6 +285,8 @@ def test_a_jump_of_the_clock_has_everything_looked_at_again(room: Room) -> None:
 def test_a_secret_of_the_config_never_reaches_the_file(room: Room) -> None:
     """Neither one of the environment nor one that the config got meanwhile, whoever repeats it."""
     fresh = "another-secret-987654321"
+    room.log.write_text(f"2026-11-23T02:00:00Z ERROR the plugin said {fresh} aloud\n")
+    assert fresh in room.run(70).log.lines[0].text
     room.configure(gateway={"auth": {"token": fresh}})
     room.run(12)
     at_ms = round(room.hands.now * 1000)

@@ -172,6 +172,7 @@ class Loop:
         if self.port.config_changed:
             self.port.config_changed = False
             self._renew_redactor()
+            self.follow.clean_again()
             self._turns["files"][0].soon()
             self.line.hasten()
         gateway = self.port.gateway
