@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oc_ops.observe.logs import LogView, Needle, recent
+from oc_ops.observe.logs import Follower, LogView, Needle, recent
 from oc_ops.observe.logs.kept import PER_NEEDLE, PER_SECOND
 from tests.test_logs import LOTS, NOW, WINDOW, at, line, texts
 
@@ -430,3 +430,35 @@ def test_needles_have_names(folder: Path) -> None:
     needle = Needle("crash", ("EPIPE", "timed out"))
     view = recent([folder / "log"], [needle], since=WINDOW, tail_bytes=LOTS)
     assert (len(view.records), view.left_out) == (PER_SECOND, {"crash": 18 - PER_SECOND})
+
+
+# ---- a process that stays
+
+
+def test_a_follower_reads_on_without_a_file(folder: Path) -> None:
+    """Each look reads what is new alone, the records of the window still count, and older ones leave with it."""
+    follower = Follower([Needle("EPIPE", ("EPIPE",))])
+
+    def follow(since: datetime) -> LogView:
+        return follower.look([folder / "log"], since=since, tail_bytes=LOTS)
+
+    write(folder, line("EPIPE 1"), line("healthy"))
+    assert texts(follow(WINDOW)) == ["EPIPE 1"]
+    write(folder, line("EPIPE 2"))
+    view = follow(WINDOW)
+    assert (texts(view), view.bytes_read) == (["EPIPE 1", "EPIPE 2"], len(line("EPIPE 2")) + 1)
+    assert (texts(follow(WINDOW)), follow(WINDOW).bytes_read) == (["EPIPE 1", "EPIPE 2"], 0)
+    assert texts(follow(NOW + timedelta(seconds=1))) == []
+    assert [each.name for each in folder.iterdir()] == ["log"]
+
+
+def test_a_follower_bears_a_clock_that_wavers_or_is_set_back(folder: Path) -> None:
+    """A window that begins a moment earlier than the last one reads nothing again; an hour earlier begins anew."""
+    follower = Follower([Needle("EPIPE", ("EPIPE",))])
+    write(folder, line("EPIPE 1"))
+    follower.look([folder / "log"], since=WINDOW, tail_bytes=LOTS)
+    again = follower.look([folder / "log"], since=WINDOW - timedelta(seconds=5), tail_bytes=LOTS)
+    assert (texts(again), again.bytes_read) == (["EPIPE 1"], 0)
+    anew = follower.look([folder / "log"], since=WINDOW - timedelta(hours=1), tail_bytes=LOTS)
+    assert texts(anew) == ["EPIPE 1"]
+    assert anew.bytes_read > 0

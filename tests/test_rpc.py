@@ -660,3 +660,66 @@ def test_lane_not_used_costs_no_import() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=Path(__file__).parent.parent, timeout=60
     )
     assert done.stdout.strip() == "set()"
+
+
+# ---- what the gateway pushes
+
+
+def test_events_come_as_they_are_pushed(tmp_path: Path) -> None:
+    """Each event once and in order, also those that came while an answer was waited for."""
+
+    def script(talk: Talk) -> None:
+        talk.welcome()
+        frame = talk.take()
+        talk.event("cron", n=1)
+        talk.answer(frame, {"fine": True})
+        talk.send({"type": "event", "payload": {}})
+        talk.send({"type": "event", "event": 7})
+        talk.raw("no json")
+        talk.event("tick", n=2)
+        talk.hang()
+
+    with gateway(script) as (port, _), join(port, tmp_path) as client:
+        assert client.request("health").outcome == "ok"
+        pushes = [client.next_push(5.0), client.next_push(5.0)]
+        assert [(each.event, each.payload) for each in pushes if each] == [("cron", {"n": 1}), ("tick", {"n": 2})]
+        began = time.monotonic()
+        assert client.next_push(0.2) is None
+        assert 0.15 < time.monotonic() - began < 0.2 + SLACK_S
+
+
+@pytest.mark.parametrize(("code", "kind"), [(1012, "starting"), (1000, "closed"), (1008, "closed")])
+def test_a_connection_that_ends_is_told_by_the_next_push(tmp_path: Path, code: int, kind: str) -> None:
+    """A restart is told from any other end, and what the gateway says holds no secret of ours."""
+
+    def script(talk: Talk) -> None:
+        talk.welcome()
+        talk.event("shutdown", reason="restart")
+        talk.connection.close(code, f"service restart {SECRET}")
+
+    with gateway(script) as (port, _), join(port, tmp_path) as client:
+        push = client.next_push(5.0)
+        assert push is not None
+        assert push.event == "shutdown"
+        with pytest.raises(RpcRefused, match="service restart") as caught:
+            client.next_push(5.0)
+        assert caught.value.kind == kind
+        assert SECRET not in str(caught.value)
+
+
+def test_pushes_that_nobody_takes_do_not_pile_up(tmp_path: Path) -> None:
+    """Of a flood during one request the newest are kept."""
+
+    def script(talk: Talk) -> None:
+        talk.welcome()
+        frame = talk.take()
+        for number in range(1000):
+            talk.event("presence", n=number)
+        talk.answer(frame, {})
+        talk.hang()
+
+    with gateway(script) as (port, _), join(port, tmp_path) as client:
+        assert client.request("health").outcome == "ok"
+        kept = list(iter(lambda: client.next_push(0.05), None))
+        assert 0 < len(kept) <= 256
+        assert kept[-1].payload == {"n": 999}

@@ -244,6 +244,7 @@ def test_the_cli_is_never_asked_of_a_gateway_in_trouble(tmp_path: Path, monkeypa
         assert len(asked) == 3
         assert room.shown.browser.seen.problem == "no browser here"
     asked.clear()
+    room.hands.pass_s(2)
     shown = room.run(900)
     assert asked == []
     assert shown.browser.seen.problem == "not asked while the gateway is in trouble (gateway/down)"
@@ -260,11 +261,14 @@ def test_a_look_that_goes_wrong_is_a_sentence(room: Room, monkeypatch: pytest.Mo
     def broken(*_: object) -> None:
         raise ZeroDivisionError(f"token={SECRET}")
 
+    look = room.loop.papers.look
     monkeypatch.setattr(room.loop.papers, "look", broken)
     shown = room.run(12)
     assert shown.watcher.trouble == "papers: ZeroDivisionError: token=[redacted]"
     assert shown.gateway.seen.at is not None
     assert shown.gateway.seen.at > room.hands.now - 12
+    monkeypatch.setattr(room.loop.papers, "look", look)
+    assert room.run(12).watcher.trouble == ""
 
 
 def test_a_jump_of_the_clock_has_everything_looked_at_again(room: Room) -> None:
@@ -281,6 +285,8 @@ def test_a_jump_of_the_clock_has_everything_looked_at_again(room: Room) -> None:
 def test_a_secret_of_the_config_never_reaches_the_file(room: Room) -> None:
     """Neither one of the environment nor one that the config got meanwhile, whoever repeats it."""
     fresh = "another-secret-987654321"
+    room.log.write_text(f"2026-11-23T02:00:00Z ERROR the plugin said {fresh} aloud\n")
+    assert fresh in room.run(70).log.lines[0].text
     room.configure(gateway={"auth": {"token": fresh}})
     room.run(12)
     at_ms = round(room.hands.now * 1000)

@@ -84,6 +84,21 @@ def test_a_run_s_events_are_one_run(hands: Hands, ledger: Ledger) -> None:
     assert ledger.running == 0
 
 
+def test_events_without_the_job_move_it_on(hands: Hands, ledger: Ledger) -> None:
+    """2026.2.26 sends only what happened: marker, last run, failures in a row and next run follow from it."""
+    at_ms = round(hands.now * 1000)
+    assert ledger.event({"jobId": "job-1", "action": "started", "runAtMs": at_ms})
+    assert shown(ledger).jobs[0].running_since == hands.now
+    told = {"jobId": "job-1", "action": "finished", "runAtMs": at_ms, "durationMs": 500, "nextRunAtMs": at_ms + 60_000}
+    assert ledger.event({**told, "status": "error", "error": "it broke"})
+    first = shown(ledger).jobs[0]
+    assert (first.running_since, first.failures, first.next_due_at) == (None, 1, hands.now + 60)
+    assert [(each.status, each.error) for each in first.runs] == [("error", "it broke")]
+    assert [each.status for each in shown(ledger).recent] == ["error"]
+    assert ledger.event({**told, "status": "ok", "runAtMs": at_ms + 1000})
+    assert shown(ledger).jobs[0].failures == 0
+
+
 def test_any_job_s_runs_are_told_but_only_watched_ones_have_a_row(ledger: Ledger) -> None:
     """A run of a job that nobody watches is news, and its job is no row."""
     ledger.event(finished(3, 1_795_000_000_000, 100).payload)
@@ -106,7 +121,8 @@ def test_a_new_job_and_a_removed_one(ledger: Ledger) -> None:
         pytest.param(None, id="nothing"),
         pytest.param([], id="a list"),
         pytest.param({"action": "started"}, id="no job id"),
-        pytest.param({"jobId": "job-1", "action": "finished"}, id="no job, as older releases send it"),
+        pytest.param({"jobId": "job-7", "action": "finished"}, id="a job that is not known"),
+        pytest.param({"jobId": "job-1", "action": "updated"}, id="a change without the job"),
         pytest.param({"jobId": "job-1", "action": "started", "job": job(2)}, id="another job"),
     ],
 )

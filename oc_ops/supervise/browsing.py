@@ -24,6 +24,11 @@ class Browsing:
         self._turn = Turn(settings.watch_slow_s)
         self.browser = state.Browser(settings.browser)
 
+    @property
+    def pending(self) -> bool:
+        """Whether its time has come."""
+        return self._clock.steady() >= self._turn.due
+
     def due(self) -> Task | None:
         """The next look, when it is time and the gateway is well; else the part says why there is none."""
         enabled = self._port.config.browser_enabled

@@ -58,6 +58,12 @@ class Follow:
         self.log = Log(lines, files, signatures, seen)
         return news
 
+    def clean_again(self) -> None:
+        """What has been cleaned already may hold a secret that was not known then: it is read anew."""
+        self._stamps.clear()
+        self._tails.clear()
+        self.log = replace(self.log, lines=())
+
     def _seen(self, now: float, problem: str, every_s: float) -> Seen:
         before = self.log.seen
         if not problem:

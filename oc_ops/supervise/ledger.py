@@ -16,6 +16,7 @@ from oc_ops.judge.jobtimes import Terms
 from oc_ops.judge.jobwords import schedule_words
 from oc_ops.observe.jobs import Job, JobRun, Jobs
 from oc_ops.observe.jobtext import KEPT_RUNS, job_of, jobs_of, more_of, run_of, runs_of
+from oc_ops.observe.jsontext import number_at
 from oc_ops.supervise import state
 from oc_ops.supervise.clock import Clock
 
@@ -78,16 +79,19 @@ class Ledger:
         if action == "removed":
             self._put({name: each for name, each in known.items() if name != job_id})
             return True
-        job = job_of(payload["job"]) if isinstance(payload.get("job"), Mapping) else None
+        run = run_of(payload) if action == "finished" else None
+        if isinstance(payload.get("job"), Mapping):
+            job: Job | None = job_of(payload["job"])
+        else:
+            job = _moved_on(known.get(job_id), payload, run[1] if run else None)
         if job is None or job.id != job_id:
             return False
-        run = run_of({**payload, "jobId": job_id}) if action == "finished" else None
         if run is not None:
             runs = tuple(each for each in self.known.runs.get(job_id, ()) if each.started_ms != run[1].started_ms)
             self.known = replace(self.known, runs={**self.known.runs, job_id: (run[1], *runs)[:KEPT_RUNS]})
             self._note(_ended(job, run[1], self._clean, self._clock.now()))
         elif action == "started":
-            began_ms = job.running_ms if job.running_ms is not None else payload.get("runAtMs")
+            began_ms = job.running_ms if job.running_ms is not None else _milliseconds(payload, "runAtMs")
             self._note(_begun(job, began_ms, self._clean, self._clock.now()))
         self._put({**known, job_id: job})
         return True
@@ -179,6 +183,31 @@ class Ledger:
         )
 
 
+def _moved_on(job: Job | None, payload: Mapping[str, object], run: JobRun | None) -> Job | None:
+    """A known job after an event that does not carry it (2026.2.26); None for an unknown one, or for a change."""
+    if job is None:
+        return None
+    if run is not None:
+        row = job.consecutive_errors + 1 if run.status == "error" else 0
+        return replace(
+            job,
+            running_ms=None,
+            last_run_ms=run.started_ms,
+            last_status=run.status,
+            last_error=run.error,
+            last_duration_ms=run.duration_ms,
+            next_run_ms=_milliseconds(payload, "nextRunAtMs"),
+            consecutive_errors=job.consecutive_errors if run.status == "skipped" else row,
+        )
+    began_ms = _milliseconds(payload, "runAtMs")
+    return replace(job, running_ms=began_ms) if payload.get("action") == "started" and began_ms else None
+
+
+def _milliseconds(payload: Mapping[str, object], key: str) -> int | None:
+    value = number_at(payload, key)
+    return None if value is None else round(value)
+
+
 def note(finding: Finding, clean: Callable[[str], str]) -> state.Note:
     """A finding in short."""
     return state.Note(finding.check, finding.severity, clean(finding.fact), clean(finding.fix))
@@ -199,9 +228,8 @@ def _own_history(job: Job) -> tuple[JobRun, ...]:
     return (JobRun(job.last_status, job.last_run_ms, job.last_duration_ms, job.last_error),)
 
 
-def _begun(job: Job, began_ms: object, clean: Callable[[str], str], noticed_at: float) -> state.Run:
-    began = _seconds(began_ms) if isinstance(began_ms, int) else None
-    return state.Run(clean(job.id), clean(job.name or job.id), "running", began, noticed_at=noticed_at)
+def _begun(job: Job, began_ms: int | None, clean: Callable[[str], str], noticed_at: float) -> state.Run:
+    return state.Run(clean(job.id), clean(job.name or job.id), "running", _seconds(began_ms), noticed_at=noticed_at)
 
 
 def _ended(job: Job, run: JobRun, clean: Callable[[str], str], noticed_at: float | None) -> state.Run:

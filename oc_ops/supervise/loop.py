@@ -13,7 +13,7 @@ from pathlib import Path
 
 from oc_ops import logbook
 from oc_ops.errors import CouldNotLook, OcOpsError
-from oc_ops.observe import logs, rpc
+from oc_ops.observe import install, logs, rpc
 from oc_ops.observe.rpc import RpcClient, RpcRefused
 from oc_ops.observe.service import Service, service
 from oc_ops.observe.target import Target, locate
@@ -37,6 +37,8 @@ WATCHED_S = 10.0
 WRITE_S, SOONEST_WRITE_S = 5.0, 0.1
 LOG_S, PAPERS_S, MEMORY_S, MARKS_S, FILES_S = 1.0, 2.0, 10.0, 2.0, 60.0
 LONGEST_WAIT_S = 1.0
+FRESH_S = 1.0
+"""The gateway is asked through the CLI only right after a look that found it well."""
 JUMP_S = 5.0
 """A wall clock that moved this much against the steady one: a suspend, or a clock that was set."""
 
@@ -81,6 +83,7 @@ class Loop:
         self.follow = Follow(self.target.state_dir, logbook.known(settings), self._cleaned, now)
         self.resident = Resident(settings.gateway_rss_bytes, self.clock)
         self.me = state.Watcher(os.getpid(), self.clock.now())
+        self._troubles: dict[str, str] = {}
         self._session = Mark(snapshot.session_mark(settings.memory_dir, self.key), self.clock)
         self._watching = Mark(snapshot.watching_mark(settings.memory_dir, self.key), self.clock)
         self._watching.changed -= WATCHED_S
@@ -133,17 +136,22 @@ class Loop:
 
     def _guarded(self, name: str, act: Callable[[], None]) -> None:
         """One look that goes wrong is a sentence in the snapshot, not the end of the others."""
+        words = ""
         try:
             act()
         except OcOpsError as error:
-            self._trouble(f"{name}: {error}")
+            words = f"{name}: {error}"
         except Exception as error:
-            self._trouble(f"{name}: {type(error).__name__}: {error}")
+            words = f"{name}: {type(error).__name__}: {error}"
+        self._trouble(name, words)
 
-    def _trouble(self, words: str) -> None:
+    def _trouble(self, name: str, words: str) -> None:
+        """Remember what went wrong with something, or that it went well again."""
         said = self.clean(words)
-        self._news = self._news or said != self.me.trouble
-        self.me = replace(self.me, trouble=said)
+        if said == self._troubles.get(name, ""):
+            return
+        self._troubles = {key: each for key, each in {**self._troubles, name: said}.items() if each}
+        self.me, self._news = replace(self.me, trouble=self.clean("; ".join(self._troubles.values()))), True
 
     def _start_over(self) -> None:
         for turn, _ in self._turns.values():
@@ -164,6 +172,7 @@ class Loop:
         if self.port.config_changed:
             self.port.config_changed = False
             self._renew_redactor()
+            self.follow.clean_again()
             self._turns["files"][0].soon()
             self.line.hasten()
         gateway = self.port.gateway
@@ -210,14 +219,19 @@ class Loop:
         """At most one slow question at a time; what is due but not allowed says so in its part."""
         if self.aside.finish():
             self._news = True
-            if self.aside.trouble:
-                self._trouble(self.aside.trouble)
-                self.aside.trouble = ""
+            self._trouble("aside", self.aside.trouble)
+            self.aside.trouble = ""
         if self.aside.busy:
             return
+        if (self.browsing.pending or self.work.pending) and self._port_is_old():
+            self._see_port()  # what was well ten seconds ago may be in trouble by now
         task: Task | None = self.browsing.due() or self.work.due(self._cli) or self.port.service_due()
         if task is not None:
             self.aside.begin(task)
+
+    def _port_is_old(self) -> bool:
+        seen_at = self.port.gateway.seen.at
+        return self.port.well and (seen_at is None or self.clock.now() - seen_at > FRESH_S)
 
     # -- the line and the snapshot ------------------------------------------------------------------------------------
 
@@ -249,6 +263,8 @@ class Loop:
         before = self.line.state.state
         if push := self.line.next_push(wait_s):
             self._guarded(f"event {push.event}", lambda: self._pushed(push))
+        if not self.line.up:
+            self._turns["port"][0].soon()  # whoever closed it may be gone
         self._news = self._news or before != self.line.state.state
 
     def _pushed(self, push: rpc.Push) -> None:
@@ -272,7 +288,9 @@ class Loop:
         """Everything as it is known now."""
         events, idle = self.line.talks, not self.port.answers
         words = "" if events else self.work.words(idle)
-        version = self.port.gateway.version or self.clean(self.line.version)
+        version = self.port.gateway.version
+        if not version and install.release(self.line.version):  # 2026.2.26 calls itself "dev", which is no release
+            version = self.clean(self.line.version)
         return state.Snapshot(
             key=self.key,
             profile=self.target.profile or "",

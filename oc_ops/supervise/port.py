@@ -195,9 +195,13 @@ class Port:
             started_at=began if began is not None else before.started_at,
             restarts=before.restarts + again,
             answer_ms=live.wall_s * 1000 if live and live.kind == "answered" else None,
-            seen=Seen(now, "http", problem, now if problem else None, every_s),
+            seen=Seen(now, "http", problem, self._problem_since(problem), every_s),
         )
         self._show_loop(seen.ready if seen else None, every_s)
+
+    def _problem_since(self, problem: str) -> float | None:
+        before = self.gateway.seen
+        return None if not problem else before.problem_since if before.problem == problem else self._clock.now()
 
     def _show_loop(self, ready: Probe | None, every_s: float) -> None:
         loop, limit = at(ready.json if ready else None, "eventLoop"), self._settings.event_loop_delay_ms

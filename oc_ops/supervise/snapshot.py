@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -133,7 +134,7 @@ class Reader:
         fresh = {name: each for name, each in said.items() if name not in self._said or self._said[name] != each}
         kept = {each.name: getattr(self._reading.snapshot, each.name) for each in fields(Snapshot)}
         absent = {name: None for name in kept if name not in said}
-        filled = _filled(Snapshot, cast("dict[str, object]", fresh))
+        filled = _filled(Snapshot, fresh)
         unchanged = {name: each for name, each in kept.items() if name not in fresh and name not in absent}
         self._said = cast("dict[str, object]", said)
         return Reading(replace(filled, **unchanged))
@@ -179,59 +180,99 @@ def heartbeat(memory_dir: Path, key: str, *, watched: bool = True) -> None:
 
 # -- JSON to types ----------------------------------------------------------------------------------------------------
 
-
-@cache
-def _hints(kind: Any) -> dict[str, Any]:
-    return get_type_hints(kind)
-
-
-def _filled(kind: type[T], said: dict[str, object]) -> T:
-    """A record from a JSON object; what is missing or of the wrong kind keeps its default."""
-    values, hints = {}, _hints(cast("Any", kind))
-    for each in fields(cast("Any", kind)):
-        if each.name in said:
-            with contextlib.suppress(_Unfit):
-                values[each.name] = _value(hints[each.name], said[each.name])
-    return kind(**values)
+Converter = Callable[[Any], Any]
+"""Makes a value of one kind from what JSON said, or raises _Unfit; made once for each kind."""
 
 
 class _Unfit(Exception):
     """A value that is not of the field's kind."""
 
 
-def _value(kind: Any, said: object) -> object:
+def _filled(kind: type[T], said: Mapping[str, object]) -> T:
+    """A record from a JSON object; what is missing or of the wrong kind keeps its default."""
+    return cast("T", _converter(cast("Any", kind))(said))
+
+
+@cache
+def _converter(kind: Any) -> Converter:
     origin, options = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
-        if said is None and NoneType in options:
-            return None
-        return _value(next(each for each in options if each is not NoneType), said)
+        inner = _converter(next(each for each in options if each is not NoneType))
+        return lambda said: None if said is None else inner(said)
     if origin is Literal:
-        return _fit(said, said in options if isinstance(said, str) else False)
+        words = frozenset(options)
+        return _fitting(lambda said: type(said) is str and said in words)
+    if origin is tuple and options[-1] is Ellipsis:
+        return _row(_converter(options[0]))
     if origin is tuple:
-        items = _fit(said, isinstance(said, list))
-        return _row(options, cast("list[object]", items))
+        return _pair(tuple(map(_converter, options)))
     if is_dataclass(kind):
-        return _filled(cast("type[object]", kind), cast("dict[str, object]", _fit(said, isinstance(said, dict))))
-    if kind in (float, int):
-        kinds = (int, float) if kind is float else (int,)
-        _fit(said, type(said) in kinds and abs(cast("float", said)) < _MOST)  # false for what is not a number
-        return kind(said)
-    return _fit(said, type(said) is kind)
+        return _record(cast("type[object]", kind))
+    if kind is float:
+        return _number
+    if kind is int:
+        return _fitting(lambda said: type(said) is int and abs(said) < _MOST)
+    return _fitting(lambda said: type(said) is kind)
 
 
-def _row(options: tuple[Any, ...], items: list[object]) -> tuple[object, ...]:
-    """A tuple of one kind without what does not fit, or of fixed kinds as a whole."""
-    if options[-1] is not Ellipsis:
-        _fit(items, len(items) == len(options))
-        return tuple(_value(kind, each) for kind, each in zip(options, items, strict=True))
-    row = []
-    for each in items:
-        with contextlib.suppress(_Unfit):
-            row.append(_value(options[0], each))
-    return tuple(row)
+def _fitting(fits: Callable[[Any], bool]) -> Converter:
+    def checked(said: object) -> object:
+        if not fits(said):
+            raise _Unfit
+        return said
+
+    return checked
 
 
-def _fit(said: object, fits: bool) -> object:
-    if not fits:
+def _number(said: Any) -> float:
+    """What is not a number fails the comparison as well."""
+    if type(said) not in (int, float) or not abs(said) < _MOST:
         raise _Unfit
-    return said
+    return float(said)
+
+
+def _record(kind: type[object]) -> Converter:
+    hints = get_type_hints(kind)
+    members = [(each.name, _converter(hints[each.name])) for each in fields(cast("Any", kind))]
+
+    def record(said: object) -> object:
+        if type(said) is not dict:
+            raise _Unfit
+        values = {}
+        for name, convert in members:
+            if name in said:
+                try:
+                    values[name] = convert(said[name])
+                except _Unfit:
+                    continue
+        return kind(**values)
+
+    return record
+
+
+def _row(convert: Converter) -> Converter:
+    """A list without what does not fit."""
+
+    def row(said: object) -> tuple[object, ...]:
+        if type(said) is not list:
+            raise _Unfit
+        fitting = []
+        for each in said:
+            try:
+                fitting.append(convert(each))
+            except _Unfit:
+                continue
+        return tuple(fitting)
+
+    return row
+
+
+def _pair(converters: tuple[Converter, ...]) -> Converter:
+    """A list of fixed length, as a whole."""
+
+    def pair(said: object) -> tuple[object, ...]:
+        if type(said) is not list or len(said) != len(converters):
+            raise _Unfit
+        return tuple(convert(each) for convert, each in zip(converters, said, strict=True))
+
+    return pair

@@ -70,10 +70,15 @@ class Work:
         """Take over a `cron` event; one that says too little has the list read again, soon but not at once."""
         now = self._clock.now()
         if not self.ledger.event(payload):
-            self.refresh.due = min(self.refresh.due, self._clock.steady() + _SOONEST_S)
+            self._read_again()
             return False
+        if not isinstance(at(payload, "job"), Mapping):
+            self._read_again()  # 2026.2.26 says of a run that it ended, and not what the job is now
         self._seen, self._unjudged = state.Seen(now, "event"), True
         return True
+
+    def _read_again(self) -> None:
+        self.refresh.due = min(self.refresh.due, self._clock.steady() + _SOONEST_S)
 
     def settle(self) -> None:
         """Judge what events have changed; done once for all that came since the last writing."""
@@ -88,6 +93,11 @@ class Work:
         line = self._line.state
         why = line.reason or line.state
         return f"no events ({why}): jobs are read from the gateway's store every {STORE_S:g} s, all else more rarely"
+
+    @property
+    def pending(self) -> bool:
+        """Whether a digest through the CLI is wanted, and its time has come."""
+        return not self._line.up and self._clock.steady() >= self._status.due
 
     def due(self, cli: Cli) -> Task | None:
         """The digest through the CLI, where RPC does not give it and the gateway is well."""
@@ -167,8 +177,10 @@ class Work:
         self._ask_for_owners()
         terms = Terms(self._zone_now(), beside_cause=bool(self._port.gateway.check))
         before = self.jobs
-        self.jobs = self.ledger.part(self._seen, self._owners, terms, self.transcripts, self._listed[1])
-        return replace(before, seen=self._seen) != self.jobs
+        fresh = self.ledger.part(self._seen, self._owners, terms, self.transcripts, self._listed[1])
+        if fresh != before:  # an unchanged part stays the same object, and is not put into words again
+            self.jobs = fresh
+        return replace(before, seen=self._seen) != fresh
 
     def _ask_for_owners(self) -> None:
         """Who owns a marker is asked once it is old enough for anybody to wonder."""

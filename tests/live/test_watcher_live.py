@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from oc_ops.supervise import snapshot
 from oc_ops.supervise.state import Run, Snapshot
 from oc_ops.supervise.watcher import HELD
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
 SHOWN_S = 5.0
 """How soon a stopped gateway has to be shown."""
@@ -47,6 +48,24 @@ class Eye:
         }
         self.reader = snapshot.Reader(snapshot.path_of(self.memory, self.key))
         self.process: subprocess.Popen[str] | None = None
+        self._over = threading.Event()
+
+    @contextmanager
+    def looked_through(self) -> Iterator[Eye]:
+        """Somebody watches all the while, as panes do; at the end it is closed."""
+        beat = threading.Thread(target=self._beats)
+        beat.start()
+        try:
+            self.open()
+            yield self
+        finally:
+            self._over.set()
+            beat.join()
+            self.close()
+
+    def _beats(self) -> None:
+        while not self._over.wait(1.0):
+            snapshot.heartbeat(self.memory, self.key)
 
     def open(self) -> subprocess.Popen[str]:
         """Start a watcher; the first one is this object's own."""
@@ -62,13 +81,9 @@ class Eye:
         return process
 
     def until(self, wanted: Callable[[Snapshot], bool], within_s: float = PATIENCE_S) -> tuple[Snapshot, float]:
-        """The first snapshot that shows it, and how long that took; somebody watches meanwhile, as panes do."""
+        """The first snapshot that shows it, and how long that took."""
         began = time.monotonic()
-        beat = 0.0
         while (waited_s := time.monotonic() - began) < within_s:
-            if time.monotonic() - beat > 1:
-                beat = time.monotonic()
-                snapshot.heartbeat(self.memory, self.key)
             reading = self.reader.read()
             if not reading.stale and wanted(reading.snapshot):
                 return reading.snapshot, waited_s
@@ -92,12 +107,9 @@ def eye(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Eye]:
     """A watcher that has seen the lab's gateway ready and holds its connection."""
     eye = Eye(lab, tmp_path_factory.mktemp("eye"))
     (eye.memory / "ops_critical_cron_jobs.txt").write_text("lab-ok\nlab-failing\nlab-slow\n")
-    try:
-        eye.open()
+    with eye.looked_through():
         eye.until(watching)
         yield eye
-    finally:
-        eye.close()
 
 
 def watching(shown: Snapshot) -> bool:
@@ -254,22 +266,17 @@ def test_a_killed_watcher_leaves_no_lock_and_shows_as_stale(eye: Eye) -> None:
     assert not psutil.pid_exists(eye.process.pid)
 
 
-@contextmanager
-def of_release(lab: Lab, root: Path, **environ: str) -> Iterator[Eye]:
-    """A watcher of its own for one test."""
+def eye_of(lab: Lab, root: Path, **environ: str) -> Eye:
+    """A watcher of its own for one test, not yet open."""
     root.mkdir()
     eye = Eye(lab, root)
     eye.environ |= environ
-    try:
-        eye.open()
-        yield eye
-    finally:
-        eye.close()
+    return eye
 
 
 def test_without_the_rpc_lane_it_polls_and_says_so(lab: Lab, tmp_path: Path) -> None:
     """Off by the setting: jobs come from the gateway's own store, a run is still seen, and the reason is given."""
-    with of_release(lab, tmp_path / "off", OC_OPS_RPC="off", OC_OPS_BROWSER="off") as eye:
+    with eye_of(lab, tmp_path / "off", OC_OPS_RPC="off", OC_OPS_BROWSER="off").looked_through() as eye:
         (eye.memory / "ops_critical_cron_jobs.txt").write_text("lab-ok\n")
         shown, _ = eye.until(lambda seen: seen.jobs.seen.lane == "files" and bool(seen.jobs.jobs[0].id))
         assert (shown.watcher.mode, shown.rpc.state) == ("polling", "off")
@@ -282,9 +289,12 @@ def test_without_the_rpc_lane_it_polls_and_says_so(lab: Lab, tmp_path: Path) -> 
 
 def test_it_ends_when_no_session_lives(lab: Lab, tmp_path: Path) -> None:
     """Nobody touches the session's mark for as long as the setting says: it ends by itself and says why."""
-    with of_release(lab, tmp_path / "alone", OC_OPS_WATCH_IDLE_S="2", OC_OPS_BROWSER="off") as eye:
-        assert eye.process is not None
-        _, said = eye.process.communicate(timeout=30)
-        assert eye.process.returncode == 0
-        assert "no session" in said
-        assert "no session" in eye.reader.read().snapshot.watcher.ended
+    eye = eye_of(lab, tmp_path / "alone", OC_OPS_WATCH_IDLE_S="2", OC_OPS_BROWSER="off")
+    try:
+        _, said = eye.open().communicate(timeout=PATIENCE_S)
+    finally:
+        eye.close()
+    assert eye.process is not None
+    assert eye.process.returncode == 0
+    assert "no session" in said
+    assert "no session" in eye.reader.read().snapshot.watcher.ended
