@@ -23,6 +23,7 @@ from oc_ops.supervise.panes.canvas import (
 )
 from oc_ops.supervise.state import Job, Run, Transcript
 
+PARTS = ("jobs",)
 _NAME = 20
 _RECENT_LEAST = 5
 """Lines that the lower part keeps, however many jobs there are."""
