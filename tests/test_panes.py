@@ -202,6 +202,12 @@ def test_many_jobs_lose_detail_before_they_vanish() -> None:
     assert "just now" in text
 
 
+def test_jobs_that_the_gateway_did_not_tell_itself_say_where_they_are_from() -> None:
+    """From its store while it does not answer, from the CLI without an RPC lane."""
+    assert "jobs       read from `openclaw cron list` 2 min ago (02:58:20)" in drawn("runs", "polling")
+    assert "read from" not in drawn("runs", "healthy")
+
+
 def test_no_watched_job_is_said() -> None:
     """An empty window would look like a broken one."""
     good = sample("healthy", NOW)

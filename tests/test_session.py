@@ -12,8 +12,9 @@ import pytest
 
 from oc_ops import settings
 from oc_ops.errors import SettingError
-from oc_ops.supervise import session, tmux
-from oc_ops.supervise.session import KEEP, Cockpit, Session
+from oc_ops.supervise import session, tmux, windows
+from oc_ops.supervise.session import Cockpit, Session
+from oc_ops.supervise.windows import KEEP
 from tests.survivors import eventually
 
 
@@ -95,7 +96,7 @@ def test_a_socket_s_name_is_a_plain_one(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("windows", "age_s", "exists", "up"),
+    ("listed", "age_s", "exists", "up"),
     [
         ("up up up up up", 1.0, True, True),
         ("up up up up up", None, True, False),
@@ -105,9 +106,9 @@ def test_a_socket_s_name_is_a_plain_one(name: str) -> None:
         ("missing missing missing missing missing", 1.0, False, False),
     ],
 )
-def test_up_is_all_of_it(windows: str, age_s: float | None, exists: bool, up: bool) -> None:
+def test_up_is_all_of_it(listed: str, age_s: float | None, exists: bool, up: bool) -> None:
     """Every window and a watcher that writes; less is not up."""
-    states = dict(zip(session.ALL, windows.split(), strict=True))
+    states = dict(zip(session.ALL, listed.split(), strict=True))
     found = Session("default", states, watcher_age_s=age_s)  # type: ignore[arg-type]
     assert (found.exists, found.up) == (exists, up)
 
@@ -116,10 +117,10 @@ def test_oc_ops_is_looked_for_beside_this_python_first(tmp_path: Path, monkeypat
     """The command of this very installation, not another one's."""
     ours, other = executable(tmp_path / "a" / "oc-ops"), executable(tmp_path / "b" / "oc-ops")
     monkeypatch.setattr("sysconfig.get_path", lambda _name: str(ours.parent))
-    assert session.command_dir({"PATH": str(other.parent)}) == str(ours.parent)
+    assert windows.command_dir({"PATH": str(other.parent)}) == str(ours.parent)
     ours.unlink()
-    assert session.command_dir({"PATH": str(other.parent)}) == str(other.parent)
-    assert session.command_dir({"PATH": "/nowhere"}) == str(ours.parent)
+    assert windows.command_dir({"PATH": str(other.parent)}) == str(other.parent)
+    assert windows.command_dir({"PATH": "/nowhere"}) == str(ours.parent)
 
 
 # -- the shell that keeps a drawing alive -----------------------------------------------------------------------------

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
-import shutil
-import sys
-import sysconfig
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,11 +14,9 @@ from typing import Literal
 from oc_ops.errors import OcOpsError, SettingError
 from oc_ops.observe.flight import lock_dir, single_flight
 from oc_ops.observe.process import run
-from oc_ops.record.redact import secrets_in
 from oc_ops.settings import PROJECT, Settings
-from oc_ops.supervise import snapshot, tmux
+from oc_ops.supervise import snapshot, tmux, windows
 from oc_ops.supervise.panes import WINDOWS
-from oc_ops.supervise.panes.kept import log_of
 
 SESSION = "oc-ops"
 SHELL = "adhoc"
@@ -33,31 +27,10 @@ _EXACT = f"={SESSION}:"
 
 _MARK, _ROLE = "@oc_ops", "@oc_ops_window"
 _SIZE = ("-x", "120", "-y", "36")
-_OWN = re.compile(r"OC_OPS_|OPENCLAW_")
-_LOGIN_SHELLS = ("bash", "zsh", "fish", "sh", "dash", "ksh", "ash")
+_IN_PROJECT = ("-c", str(PROJECT).replace("#", "##"))
+_PRINT = ("-P", "-F", "#{pane_id}")
 _RESPAWN_S = 2
 _LOOK_AGAIN_S = 0.1
-
-KEEP = """
-trap '' INT QUIT TSTP
-log=$1; shift
-wait_s=1
-while :; do
-  began=$(date +%s)
-  "$@"
-  code=$?
-  [ $(($(date +%s) - began)) -gt 60 ] && wait_s=1
-  why="exit code $code"
-  [ "$code" -gt 128 ] && why="signal $((code - 128))"
-  said="$(date '+%Y-%m-%d %H:%M:%S') this window ended: $why; it starts again in $wait_s s"
-  printf '\\033[0m\\033[?7h\\r\\n%s\\r\\n' "$said"
-  mkdir -p "$(dirname "$log")" && printf '=== %s\\n' "$said" >>"$log"
-  sleep "$wait_s"
-  wait_s=$((wait_s * 2))
-  [ "$wait_s" -gt 60 ] && wait_s=60
-done
-"""
-"""What runs in a drawn window: a shell of 1 MB that starts the drawing again, ever later, and says why it ended."""
 
 State = Literal["up", "dead", "missing"]
 
@@ -169,7 +142,8 @@ class Cockpit:
     def _made(self) -> Iterator[str]:
         """All of it, the mark in the same breath as the session."""
         first, *others = WINDOWS
-        new = ["new-session", "-d", "-s", SESSION, *_SIZE, "-n", first, *self._in_project(), *self._variables()]
+        variables = windows.variables(self._environ, self._tmux("show-environment", "-g", missing_ok=True))
+        new = ["new-session", "-d", "-s", SESSION, *_SIZE, "-n", first, *_IN_PROJECT, *variables]
         keep = [";", "set-option", "-t", _EXACT, _MARK, self._mark, ";", "set-option", "-t", _EXACT]
         (pane,) = self._tmux(*new, *_PRINT, "--", *self._drawing(first), *keep, "destroy-unattached", "off")
         self._settle(first, pane)
@@ -202,8 +176,8 @@ class Cockpit:
         return ["-b", "-t", panes[behind[0]].window] if behind else ["-t", _EXACT]
 
     def _new_window(self, window: str, place: Sequence[str]) -> str:
-        command = [*self._shell()] if window == SHELL else ["--", *self._drawing(window)]
-        new = ["new-window", "-d", *place, "-n", window, *self._in_project(), *_PRINT, *command]
+        command = self._shell() if window == SHELL else ["--", *self._drawing(window)]
+        new = ["new-window", "-d", *place, "-n", window, *_IN_PROJECT, *_PRINT, *command]
         (pane,) = self._tmux(*new)
         return pane
 
@@ -220,49 +194,26 @@ class Cockpit:
         self._tmux(*words)
 
     def _drawing(self, window: str) -> list[str]:
-        log = str(log_of(self._settings.memory_dir, window))
-        draw = [sys.executable, "-m", "oc_ops.supervise.panes", window, self._key]
-        return ["/bin/sh", "-c", KEEP, "oc-ops", log, *draw]
+        return windows.drawing(window, self._settings.memory_dir, self._key)
 
     def _shell(self) -> list[str]:
-        """The user's own shell, its login files read, with `oc-ops` on PATH whatever they set PATH to."""
-        folder = command_dir(self._environ)
-        path = ["-e", f"PATH={folder}{os.pathsep}{self._environ.get('PATH', os.defpath)}"]
         own = self._tmux("show-options", "-gqv", "default-command")
         (shell,) = self._tmux("show-options", "-gqv", "default-shell")[:1] or ["/bin/sh"]
-        if own or Path(shell).name not in _LOGIN_SHELLS:
-            return path
-        then = f'exec env PATH={shlex.quote(folder)}:"$PATH" {shlex.quote(shell)} -i'
-        return [*path, "--", shell, "-l", "-c", then]
-
-    def _in_project(self) -> list[str]:
-        return ["-c", str(PROJECT).replace("#", "##")]
-
-    def _variables(self) -> Iterator[str]:
-        """What names the gateway and the settings, as the caller has it; secrets stay out of a command line."""
-        secret = secrets_in({name: value for name, value in self._environ.items() if _OWN.match(name)})
-        wanted = {name: value for name, value in self._environ.items() if _OWN.match(name) and value not in secret}
-        for line in self._tmux("show-environment", "-g", missing_ok=True):
-            name = line.partition("=")[0]
-            if _OWN.match(name) and name not in self._environ:
-                wanted[name] = ""  # of another shell, which happened to start the server
-        wanted.pop("OC_OPS_TMUX_SOCKET", None)
-        for name, value in wanted.items():
-            yield from ("-e", f"{name}={value}")
+        return windows.shell(shell, " ".join(own), self._environ)
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
     def _look(self, done: tuple[str, ...]) -> Session:
         panes = self._panes()
-        windows: dict[str, State] = {
+        states: dict[str, State] = {
             each: "missing" if each not in panes else "dead" if panes[each].dead else "up" for each in ALL
         }
         clients = self._tmux("list-clients", "-t", f"={SESSION}", "-F", "#{client_name}")
-        return self._told(windows, len(clients), done)
+        return self._told(states, len(clients), done)
 
-    def _told(self, windows: Mapping[str, State], clients: int = 0, done: tuple[str, ...] = ()) -> Session:
+    def _told(self, states: Mapping[str, State], clients: int = 0, done: tuple[str, ...] = ()) -> Session:
         reading = snapshot.read(Path(self._mark))
-        return Session(self.socket, windows, clients, reading.snapshot.watcher.pid, reading.age_s, done)
+        return Session(self.socket, states, clients, reading.snapshot.watcher.pid, reading.age_s, done)
 
     def _panes(self) -> dict[str, _Pane]:
         """Our panes by window, wherever in the session they were moved."""
@@ -328,13 +279,3 @@ class Cockpit:
         if reply.stderr and not missing_ok:
             raise SessionError(f"tmux {words[0]}: {' '.join(reply.stderr)[:300]}")
         return [] if reply.stderr else [str(line) for line in reply.stdout]
-
-
-_PRINT = ("-P", "-F", "#{pane_id}")
-
-
-def command_dir(environ: Mapping[str, str]) -> str:
-    """The folder of the `oc-ops` command: the one beside this Python, else the first on PATH."""
-    scripts = sysconfig.get_path("scripts")
-    found = shutil.which("oc-ops", path=os.pathsep.join((scripts, environ.get("PATH", os.defpath))))
-    return str(Path(found).parent) if found else scripts

@@ -21,6 +21,7 @@ from oc_ops.supervise.panes.canvas import (
 )
 from oc_ops.supervise.state import LogLine
 
+PARTS = ("browser", "digest", "log")
 _LOUD = {"ERROR": "bold", "FATAL": "bold", "WARN": "bold"}
 _BEHIND_TIME = 15
 """Where a complaint's second line begins."""

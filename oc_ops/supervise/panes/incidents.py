@@ -19,6 +19,8 @@ from oc_ops.supervise.panes.canvas import (
 )
 from oc_ops.supervise.state import Firing, Incident
 
+PARTS = ("incidents", "log")
+
 
 def draw(view: View) -> list[Text]:
     """Open incidents first, the oldest at the top; then signatures."""

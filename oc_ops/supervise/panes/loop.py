@@ -23,11 +23,11 @@ from oc_ops.supervise.panes.kept import Kept, log_of
 from oc_ops.supervise.panes.screen import Screen
 from oc_ops.supervise.state import Snapshot
 
-LOOK_S, IDLE_LOOK_S = 0.25, 1.0
+LOOK_S, IDLE_LOOK_S = 0.4, 1.0
 """How often the snapshot's file is looked at: while somebody is attached, and while nobody is."""
 
-REDRAW_S, IDLE_REDRAW_S = 1.0, 30.0
-"""How often ages are drawn anew, in the same two cases."""
+REDRAW_S, IDLE_REDRAW_S = 2.0, 30.0
+"""How often ages are drawn anew where nothing else changes, in the same two cases."""
 
 HEARTBEAT_S = 2.0
 WHOLE_S = 60.0
@@ -42,6 +42,9 @@ FAILED_S = 60.0
 
 class Window(Protocol):
     """A module of this room that draws one window."""
+
+    PARTS: tuple[str, ...]
+    """The parts of the snapshot whose news it draws at once; the rest it draws when its ages are due."""
 
     def draw(self, view: View) -> list[Text]:
         """The lines, most important first; `fitted` cuts them."""
@@ -71,8 +74,10 @@ class Pane:
         before, trouble = self._reading, self._trouble
         self._reading = self._reader.read()
         self._see_to_a_watcher(now)
-        same = self._reading.snapshot is before.snapshot and self._reading.problem == before.problem
-        return not same or self._reading.stale != before.stale or self._trouble != trouble
+        now_is, was = self._reading, before
+        if now_is.problem != was.problem or now_is.stale != was.stale or self._trouble != trouble:
+            return True
+        return any(getattr(now_is.snapshot, each) is not getattr(was.snapshot, each) for each in self._window.PARTS)
 
     def lines(self, now: float, size: tuple[int, int]) -> list[Text]:
         """What the screen has to show at this moment; keeps it."""

@@ -23,6 +23,8 @@ from oc_ops.supervise.panes.canvas import (
 )
 from oc_ops.supervise.state import Job, Run, Transcript
 
+PARTS = ("jobs",)
+_BESIDE_RPC = {"files": "the gateway's own files", "cli": "`openclaw cron list`"}
 _NAME = 20
 _RECENT_LEAST = 5
 """Lines that the lower part keeps, however many jobs there are."""
@@ -37,6 +39,8 @@ def draw(view: View) -> list[Text]:
     if jobs.watchlist_problem:
         lines += row("watchlist", words(jobs.watchlist_problem, "bold"), view.width, 2)
     lines += unseen("jobs", jobs.seen, view.now, view.width)
+    if jobs.seen.lane in _BESIDE_RPC:
+        lines += row("jobs", f"read from {_BESIDE_RPC[jobs.seen.lane]} {ago(jobs.seen.at, view.now)}", view.width)
     if not jobs.jobs and jobs.seen.at is not None:
         lines += row("jobs", "none is watched: `oc-ops jobs` prints the lines for the watchlist", view.width, 2)
     below = _below(view)

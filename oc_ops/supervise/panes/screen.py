@@ -27,7 +27,7 @@ class Screen:
     def __init__(self, descriptor: int = 1) -> None:
         self._descriptor = descriptor
         self._before: list[Any] | None = None
-        self._shown: list[str] = []
+        self._shown: list[object] = []
         self._size = (0, 0)
 
     def __enter__(self) -> Self:
@@ -65,14 +65,14 @@ class Screen:
         if size != self._size:
             self._size = size
             self.forget()
-        new = [ansi(each, width) for each in lines[:height]]
+        new = [(each.plain, each.style, tuple(each.spans)) for each in lines[:height]]
         out = []
         for number, line in enumerate(new):
             if number >= len(self._shown) or line != self._shown[number]:
-                out.append(f"\x1b[{number + 1};1H{line}")
+                out.append(f"\x1b[{number + 1};1H{ansi(lines[number], width)}")
         if len(new) < height and len(new) != len(self._shown):
             out.append(f"\x1b[{len(new) + 1};1H\x1b[J")
-        self._shown = new
+        self._shown = [*new]
         if out:
             self._write("".join(out))
 

@@ -22,6 +22,7 @@ from oc_ops.supervise.panes.canvas import (
 )
 from oc_ops.supervise.state import Gateway, Memory
 
+PARTS = ("gateway", "rpc", "event_loop", "memory", "scheduler", "service", "doctor", "incidents")
 _GATEWAY: dict[str, Mood] = {
     "ready": "good",
     "live": "good",
