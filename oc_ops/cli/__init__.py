@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from oc_ops.cli import breaker, incidents, jobs, logs, recover, run, schedule, tmux
+from oc_ops.cli import breaker, incidents, jobs, logs, metrics, recover, run, schedule, tmux
 from oc_ops.errors import OcOpsError
 from oc_ops.settings import PROJECT, declared, environment_name
 
@@ -40,6 +40,7 @@ app.add_typer(schedule.app, name="schedule")
 jobs.register(app)
 recover.register(app)
 run.register(app)
+metrics.register(app)
 
 USAGE = 4
 """Exit code of a usage error, the same as pytest's."""

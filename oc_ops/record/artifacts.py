@@ -67,10 +67,11 @@ def open_run(report_dir: Path, now: datetime | None = None) -> Run:
     raise FileExistsError(f"{runs / second}: a hundred runs began in this second")
 
 
-def write(path: Path, content: str | bytes) -> None:
-    """Write a file (0600) so that readers see the old content or the new one, never a part, even after a power cut.
+def write(path: Path, content: str | bytes, mode: int = 0o600) -> None:
+    """Write a file so that readers see the old content or the new one, never a part, even after a power cut.
 
-    Text is UTF-8; lone surrogates become `?`. Creates missing parent directories (0700).
+    Readable by nobody else, unless `mode` says otherwise. Text is UTF-8; lone surrogates become `?`. Creates missing
+    parent directories (0700).
     """
     data = content.encode("utf-8", "replace") if isinstance(content, str) else content
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -81,6 +82,7 @@ def write(path: Path, content: str | bytes) -> None:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.write(data)
             file.flush()
+            os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
             temporary.replace(path)
     except BaseException:

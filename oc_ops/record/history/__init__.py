@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from oc_ops.record.history.asking import History
 from oc_ops.record.history.database import FILE, HistoryError, reading
 from oc_ops.record.history.entry import (
     CallEntry,
@@ -22,6 +23,7 @@ __all__ = [
     "CronRunEntry",
     "Entry",
     "FindingEntry",
+    "History",
     "HistoryError",
     "IncidentEntry",
     "JobEntry",
