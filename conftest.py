@@ -247,6 +247,7 @@ class Wiring:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """What the run means to look at; a check that is not reached must not go unnoticed."""
         self.run.planned = len([item for item in session.items if item.get_closest_marker("doctor")])
+        self.run.announce()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> pytest.TestReport | None:

@@ -59,7 +59,9 @@ class DoctorRun:
         self.doctor = Doctor(settings, environ, quick=quick, on_call=self._call_ended)
         self.surroundings = Surroundings(self.doctor)
         self.redactor = Redactor(
-            (*self.doctor.config.secrets, *secrets_in(environ)), Path.home(), [self.doctor.target.home]
+            (*self.doctor.config.secrets, *secrets_in(environ), *settings.secrets),
+            Path.home(),
+            [self.doctor.target.home],
         )
         self.findings: dict[tuple[str, str], Finding] = {}
         self.checks: dict[str, CheckRecord] = {}
@@ -243,6 +245,17 @@ class DoctorRun:
             drawn.unlink()
             self._make_latest()
             artifacts.prune(settings.report_dir, settings.keep_healthy_runs, settings.keep_failing_runs)
+        if settings.notify_urls or settings.ping_url:
+            from oc_ops import telling
+
+            self._trouble = self._trouble or telling.people(self)
+
+    def announce(self) -> None:
+        """Tell the dead-man service, where there is one, that a run begins."""
+        if self.settings.ping_url:
+            from oc_ops import telling
+
+            telling.of_the_start(self)
 
     def _make_latest(self) -> None:
         """A whole run becomes the latest, or one that found something: three green checks are no healthy gateway."""

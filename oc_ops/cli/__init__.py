@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from oc_ops.cli import incidents, jobs, logs, schedule
+from oc_ops.cli import incidents, jobs, logs, notify, schedule
 from oc_ops.errors import OcOpsError
 from oc_ops.settings import PROJECT, declared, environment_name
 
@@ -34,6 +34,7 @@ lab_app = typer.Typer(
 app.add_typer(lab_app, name="lab")
 app.add_typer(incidents.app, name="incidents")
 app.add_typer(logs.app, name="logs")
+app.add_typer(notify.app, name="notify")
 app.add_typer(schedule.app, name="schedule")
 jobs.register(app)
 
