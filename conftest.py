@@ -48,6 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--lab", action="store_true", help="look at a throwaway real gateway, started for this run")
     group.addoption("--recover", action="store_true", help="recover once if the cause can be cured (not built yet)")
     group.addoption("--tmux", action="store_true", help="see that the cockpit session is up first (not built yet)")
+    group.addoption("--nagios", action="store_true", help="end with the line of a monitoring plugin, with its figures")
     group.addoption("--report-dir", metavar="DIR", help="where runs leave their reports")
 
 
@@ -298,7 +299,7 @@ class Wiring:
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self, config: pytest.Config) -> None:
         """The last line on the terminal is the run in one sentence."""
-        _say(config, self.run.last_line())
+        _say(config, self.run.plugin_line() if config.getoption("nagios") else self.run.last_line())
         self.exits.close()
 
     # pytest-html draws the page; oc_ops.record.report says what is on it.

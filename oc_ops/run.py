@@ -295,6 +295,12 @@ class DoctorRun:
         why = "interrupted" if self.interrupted else notes[0] if notes else f"{left} checks were not reached"
         return self.redactor.line(f"{head}: could not look: {why}", 1000)
 
+    def plugin_line(self) -> str:
+        """The same as the line of a monitoring plugin."""
+        from oc_ops.record import nagios
+
+        return nagios.line(self.conclude(), self.last_line())
+
     def _openclaw(self) -> OpenclawInfo:
         doctor = self.doctor
         release = doctor.cli_release
