@@ -53,6 +53,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--recover", action="store_true", help="then recover once, if the cause can be cured")
     group.addoption("--tmux", action="store_true", help="see that the cockpit session is up first")
     parser.addini("oc_ops_tmux", "see that the cockpit session is up before every doctor run", "bool", default=False)
+    group.addoption("--nagios", action="store_true", help="end with the line of a monitoring plugin, with its figures")
     group.addoption("--report-dir", metavar="DIR", help="where runs leave their reports")
 
 
@@ -206,6 +207,7 @@ class Wiring:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """What the run means to look at; a check that is not reached must not go unnoticed."""
         self.run.planned = len([item for item in session.items if item.get_closest_marker("doctor")])
+        self.run.announce()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
@@ -300,7 +302,7 @@ class Wiring:
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self, config: pytest.Config) -> None:
         """The last line on the terminal is the run in one sentence."""
-        _say(config, self.run.last_line())
+        _say(config, self.run.plugin_line() if config.getoption("nagios") else self.run.last_line())
         self.exits.close()
 
     # pytest-html draws the page; oc_ops.record.report says what is on it.

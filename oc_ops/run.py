@@ -56,7 +56,9 @@ class DoctorRun:
         self.doctor = self._look()
         self.surroundings = Surroundings(self.doctor)
         self.redactor = Redactor(
-            (*self.doctor.config.secrets, *secrets_in(environ)), Path.home(), [self.doctor.target.home]
+            (*self.doctor.config.secrets, *secrets_in(environ), *settings.secrets),
+            Path.home(),
+            [self.doctor.target.home],
         )
         self.findings: dict[tuple[str, str], Finding] = {}
         self.checks: dict[str, CheckRecord] = {}
@@ -313,6 +315,17 @@ class DoctorRun:
             drawn.unlink()
             self._make_latest()
             artifacts.prune(settings.report_dir, settings.keep_healthy_runs, settings.keep_failing_runs)
+        if settings.notify_urls or settings.ping_url:
+            from oc_ops import telling
+
+            self._trouble = self._trouble or telling.people(self)
+
+    def announce(self) -> None:
+        """Tell the dead-man service, where there is one, that a run begins."""
+        if self.settings.ping_url:
+            from oc_ops import telling
+
+            telling.of_the_start(self)
 
     def _make_latest(self) -> None:
         """A whole run becomes the latest, or one that found something: three green checks are no healthy gateway."""
@@ -333,6 +346,12 @@ class DoctorRun:
     def last_line(self) -> str:
         """The run in one sentence, the last thing on the terminal."""
         return self.redactor.line(told.sentence(self), 1000)
+
+    def plugin_line(self) -> str:
+        """The same as the line of a monitoring plugin."""
+        from oc_ops.record import nagios
+
+        return nagios.line(self.conclude(), self.last_line())
 
     def _load(self) -> Load:
         own = os.times()

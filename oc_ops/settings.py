@@ -5,6 +5,7 @@ Option > environment `OC_OPS_<SETTING>` > `[tool.oc_ops]` in pyproject.toml > de
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import os
@@ -151,6 +152,15 @@ class Settings:
         except (OSError, ValueError, RuntimeError) as error:
             file = f"{name.partition('_')[0]} file"
             raise SettingError(file, value, self.source(name), f"a text file that can be read ({error})") from error
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be shown of the secret settings, as far as it can be read."""
+        found: list[str] = []
+        for name in (each.name for each in declared() if each.metadata["secret"] and getattr(self, each.name)):
+            with contextlib.suppress(SettingError):
+                found += self.secret(name).split()
+        return tuple(found)
 
     def shown(self, name: str) -> str:
         """A setting's value as a report may show it."""

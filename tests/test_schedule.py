@@ -322,7 +322,7 @@ def take(tmp_path: Path, *options: str, **settings: float) -> turn.Turn:
     [
         ("echo a; echo 'doctor: healthy in 3.1 s'", "ran", "doctor: healthy in 3.1 s"),
         ("echo 'doctor: unhealthy in 2.5 s: x'; exit 1", "ran", "doctor: unhealthy in 2.5 s: x"),
-        ("echo no such option >&2; exit 4", "lost", "exited 4 after"),
+        ("echo no such option >&2; exit 4", "lost", "the doctor exited 4: no such option"),
         ("kill -9 $$", "lost", "died of SIGKILL"),
         ("trap '' TERM; while :; do sleep 1; done", "lost", "timed out after 1."),
     ],

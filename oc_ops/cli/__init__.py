@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
-from oc_ops.cli import breaker, incidents, jobs, logs, metrics, recover, run, schedule, tmux
+from oc_ops.cli import breaker, incidents, jobs, logs, metrics, notify, recover, run, schedule, tmux
 from oc_ops.errors import OcOpsError
 from oc_ops.settings import PROJECT, declared, environment_name
 
@@ -36,6 +36,7 @@ app.add_typer(breaker.app, name="breaker")
 app.add_typer(incidents.app, name="incidents")
 app.add_typer(logs.app, name="logs")
 app.add_typer(tmux.app, name="tmux")
+app.add_typer(notify.app, name="notify")
 app.add_typer(schedule.app, name="schedule")
 jobs.register(app)
 recover.register(app)
@@ -99,24 +100,32 @@ def doctor(
     deep: Annotated[bool, typer.Option("--deep", help="Also the slow checks: a real click in the browser.")] = False,
     lab: Annotated[bool, typer.Option("--lab", help="Look at a throwaway real gateway, started for this run.")] = False,
     report_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Where the run leaves its report.")] = None,
+    nagios: Annotated[
+        bool,
+        typer.Option("--nagios", help="One line for a monitoring system; exit 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN."),
+    ] = False,
 ) -> None:
     """Hand over to pytest in this very process, so that signals and exit codes are pytest's own."""
     given = (("--openclaw", openclaw), ("--oc-profile", oc_profile), ("--report-dir", report_dir))
     options = [word for name, value in given if value is not None for word in (name, value)]
     options += [name for name, wanted in (("--quick", quick), ("--deep", deep), ("--lab", lab)) if wanted]
-    _pytest([*options, *context.args])
+    if nagios:
+        from oc_ops.cli.nagios import run
+
+        raise typer.Exit(run(lambda: _argv([*options, *context.args])))
+    argv = _argv([*options, *context.args])
+    sys.stdout.flush()
+    os.execv(sys.executable, argv)  # noqa: S606 - an argv list, no shell
 
 
-def _pytest(options: list[str]) -> NoReturn:
+def _argv(options: list[str]) -> list[str]:
     checks = PROJECT / "checks"
     if not checks.is_dir():
         raise OcOpsError(f"{checks} is missing: `oc-ops doctor` runs from a checkout (pip install -e .)")
     if importlib.util.find_spec("pytest") is None:
         raise OcOpsError("pytest is not installed for this Python: pip install -e .")
     argv = [sys.executable, "-m", "pytest", str(checks), "-m", "doctor"]
-    argv += ["-c", str(PROJECT / "pyproject.toml"), "--rootdir", str(PROJECT), *options]
-    sys.stdout.flush()
-    os.execv(sys.executable, argv)  # noqa: S606 - an argv list, no shell
+    return [*argv, "-c", str(PROJECT / "pyproject.toml"), "--rootdir", str(PROJECT), *options]
 
 
 @lab_app.command(help="Install a real OpenClaw if need be, start a gateway of its own, add three cron jobs.")

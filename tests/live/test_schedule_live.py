@@ -20,7 +20,7 @@ from oc_ops.settings import PROJECT
 
 pytestmark = [
     pytest.mark.live,
-    pytest.mark.timeout(420),
+    pytest.mark.timeout(700),
     pytest.mark.skipif(sys.platform != "linux", reason="a cron with its own spool needs Linux's mount namespaces"),
 ]
 
@@ -34,7 +34,8 @@ chgrp crontab /var/spool/cron/crontabs
 : > /run/ready
 exec cron -f
 """
-ROOM_S = 150.0
+PATIENCE = {"CLI_TIMEOUT_S": "40", "CALL_S": "60", "CLI_LOCK_S": "60", "CHECK_S": "150", "RUN_S": "240"}
+ROOM_S = 300.0
 """What a minute that has just begun, a slow machine and a whole doctor run may take."""
 
 
@@ -66,6 +67,8 @@ def cron(lab: Lab, tmp_path: Path) -> Iterator[Cron]:
             "OC_OPS_MEMORY_DIR": str(tmp_path / "memory"),
             "OC_OPS_REPORT_DIR": str(tmp_path / "reports"),
             "XDG_STATE_HOME": str(tmp_path / "state"),
+            # A machine that runs other tests is slow: what is proven here is that cron's run finds everything.
+            **{f"OC_OPS_{name}": value for name, value in PATIENCE.items()},
         }
         yield Cron(daemon.pid, environ)
     finally:
@@ -97,12 +100,12 @@ def test_cron_runs_the_doctor_every_minute(lab: Lab, cron: Cron, tmp_path: Path)
     assert cron.sees("crontab", "-l").startswith(OTHERS)
 
     log = tmp_path / "memory" / "schedule.log"
-    until(log.exists, 200.0)
+    until(log.exists)
     first = log.read_text().splitlines()
     assert " ran: doctor: healthy in " in first[0], "\n".join(first)
     assert "last run: " + first[0] in cron.sees(*oc_ops, "show")
     with faults.stopped(lab):
-        until(lambda: " ran: doctor: unhealthy in " in log.read_text(), 200.0)
+        until(lambda: " ran: doctor: unhealthy in " in log.read_text())
     assert "gateway/hung" in log.read_text()
 
     assert cron.sees(*oc_ops, "remove") == "removed\n"

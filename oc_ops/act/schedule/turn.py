@@ -84,9 +84,12 @@ def _doctor(settings: Settings, environ: Mapping[str, str], options: Sequence[st
 
 
 def _came_of(call: Call) -> Turn:
-    if call.exit in _VERDICTS:
-        lines = call.stdout.text.rstrip().splitlines()
-        return Turn("ran", lines[-1] if lines else f"exit {call.exit}")
+    said = call.stdout.text.rstrip().splitlines()[-1:]
+    if call.exit in _VERDICTS and said:
+        return Turn("ran", said[0])
+    if call.exit is not None:
+        said = said or call.stderr.text.rstrip().splitlines()[-1:]
+        return Turn("lost", ": ".join((f"the doctor exited {call.exit}", *said)))
     return Turn("lost", call.summary)
 
 

@@ -1,0 +1,43 @@
+"""`oc-ops notify`: whether people would be told."""
+
+from __future__ import annotations
+
+import socket
+
+import typer
+
+from oc_ops.errors import OcOpsError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Telling people what changed, out of band: OC_OPS_NOTIFY_URLS (Apprise, pip install -e '.[notify]') and a "
+    "dead-man OC_OPS_PING_URL.",
+)
+
+
+@app.callback()
+def group() -> None:
+    """Keep `test` a command of its own, though there is no other."""
+
+
+@app.command(help="Send a test message to every address, and one beat to the dead-man URL; says who took it.")
+def test() -> None:
+    """Exit code 0: all took it; 1: somebody did not; 4: nobody is to be told. No address is shown."""
+    from oc_ops import settings
+    from oc_ops.act.notify import deliver
+
+    loaded = settings.load()
+    urls, ping_url = loaded.secret("notify_urls"), loaded.secret("ping_url")
+    if not deliver.addresses(urls) and not ping_url:
+        raise OcOpsError("nobody is to be told: set OC_OPS_NOTIFY_URLS or OC_OPS_PING_URL")
+    host, limit_s = socket.gethostname(), loaded.notify_s
+    sent = list(
+        deliver.send(urls, f"TEST: oc-ops on {host}", "Nothing is wrong: this is a test.", "info", loaded.notify_s)
+    )
+    if ping_url:
+        sent.append(deliver.ping(ping_url, "ok", f"oc-ops notify test on {host}", limit_s))
+    for each in sent:
+        print(f"{each.service}: {each.why or 'taken'}")
+    if any(each.why for each in sent):
+        raise typer.Exit(1)
