@@ -5,18 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from oc_ops.act import bounds, evidence, recoverylog, steps
+from oc_ops.act import bounds, evidence, performing, recoverylog, steps
 from oc_ops.act.book import Book
 from oc_ops.act.clock import REAL, Clock
-from oc_ops.act.cures import Action, Cure, cure_of, never
+from oc_ops.act.cures import Cure, cure_of, never
 from oc_ops.act.outcome import Observation, Outcome
 from oc_ops.act.preflight import Clearance, clear, shown
 from oc_ops.act.proof import Ended, proof
 from oc_ops.act.recoverylog import RecoveryLog
-from oc_ops.act.settle import Settled, until_started
 from oc_ops.act.site import Site
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.judge.finding import Finding
@@ -33,8 +31,6 @@ Observe = Callable[[], Observation]
 """A fresh look: a whole doctor run, or in pytest the failed and blocked checks again. Called up to five times: before,
 to confirm, after a wait, and after the act."""
 
-_REFUSED_IDLE_S = 15.0
-"""How long a gateway is watched whose restart was refused: the command may report a failure and the start succeed."""
 _MOST_CONFIRMATIONS = 2
 
 
@@ -220,7 +216,7 @@ class _Recovery:
             raise Ended(3, "refused", f"it would wait up to {budget} for the gateway and look again: {saw}")
         self.waited = True
         self._say(f"wait:  up to {budget} for the gateway to have started; no restart is raced")
-        self._settle(None, self.settings.start_budget_s, max(3 * self.settings.confirm_gap_s, _REFUSED_IDLE_S))
+        performing.wait(self.site, self.log, self.clock, self._say, idle_s=performing.REFUSED_IDLE_S)
         self.seen = self._look_again()
 
     def _within_bounds(self) -> None:
@@ -288,7 +284,10 @@ class _Recovery:
         incident = self.seen.incident
         self.book.tell(incident, self.log, command, "begun", self.clock.now())
         try:
-            settled, said = self._carry_out(action, command, safe=clearance.safe)
+            self.acted = True
+            settled, said = performing.carry_out(
+                self.site, action, cause, self.log, self.clock, self._say, safe=clearance.safe
+            )
             self.after = self._last_look()
             ended = proof(cause, self.after, command, settled, said)
         except BaseException as error:
@@ -297,53 +296,6 @@ class _Recovery:
             raise
         self.book.tell(incident, self.log, command, ended.attempt, self.clock.now(), ended.why)
         raise ended
-
-    def _carry_out(self, action: Action, command: str, *, safe: bool) -> tuple[Settled | None, str]:
-        """The command, then the wait for the gateway, then the browser that a new gateway has not started yet.
-
-        Returns how the wait ended, and why OpenClaw did not take the command, where it did not.
-        """
-        self._say(f"act:   {command}")
-        since = self.clock.now().timestamp()
-        self.acted, began = True, self.clock.monotonic()
-        with self.log.step("act", action=action, command=command) as result:
-            done = steps.carry_out(self.site, action, self._cause, safe=safe)
-            self.log.strict = False  # what has been done is seen through, also on a disk that is full by now
-            result.update(accepted=done.accepted, said=done.said)
-        said = "" if done.accepted else done.said
-        if said:
-            self._say(f"act:   not accepted: {said}")
-        if action == "browser-restart":
-            return None, said
-        settings = self.settings
-        patience_s = settings.drain_budget_s if safe else settings.start_budget_s
-        settled = self._settle(
-            since if action == "restart" else None,
-            settings.start_budget_s,
-            patience_s if done.accepted else _REFUSED_IDLE_S,
-            drain_s=settings.drain_budget_s,
-        )
-        settled = replace(settled, took_s=self.clock.monotonic() - began)
-        if settled.started and settings.browser == "running" and self.site.config.browser_enabled:
-            with self.log.step("browser", command="browser start") as result:
-                browser = steps.start_browser(self.site)
-                result.update(accepted=browser.accepted, said=browser.said)
-        return settled, said
-
-    def _settle(self, since: float | None, start_s: float, idle_s: float, drain_s: float | None = None) -> Settled:
-        with self.log.step("wait", start_budget_s=start_s) as result:
-            settled = until_started(
-                self.site.look,
-                self.site.cause,
-                self.clock,
-                start_s=start_s,
-                drain_s=self.settings.drain_budget_s if drain_s is None else drain_s,
-                idle_s=idle_s,
-                since=since,
-            )
-            result.update(started=settled.started, cause=settled.cause.check if settled.cause else None)
-        self._say(f"wait:  {'started' if settled.started else 'not started'} after {settled.took_s:.1f} s")
-        return settled
 
     def _last_look(self) -> Observation:
         """What cannot be looked at after the act is unknown, not undone."""
