@@ -109,7 +109,7 @@ def test_a_refusal_is_not_asked_again(tmp_path: Path) -> None:
 
 
 def test_all_jobs_by_the_cheapest_lane(tmp_path: Path) -> None:
-    """RPC; a gateway that does not answer is not asked, its store is read; where nothing tells, the reasons are said."""
+    """RPC; a gateway that does not answer is not asked, its store is read; where nothing tells, it says why."""
     with lanes_of(tmp_path, answers) as (lanes, asked):
         assert lanes.known(healthy(), answers=True).jobs.source == "rpc"
         count = len(asked)
