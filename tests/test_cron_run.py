@@ -102,9 +102,8 @@ class Bench:
         table = {"calls": str(self.root / "calls"), "lacks": lacks, "steps": steps}
         (self.root / "table.json").write_text(json.dumps(table))
         target = locate(self.environ, None)
-        limits = Settings(
-            memory_dir=self.memory, rpc=False, http_probe_s=1.0, linger_s=0.3, kill_grace_s=0.2, **settings
-        )
+        short = {"http_probe_s": 1.0, "linger_s": 0.3, "kill_grace_s": 0.2, **settings}
+        limits = Settings(memory_dir=self.memory, rpc=False, **short)
         read = config.read(target)
         lock = self.root / "locks" / "cli.lock"
         gateway = Gateway(limits, target, read, self.port, lambda: Openclaw(self.executable, target, limits, lock))
