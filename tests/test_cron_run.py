@@ -102,9 +102,8 @@ class Bench:
         table = {"calls": str(self.root / "calls"), "lacks": lacks, "steps": steps}
         (self.root / "table.json").write_text(json.dumps(table))
         target = locate(self.environ, None)
-        limits = Settings(
-            memory_dir=self.memory, rpc=False, http_probe_s=1.0, linger_s=0.3, kill_grace_s=0.2, **settings
-        )
+        short = {"http_probe_s": 1.0, "linger_s": 0.3, "kill_grace_s": 0.2, **settings}
+        limits = Settings(memory_dir=self.memory, rpc=False, **short)
         read = config.read(target)
         lock = self.root / "locks" / "cli.lock"
         gateway = Gateway(limits, target, read, self.port, lambda: Openclaw(self.executable, target, limits, lock))
@@ -122,11 +121,14 @@ class Port:
     """A gateway's port that answers, until it is told to be silent or to stop."""
 
     def __init__(self) -> None:
-        self.silent = threading.Event()
+        self.silent, self.slow = threading.Event(), 0
 
     def __call__(self, connection: socket.socket, over: threading.Event) -> None:
         """One connection."""
         path = request(connection).split(b" ")[1].decode()
+        if self.slow > 0:
+            self.slow -= 1
+            over.wait(1.5)
         if self.silent.is_set():
             over.wait(30)
             return
@@ -278,6 +280,12 @@ def test_a_gateway_that_hangs_before(bench: Bench, port: Port) -> None:
     assert (result.outcome, result.exit, bench.triggers()) == ("not-started", 4, [])
     assert result.why.startswith("gateway/")
     assert "outcome  not-started" in log_of(result)
+
+
+def test_a_gateway_that_is_merely_slow(bench: Bench, port: Port) -> None:
+    """Two answers later than the first short look are no reason to refuse: it gets the whole budget then."""
+    port.slow = 2
+    assert bench.run(waited("ok"), http_probe_s=4.0).exit == 0
 
 
 def test_a_gateway_that_hangs_during(bench: Bench, port: Port) -> None:

@@ -63,6 +63,7 @@ class Person:
             env={
                 **environ,
                 "OC_OPS_MEMORY_DIR": str(self.memory),
+                "OC_OPS_HTTP_PROBE_S": "5",
                 "OC_OPS_RPC_CONNECT_S": "15",
                 "OC_OPS_RPC_REQUEST_S": "15",
             },
@@ -224,7 +225,7 @@ def test_a_gateway_that_hangs_during(person: Person, slow: str) -> None:
             child.expect("the gateway does not answer since")
             noticed_s = time.monotonic() - hung_at
             late = person.seen_out(child, began)
-    assert noticed_s < 8
+    assert noticed_s < 12  # a probe of 5 s and its margin on a machine under load
     assert late.exit == 124
     shown = " ".join(late.shown.split())
     assert (

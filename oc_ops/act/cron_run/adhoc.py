@@ -64,13 +64,13 @@ def run_job(asked: Asked, gateway: Gateway, redactor: Redactor, say: Say) -> Res
 
 
 def _looked(gateway: Gateway) -> tuple[GatewayLook, Finding | None]:
-    """A second is enough to see a stopped gateway; one that is merely silent gets the whole budget, twice."""
+    """A second is enough to see a stopped gateway; one that is merely silent gets the whole budget as well."""
     budget_s, settings = gateway.settings.http_probe_s, gateway.settings
     limits = judge_gateway.Limits(settings.start_budget_s, settings.late_answer_s, settings.event_loop_delay_ms)
     seen = gateway.look(min(_FIRST_LOOK_S, budget_s))
     cause = judge_gateway.cause(seen, limits)
     certain = seen.serving is not None and seen.serving.status == "stopped"
-    if cause is not None and cause.check == "gateway/hung" and not certain:
+    if cause is not None and seen.live.kind == "silent" and not certain:
         seen = gateway.look(budget_s)
         cause = judge_gateway.cause(seen, limits)
     return seen, cause
