@@ -47,7 +47,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--deep", action="store_true", help="also the slow checks: a real click in the agent's browser")
     group.addoption("--lab", action="store_true", help="look at a throwaway real gateway, started for this run")
     group.addoption("--recover", action="store_true", help="recover once if the cause can be cured (not built yet)")
-    group.addoption("--tmux", action="store_true", help="see that the cockpit session is up first (not built yet)")
+    group.addoption("--tmux", action="store_true", help="see that the cockpit session is up first")
+    parser.addini("oc_ops_tmux", "see that the cockpit session is up before every doctor run", "bool", default=False)
     group.addoption("--report-dir", metavar="DIR", help="where runs leave their reports")
 
 
@@ -77,7 +78,7 @@ def pytest_configure(config: pytest.Config) -> None:
     run.wanted_page = config.option.htmlpath
     config.option.htmlpath, config.option.self_contained_html = str(drawn), True
     config.option.session_timeout = run.settings.run_s + run.settings.deep_s * config.getoption("deep")
-    config.pluginmanager.register(Wiring(run, exits), "oc-ops doctor")
+    config.pluginmanager.register(Wiring(run, exits, _cockpit(config, run)), "oc-ops doctor")
     gc.freeze()  # pytest collects garbage five times at its end: what was imported need not be looked through again
 
 
@@ -110,9 +111,10 @@ def _refuse_nonsense(config: pytest.Config) -> None:
         raise OcOpsError("--lab brings its own OpenClaw: leave out --openclaw and --oc-profile")
     if config.getoption("quick") and config.getoption("deep"):
         raise OcOpsError("--quick makes no `openclaw` call and --deep needs some: leave one out")
-    for name in ("recover", "tmux"):
-        if config.getoption(name):
-            raise OcOpsError(f"--{name} is not built yet: run without it; the report names the fix")
+    if config.getoption("lab") and config.getoption("tmux"):
+        raise OcOpsError("--lab is gone after the run and --tmux shows a gateway that stays: leave one out")
+    if config.getoption("recover"):
+        raise OcOpsError("--recover is not built yet: run without it; the report names the fix")
 
 
 def _open_run(config: pytest.Config, exits: ExitStack) -> DoctorRun:
@@ -132,6 +134,15 @@ def _open_run(config: pytest.Config, exits: ExitStack) -> DoctorRun:
         given["browser"] = None if find_chromium() else "off"
         return DoctorRun(_lab_settings(oc_settings.load(given)), environ, quick=config.getoption("quick"), lab=True)
     return DoctorRun(oc_settings.load(given), environ, quick=config.getoption("quick"))
+
+
+def _cockpit(config: pytest.Config, run: DoctorRun) -> str:
+    """See that the cockpit is up where that is wanted; what there is to say of it, in one line."""
+    if config.getoption("lab") or not (config.getoption("tmux") or config.getini("oc_ops_tmux")):
+        return ""
+    from oc_ops.supervise.ensure import ensure
+
+    return ensure(run.settings, dict(os.environ))
 
 
 def _lab_settings(settings: oc_settings.Settings) -> oc_settings.Settings:
@@ -225,8 +236,8 @@ class Overlapping:
 class Wiring:
     """The hooks of a doctor run; each hands over to the run."""
 
-    def __init__(self, run: DoctorRun, exits: ExitStack) -> None:
-        self.run, self.exits, self.took_s = run, exits, 0.0
+    def __init__(self, run: DoctorRun, exits: ExitStack, cockpit: str = "") -> None:
+        self.run, self.exits, self.cockpit, self.took_s = run, exits, cockpit, 0.0
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Cheap lanes first, every check under its deadline; tests that were asked for beside the checks come last."""
@@ -289,7 +300,9 @@ class Wiring:
                 session.config.pluginmanager.unregister(plugin)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Say which incident this belongs to, and where the report is."""
+        """Say whether the cockpit is up, which incident this belongs to, and where the report is."""
+        if self.cockpit:
+            terminalreporter.write_line(self.cockpit)
         if line := self.run.incident_line():
             terminalreporter.write_line(line)
         terminalreporter.write_line(self.run.where_it_is())

@@ -79,6 +79,11 @@ class Settings:
     watch_look_s: float = _seconds(2.0, "how often the cockpit's watcher looks at the port while somebody watches")
     watch_slow_s: float = _seconds(300.0, "how often at most it asks through the CLI, of a gateway that is well")
     watch_idle_s: float = _seconds(60.0, "how long it stays when no session lives any more")
+    tmux_socket: str | None = _setting(None, "the cockpit's own tmux server (`tmux -L NAME`); else the user's")
+    tmux_s: float = _seconds(5.0, "deadline of one look at the tmux server")
+    pane_log_bytes: int = _setting(
+        2**20, "size at which memory/panes/<window>.log is moved aside (3 are kept)", above=0
+    )
 
     keep_healthy_runs: int = _setting(20, "healthy runs kept in reports/runs", above=0)
     keep_failing_runs: int = _setting(2000, "failing runs kept there (a week at one run in 5 minutes)", above=0)
@@ -150,7 +155,7 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
             raise SettingError(name, environ[name], "environment", f"a known setting{hint}")
 
 
-_OPTION_NAMES = {"profile": "oc-profile"}
+_OPTION_NAMES = {"profile": "oc-profile", "tmux_socket": "socket"}
 
 
 def _table(pyproject: Path) -> Mapping[str, object]:

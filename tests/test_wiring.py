@@ -146,13 +146,13 @@ def test_a_check_that_could_not_look_is_not_green(tmp_path: Path) -> None:
         (("--deep", "--quick"), {}, "--quick makes no `openclaw` call and --deep needs some"),
         (("--lab", "--oc-profile", "x"), {}, "--lab brings its own OpenClaw"),
         (("--recover",), {}, "--recover is not built yet"),
-        (("--tmux",), {}, "--tmux is not built yet"),
+        (("--tmux", "--lab"), {}, "--lab is gone after the run and --tmux shows a gateway that stays"),
         ((), {"OPENCLAW_CONFIG_PATH": "/"}, "cannot read /: Is a directory"),
         (("--report-dir", "/dev/null/reports"), {}, "/dev/null/reports"),
         ((), {"HOME": "/dev/null", "XDG_STATE_HOME": "/dev/null"}, "/dev/null"),
     ],
     ids=["bad setting", "bounds", "no such openclaw", "no such openclaw, by environment", "bad profile",
-         "empty report dir", "deep", "lab and profile", "recover", "tmux", "unreadable config",
+         "empty report dir", "deep", "lab and profile", "recover", "tmux and lab", "unreadable config",
          "no place for reports", "no place for locks"],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(

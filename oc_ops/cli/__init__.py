@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from oc_ops.cli import incidents, jobs, logs
+from oc_ops.cli import incidents, jobs, logs, tmux
 from oc_ops.errors import OcOpsError
 from oc_ops.settings import PROJECT, declared, environment_name
 
@@ -34,6 +34,7 @@ lab_app = typer.Typer(
 app.add_typer(lab_app, name="lab")
 app.add_typer(incidents.app, name="incidents")
 app.add_typer(logs.app, name="logs")
+app.add_typer(tmux.app, name="tmux")
 jobs.register(app)
 
 USAGE = 4

@@ -1,0 +1,122 @@
+"""`oc-ops tmux`: the cockpit, a tmux session that shows the gateway live and holds a shell beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from oc_ops.errors import OcOpsError
+
+if TYPE_CHECKING:
+    from oc_ops.settings import Settings
+    from oc_ops.supervise.session import Cockpit, Session
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="The cockpit: the tmux session oc-ops with the windows status, runs, browser, incidents and adhoc, a shell.",
+)
+
+Socket = Annotated[
+    str | None, typer.Option("--socket", metavar="NAME", help="A tmux server of its own (`tmux -L NAME`).")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
+
+
+@app.command(
+    help="Make sure that the session is up: make it, or put back what is missing of it. The shell in adhoc, its "
+    "history and whatever runs in it are never touched. It needs no terminal."
+)
+def start(socket: Socket = None, as_json: Json = False) -> None:
+    """Idempotent."""
+    session = _started(socket)
+    if as_json:
+        _print_json(session)
+        return
+    print(f"cockpit: {', '.join(session.done) or 'was up'}: {_where(session)}")
+    print("look at it:   oc-ops tmux attach" + (f" --socket {socket}" if socket else ""))
+
+
+@app.command(help="Show the session in this terminal, started or mended first; leave it with your prefix key and d.")
+def attach(socket: Socket = None) -> None:
+    """From inside tmux as well."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise OcOpsError("attach needs a terminal: `oc-ops tmux status` looks without one")
+    _started(socket)
+    argv, environ = _opened(socket)[0].attach()
+    sys.stdout.flush()
+    os.execve(argv[0], argv, environ)  # noqa: S606 - an argv list, no shell
+
+
+@app.command(
+    help="Say what there is of the session, changing nothing. Exit code: 0 all of it is up, 1 it is not, or not all."
+)
+def status(socket: Socket = None, as_json: Json = False) -> None:
+    """Window by window."""
+    session = _opened(socket)[0].status()
+    if as_json:
+        _print_json(session)
+    else:
+        print(f"cockpit: {'up' if session.up else 'partly up' if session.exists else 'not up'}: {_where(session)}")
+        for window, state in session.windows.items():
+            print(f"  {window:10} {state}")
+        print(f"  {'watcher':10} {_watcher(session)}")
+    if not session.up:
+        raise typer.Exit(1)
+
+
+@app.command(help="End the session, what runs in its shell included, and its watcher.")
+def stop(socket: Socket = None, as_json: Json = False) -> None:
+    """That there is none is no error."""
+    cockpit, _, key = _opened(socket)
+    stopped = cockpit.stop()
+    from oc_ops.supervise import watcher
+
+    watcher.stop(key)
+    if as_json:
+        print(json.dumps({"stopped": stopped}))
+    else:
+        print("cockpit: stopped" if stopped else "cockpit: was not up")
+
+
+def _started(socket: str | None) -> Session:
+    """The session, and a watcher from this very environment: only here may be the token that it needs."""
+    from oc_ops.supervise import watcher
+
+    cockpit, settings, _ = _opened(socket)
+    session = cockpit.start()
+    if not session.watched:
+        watcher.start(settings)
+    return cockpit.watched(session)
+
+
+def _opened(socket: str | None) -> tuple[Cockpit, Settings, str]:
+    from oc_ops import settings
+    from oc_ops.observe.target import locate
+    from oc_ops.supervise.session import Cockpit
+
+    loaded, environ = settings.load({"tmux_socket": socket}), dict(os.environ)
+    key = locate(environ, loaded.profile).key
+    return Cockpit(loaded, environ, key), loaded, key
+
+
+def _where(session: Session) -> str:
+    look = "nobody looks" if not session.attached else f"{session.attached} look"
+    return f"session oc-ops on the tmux socket {session.socket}, {look}"
+
+
+def _watcher(session: Session) -> str:
+    if session.watcher_age_s is None:
+        return "has written nothing yet"
+    return f"pid {session.watcher_pid}, wrote {session.watcher_age_s:.0f} s ago" + (
+        "" if session.watched else " (stale)"
+    )
+
+
+def _print_json(session: Session) -> None:
+    print(json.dumps({"up": session.up, "session": "oc-ops", **asdict(session)}))

@@ -1,0 +1,148 @@
+"""The window `runs`: every watched job with its last runs, what is due and overdue, and what ran just now."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from oc_ops.judge.jobwords import span as took
+from oc_ops.record.incident_text import span
+from oc_ops.supervise.panes.canvas import (
+    SEVERE,
+    Mood,
+    View,
+    ago,
+    badge,
+    clock,
+    head,
+    joined,
+    row,
+    under,
+    unseen,
+    words,
+    wrapped,
+)
+from oc_ops.supervise.state import Job, Run, Transcript
+
+PARTS = ("jobs",)
+_BESIDE_RPC = {"files": "the gateway's own files", "cli": "`openclaw cron list`"}
+_NAME = 20
+_RECENT_LEAST = 5
+"""Lines that the lower part keeps, however many jobs there are."""
+
+
+def draw(view: View) -> list[Text]:
+    """The jobs above; below them what ran lately, and what ad-hoc runs left."""
+    lines = head("runs", view)
+    if view.reading.problem:
+        return lines
+    jobs = view.state.jobs
+    if jobs.watchlist_problem:
+        lines += row("watchlist", words(jobs.watchlist_problem, "bold"), view.width, 2)
+    lines += unseen("jobs", jobs.seen, view.now, view.width)
+    if jobs.seen.lane in _BESIDE_RPC:
+        lines += row("jobs", f"read from {_BESIDE_RPC[jobs.seen.lane]} {ago(jobs.seen.at, view.now)}", view.width)
+    if not jobs.jobs and jobs.seen.at is not None:
+        lines += row("jobs", "none is watched: `oc-ops jobs` prints the lines for the watchlist", view.width, 2)
+    below = _below(view)
+    room = view.height - len(lines) - min(len(below), _RECENT_LEAST)
+    drawn = [_job(each, view) for each in jobs.jobs]
+    if sum(map(len, drawn)) > room:
+        drawn = [_brief(each) for each in drawn]
+    lines += [line for each in drawn for line in each][: max(room, 1)]
+    hidden = sum(map(len, drawn)) - max(room, 1)
+    if hidden > 0:
+        lines[-1] = Text(f"… {hidden + 1} more lines of jobs: `oc-ops jobs` shows them all", "bold")
+    return [*lines, *below]
+
+
+def gist(view: View) -> object:
+    """A run that began or ended, a finding that came or went."""
+    return view.reading.stale, [
+        (each.id, each.running_since, each.runs[:1], each.notes, each.enabled) for each in view.state.jobs.jobs
+    ]
+
+
+def _brief(lines: list[Text]) -> list[Text]:
+    """A job's first line and the first finding: what is left of it where there is little room."""
+    return [lines[0], *lines[2:3]] if len(lines) > 1 else lines
+
+
+def _job(job: Job, view: View) -> list[Text]:
+    """One job: its state and when it is due; then its history; then what the judges say."""
+    now, width = view.now, view.width
+    name = words(job.name or job.id or "(no name)", "bold", 200)
+    name.truncate(_NAME, overflow="ellipsis", pad=True)
+    first = joined(name, *_state(job, now), by=" ")
+    history = joined(
+        words(job.schedule, most=60),
+        "last: " + ", ".join(_run(each) for each in job.runs[:4]) if job.runs else "it has not run yet",
+        f"usually {took(job.typical_s)}" if job.typical_s is not None else "",
+        {"": "", "steady": "steady", "slower": "getting slower", "faster": "getting faster"}[job.trend],
+    )
+    lines = [first, *under(history, width, 1)] if job.id else [first]
+    notes = [(SEVERE[each.severity], f"{each.check}: {each.fact}") for each in job.notes]
+    notes += [("warn", f"could not be judged: {job.unseen}")] if job.unseen else []
+    for mood, said in notes:
+        mark = {"bad": "error", "warn": "warning"}.get(mood, "note")
+        found = joined(badge(mark, mood), words(said), by=" ")
+        lines += under(found, width, 2)
+    return lines
+
+
+def _state(job: Job, now: float) -> list[Text | str]:
+    last = job.runs[0] if job.runs else None
+    if not job.id:
+        return [badge("missing", "bad")]
+    said: list[Text | str] = []
+    if not job.enabled:
+        said.append(badge("disabled", "warn"))
+    elif job.overdue_s is not None:
+        said += [badge("overdue", "bad"), span(job.overdue_s)]
+    if job.running_since is not None:
+        limit = f" of at most {span(job.timeout_s)}" if job.timeout_s else ""
+        said += [badge("running", "busy"), f"{span(max(now - job.running_since, 0))}{limit}"]
+    elif last is not None:
+        again = f"{job.failures} in a row, the last " if job.failures > 1 else ""
+        said += [badge(last.status or "ended", _mood(last)), f"{again}{ago(last.ended_at or last.started_at, now)}"]
+    else:
+        said += [badge("no run", "unknown")]
+    if job.enabled and job.overdue_s is None and job.next_due_at is not None:
+        said.append(f"next {ago(job.next_due_at, now)}")
+    return said
+
+
+def _mood(run: Run) -> Mood:
+    return {"ok": "good", "error": "bad", "running": "busy"}.get(run.status, "warn")  # type: ignore[return-value]
+
+
+def _run(run: Run) -> str:
+    length = f" {took(run.duration_s)}" if run.duration_s is not None else ""
+    return f"{words(run.status, most=12).plain or 'ended'}{length}"
+
+
+def _below(view: View) -> list[Text]:
+    """What ran just now, then the newest transcript of `oc-ops run`."""
+    jobs, width = view.state.jobs, view.width
+    lines = [Text("just now", "bold underline")] if jobs.recent else []
+    for each in jobs.recent[: max(8, view.height // 3)]:
+        when = each.ended_at or each.started_at
+        said = joined(
+            f"{clock(when, view.now) if when is not None else '?':8}",
+            badge(each.status or "ended", _mood(each)),
+            words(each.job or each.job_id, "bold", 40),
+            f"took {took(each.duration_s)}" if each.duration_s is not None else "",
+            words(each.error, most=160),
+            by=" ",
+        )
+        lines += wrapped(said, width, 1)
+    for transcript in jobs.transcripts[:3]:
+        lines += _transcript(transcript, view)
+    return lines
+
+
+def _transcript(transcript: Transcript, view: View) -> list[Text]:
+    title = joined(Text("transcript", "bold"), words(transcript.path, most=200), ago(transcript.at, view.now), by=" ")
+    return [
+        title,
+        *(line for each in transcript.tail[-max(3, view.height // 8) :] for line in under(words(each), view.width, 1)),
+    ]
