@@ -1,0 +1,606 @@
+"""The windows as text: what each shows at 80×24 and 200×60, how it is fitted, drawn, and kept; and what it costs."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pty
+import re
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import pytest
+from rich.text import Text
+
+from oc_ops import settings
+from oc_ops.errors import OcOpsError
+from oc_ops.supervise import snapshot
+from oc_ops.supervise.panes import WINDOWS, canvas, loop
+from oc_ops.supervise.panes.canvas import MOODS, View
+from oc_ops.supervise.panes.kept import ARCHIVES, EVERY_S, Kept, log_of
+from oc_ops.supervise.panes.screen import Screen, ansi
+from oc_ops.supervise.snapshot import Reading
+from oc_ops.supervise.state import Job, Jobs, LogLine, Seen, Snapshot
+from tests.snapshots import KEY, KINDS, sample
+
+NOW = time.mktime((2026, 11, 23, 3, 0, 40, 0, 0, -1))
+SIZES = {"80x24": (80, 24), "200x60": (200, 60), "20x5": (20, 5), "1x1": (1, 1)}
+
+
+def module(window: str) -> loop.Window:
+    """The module that draws a window."""
+    return cast("loop.Window", importlib.import_module(f"oc_ops.supervise.panes.{window}"))
+
+
+def drawn(window: str, shown: Snapshot | str, width: int = 80, height: int = 24, age_s: float = 1.0) -> str:
+    """A window's screen."""
+    state = sample(shown, NOW) if isinstance(shown, str) else shown
+    view = View(Reading(state, age_s), NOW, width, height)
+    return "\n".join(each.plain for each in canvas.fitted(module(window).draw(view), width, height))
+
+
+# -- every window -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("window", WINDOWS)
+def test_every_window_fits_every_screen(window: str, kind: str, size: tuple[int, int]) -> None:
+    """Whatever the snapshot holds, no line is wider, none is too many, and nothing in it is a control."""
+    width, height = size
+    view = View(Reading(sample(kind, NOW), 1.0), NOW, width, height)
+    lines = canvas.fitted(module(window).draw(view), width, height)
+    assert 1 <= len(lines) <= height
+    assert max(each.cell_len for each in lines) <= width
+    assert not re.search("[\0-\x1f\x7f-\x9f\u202a-\u202e]", "".join(each.plain for each in lines))
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_every_window_says_which_it_is_of_what_and_when(window: str) -> None:
+    """The first line: the window, the release, the port, the clock at its right edge."""
+    first = drawn(window, "healthy").split("\n")[0]
+    assert first.startswith(f" {window} ")
+    assert "OpenClaw 2026.9.6" in first
+    assert "port 18789" in first
+    assert first.endswith("03:00:40")
+    assert len(first) == 80
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_a_watcher_that_does_not_write_is_said_on_top(window: str) -> None:
+    """Old figures are never shown as if they were of now."""
+    assert (
+        drawn(window, "healthy", age_s=75.0)
+        .split("\n")[1]
+        .startswith(" STALE  the watcher does not write for 1 min, since 02:59:25")
+    )
+    good = sample("healthy", NOW)
+    ended = replace(good, watcher=replace(good.watcher, ended="nobody watches"))
+    assert "the watcher has ended, nobody watches" in drawn(window, ended)
+    assert "STALE  the watcher" not in drawn(window, "healthy")
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_without_a_snapshot_the_window_says_why(window: str) -> None:
+    """Nothing to show is not shown as nothing wrong."""
+    view = View(Reading(Snapshot(), problem="no watcher has written anything yet"), NOW, note="being started")
+    text = "\n".join(each.plain for each in module(window).draw(view))
+    assert "NO DATA  no watcher has written anything yet\nbeing started" in text
+    assert "all is well" not in text
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_colours_are_the_eight_and_never_alone(window: str) -> None:
+    """Only the basic colours, in pairs that read on light and dark; everything coloured is a word as well."""
+    for kind in KINDS:
+        view = View(Reading(sample(kind, NOW), 60.0), NOW, 200, 60)
+        for line in module(window).draw(view):
+            assert line.style == "" or len(line.plain) < 60, f"a whole line is {line.style}: {line.plain}"
+            for span in line.spans:
+                assert span.style in {"", "bold", "bold underline", "reverse bold", *MOODS.values()}
+                if span.style in MOODS.values():
+                    assert re.search(r"\w", line.plain[span.start : span.end]), line.plain
+            codes = re.findall(r"\x1b\[([0-9;]*)m", ansi(line, 200))
+            allowed = {"", "0", "1", "4", "7", *map(str, (*range(30, 38), *range(40, 48)))}
+            assert {each for code in codes for each in code.split(";")} <= allowed
+
+
+# -- status -----------------------------------------------------------------------------------------------------------
+
+
+def test_status_of_a_gateway_that_is_well() -> None:
+    """State and since when, RPC, event loop, memory, scheduler, verdict and what to do: all on one small screen."""
+    text = drawn("status", "healthy")
+    for words in (
+        "gateway     READY  for 3 d 0 h, since Nov 20 03:00",
+        "pid 1042 · up for 3 d 0 h",
+        "RPC        on · for 1 h 59 min, since 01:00:50 · last event 11 s ago (03:00:29)",
+        "event loop 21 ms late (p99) of 1000 ms · busy 1%",
+        "memory     612 MB of 3.0 GB",
+        "cron       on · 7 jobs · 1 running · next in 6 min (03:07:00)",
+        "doctor      DEGRADED  30 min ago (02:30:40) · took 14 s",
+        " WARNING  host/disk-low: the report file system has 7 % free",
+        "next       df -h",
+        "watcher    the gateway pushes events",
+    ):
+        assert words in text, text
+    assert "STALE" not in text
+
+
+def test_status_of_a_gateway_that_hangs() -> None:
+    """What is wrong, what was seen, what helps; what cannot be looked at says since when and why."""
+    text = drawn("status", "hung")
+    for words in (
+        "gateway     HUNG  for 1 min, since 02:59:08",
+        "gateway/hung: the gateway does not answer",
+        "saw        GET /healthz: the port accepts, no answer in 2.0 s",
+        "first aid  kill -CONT 1042",
+        "RPC        silent · for 1 min",
+        "STALE  as of 1 min ago (02:59:05); could not look for 1 min, since",
+        "not asked while the gateway is in trouble (gateway/hung)",
+        "incidents  2 open",
+        "next       kill -CONT 1042",
+    ):
+        assert words in text, text
+
+
+def test_status_of_an_old_release_says_what_it_lacks() -> None:
+    """Polling is said, and a figure that a release does not tell is not shown as zero."""
+    text = drawn("status", "polling")
+    assert "no RPC lane: jobs and status are asked for through the CLI every 5 min" in " ".join(text.split())
+    assert "event loop could not look for 1 h 59 min, since 01:00:50: this release does not tell" in " ".join(
+        text.split()
+    )
+    assert "late (p99)" not in text
+
+
+def test_nothing_known_is_not_well() -> None:
+    """A watcher that has only just come up claims nothing."""
+    text = drawn("status", "empty")
+    assert " UNKNOWN " in text
+    assert "READY" not in text
+    assert "not looked at yet" in text
+
+
+# -- runs -------------------------------------------------------------------------------------------------------------
+
+
+def test_runs_shows_each_job_with_its_history_and_what_is_due() -> None:
+    """Running, last runs and how long, due, overdue, failing, missing, disabled; what just ran; the transcript."""
+    text = drawn("runs", "healthy", 120, 40)
+    for words in (
+        r"sync-mail +RUNNING  12 s of at most 10 min next in 6 min \(03:07:00\)",
+        r"every 1 h · last: ok 31 s, ok 32 s, ok 33 s, ok 34 s · usually 34.5 s · steady",
+        r"nightly-report +OVERDUE  11 min  ERROR  2 in a row, the last 23 h 59 min ago",
+        r"WARNING  cron/job-failing: the watched job nightly-report fails: its last 2 runs failed",
+        r"backup-db +MISSING",
+        r"old-digest +DISABLED   NO RUN",
+        r"03:00:28  RUNNING  sync-mail",
+        r"01:38:02  ERROR  nightly-report took 42 s command exited with code 3",
+        r"transcript memory/cron_run_now/a1_2026-11-23T02-10-00Z.log 40 min ago",
+        r"  finished: ok in 31.0 s",
+    ):
+        assert re.search(words, text), text
+
+
+def test_many_jobs_lose_detail_before_they_vanish() -> None:
+    """On a small screen a job keeps its state; what does not fit at all is counted, and what just ran stays."""
+    good = sample("healthy", NOW)
+    many = tuple(replace(good.jobs.jobs[0], id=f"j{each}", name=f"job-{each}") for each in range(12))
+    text = drawn("runs", replace(good, jobs=replace(good.jobs, jobs=many)))
+    assert all(f"job-{each} " in text for each in range(12))
+    assert "every 1 h" not in text
+    assert "just now" in text
+    text = drawn("runs", replace(good, jobs=replace(good.jobs, jobs=many * 4)))
+    assert re.search(r"… \d+ more lines of jobs: `oc-ops jobs` shows them all", text)
+    assert "just now" in text
+
+
+def test_jobs_that_the_gateway_did_not_tell_itself_say_where_they_are_from() -> None:
+    """From its store while it does not answer, from the CLI without an RPC lane."""
+    assert "jobs       read from `openclaw cron list` 2 min ago (02:58:20)" in drawn("runs", "polling")
+    assert "read from" not in drawn("runs", "healthy")
+
+
+def test_no_watched_job_is_said() -> None:
+    """An empty window would look like a broken one."""
+    good = sample("healthy", NOW)
+    assert "none is watched" in drawn("runs", replace(good, jobs=Jobs(seen=good.jobs.seen)))
+    assert "not looked at yet" in drawn("runs", replace(good, jobs=Jobs()))
+
+
+def test_a_job_that_could_not_be_judged_says_so() -> None:
+    """It is not shown as well."""
+    good = sample("healthy", NOW)
+    job = Job("a", "alone", unseen="the schedule cannot be read")
+    text = drawn("runs", replace(good, jobs=replace(good.jobs, jobs=(job,))))
+    assert "WARNING  could not be judged: the schedule cannot be read" in text
+
+
+# -- browser ----------------------------------------------------------------------------------------------------------
+
+
+def test_browser_shows_the_digest_the_browser_and_the_log_s_end() -> None:
+    """Readable lines, the newest last; a complaint may take a second line."""
+    text = drawn("browser", "healthy")
+    lines = text.split("\n")
+    assert lines[1].startswith("browser     RUNNING  running, pid 2211, 3 tabs seen 3 min ago")
+    assert "sessions      4, 1 active" in lines
+    assert lines[-1] == "03:00:13 INFO  browser/service Browser control service ready (profiles=2)"
+    assert "               with code 3" in lines
+    assert "{" not in text
+    assert len(lines) == 24
+
+
+def test_a_browser_that_is_not_looked_at() -> None:
+    """Switched off by the setting is neither well nor wrong."""
+    good = sample("healthy", NOW)
+    text = drawn("browser", replace(good, browser=replace(good.browser, expected="off")))
+    assert "browser    not looked at: the setting browser is off" in text
+    down = replace(good, browser=replace(good.browser, running=False, words="not running"))
+    assert " NOT RUNNING " in drawn("browser", down)
+
+
+def test_an_empty_log_is_said() -> None:
+    """No line is a line."""
+    good = sample("healthy", NOW)
+    assert "nothing was logged lately" in drawn("browser", replace(good, log=replace(good.log, lines=())))
+
+
+# -- incidents --------------------------------------------------------------------------------------------------------
+
+
+def test_open_incidents_come_first_with_who_has_them_and_what_helps() -> None:
+    """Then the signatures, each with how often, its first aid, and whether a restart helps."""
+    text = drawn("incidents", "hung")
+    places = [
+        text.index(each)
+        for each in (
+            "2 open incidents",
+            " ERROR  gateway/hung red · for 1 min, since 02:59:08",
+            "  first aid kill -CONT 1042",
+            "  nobody has it · came back 1× · 2026-11-23-gateway-hung-7f3a",
+            "cron/job-failing",
+            "  taken on by ana",
+            "log signatures that fired",
+            " WARNING  gateway.slow_fetch 1× of the 3 that count",
+            "  first aid openclaw channels status --probe (restart: useless)",
+            "  fetch timeout after 10000ms",
+        )
+    ]
+    assert places == sorted(places)
+
+
+def test_no_incident_is_said() -> None:
+    """Quiet is a statement."""
+    good = sample("healthy", NOW)
+    text = drawn("incidents", replace(good, log=replace(good.log, signatures=())))
+    assert "no open incident" in text
+    assert "no known error signature in the log lately" in text
+
+
+# -- words ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("at", "words"),
+    [
+        (None, "never"),
+        (NOW, "0 s ago (03:00:40)"),
+        (NOW - 59, "59 s ago (02:59:41)"),
+        (NOW - 3600, "1 h 0 min ago (02:00:40)"),
+        (NOW - 86_400 * 2, "2 d 0 h ago (Nov 21 03:00)"),
+        (NOW + 61, "in 1 min (03:01:41)"),
+        (NOW + 86_400 * 3, "in 3 d 0 h (Nov 26 03:00)"),
+        (1e17, "in 1157407386627 d 6 h (an impossible time)"),
+    ],
+)
+def test_moments_are_age_and_clock_time(at: float | None, words: str) -> None:
+    """Both, since an age alone is wrong once the screen is a photograph."""
+    assert canvas.ago(at, NOW) == words
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ([], ""),
+        ([5], ""),
+        ([100, 101, 102], ""),
+        ([0, 50, 100], "▁▄█"),
+        ([1, 2, 3, 4] * 10, "▁▃▅█▁▃▅█"),
+    ],
+    ids=["none", "one", "flat", "rising", "cut"],
+)
+def test_a_line_of_blocks(values: list[float], line: str) -> None:
+    """As high as the values; a little noise is no mountain."""
+    assert canvas.shades(values, 8) == line
+
+
+def test_a_long_text_ends_in_an_ellipsis() -> None:
+    """Cut by columns, not by characters: a wide character counts two."""
+    lines = canvas.wrapped(Text("word " * 40 + "漢字" * 40), 20, 3)
+    assert len(lines) == 3
+    assert all(each.cell_len <= 20 for each in lines)
+    assert lines[-1].plain.endswith("…")
+    assert canvas.wrapped(Text("x" * 100), 10, 1)[0].plain == "x" * 9 + "…"
+
+
+# -- the terminal -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def terminal() -> Iterator[tuple[int, int]]:
+    """Both ends of a pseudo-terminal: what was written comes out of the first."""
+    outer, inner = pty.openpty()
+    os.set_blocking(outer, False)
+    try:
+        yield outer, inner
+    finally:
+        os.close(outer)
+        os.close(inner)
+
+
+def taken(outer: int) -> str:
+    """What was written to the terminal."""
+    try:
+        return os.read(outer, 2**20).decode()
+    except BlockingIOError:
+        return ""
+
+
+def test_only_what_changed_is_written(terminal: tuple[int, int]) -> None:
+    """No clearing, no flicker: an unchanged screen writes nothing, one changed line writes that line."""
+    outer, inner = terminal
+    with Screen(inner) as screen:
+        taken(outer)
+        screen.draw([Text("one"), Text("two"), Text("three")], (80, 24))
+        first = taken(outer)
+        assert "\x1b[2J" not in first
+        assert first.index("one") < first.index("two") < first.index("three")
+        screen.draw([Text("one"), Text("two"), Text("three")], (80, 24))
+        assert taken(outer) == ""
+        screen.draw([Text("one"), Text("2"), Text("three")], (80, 24))
+        assert taken(outer) == "\x1b[2;1H2\x1b[K"
+        screen.draw([Text("one")], (80, 24))
+        assert taken(outer) == "\x1b[2;1H\x1b[J"
+        screen.draw([Text("one")], (40, 24))
+        assert "one" in taken(outer)
+        screen.forget()
+        screen.draw([Text("one")], (40, 24))
+        assert "one" in taken(outer)
+
+
+def test_a_styled_text_is_styled() -> None:
+    """Also one that is styled as a whole."""
+    assert ansi(Text("x", "bold"), 80) == "\x1b[1mx\x1b[0m\x1b[K"
+    assert ansi(Text.assemble(("x", "black on green"), "y"), 80) == "\x1b[30;42mx\x1b[0my\x1b[K"
+
+
+def test_a_full_row_keeps_its_last_column(terminal: tuple[int, int]) -> None:
+    """Behind it the cursor stands on the last column: clearing to the end would eat the character there."""
+    assert ansi(Text("x" * 10), 10) == "x" * 10
+    assert ansi(Text("x" * 9), 10) == "x" * 9 + "\x1b[K"
+
+
+def test_no_control_passes_the_last_gate() -> None:
+    """Whatever a window let through: escapes are written by the screen alone."""
+    assert ansi(Text("a\x1b]52;c;AA\x07b\x9b2Jc\ud800d\te"), 80) == "a�]52;c;AAb�2Jc�d�e\x1b[K"
+
+
+def test_the_terminal_is_as_it_was_afterwards(terminal: tuple[int, int]) -> None:
+    """No echo, no signals from keys while it is drawn; all of that back at the end."""
+    import termios
+
+    outer, inner = terminal
+    before = termios.tcgetattr(inner)
+    with Screen(inner):
+        during = termios.tcgetattr(inner)
+        assert not during[3] & (termios.ECHO | termios.ISIG | termios.ICANON)
+    assert termios.tcgetattr(inner)[:4] == before[:4]
+    assert taken(outer).rstrip().endswith("\x1b[?7h\x1b[?25h")
+
+
+# -- what it showed ---------------------------------------------------------------------------------------------------
+
+
+def test_a_screen_is_kept_when_something_turned(tmp_path: Path) -> None:
+    """At once when it tells something new, else now and then, and never twice the same."""
+    path = log_of(tmp_path, "status")
+    log = Kept(path, 2**20)
+    log.keep(["READY", "p99 1 ms"], "ready", NOW)
+    log.keep(["READY", "p99 2 ms"], "ready", NOW + 1)
+    log.keep(["HUNG", "p99 2 ms"], "hung", NOW + 2)
+    log.keep(["HUNG", "p99 3 ms"], "hung", NOW + 2 + EVERY_S)
+    log.keep(["HUNG", "p99 3 ms"], "hung", NOW + 2 + 2 * EVERY_S)
+    text = path.read_text()
+    assert text.count("=== 2026-11-23 03:0") == 3
+    assert [line for line in text.splitlines() if "===" not in line] == [
+        "READY", "p99 1 ms", "HUNG", "p99 2 ms", "HUNG", "p99 3 ms",
+    ]  # fmt: skip
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_the_log_is_rotated(tmp_path: Path) -> None:
+    """It never takes more than its size and three of its like; the newest is in the youngest."""
+    path = log_of(tmp_path, "runs")
+    log = Kept(path, 1000)
+    for number in range(100):
+        log.keep([f"screen {number} " + "x" * 100], number, NOW + number)
+    files = sorted(path.parent.iterdir())
+    assert [each.name for each in files] == ["runs.log", *(f"runs.log.{number}" for number in range(1, ARCHIVES + 1))]
+    assert max(each.stat().st_size for each in files) < 1200
+    assert "screen 99 " in "".join(each.read_text() for each in files[:2])
+    assert "screen 0 " not in "".join(each.read_text() for each in files)
+
+
+# -- one window's life ------------------------------------------------------------------------------------------------
+
+
+class Starts:
+    """Counts what would start a watcher."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.times: list[None] = []
+        self.error = error
+
+    def __call__(self) -> None:
+        """Start one."""
+        self.times.append(None)
+        if self.error:
+            raise self.error
+
+
+def pane(tmp_path: Path, window: str, start: Starts) -> loop.Pane:
+    """One window that reads in a folder of its own."""
+    loaded = settings.load({"memory_dir": tmp_path}, {})
+    return loop.Pane(window, loaded, KEY, start)
+
+
+def screen_of(pane: loop.Pane, now: float) -> str:
+    """What it draws."""
+    return "\n".join(each.plain for each in pane.lines(now, (80, 24)))
+
+
+def test_a_window_draws_what_is_new_and_nothing_else(tmp_path: Path) -> None:
+    """An unchanged snapshot is no news; a new one is, and so is one that has grown old."""
+    path = snapshot.path_of(tmp_path, KEY)
+    window = pane(tmp_path, "status", Starts())
+    now = time.time()
+    assert window.look(now)
+    snapshot.write(path, sample("healthy"))
+    assert window.look(now)
+    assert not window.look(now)
+    assert "READY" in screen_of(window, now)
+    snapshot.write(path, sample("hung"), now=now - 60, monotonic=time.monotonic() - 60)
+    assert window.look(now)
+    assert " STALE  the watcher does not write" in screen_of(window, now)
+    path.write_text("{ no snapshot")
+    assert window.look(now)
+    assert "NO DATA" in screen_of(window, now)
+
+
+def test_the_windows_start_a_watcher_one_after_the_other(tmp_path: Path) -> None:
+    """The first after some patience, then not more often than every 10 s; the next only where that did not help."""
+    first, second = Starts(), Starts()
+    status, runs = pane(tmp_path, "status", first), pane(tmp_path, "runs", second)
+    for tenth in range(0, 301):
+        status.look(NOW + tenth / 10)
+        runs.look(NOW + tenth / 10)
+    assert len(first.times) == 3  # at 5, 15 and 25 s
+    assert len(second.times) == 2  # at 15 and 25 s
+    assert "the watcher was started again at" in screen_of(status, NOW + 30)
+    snapshot.write(snapshot.path_of(tmp_path, KEY), sample("healthy"))
+    status.look(NOW + 60)
+    assert "started again" not in screen_of(status, NOW + 60)
+    assert len(first.times) == 3
+
+
+def test_a_watcher_that_cannot_be_started_is_said(tmp_path: Path) -> None:
+    """Why, in words, on the window."""
+    window = pane(tmp_path, "status", Starts(OcOpsError("there is no room")))
+    window.look(NOW)
+    window.look(NOW + 6)
+    assert "the watcher cannot be started: there is no room" in screen_of(window, NOW + 6)
+
+
+def test_a_log_that_cannot_be_written_costs_no_window(tmp_path: Path) -> None:
+    """The screen is drawn, and the next one says that none is kept."""
+    (tmp_path / "panes").write_text("in the way")
+    snapshot.write(snapshot.path_of(tmp_path, KEY), sample("healthy"))
+    window = pane(tmp_path, "incidents", Starts())
+    window.look(NOW)
+    assert "no open incident" in screen_of(window, NOW)
+    assert "this screen is not kept" in screen_of(window, NOW)
+
+
+def test_whether_somebody_looks_is_read_off_the_socket(tmp_path: Path) -> None:
+    """tmux sets its x bit while a client is attached; where that cannot be seen, somebody may be looking."""
+    socket = tmp_path / "socket"
+    socket.touch(mode=0o660)
+    assert not loop.attached(str(socket))
+    socket.chmod(0o770)
+    assert loop.attached(str(socket))
+    assert loop.attached("")
+    assert loop.attached(str(tmp_path / "nowhere"))
+
+
+def test_a_drawing_that_fails_says_so_and_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: tuple[int, int]
+) -> None:
+    """An error of ours is one line on the screen, not the end of the window."""
+    outer, inner = terminal
+    window = pane(tmp_path, "status", Starts())
+    clock = iter(range(0, 1000))
+    looks: list[float] = []
+
+    def fails(_view: View) -> list[Text]:
+        looks.append(0)
+        raise KeyError("p99")
+
+    def pressed(_wake: int, _seconds: float) -> bool:
+        if len(looks) == 3:
+            raise OSError("the terminal is gone")
+        return False
+
+    monkeypatch.setattr(module("status"), "draw", fails)
+    monkeypatch.setattr(loop, "_pressed", pressed)
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    with Screen(inner) as screen, pytest.raises(OSError, match="the terminal is gone"):
+        loop._draw_on(window, screen, 0, "")
+    shown = taken(outer)
+    assert "FAILED " in shown
+    assert "this window could not be drawn: KeyError: 'p99'; next try in 1 s" in shown
+    assert "next try in 4 s" in shown
+
+
+def test_a_drawing_process_imports_next_to_nothing() -> None:
+    """Four of them run at all times: neither the gateway's lanes nor what lists processes is loaded in one."""
+    heavy = (
+        "psutil",
+        "websockets",
+        "typer",
+        "libtmux",
+        "cryptography",
+        "pytest",
+        "asyncio",
+        "oc_ops.doctor",
+        "hyperscan",
+    )
+    source = f"""
+import sys
+import oc_ops.supervise.panes.__main__
+for window in {WINDOWS!r}:
+    __import__("oc_ops.supervise.panes." + window)
+print([each for each in {heavy!r} if each in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "[]\n"
+
+
+def test_stale_parts_are_told_by_their_own_clock() -> None:
+    """A part that is looked at every 2 s and was not for a minute is stale, whatever else is fresh."""
+    assert canvas.unseen("x", Seen(NOW - 1, "http", every_s=2.0), NOW, 80) == []
+    (line,) = canvas.unseen("x", Seen(NOW - 60, "http", every_s=2.0), NOW, 80)
+    assert line.plain == "x           STALE  as of 1 min ago (02:59:40); no news in time"
+    (line,) = canvas.unseen("x", Seen(problem="no key", problem_since=NOW - 5), NOW, 80)
+    assert line.plain == "x          could not look for 5 s, since 03:00:35: no key"
+
+
+def test_a_log_line_of_an_impossible_time_is_a_line() -> None:
+    """A record may carry any date, or none."""
+    good = sample("healthy", NOW)
+    lines = (
+        LogLine(-1e15, "WARN", "a", "first"),
+        LogLine(None, "", "", "second"),
+        LogLine(1e15, "X" * 50, "b", "third"),
+    )
+    text = drawn("browser", replace(good, log=replace(good.log, lines=lines)))
+    assert "an impossible time WARN  a first" in text
+    assert "--:--:--       second" in text
