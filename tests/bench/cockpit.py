@@ -19,16 +19,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pexpect
 import psutil
 
 from oc_ops.lab import faults
 from oc_ops.lab.gateway import Lab
 from oc_ops.observe import watchlist
 from oc_ops.observe.target import locate
-from oc_ops.settings import PROJECT, load
-from oc_ops.supervise import snapshot, watcher
+from oc_ops.settings import PROJECT, environment_name, load
+from oc_ops.supervise import snapshot
+from oc_ops.supervise.panes import WINDOWS as PANES
 from oc_ops.supervise.state import Snapshot
 from tests.bench.doctor import gateway_cpu_s
+from tests.desk import Desk
 
 LOOPS = ((("gateway", "status"), ("cron", "list")), (("status",),))
 """The two panes of the plain design: each runs its commands, waits 5 s, and begins again."""
@@ -53,7 +56,7 @@ class Rate:
 
 
 class Cockpit:
-    """The processes that somebody who watches has running, and the file that they read."""
+    """The processes that somebody who watches has running (watcher, windows, tmux), and the file that they read."""
 
     def __init__(self, lab: Lab, folder: Path) -> None:
         self.settings = load(
@@ -62,31 +65,33 @@ class Cockpit:
         self.settings.memory_dir.mkdir()
         (self.settings.memory_dir / watchlist.FILE).write_text("\n".join(WATCHED))
         self.key = locate(lab.environ).key
-        self.environ = {**lab.environ, "XDG_STATE_HOME": str(folder / "state")}
+        self.desk = Desk(folder)
+        mine = {name: self.desk.environ[name] for name in ("TMUX_TMPDIR", "TERM", "LANG", "SHELL", "PYTHONPATH")}
+        self.environ = {**lab.environ, **mine, "XDG_STATE_HOME": str(folder / "state")}
+        for name in ("memory_dir", "report_dir", "openclaw"):
+            self.environ[environment_name(name)] = str(getattr(self.settings, name))
+        self.desk.environ, self.desk.key = self.environ, self.key
         self.reader = snapshot.Reader(snapshot.path_of(self.settings.memory_dir, self.key))
         self.processes: list[psutil.Process] = []
 
     @contextmanager
     def up(self) -> Iterator[None]:
-        """The watcher, looked at by somebody; ended again."""
-        pid = watcher.start(self.settings, self.environ)
-        self.processes = [psutil.Process(pid)]
-        over = threading.Event()
-        beat = threading.Thread(target=self._beat, args=(over,))
-        beat.start()
+        """The session with all its windows and its watcher, somebody attached to it; ended again."""
         try:
-            self.until(lambda seen: seen.rpc.state == "on", 60)
-            yield
+            self.desk.start()
+            with self.desk.attached() as terminal:
+                reading = threading.Thread(target=_read, args=(terminal,), daemon=True)
+                reading.start()
+                self.until(lambda seen: seen.rpc.state == "on", 60)
+                server = int(self.desk.tmux("display-message", "-p", "#{pid}"))
+                self.processes = [psutil.Process(self.reader.read().snapshot.watcher.pid), psutil.Process(server)]
+                for window, pid in self.desk.panes().items():
+                    if window in PANES:
+                        self.processes += [psutil.Process(pid), self.desk.drawing(window)]
+                yield
+            self.desk.ops("stop")
         finally:
-            over.set()
-            beat.join()
-            for each in self.processes:
-                each.terminate()
-            psutil.wait_procs(self.processes, 20)
-
-    def _beat(self, over: threading.Event) -> None:
-        while not over.wait(2.0):
-            snapshot.heartbeat(self.settings.memory_dir, self.key)
+            self.desk.close()
 
     def cpu_s(self) -> float:
         """Seconds of all processes and of their children that have ended."""
@@ -105,6 +110,11 @@ class Cockpit:
                 return waited_s
             time.sleep(0.02)
         raise TimeoutError(f"not shown within {within_s:g} s: {self.reader.read()}")
+
+
+def _read(terminal: pexpect.spawn) -> None:
+    """What is drawn has to be taken, as a terminal does."""
+    terminal.expect(pexpect.EOF, timeout=None)
 
 
 def main(argv: list[str]) -> int:
