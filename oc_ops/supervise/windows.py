@@ -1,4 +1,4 @@
-"""What runs in the windows of the cockpit: drawing that is started again, the user's own shell, their environment."""
+"""What runs in the windows of the cockpit: a drawing that is started again, the user's own shell, their variables."""
 
 from __future__ import annotations
 
