@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from oc_ops import noted, told
 from oc_ops.doctor import Doctor
@@ -39,6 +40,9 @@ from oc_ops.record.journal import JournalError
 from oc_ops.record.redact import Redactor, secrets_in
 from oc_ops.settings import Settings
 from oc_ops.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from oc_ops.record.charts import Latency
 
 _COMMANDS = "(?:gateway|browser|channels|config|cron|devices|doctor|tasks)"
 _LOG_LINES = 40
@@ -76,6 +80,7 @@ class DoctorRun:
         self.wanted_page: str | None = None
         """Where the operator wants a copy of the page (pytest's own `--html`)."""
         self._folder: artifacts.Run | None = None
+        self._chart: Latency | None = None
         self._trouble = ""
 
     @property
@@ -161,7 +166,7 @@ class DoctorRun:
 
     def _tell(self, trouble: str) -> None:
         """Have something said beside the report's place that costs no verdict."""
-        if trouble not in self._trouble:
+        if trouble and trouble not in self._trouble:
             self._trouble = "; ".join(filter(None, (self._trouble, trouble)))
 
     @property
@@ -196,8 +201,7 @@ class DoctorRun:
                 evidence=self._evidence(failed=bool(findings)),
                 environment=environment(self.settings),
             )
-            self.record = self._noted(self.record)
-            self._remember(self.record)
+            self.record = self._remember(self._noted(self.record))
         return self.record
 
     def _noted(self, record: RunRecord) -> RunRecord:
@@ -214,23 +218,20 @@ class DoctorRun:
             return record
         return replace(record, incident=self.incidents.as_json(), since=incident.opened_at)
 
-    def _remember(self, record: RunRecord) -> None:
-        """Write the run into the history. That it cannot be written, or was corrupt, is said; the verdict stands."""
+    def _remember(self, record: RunRecord) -> RunRecord:
+        """Write the run into the history, and take from it what it lies in; trouble is said, the verdict stands."""
         if self.empty:
-            return
+            return record
         from oc_ops import remembered
-        from oc_ops.record.history import HistoryError
 
-        try:
-            if notice := remembered.keep(self, record):
-                self._tell(f"the history: {notice}")
-        except (HistoryError, JournalError, OSError, SettingError) as error:
-            self._tell(f"the run is not in the history: {error}")
+        around, self._chart, trouble = remembered.note(self, record)
+        self._tell(trouble)
+        return replace(record, around=around)
 
     @property
     def page_parts(self) -> report.Report:
         """The report page's parts."""
-        return report.Report(self.conclude(), self.redactor, self.folder.path)
+        return report.Report(self.conclude(), self.redactor, self.folder.path, self._chart)
 
     def report_header(self) -> list[str]:
         """The header cells of pytest-html's own table."""
@@ -262,6 +263,9 @@ class DoctorRun:
             drawn.unlink()
             self._make_latest()
             artifacts.prune(settings.report_dir, settings.keep_healthy_runs, settings.keep_failing_runs)
+            from oc_ops import remembered
+
+            self._tell(remembered.draw(self))
 
     def _make_latest(self) -> None:
         """A whole run becomes the latest, or one that found something: three green checks are no healthy gateway."""

@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from oc_ops.cli import incidents, jobs, logs, metrics
+from oc_ops.cli import history, incidents, jobs, logs, metrics
 from oc_ops.errors import OcOpsError
 from oc_ops.settings import PROJECT, declared, environment_name
 
@@ -36,6 +36,7 @@ app.add_typer(incidents.app, name="incidents")
 app.add_typer(logs.app, name="logs")
 jobs.register(app)
 metrics.register(app)
+history.register(app)
 
 USAGE = 4
 """Exit code of a usage error, the same as pytest's."""
