@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from oc_ops.errors import SettingError
 from oc_ops.observe.jobs import Job, JobRun, Jobs
 from oc_ops.observe.jsontext import number_at
 from oc_ops.observe.logs import planned_restarts
@@ -15,25 +18,33 @@ from oc_ops.observe.look import GatewayLook
 from oc_ops.observe.reads import RpcReads
 from oc_ops.observe.rpc import RpcRefused
 from oc_ops.record import incidents
+from oc_ops.record.document import Around
 from oc_ops.record.history import (
     CallEntry,
     CheckEntry,
     CronRunEntry,
     Entry,
     FindingEntry,
+    History,
+    HistoryError,
     IncidentEntry,
     JobEntry,
     Process,
+    reading,
     remember,
 )
 from oc_ops.record.incident import Incident
+from oc_ops.record.journal import JournalError
 from oc_ops.record.recoveries import restarts_by_us
 
 if TYPE_CHECKING:
     from oc_ops.doctor import Doctor
+    from oc_ops.record.charts import Latency
     from oc_ops.record.document import CallRecord, RunRecord
     from oc_ops.run import DoctorRun
 
+_DRAWN_EVERY_S = 3600.0
+"""A page that nothing changed is drawn anew at most this often: it costs what a run may not, some 100 ms of CPU."""
 _RESTART_S = 60.0
 """Lines of OpenClaw's audit log that lie within this belong to one restart."""
 _BY_US_MS = 90_000
@@ -43,8 +54,46 @@ _TIMED_OUT = re.compile(r"time[d -]{0,2}out", re.IGNORECASE)
 _WORD = re.compile(r"(?:--version|[a-z][a-z.-]{1,30})")
 
 
-def keep(run: DoctorRun, record: RunRecord) -> str:
-    """Write the run into the history; a notice, or nothing. Raises HistoryError: it costs the verdict nothing."""
+def note(run: DoctorRun, record: RunRecord) -> tuple[Around | None, Latency | None, str]:
+    """Write the run into the history; what a run with an incident lies in, a chart, and what the operator must be told.
+
+    Nothing of it is raised: the verdict does not depend on it.
+    """
+    notice = ""
+    try:
+        if aside := _keep(run, record):
+            notice = f"the history: {aside}"
+        return *_around(run, record), notice
+    except (HistoryError, JournalError, OSError, SettingError) as error:
+        return None, None, notice or f"the run is not in the history: {error}"
+
+
+def draw(run: DoctorRun) -> str:
+    """Draw reports/index.html where this run changed an incident or the page is old; what the operator must be told.
+
+    Raises OSError for a disk that is full.
+    """
+    settings, update = run.settings, run.incidents
+    if not (update and update.changed) and _is_young(settings.report_dir / "index.html"):
+        return ""
+    from oc_ops.record import trends
+
+    try:
+        trends.write(settings.report_dir, settings.memory_dir, run.redactor, run.doctor.key)
+    except HistoryError as error:
+        return f"index.html was not drawn: {error}"
+    return ""
+
+
+def _is_young(page: Path) -> bool:
+    try:
+        return 0 <= time.time() - page.stat().st_mtime < _DRAWN_EVERY_S
+    except OSError:
+        return False
+
+
+def _keep(run: DoctorRun, record: RunRecord) -> str:
+    """Write the run into the history; that a corrupt one was set aside, or nothing."""
     settings = run.settings
 
     def ended(ids: Collection[str]) -> Iterator[IncidentEntry]:
@@ -53,6 +102,18 @@ def keep(run: DoctorRun, record: RunRecord) -> str:
             yield from (_incident(told[each]) for each in ids if each in told)
 
     return remember(settings.memory_dir, entry(run, record), settings.keep_history_days, ended)
+
+
+def _around(run: DoctorRun, record: RunRecord) -> tuple[Around | None, Latency | None]:
+    """The last green run, what changed since, the incident so far, the gateway's latency; nothing without incident."""
+    incident = run.incidents.incident if run.incidents else None
+    if incident is None:
+        return None, None
+    from oc_ops.record import context
+
+    with reading(run.settings.memory_dir) as connection:
+        assert connection is not None
+        return context.around(History(connection), run.doctor.key, _ms(record.started_at), incident)
 
 
 def entry(run: DoctorRun, record: RunRecord) -> Entry:

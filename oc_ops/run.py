@@ -39,6 +39,7 @@ from oc_ops.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from oc_ops.act.outcome import Observation, Outcome
+    from oc_ops.record.charts import Latency
 
 _COMMANDS = "(?:gateway|browser|channels|config|cron|devices|doctor|tasks)"
 
@@ -80,6 +81,7 @@ class DoctorRun:
         self.wanted_page: str | None = None
         """Where the operator wants a copy of the page (pytest's own `--html`)."""
         self._folder: artifacts.Run | None = None
+        self._chart: Latency | None = None
         self._trouble = ""
 
     def _look(self) -> Doctor:
@@ -172,7 +174,7 @@ class DoctorRun:
 
     def _tell(self, trouble: str) -> None:
         """Have something said beside the report's place that costs no verdict."""
-        if trouble not in self._trouble:
+        if trouble and trouble not in self._trouble:
             self._trouble = "; ".join(filter(None, (self._trouble, trouble)))
 
     @property
@@ -249,8 +251,7 @@ class DoctorRun:
                 evidence=evidence.kept(self.doctor, failed=bool(findings)),
                 environment=environment(self.settings),
             )
-            self.record = self._noted(self.record)
-            self._remember(self.record)
+            self.record = self._remember(self._noted(self.record))
         return self.record
 
     def _noted(self, record: RunRecord) -> RunRecord:
@@ -267,23 +268,20 @@ class DoctorRun:
             return record
         return replace(record, incident=self.incidents.as_json(), since=incident.opened_at)
 
-    def _remember(self, record: RunRecord) -> None:
-        """Write the run into the history. That it cannot be written, or was corrupt, is said; the verdict stands."""
+    def _remember(self, record: RunRecord) -> RunRecord:
+        """Write the run into the history, and take from it what it lies in; trouble is said, the verdict stands."""
         if self.empty:
-            return
+            return record
         from oc_ops import remembered
-        from oc_ops.record.history import HistoryError
 
-        try:
-            if notice := remembered.keep(self, record):
-                self._tell(f"the history: {notice}")
-        except (HistoryError, JournalError, OSError, SettingError) as error:
-            self._tell(f"the run is not in the history: {error}")
+        around, self._chart, trouble = remembered.note(self, record)
+        self._tell(trouble)
+        return replace(record, around=around)
 
     @property
     def page_parts(self) -> report.Report:
         """The report page's parts."""
-        return report.Report(self.conclude(), self.redactor, self.folder.path)
+        return report.Report(self.conclude(), self.redactor, self.folder.path, self._chart)
 
     def report_header(self) -> list[str]:
         """The header cells of pytest-html's own table."""
@@ -315,10 +313,13 @@ class DoctorRun:
             drawn.unlink()
             self._make_latest()
             artifacts.prune(settings.report_dir, settings.keep_healthy_runs, settings.keep_failing_runs)
+            from oc_ops import remembered
+
+            self._tell(remembered.draw(self))
         if settings.notify_urls or settings.ping_url:
             from oc_ops import telling
 
-            self._trouble = self._trouble or telling.people(self)
+            self._tell(telling.people(self))
 
     def announce(self) -> None:
         """Tell the dead-man service, where there is one, that a run begins."""

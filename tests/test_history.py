@@ -72,7 +72,7 @@ def test_a_run_is_there_whole(tmp_path: Path) -> None:
         ("gateway/hung", "error")
     ]
     assert rows(tmp_path, "SELECT wall_us FROM calls") == [(2_000_000,)] * 2
-    assert rows(tmp_path, "SELECT sum(failed), sum(passed) + sum(blocked) FROM check_hours") == [
+    assert rows(tmp_path, "SELECT sum(failed), sum(passed) + sum(blocked) FROM check_sums WHERE hours = 24") == [
         (1, len(past.CHECKS) - 1)
     ]
     assert sums(tmp_path, "runs") == {("unhealthy", ""): 1}
@@ -83,7 +83,7 @@ def test_a_run_counts_once(tmp_path: Path) -> None:
     """Written twice, it is there once, in the tables and in the sums."""
     past.remembered(tmp_path, past.run(), past.run(), past.run(past.NOW_MS + past.STEP_MS))
     assert rows(tmp_path, "SELECT count(*) FROM runs") == [(2,)]
-    assert rows(tmp_path, "SELECT DISTINCT passed FROM check_hours") == [(2,)]
+    assert rows(tmp_path, "SELECT DISTINCT passed FROM check_sums WHERE hours = 24") == [(2,)]
     assert sums(tmp_path, "runs") == {("healthy", ""): 2}
 
 
@@ -112,8 +112,8 @@ def test_retention(tmp_path: Path) -> None:
     past.remembered(tmp_path, old, days=400)
     # The gateway still tells of the old cron run: it neither comes back nor counts again.
     past.remembered(tmp_path, past.run(jobs=(told,)), days=30)
-    for table in ("runs", "check_hours", "checks", "calls"):
-        per_run = {"runs": 1, "calls": len(past.CALLS)}.get(table, len(past.CHECKS))
+    for table in ("runs", "check_sums", "checks", "calls"):
+        per_run = {"runs": 1, "calls": len(past.CALLS), "check_sums": 2 * len(past.CHECKS)}.get(table, len(past.CHECKS))
         assert rows(tmp_path, f"SELECT count(*) FROM {table}") == [(per_run,)], table
     assert rows(tmp_path, "SELECT count(*) FROM cron_runs") == [(0,)]
     assert rows(tmp_path, "SELECT count(*) FROM restarts") == [(1,)]
@@ -348,4 +348,4 @@ def test_two_calls_of_one_name_are_two(tmp_path: Path) -> None:
     checks = (CheckEntry("a/b", "passed", 0.1), CheckEntry("a/b", "failed", 0.1))
     past.remembered(tmp_path, past.run(calls=twice, checks=checks))
     assert rows(tmp_path, "SELECT count(*) FROM calls") == [(2,)]
-    assert rows(tmp_path, "SELECT passed, failed FROM check_hours") == [(0, 1)]
+    assert rows(tmp_path, "SELECT passed, failed FROM check_sums WHERE hours = 1") == [(0, 1)]

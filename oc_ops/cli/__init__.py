@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from oc_ops.cli import breaker, incidents, jobs, logs, metrics, notify, recover, run, schedule, tmux
+from oc_ops.cli import breaker, history, incidents, jobs, logs, metrics, notify, recover, run, schedule, tmux
 from oc_ops.errors import OcOpsError
 from oc_ops.settings import PROJECT, declared, environment_name
 
@@ -42,6 +42,7 @@ jobs.register(app)
 recover.register(app)
 run.register(app)
 metrics.register(app)
+history.register(app)
 
 USAGE = 4
 """Exit code of a usage error, the same as pytest's."""

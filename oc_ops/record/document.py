@@ -119,6 +119,24 @@ class Environment:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """What is not as it was in the last green run."""
+
+    what: str
+    before: str
+    now: str
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a failing run lies in: the last green run and what changed since, and its incident's timeline."""
+
+    green_at: datetime | None = None
+    changes: tuple[Change, ...] = ()
+    timeline: tuple[tuple[datetime, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """Everything one doctor run has to say. Texts are raw: `to_json` and the report page redact them."""
 
@@ -135,6 +153,7 @@ class RunRecord:
     recovery: Mapping[str, Json] | None = None
     since: datetime | None = None
     incident: Mapping[str, Json] | None = None
+    around: Around | None = None
     evidence: tuple[Evidence, ...] = ()
     environment: Environment | None = None
 

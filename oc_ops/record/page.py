@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from oc_ops.record.redact import Redactor
 
-_STYLE = Path(__file__).parent / "templates" / "page.css"
+_TEMPLATES = Path(__file__).parent / "templates"
 _LOG = 20_000
 _LOGS = 300_000
 
@@ -60,6 +60,12 @@ def finish(html: str, title: str, redactor: Redactor) -> str:
     return "</details>\n<footer>".join(html.rsplit("<footer>", 1))
 
 
+def standalone(title: str, body: str, *styles: str) -> str:
+    """A page of our own round an HTML body: the report's style and `styles` of this folder, no script at all."""
+    head = _head(title, "'none'", *styles)
+    return f'<!DOCTYPE html>\n<html lang="en">\n{head}\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n'
+
+
 def _cut(html: str, name: str) -> tuple[str, str]:
     """One of our parts and the page without it."""
     before, opening, rest = html.partition(f"<!--oc-ops:{name}-->")
@@ -76,7 +82,8 @@ def _script_source(html: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
-def _head(title: str, script_source: str) -> str:
+def _head(title: str, script_source: str, *styles: str) -> str:
+    style = "".join((_TEMPLATES / each).read_text("utf-8") for each in ("page.css", "chart.css", *styles))
     policy = (
         "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
         f"script-src {script_source}; base-uri 'none'; form-action 'none'"
@@ -89,7 +96,7 @@ def _head(title: str, script_source: str) -> str:
 <meta name="referrer" content="no-referrer">
 <title>{escape(title)}</title>
 <style>
-{_STYLE.read_text("utf-8")}</style>
+{style}</style>
 </head>"""
 
 

@@ -17,6 +17,8 @@ from oc_ops.record.untrusted import printable
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+    from oc_ops.record.charts import Latency
+
 # The page stays fit for a phone and a mail however much was printed.
 _EVIDENCE_LINES = 400
 _EVIDENCE = 60_000
@@ -32,12 +34,16 @@ _OUTCOME_MARKS = {"failed": "✗", "error": "?", "blocked": "⊘", "skipped": "�
 class Report:
     """One run's page in parts; every string in them was redacted, made printable and escaped, in this order."""
 
-    def __init__(self, record: RunRecord, redactor: Redactor, run: Path) -> None:
-        """Transcripts of `record.calls` are read from the run's directory `run`; a missing one shows as missing."""
+    def __init__(self, record: RunRecord, redactor: Redactor, run: Path, chart: Latency | None = None) -> None:
+        """Transcripts of `record.calls` are read from the run's directory `run`; a missing one shows as missing.
+
+        `chart` is the gateway's latency around the run.
+        """
         self._record = record
         self._redactor = redactor
         self._run = run
-        self._templates = _templates(redactor)
+        self._chart = chart
+        self._templates = templates(redactor)
 
     @property
     def title(self) -> str:
@@ -63,6 +69,8 @@ class Report:
             "evidence",
             self._templates.get_template("evidence.jinja2").render(
                 run=record,
+                around=list(_around(record)),
+                chart=self._chart,
                 checks=sorted(record.checks, key=lambda check: order.index(check.outcome))[:_CHECKS],
                 marks=_OUTCOME_MARKS,
                 calls=list(self._calls()),
@@ -115,7 +123,8 @@ def cells(nodeid: str, duration_s: float, check: CheckRecord | None, redactor: R
     return [f'<td class="col-{column}">{escape(redactor.line(text))}</td>' for column, text in shown]
 
 
-def _templates(redactor: Redactor) -> Environment:
+def templates(redactor: Redactor) -> Environment:
+    """The templates of all pages: whatever they print is redacted, made printable and escaped, in this order."""
     from jinja2 import Environment, FileSystemLoader
     from markupsafe import Markup
 
@@ -135,19 +144,20 @@ def _templates(redactor: Redactor) -> Environment:
         return block("\n".join(given), _EVIDENCE)
 
     # finalize sees every expression of every template before autoescape does: no string can go round the redactor.
-    templates = Environment(
+    made = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         finalize=shown,
         bytecode_cache=compiled_templates(),
     )
-    templates.filters |= {
+    made.filters |= {
         "block": block,
         "lines": lines,
+        "utc": _utc,
         "duration": lambda seconds: _seconds(seconds),
         "command": lambda argv: shlex.join(redactor.argv(argv)),
     }
-    return templates
+    return made
 
 
 def _headline(record: RunRecord) -> str:
@@ -176,6 +186,14 @@ def _meta(record: RunRecord) -> Iterator[str]:
     if info.profile:
         yield f"profile {info.profile}"
     yield f"looked {_utc(record.started_at)} for {_seconds(record.duration_s)}"
+
+
+def _around(record: RunRecord) -> Iterator[tuple[str, str, str]]:
+    """The incident's timeline, each step with its distance from the one before."""
+    before: datetime | None = None
+    for at, words in record.around.timeline if record.around else ():
+        yield _utc(at), f"+{_long(at - before)}" if before and at > before else "", words
+        before = at
 
 
 def _environment(record: RunRecord) -> Iterator[tuple[str, str, str]]:

@@ -29,7 +29,7 @@ from oc_ops.record.history import (
     reading,
     remember,
 )
-from oc_ops.record.history.asking import DAY_MS, HOUR_MS
+from oc_ops.record.history.asking import DAY_MS
 from oc_ops.record.history.writing import _remember
 from tests import past
 
@@ -149,8 +149,8 @@ def questions(history: History) -> dict[str, Callable[[], object]]:
         "last green run": lambda: history.last_green(gateway, now),
         "last healthy": lambda: history.last_healthy_ms(gateway),
         "checks of a run": lambda: history.checks_of(last.id),
-        "heat map, 48 hours": lambda: history.heat(gateway, now - 2 * DAY_MS, HOUR_MS),
-        "heat map, 90 days": lambda: history.heat(gateway, now - 90 * DAY_MS, DAY_MS),
+        "heat map, 48 hours": lambda: history.heat(gateway, now - 2 * DAY_MS, 1),
+        "heat map, 90 days": lambda: history.heat(gateway, now - 90 * DAY_MS, 24),
         "whose run a red cell is": lambda: history.culprits(gateway, now - 2 * DAY_MS),
         "availability, 90 days": lambda: history.days(gateway, now - 90 * DAY_MS),
         "runs that were not green, 30 days": lambda: history.not_green(gateway, now - 30 * DAY_MS, 50),

@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from oc_ops.judge.verdict import Verdict
 from oc_ops.record.document import CheckOutcome
@@ -118,21 +118,18 @@ class History:
         rows = self._all("SELECT text, outcome, took_ms FROM checks JOIN names ON names.id = name WHERE run = ?", run)
         return {text: (OUTCOMES[outcome], took_ms / 1000) for text, outcome, took_ms in rows}
 
-    def heat(self, gateway: int, since_ms: int, step_ms: int) -> dict[str, dict[int, tuple[int, ...]]]:
-        """By check and step (its beginning, UTC), how often each of OUTCOMES was seen; steps of whole hours."""
-        hours = step_ms // HOUR_MS
+    def heat(self, gateway: int, since_ms: int, hours: Literal[1, 24]) -> dict[str, dict[int, tuple[int, ...]]]:
+        """By check and hour or day (its beginning, UTC), how often each of OUTCOMES was seen; of hours 30 days."""
         found: dict[str, dict[int, tuple[int, ...]]] = {}
         rows = self._all(
-            "SELECT text, step, p, f, b, e, s FROM (SELECT name, hour / ? AS step, sum(passed) AS p, sum(failed) AS f, "
-            "sum(blocked) AS b, sum(error) AS e, sum(skipped) AS s FROM check_hours "
-            "WHERE gateway = ? AND hour >= ? GROUP BY name, hour / ?) JOIN names ON names.id = name",
-            hours,
+            "SELECT text, step, passed, failed, blocked, error, skipped FROM check_sums "
+            "JOIN names ON names.id = name WHERE gateway = ? AND hours = ? AND step >= ?",
             gateway,
-            since_ms // HOUR_MS,
             hours,
+            since_ms // (hours * HOUR_MS),
         )
         for text, step, *counts in rows:
-            found.setdefault(text, {})[step * step_ms] = tuple(counts)
+            found.setdefault(text, {})[step * hours * HOUR_MS] = tuple(counts)
         return found
 
     def culprits(self, gateway: int, since_ms: int) -> dict[tuple[str, int], str]:

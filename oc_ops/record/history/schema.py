@@ -20,15 +20,16 @@ _FIRST = (
         duration_ms INTEGER NOT NULL, verdict TEXT NOT NULL, cause INTEGER, whole INTEGER NOT NULL,
         incident TEXT, state INTEGER, pid INTEGER, started_ms INTEGER, rss_bytes INTEGER, delay_ms REAL,
         own_cpu_ms INTEGER NOT NULL, calls_cpu_ms INTEGER NOT NULL, UNIQUE (gateway, at_ms))""",
+    "CREATE INDEX runs_verdicts ON runs (gateway, at_ms, verdict)",
     "CREATE INDEX runs_green ON runs (gateway, at_ms) WHERE verdict IN ('healthy', 'degraded')",
     """CREATE TABLE checks (
         run INTEGER NOT NULL, name INTEGER NOT NULL, outcome INTEGER NOT NULL, took_ms INTEGER NOT NULL,
         PRIMARY KEY (run, name)) WITHOUT ROWID""",
-    # The checks of each hour, summed: what a heat map of months is drawn from.
-    """CREATE TABLE check_hours (
-        gateway INTEGER NOT NULL, hour INTEGER NOT NULL, name INTEGER NOT NULL, passed INTEGER NOT NULL,
-        failed INTEGER NOT NULL, blocked INTEGER NOT NULL, error INTEGER NOT NULL, skipped INTEGER NOT NULL,
-        PRIMARY KEY (gateway, hour, name)) WITHOUT ROWID""",
+    # The checks of each hour and of each day, summed (`hours` is 1 or 24): what a heat map of months is drawn from.
+    """CREATE TABLE check_sums (
+        gateway INTEGER NOT NULL, hours INTEGER NOT NULL, step INTEGER NOT NULL, name INTEGER NOT NULL,
+        passed INTEGER NOT NULL, failed INTEGER NOT NULL, blocked INTEGER NOT NULL, error INTEGER NOT NULL,
+        skipped INTEGER NOT NULL, PRIMARY KEY (gateway, hours, step, name)) WITHOUT ROWID""",
     """CREATE TABLE findings (
         run INTEGER NOT NULL, name INTEGER NOT NULL, subject INTEGER NOT NULL, severity TEXT NOT NULL,
         PRIMARY KEY (run, name, subject)) WITHOUT ROWID""",

@@ -20,6 +20,8 @@ TIMED_OUT = ("timed-out", "silent")
 
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
+_HOURS_KEPT_MS = 30 * _DAY_MS
+"""Sums of single hours are kept so long; those of days as long as the runs themselves."""
 _SAME_START_MS = 10_000
 """A process' age is known to about a second: a start that differs by less is the same one."""
 _RESTART_MS = 300_000
@@ -63,7 +65,7 @@ def _remember(connection: sqlite3.Connection, entry: Entry, keep_days: float, en
         return
     before_ms = entry.at_ms - round(keep_days * _DAY_MS)
     _Run(connection, entry, gateway, before_ms).write(ended)
-    _prune(connection, before_ms)
+    _prune(connection, before_ms, entry.at_ms)
 
 
 class _Run:
@@ -119,19 +121,29 @@ class _Run:
         return int(found[0]) if found else _id(self.connection.execute("INSERT INTO states (told) VALUES (?)", (told,)))
 
     def _checks(self, run: int) -> None:
-        entry, hour = self.entry, self.entry.at_ms // _HOUR_MS
+        entry = self.entry
         rows = {self.names[each.id]: each for each in entry.checks}
         self.connection.executemany(
             "INSERT INTO checks (run, name, outcome, took_ms) VALUES (?, ?, ?, ?)",
             [(run, name, OUTCOMES.index(each.outcome), round(each.took_s * 1000)) for name, each in rows.items()],
         )
         self.connection.executemany(
-            "INSERT INTO check_hours (gateway, hour, name, passed, failed, blocked, error, skipped) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (gateway, hour, name) DO UPDATE SET "
+            "INSERT INTO check_sums (gateway, hours, step, name, passed, failed, blocked, error, skipped) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (gateway, hours, step, name) DO UPDATE SET "
             "passed = passed + excluded.passed, failed = failed + excluded.failed, "
             "blocked = blocked + excluded.blocked, error = error + excluded.error, "
             "skipped = skipped + excluded.skipped",
-            [(self.gateway, hour, name, *(each.outcome == one for one in OUTCOMES)) for name, each in rows.items()],
+            [
+                (
+                    self.gateway,
+                    hours,
+                    entry.at_ms // (hours * _HOUR_MS),
+                    name,
+                    *(each.outcome == one for one in OUTCOMES),
+                )
+                for hours in (1, 24)
+                for name, each in rows.items()
+            ],
         )
         self.connection.executemany(
             "INSERT INTO findings (run, name, subject, severity) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
@@ -255,9 +267,12 @@ def _names(connection: sqlite3.Connection, words: Iterable[str]) -> dict[str, in
     return found
 
 
-def _prune(connection: sqlite3.Connection, before_ms: int) -> None:
+def _prune(connection: sqlite3.Connection, before_ms: int, now_ms: int) -> None:
     """Drop what is older, a bounded part at a time. Incidents, restarts and sums stay: they are few."""
     oldest = "SELECT id FROM runs WHERE gateway IN (SELECT id FROM gateways) AND at_ms < ? ORDER BY at_ms LIMIT ?"
+    drop = "DELETE FROM check_sums WHERE gateway IN (SELECT id FROM gateways) AND hours = ? AND step < ?"
+    connection.execute(drop, (1, max(before_ms, now_ms - _HOURS_KEPT_MS) // _HOUR_MS))
+    connection.execute(drop, (24, before_ms // _DAY_MS))
     gone = [(int(run),) for (run,) in connection.execute(oldest, (before_ms, _MOST_PRUNED))]
     if not gone:
         return
@@ -265,7 +280,6 @@ def _prune(connection: sqlite3.Connection, before_ms: int) -> None:
     connection.executemany("DELETE FROM findings WHERE run = ?", gone)
     connection.executemany("DELETE FROM calls WHERE name IN (SELECT id FROM names) AND run = ?", gone)
     connection.executemany("DELETE FROM runs WHERE id = ?", gone)
-    connection.execute("DELETE FROM check_hours WHERE hour < ?", (before_ms // _HOUR_MS,))
     connection.execute("DELETE FROM cron_runs WHERE job IN (SELECT id FROM cron_jobs) AND started_ms < ?", (before_ms,))
     connection.execute(
         "DELETE FROM cron_jobs WHERE seen_ms < ? AND id NOT IN (SELECT DISTINCT job FROM cron_runs)", (before_ms,)

@@ -1,0 +1,179 @@
+"""Charts as data: shapes in a box that a template stretches, and labels that it sets beside them as text.
+
+No charting library: none draws a heat map, takes its colours from the page (light, dark, paper) and needs no script.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from statistics import median
+from typing import Literal
+
+WIDTH, HEIGHT = 1000, 100
+"""The box of a chart in its own units; it has no shape of its own."""
+BUCKETS = 200
+"""Points of a line: more could not be told apart."""
+
+_HOUR_MS = 3_600_000
+_LEAST_S = 0.0005
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One measurement; `kind` says how it ended."""
+
+    at_ms: int
+    seconds: float
+    kind: Literal["good", "bad"] = "good"
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The time that a chart shows, in epoch milliseconds."""
+
+    since_ms: int
+    until_ms: int
+
+    def x(self, at_ms: float) -> float:
+        """Where a moment lies, within the box."""
+        part = (at_ms - self.since_ms) / max(self.until_ms - self.since_ms, 1)
+        return round(min(max(part, 0.0), 1.0) * WIDTH, 1)
+
+    def holds(self, at_ms: int) -> bool:
+        """True when the moment is shown."""
+        return self.since_ms <= at_ms <= self.until_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Something that happened, drawn behind or above the measurements: from x over a width, in a class, with words."""
+
+    x: float
+    width: float
+    kind: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A word at a share (percent) of the box's width or height."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """A latency chart; paths in the units of the box, y downwards on a logarithmic scale. `band` is top and height."""
+
+    title: str
+    told: str
+    line: str
+    good: str
+    bad: str
+    band: tuple[float, float] | None
+    marks: tuple[Mark, ...]
+    times: tuple[Label, ...]
+    levels: tuple[Label, ...]
+
+
+def latency(
+    title: str, points: Sequence[Point], span: Range, marks: Sequence[Mark] = (), *, line: bool = True
+) -> Latency | None:
+    """The chart of these measurements, or None of none: medians as a line or good ones as dots, bad ones as dots.
+
+    The usual band holds the middle nine tenths of the good ones.
+    """
+    shown = [each for each in points if span.holds(each.at_ms)]
+    if not shown:
+        return None
+    good = sorted(max(each.seconds, _LEAST_S) for each in shown if each.kind == "good")
+    scale = _Scale([max(each.seconds, _LEAST_S) for each in shown])
+    band = _band(good, scale) if len(good) >= 10 else None
+    told = [f"median {seconds(median(good))}"] if good else []
+    if band:
+        low, high = good[len(good) // 20], good[-1 - len(good) // 20]
+        told.append(f"usually {seconds(low)} to {seconds(high)}")
+    if bad := sum(each.kind == "bad" for each in shown):
+        told.append(f"{bad} not in time or failed")
+    return Latency(
+        title,
+        ", ".join(told),
+        _line(shown, span, scale) if line else "",
+        "" if line else _dots((each for each in shown if each.kind == "good"), span, scale),
+        _dots((each for each in shown if each.kind == "bad"), span, scale),
+        band,
+        tuple(marks),
+        times(span),
+        scale.labels(),
+    )
+
+
+def times(span: Range) -> tuple[Label, ...]:
+    """Some round moments of a range, UTC: hours of a day or two, else days."""
+    length = span.until_ms - span.since_ms
+    hours = next(each for each in (1, 3, 6, 12, 24, 48, 168, 336, 100_000) if length / (each * _HOUR_MS) <= 7)
+    step = hours * _HOUR_MS
+    first = -(-span.since_ms // step) * step
+    shape = "%H:%M" if hours < 24 else "%d %b"
+    found = (
+        (at, Label(span.x(at) / WIDTH * 100, f"{datetime.fromtimestamp(at / 1000, UTC):{shape}}"))
+        for at in range(first, span.until_ms, step)
+    )
+    return tuple(label for _at, label in found if 2 < label.at < 96)
+
+
+def seconds(value: float) -> str:
+    """A duration in the unit that suits it."""
+    if value < 0.995:
+        return f"{value * 1000:.0f} ms"
+    return f"{value:.1f} s" if value < 99.5 else f"{value / 60:.0f} min" if value < 5700 else f"{value / 3600:.1f} h"
+
+
+class _Scale:
+    """Seconds to y, logarithmic over whole powers of ten."""
+
+    def __init__(self, values: Sequence[float]) -> None:
+        self.low = math.floor(math.log10(min(values)))
+        self.high = max(math.ceil(math.log10(max(values))), self.low + 1)
+
+    def y(self, value: float) -> float:
+        """Where it lies, from the top."""
+        part = (math.log10(max(value, _LEAST_S)) - self.low) / (self.high - self.low)
+        return round((1 - min(max(part, 0.0), 1.0)) * HEIGHT, 2)
+
+    def labels(self) -> tuple[Label, ...]:
+        """Each power of ten, or each other one where they are many."""
+        step = 1 if self.high - self.low <= 3 else 2
+        return tuple(
+            Label(self.y(10.0**each), f"{10**each} s" if each >= 0 else seconds(10.0**each))
+            for each in range(self.low, self.high + 1, step)
+        )
+
+
+def _band(good: Sequence[float], scale: _Scale) -> tuple[float, float]:
+    top, bottom = scale.y(good[-1 - len(good) // 20]), scale.y(good[len(good) // 20])
+    return top, round(max(bottom - top, 1.0), 2)
+
+
+def _line(points: Iterable[Point], span: Range, scale: _Scale) -> str:
+    """The median of each bucket; a bucket without one breaks the line where several in a row have none."""
+    width = max((span.until_ms - span.since_ms) / BUCKETS, 1)
+    buckets: dict[int, list[float]] = {}
+    for each in points:
+        buckets.setdefault(int((each.at_ms - span.since_ms) / width), []).append(each.seconds)
+    path, last = [], -10
+    for number, values in sorted(buckets.items()):
+        x, y = span.x(span.since_ms + (number + 0.5) * width), scale.y(median(values))
+        path.append(f"{'L' if number - last <= 3 else 'M'}{x:g} {y:g}")
+        last = number
+    # A point of its own would be a line of no length, which nobody sees.
+    return "".join(path) + ("h1" if len(path) == 1 else "")
+
+
+def _dots(points: Iterable[Point], span: Range, scale: _Scale) -> str:
+    """Lines of no length: with round ends they are dots, whatever the box is stretched to."""
+    return "".join(dict.fromkeys(f"M{span.x(each.at_ms):g} {scale.y(each.seconds):g}h0" for each in points))
