@@ -245,3 +245,23 @@ def test_settings_cannot_be_changed_afterwards() -> None:
     """What a run goes by stands."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         settings.Settings().call_s = 1.0  # type: ignore[misc]
+
+
+def test_a_secret_is_shown_nowhere_and_may_lie_in_a_file(tmp_path: Path) -> None:
+    """The value is masked in reports, the path of a file is not; both are known to redactors."""
+    file = tmp_path / "urls"
+    file.write_text("slack://AAAA/BBBB\nmailto://joe:pass@example.org\n")
+    loaded = load(tmp_path, environ={"OC_OPS_NOTIFY_URLS": str(file), "OC_OPS_PING_URL": "https://hc.example/uuid"})
+    assert loaded.secret("notify_urls") == "slack://AAAA/BBBB\nmailto://joe:pass@example.org"
+    assert (loaded.shown("notify_urls"), loaded.shown("ping_url")) == (str(file), "[redacted]")
+    assert loaded.secrets == ("slack://AAAA/BBBB", "mailto://joe:pass@example.org", "https://hc.example/uuid")
+    assert "uuid" not in refusal(tmp_path, environ={"OC_OPS_PING_URL": "https://hc.example/uuid\0"})
+
+
+def test_a_secret_s_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """The path is no secret; what redactors need of it is then nothing."""
+    loaded = load(tmp_path, environ={"OC_OPS_NOTIFY_URLS": "/nowhere/urls"})
+    with pytest.raises(SettingError, match='notify file="/nowhere/urls" in environment: need a text file'):
+        loaded.secret("notify_urls")
+    assert loaded.secrets == ()
+    assert settings.Settings().secret("notify_urls") == ""
