@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,7 +114,8 @@ class Cockpit:
 
 def _read(terminal: pexpect.spawn) -> None:
     """What is drawn has to be taken, as a terminal does."""
-    terminal.expect(pexpect.EOF, timeout=None)
+    with suppress(OSError, ValueError):  # it was closed
+        terminal.expect(pexpect.EOF, timeout=None)
 
 
 def main(argv: list[str]) -> int:
