@@ -24,7 +24,7 @@ from oc_ops.settings import PROJECT
 from oc_ops.watched import sight
 from tests.live.examine import examine
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 
 BREAKER = "from oc_ops.cli import main; main()"
 PATIENCE_S = 240
@@ -124,17 +124,21 @@ def until(holds: Callable[[], object], words: str) -> None:
 
 
 def test_a_leaked_marker_is_the_doctors_only_error(operator: Operator, tmp_path: Path) -> None:
-    """Under a gateway that runs and answers, on a job that nobody watches; from a clock that was turned back."""
+    """Under a gateway that runs and answers, on a job that nobody watches; from a clock that was turned back.
+
+    `--quick` leaves out the operator's own path alone, which has nothing to do with it and is slower than the marker.
+    """
     job_id = operator.add("unwatched", "6h")
     for _ in range(3):
         marker_ms = operator.leak(job_id, -3600)
-        seen = examine(operator.lab, tmp_path)
+        seen = examine(operator.lab, tmp_path, "--quick")
         if operator.job(job_id).running_ms == marker_ms:
             break  # else the gateway has taken it away while the doctor looked
     assert seen.errors == ["cron/marker-stale"], seen.output
     assert seen.exit == 1
     finding = seen.finding("cron/marker-stale")
     assert "nobody runs it" in finding["fact"]
+    assert "in the future" in finding["saw"]
     assert "no run receipt is open for it" in finding["saw"]
     operator.lab.call("cron", "rm", job_id)
 
