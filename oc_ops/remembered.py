@@ -122,7 +122,6 @@ def entry(run: DoctorRun, record: RunRecord) -> Entry:
     load, now_ms = record.load, _ms(record.started_at)
     seen = doctor.kept.get("look")
     look = seen if isinstance(seen, GatewayLook) else None
-    ready = look.ready if look else None
     update = run.incidents
     known = {each.id: each for each in (update.open if update else ())}
     if update and update.incident:
@@ -140,7 +139,7 @@ def entry(run: DoctorRun, record: RunRecord) -> Entry:
         own_cpu_s=load.own_cpu_s if load else 0.0,
         calls_cpu_s=load.calls_cpu_s if load else 0.0,
         incident=update.incident.id if update and update.incident else None,
-        process=_process(look, now_ms, number_at(ready.json if ready else None, "uptimeMs")),
+        process=_process(look, now_ms),
         delay_ms=look.event_loop_delay_ms if look else None,
         state=dict(_state(run, record)),
         checks=tuple(CheckEntry(each.id, each.outcome, each.duration_s) for each in record.checks),
@@ -152,13 +151,18 @@ def entry(run: DoctorRun, record: RunRecord) -> Entry:
     )
 
 
-def _process(look: GatewayLook | None, now_ms: int, uptime_ms: float | None) -> Process | None:
-    """The gateway's process, as old as it says itself where that is less: a restart in place keeps the pid."""
+def _process(look: GatewayLook | None, now_ms: int) -> Process | None:
+    """The gateway's process, and since when it serves where it says so."""
     serving = look.serving if look else None
-    if serving is None or not serving.certain:
+    if look is None or serving is None or not serving.certain:
         return None
-    age_ms = min(serving.age_s * 1000, uptime_ms if uptime_ms is not None else serving.age_s * 1000)
-    return Process(serving.pid, now_ms - round(age_ms), serving.rss_bytes)
+    uptime_ms = number_at(look.ready.json if look.ready else None, "uptimeMs")
+    return Process(
+        serving.pid,
+        now_ms - round(serving.age_s * 1000),
+        serving.rss_bytes,
+        None if uptime_ms is None else now_ms - round(uptime_ms),
+    )
 
 
 def _calls(doctor: Doctor, look: GatewayLook | None, calls: Sequence[CallRecord]) -> Iterator[CallEntry]:

@@ -166,11 +166,6 @@ def test_an_incident_that_somebody_closed_is_asked_for(tmp_path: Path) -> None:
     assert rows(tmp_path, "SELECT closed_ms FROM incidents") == [(past.NOW_MS + 5,)]
 
 
-def process(started_ms: int) -> Process:
-    """The gateway's process since then."""
-    return Process(1, started_ms, 1)
-
-
 @pytest.mark.parametrize(
     ("told", "begins", "expected"),
     [
@@ -179,20 +174,30 @@ def process(started_ms: int) -> Process:
         pytest.param([(), ((55_000, "openclaw"),)], [0, 60_000], [(55_000, "openclaw")], id="openclaw tells"),
         pytest.param([(), (), ((75_000, "openclaw"),)], [0, 60_000, 60_000], [(60_000, "openclaw")], id="told of late"),
         pytest.param(
-            [((20_000, "oc-ops"),), ((20_000, "oc-ops"),), ()],
-            [30_000, 30_000, 90_000],
+            [((20_000, "oc-ops"),), ((20_000, "oc-ops"),), ((20_000, "oc-ops"),), ((20_000, "oc-ops"),)],
+            [30_000, 30_000, 90_000, 90_000],
             [(20_000, "oc-ops"), (90_000, "unseen")],
             id="ours, and then a crash",
         ),
         pytest.param([((5_000, "openclaw"),)] * 3, [10_000] * 3, [(5_000, "openclaw")], id="told again and again"),
+        pytest.param([(), (), ()], [(0, 9), (0, 99_000), (0, 99_000)], [(99_000, "unseen")], id="in place"),
+        pytest.param([(), (), ()], [(0, 99_000), (0, None), (0, 99_000)], [], id="a hang is no restart"),
+        pytest.param(
+            [()] * 3,
+            [(0, 50_000), (200_000, None), (200_000, 300_000)],
+            [(200_000, "unseen")],
+            id="a slow start is one",
+        ),
     ],
 )
-def test_restarts_by_anybody_count_once(tmp_path: Path, told: Any, begins: list[int], expected: Any) -> None:
-    """What records tell of and what only the process' age gives away come together as one restart each."""
+def test_restarts_by_anybody_count_once(tmp_path: Path, told: Any, begins: list[Any], expected: Any) -> None:
+    """What records tell of and what only the process gives away come together as one restart each."""
     base = past.NOW_MS
     for number, (restarts, begin) in enumerate(zip(told, begins, strict=True)):
         shifted = tuple((base + at, by) for at, by in restarts)
-        past.remembered(tmp_path, past.run(base + 10**6 + number, process=process(base + begin), restarts=shifted))
+        born, serving = begin if isinstance(begin, tuple) else (begin, None)
+        process = Process(1, base + born, 1, None if serving is None else base + serving)
+        past.remembered(tmp_path, past.run(base + 10**6 + number, process=process, restarts=shifted))
     assert [(at - base, by) for at, by in rows(tmp_path, "SELECT at_ms, by FROM restarts")] == expected
     assert sum(sums(tmp_path, "restarts").values()) == len(expected)
 

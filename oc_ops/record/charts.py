@@ -18,7 +18,9 @@ BUCKETS = 200
 """Points of a line: more could not be told apart."""
 
 _HOUR_MS = 3_600_000
-_LEAST_S = 0.0005
+_LEAST_S = 0.001
+_FEW = 40
+"""So few measurements are drawn as dots: a line through them would be guessed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,13 @@ class Range:
 
     since_ms: int
     until_ms: int
+
+    def since_first(self, first_ms: int | None) -> Range:
+        """The same without the empty time before the first measurement; never less than an hour."""
+        if first_ms is None:
+            return self
+        begin_ms = min(first_ms - (self.until_ms - first_ms) // 20, self.until_ms - _HOUR_MS)
+        return Range(max(self.since_ms, begin_ms), self.until_ms)
 
     def x(self, at_ms: float) -> float:
         """Where a moment lies, within the box."""
@@ -81,9 +90,9 @@ class Latency:
 
 
 def latency(
-    title: str, points: Sequence[Point], span: Range, marks: Sequence[Mark] = (), *, line: bool = True
+    title: str, points: Sequence[Point], span: Range, marks: Sequence[Mark] = (), *, most_dots: int = _FEW
 ) -> Latency | None:
-    """The chart of these measurements, or None of none: medians as a line or good ones as dots, bad ones as dots.
+    """The chart of these measurements, or None of none: good ones as dots, above `most_dots` as a line of medians.
 
     The usual band holds the middle nine tenths of the good ones.
     """
@@ -92,6 +101,7 @@ def latency(
         return None
     good = sorted(max(each.seconds, _LEAST_S) for each in shown if each.kind == "good")
     scale = _Scale([max(each.seconds, _LEAST_S) for each in shown])
+    line = len(shown) > most_dots
     band = _band(good, scale) if len(good) >= 10 else None
     told = [f"median {seconds(median(good))}"] if good else []
     if band:

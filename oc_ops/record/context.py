@@ -41,8 +41,10 @@ def _changes(green: Run, now: Run) -> Iterator[Change]:
             yield Change({"config": "config (digest)"}.get(what, what), before[what], after[what])
     if "jobs" in before and "jobs" in after:
         yield from _changed_jobs(before, after)
-    if green.started_ms and now.started_ms and now.started_ms > green.started_ms + _SAME_START_MS:
+    if _later(green.started_ms, now.started_ms):
         yield Change("gateway's process", _born(green), _born(now))
+    elif _later(green.serving_ms, now.serving_ms):
+        yield Change("gateway", _serving(green), _serving(now))
 
 
 def _changed_jobs(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Change]:
@@ -50,6 +52,14 @@ def _changed_jobs(before: Mapping[str, str], after: Mapping[str, str]) -> Iterat
     for name in names:
         if before.get(name) != after.get(name):
             yield Change(f"cron {name}", before.get(name, "not there"), after.get(name, "not there"))
+
+
+def _later(before_ms: int | None, now_ms: int | None) -> bool:
+    return before_ms is not None and now_ms is not None and now_ms > before_ms + _SAME_START_MS
+
+
+def _serving(run: Run) -> str:
+    return f"serving since {datetime.fromtimestamp((run.serving_ms or 0) / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _born(run: Run) -> str:
@@ -71,14 +81,14 @@ def _chart(history: History, gateway: int, at_ms: int, incident: Incident) -> La
     """The answers from some hours before the incident until now: the RPC read, or the probe where it shows more."""
     began = incident.first_sign or incident.opened_at
     opened_ms = round(began.timestamp() * 1000)
-    shown = Range(min(opened_ms, at_ms) - _BEFORE_MS, at_ms + 60_000)
+    shown = Range(min(opened_ms, at_ms) - _BEFORE_MS, at_ms + 60_000).since_first(history.first_run_ms(gateway))
     marks = [Mark(shown.x(opened_ms), max(shown.x(at_ms) - shown.x(opened_ms), 2.0), "incident", incident.id)]
     marks += [
         Mark(shown.x(at), 0.0, "restart", f"started ({by})") for at, by in history.restarts(gateway, shown.since_ms)
     ]
     points = {
         name: [
-            Point(each.at_ms, each.wall_s, "bad" if each.timed_out else "good")
+            Point(each.at_ms, each.wall_s, "good" if each.answered else "bad")
             for each in history.calls(gateway, name, shown.since_ms)
         ]
         for name in _CHARTED

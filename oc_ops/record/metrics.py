@@ -186,6 +186,7 @@ class _OneGateway:
             self._gauge(name, total, *((label, more) if several else (label,)))
 
     def _last_run(self, run: Run) -> None:
+        began = run.serving_ms or run.started_ms
         state, port = run.state, str(self.gateway.port or "")
         cli, gateway = state.get("CLI", "unknown"), state.get("gateway", "unknown")
         self._gauge("oc_ops_gateway_info", 1, self.gateway.key, port, cli, gateway)
@@ -195,7 +196,7 @@ class _OneGateway:
         self._gauge("oc_ops_run_duration_seconds", run.duration_s)
         self._gauge("oc_ops_run_cpu_seconds", run.own_cpu_s, "doctor")
         self._gauge("oc_ops_run_cpu_seconds", run.calls_cpu_s, "calls")
-        self._gauge("oc_ops_gateway_start_timestamp_seconds", run.started_ms and run.started_ms / 1000)
+        self._gauge("oc_ops_gateway_start_timestamp_seconds", began and began / 1000)
         self._gauge("oc_ops_gateway_resident_memory_bytes", run.rss_bytes)
         self._gauge("oc_ops_gateway_event_loop_delay_seconds", run.delay_s)
 

@@ -106,7 +106,7 @@ class _Page:
         lasting = history.incidents(id_, now - _HEAT_DAYS * DAY_MS)
         restarts = history.restarts(id_, now - _HEAT_DAYS * DAY_MS)
         days = history.days(id_, now - _HEAT_DAYS * DAY_MS)
-        fortnight = Range(now - _CHART_DAYS * DAY_MS, now)
+        fortnight = Range(now - _CHART_DAYS * DAY_MS, now).since_first(history.first_run_ms(id_))
         marks = tuple(_marks(lasting, restarts, fortnight))
         red = history.not_green(id_, now - _HEAT_DAYS * DAY_MS, _MOST_ROWS)
         return {
@@ -137,7 +137,7 @@ class _Page:
         """For how long no run was red; nothing while one is."""
         if last.verdict not in ("healthy", "degraded"):
             return ""
-        first = red[0].at_ms if red else min(history.days(gateway, 0))
+        first = red[0].at_ms if red else history.first_run_ms(gateway) or last.at_ms
         return words_of((self.now_ms - first) / 1000)
 
     def _figures(
@@ -185,7 +185,7 @@ class _Page:
     ) -> Iterator[charts.Latency]:
         for name in _GATEWAY_CALLS:
             seen = history.calls(gateway, name, shown.since_ms)
-            points = [Point(each.at_ms, each.wall_s, "bad" if each.timed_out else "good") for each in seen]
+            points = [Point(each.at_ms, each.wall_s, "good" if each.answered else "bad") for each in seen]
             if chart := charts.latency(name, points, shown, marks):
                 yield chart
 
@@ -201,7 +201,7 @@ class _Page:
                 for each in seen
                 if each.duration_s is not None
             ]
-            if chart := charts.latency(job.name, points, shown, marks, line=len(points) > _MOST_DOTS):
+            if chart := charts.latency(job.name, points, shown, marks, most_dots=_MOST_DOTS):
                 yield chart
 
     def _rows_of_incidents(self, lasting: Sequence[IncidentEntry]) -> Iterator[tuple[str, IncidentEntry, str, str]]:

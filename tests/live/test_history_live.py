@@ -76,7 +76,10 @@ def operator(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Operator:
 
 def test_cron_runs_are_there_once(operator: Operator) -> None:
     """The runs of the watched jobs, the timeout known as one; two more looks add none of them again."""
-    query = "SELECT name, status, timed_out FROM cron_runs JOIN cron_jobs ON id = job WHERE watched ORDER BY started_ms"
+    query = (
+        "SELECT name, status, timed_out FROM cron_runs JOIN cron_jobs ON id = cron_runs.job WHERE watched "
+        "ORDER BY started_ms"
+    )
     runs = [("quick", "ok", 0), ("quick", "ok", 0), ("endless", "error", 1)]
     assert operator.rows(query) == runs
     operator.look()

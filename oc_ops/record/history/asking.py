@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 from oc_ops.judge.verdict import Verdict
 from oc_ops.record.document import CheckOutcome
 from oc_ops.record.history.entry import IncidentEntry
-from oc_ops.record.history.writing import OUTCOMES, TIMED_OUT
+from oc_ops.record.history.writing import ANSWERED, OUTCOMES, TIMED_OUT
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -31,7 +31,7 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run. `started_ms` is when the gateway's process began; `state` what the gateway was."""
+    """One run. `started_ms`: its gateway process' birth; `serving_ms`: since when it serves; `state`: what it was."""
 
     id: int
     at_ms: int
@@ -42,6 +42,7 @@ class Run:
     incident: str | None
     pid: int | None
     started_ms: int | None
+    serving_ms: int | None
     rss_bytes: int | None
     delay_s: float | None
     own_cpu_s: float
@@ -55,6 +56,7 @@ class CallSeen:
 
     at_ms: int
     wall_s: float
+    answered: bool
     timed_out: bool
 
 
@@ -95,6 +97,11 @@ class History:
     def last_run(self, gateway: int) -> Run | None:
         """The newest run."""
         return self._run("runs.gateway = ? ORDER BY at_ms DESC LIMIT 1", gateway)
+
+    def first_run_ms(self, gateway: int) -> int | None:
+        """When the oldest run on record began."""
+        [(at_ms,)] = self._all("SELECT min(at_ms) FROM runs WHERE gateway = ?", gateway)
+        return cast("int | None", at_ms)
 
     def last_green(self, gateway: int, before_ms: int) -> Run | None:
         """The newest run before a moment that was healthy or degraded and whole."""
@@ -174,7 +181,10 @@ class History:
             gateway,
             since_ms,
         )
-        return tuple(CallSeen(at_ms, wall_us / 1e6, outcome in TIMED_OUT) for at_ms, wall_us, outcome in rows)
+        return tuple(
+            CallSeen(at_ms, wall_us / 1e6, outcome in ANSWERED, outcome in TIMED_OUT)
+            for at_ms, wall_us, outcome in rows
+        )
 
     def jobs(self, gateway: int, since_ms: int, most: int) -> tuple[Job, ...]:
         """The jobs that were seen since a moment, watched ones first."""
@@ -234,14 +244,17 @@ class History:
     def _runs(self, where: str, *values: object) -> Iterator[Run]:
         columns = (
             "runs.id, at_ms, stamp, duration_ms, verdict, (SELECT text FROM names WHERE id = cause), incident, pid, "
-            "started_ms, rss_bytes, delay_ms, own_cpu_ms, calls_cpu_ms, (SELECT told FROM states WHERE id = state)"
+            "started_ms, serving_ms, rss_bytes, delay_ms, own_cpu_ms, calls_cpu_ms, "
+            "(SELECT told FROM states WHERE id = state)"
         )
         for row in self._all(f"SELECT {columns} FROM runs WHERE {where}", *values):  # noqa: S608 -- our own words
-            id_, at_ms, stamp, took_ms, verdict, cause, incident, pid, started_ms, rss, delay_ms, own, calls, told = row
+            *head, delay_ms, own_ms, calls_ms, told = row
+            id_, at_ms, stamp, took_ms, verdict, cause, incident, pid, born, serving, rss = head
+            delay_s = None if delay_ms is None else delay_ms / 1000
+            state = json.loads(told) if told else {}
             yield Run(
-                id_, at_ms, stamp, took_ms / 1000, verdict, cause, incident, pid, started_ms, rss,
-                None if delay_ms is None else delay_ms / 1000, own / 1000, calls / 1000,
-                json.loads(told) if told else {},
+                id_, at_ms, stamp, took_ms / 1000, verdict, cause, incident, pid, born, serving, rss, delay_s,
+                own_ms / 1000, calls_ms / 1000, state,
             )  # fmt: skip
 
     def _all(self, query: str, *values: object) -> list[Any]:

@@ -81,11 +81,15 @@ class IncidentEntry:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """The gateway's process; `started_ms` counts a restart in place under the same pid as well."""
+    """The gateway's process: when it was born, and since when it serves by its own word.
+
+    A restart in place keeps pid and birth; a gateway that does not answer tells nothing of its own.
+    """
 
     pid: int
     started_ms: int
     rss_bytes: int
+    serving_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

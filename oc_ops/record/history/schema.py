@@ -18,8 +18,8 @@ _FIRST = (
     """CREATE TABLE runs (
         id INTEGER PRIMARY KEY, gateway INTEGER NOT NULL, at_ms INTEGER NOT NULL, stamp TEXT NOT NULL,
         duration_ms INTEGER NOT NULL, verdict TEXT NOT NULL, cause INTEGER, whole INTEGER NOT NULL,
-        incident TEXT, state INTEGER, pid INTEGER, started_ms INTEGER, rss_bytes INTEGER, delay_ms REAL,
-        own_cpu_ms INTEGER NOT NULL, calls_cpu_ms INTEGER NOT NULL, UNIQUE (gateway, at_ms))""",
+        incident TEXT, state INTEGER, pid INTEGER, started_ms INTEGER, serving_ms INTEGER, rss_bytes INTEGER,
+        delay_ms REAL, own_cpu_ms INTEGER NOT NULL, calls_cpu_ms INTEGER NOT NULL, UNIQUE (gateway, at_ms))""",
     "CREATE INDEX runs_verdicts ON runs (gateway, at_ms, verdict)",
     "CREATE INDEX runs_green ON runs (gateway, at_ms) WHERE verdict IN ('healthy', 'degraded')",
     """CREATE TABLE checks (

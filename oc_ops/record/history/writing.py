@@ -11,10 +11,13 @@ from typing import get_args
 from oc_ops.record.document import CheckOutcome
 from oc_ops.record.history import database
 from oc_ops.record.history.entry import Entry, IncidentEntry, JobEntry
+from oc_ops.record.history.starts import new_restarts
 
 OUTCOMES: tuple[CheckOutcome, ...] = get_args(CheckOutcome)
 """The history keeps a check's outcome as its place in here: only ever add at the end."""
 
+ANSWERED = ("answered", "lingered", "ok")
+"""Outcomes of a call that got one."""
 TIMED_OUT = ("timed-out", "silent")
 """Outcomes of a call that got no answer in time."""
 
@@ -22,12 +25,6 @@ _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
 _HOURS_KEPT_MS = 30 * _DAY_MS
 """Sums of single hours are kept so long; those of days as long as the runs themselves."""
-_SAME_START_MS = 10_000
-"""A process' age is known to about a second: a start that differs by less is the same one."""
-_RESTART_MS = 300_000
-"""How long a restart that somebody tells of may take until its new process is there: a drain has 300 s."""
-_TOLD_LATE_MS = 60_000
-"""A script writes its last line up to this long after the new process began."""
 _MOST_PRUNED = 300
 """Runs that one write removes at most: no single run pays for a retention that was shortened."""
 
@@ -99,19 +96,25 @@ class _Run:
         self._sum("runs", entry.verdict)
         self._sum("cpu_s", "doctor", by=entry.own_cpu_s)
         self._sum("cpu_s", "calls", by=entry.calls_cpu_s)
-        values = (
-            self.gateway, entry.at_ms, entry.stamp, round(entry.duration_s * 1000), entry.verdict,
-            self.names[entry.cause] if entry.cause else None, entry.whole, entry.incident, self._state(),
-            process.pid if process else None, process.started_ms if process else None,
-            process.rss_bytes if process else None, entry.delay_ms, round(entry.own_cpu_s * 1000),
-            round(entry.calls_cpu_s * 1000),
-        )  # fmt: skip
-        columns = (
-            "gateway, at_ms, stamp, duration_ms, verdict, cause, whole, incident, state, pid, started_ms, rss_bytes, "
-            "delay_ms, own_cpu_ms, calls_cpu_ms"
-        )
-        marks = ", ".join("?" * len(values))
-        return _id(self.connection.execute(f"INSERT INTO runs ({columns}) VALUES ({marks})", values))  # noqa: S608
+        told: dict[str, object] = {
+            "gateway": self.gateway,
+            "at_ms": entry.at_ms,
+            "stamp": entry.stamp,
+            "duration_ms": round(entry.duration_s * 1000),
+            "verdict": entry.verdict,
+            "cause": self.names[entry.cause] if entry.cause else None,
+            "whole": entry.whole,
+            "incident": entry.incident,
+            "state": self._state(),
+            "delay_ms": entry.delay_ms,
+            "own_cpu_ms": round(entry.own_cpu_s * 1000),
+            "calls_cpu_ms": round(entry.calls_cpu_s * 1000),
+        }
+        if process:
+            told |= {name: getattr(process, name) for name in ("pid", "started_ms", "serving_ms", "rss_bytes")}
+        columns, marks = ", ".join(told), ", ".join("?" * len(told))
+        insert = f"INSERT INTO runs ({columns}) VALUES ({marks})"  # noqa: S608 -- our own words
+        return _id(self.connection.execute(insert, (*told.values(),)))
 
     def _state(self) -> int | None:
         if not self.entry.state:
@@ -212,40 +215,10 @@ class _Run:
             )  # fmt: skip
 
     def _restarts(self) -> None:
-        """Those that somebody told of, then the one that only the process' age gives away."""
-        for at_ms, by in self.entry.restarts:
-            # Told of late, it was counted when its process was first seen: then only its author is new.
-            near = self._near(at_ms - _TOLD_LATE_MS, at_ms + _RESTART_MS, "unseen")
-            if near is not None:
-                self.connection.execute(
-                    "UPDATE restarts SET by = ? WHERE gateway = ? AND at_ms = ?", (by, self.gateway, near)
-                )
-            elif self._near(at_ms, at_ms) is None:
-                self._restarted(at_ms, by)
-        process = self.entry.process
-        if process is None:
-            return
-        last = self.connection.execute(
-            "SELECT started_ms FROM runs WHERE gateway = ? AND at_ms < ? AND started_ms IS NOT NULL "
-            "ORDER BY at_ms DESC LIMIT 1",
-            (self.gateway, self.entry.at_ms),
-        ).fetchone()
-        began = process.started_ms
-        told = self._near(began - _RESTART_MS, began + _TOLD_LATE_MS)
-        if last is not None and began > last[0] + _SAME_START_MS and (told is None or told <= last[0]):
-            self._restarted(began, "unseen")
-
-    def _near(self, first_ms: int, last_ms: int, by: str = "") -> int | None:
-        """The latest restart on record between two moments, of one author or of any."""
-        row = self.connection.execute(
-            "SELECT max(at_ms) FROM restarts WHERE gateway = ? AND at_ms BETWEEN ? AND ? AND ? IN ('', by)",
-            (self.gateway, first_ms, last_ms, by),
-        ).fetchone()
-        return None if row[0] is None else int(row[0])
-
-    def _restarted(self, at_ms: int, by: str) -> None:
-        self.connection.execute("INSERT INTO restarts (gateway, at_ms, by) VALUES (?, ?, ?)", (self.gateway, at_ms, by))
-        self._sum("restarts", by)
+        for at_ms, by in new_restarts(self.connection, self.gateway, self.entry):
+            new = "INSERT INTO restarts (gateway, at_ms, by) VALUES (?, ?, ?)"
+            self.connection.execute(new, (self.gateway, at_ms, by))
+            self._sum("restarts", by)
 
     def _sum(self, what: str, label: str = "", more: str = "", by: float = 1) -> None:
         self.sums.append((what, label, more, by))
