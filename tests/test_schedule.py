@@ -6,6 +6,7 @@ import configparser
 import json
 import os
 import plistlib
+import re
 import shlex
 import shutil
 import subprocess
@@ -176,7 +177,8 @@ def test_the_line_runs_in_cron_s_bare_environment(shell: Path, tmp_path: Path) -
     strange = tmp_path / "100% of it's here"
     strange.mkdir()
     line = crontab.line(made(OC_OPS_REPORT_DIR=str(strange)))
-    command = line.split(" ", 5)[5].replace("\\%", "%")
+    # As crontab(5) has it: a bare % is a line break, an escaped one itself.
+    command = re.sub(r"(?<!\\)%", "\n", line.split(" ", 5)[5]).replace("\\%", "%")
     probe = command.replace(f"{sys.executable} -m oc_ops schedule run", "env; command -v node; pwd")
     bare = {"HOME": "/", "PATH": "/usr/bin:/bin", "SHELL": "/bin/sh"}
     words = probe.partition("&& ")[2].partition(" env; ")[0]

@@ -65,7 +65,7 @@ def cron(lab: Lab, tmp_path: Path) -> Iterator[Cron]:
         environ = {
             **lab.environ,
             "OC_OPS_MEMORY_DIR": str(tmp_path / "memory"),
-            "OC_OPS_REPORT_DIR": str(tmp_path / "reports"),
+            "OC_OPS_REPORT_DIR": str(tmp_path / "reports, 100% of them"),
             "XDG_STATE_HOME": str(tmp_path / "state"),
             # A machine that runs other tests is slow: what is proven here is that cron's run finds everything.
             **{f"OC_OPS_{name}": value for name, value in PATIENCE.items()},
@@ -107,6 +107,7 @@ def test_cron_runs_the_doctor_every_minute(lab: Lab, cron: Cron, tmp_path: Path)
     with faults.stopped(lab):
         until(lambda: " ran: doctor: unhealthy in " in log.read_text())
     assert "gateway/hung" in log.read_text()
+    assert len(list((tmp_path / "reports, 100% of them" / "runs").glob("*/report.html"))) == 2
 
     assert cron.sees(*oc_ops, "remove") == "removed\n"
     assert cron.sees("crontab", "-l") == OTHERS
