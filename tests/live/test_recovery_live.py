@@ -416,11 +416,13 @@ def test_a_foreground_gateway_that_can_be_asked_is_drained_in_place(
     """2026.9.6 restarts without a service too: `--safe`, the same process, a new start, and its browser back."""
     environ = {
         **lab.environ,
-        "OC_OPS_OPENCLAW": str(lab.openclaw),
-        "XDG_STATE_HOME": str(tmp_path / "state"),
         **PATIENT,
+        "OC_OPS_OPENCLAW": str(lab.openclaw),
+        "OC_OPS_MEMORY_DIR": str(tmp_path / "memory"),
+        "OC_OPS_REPORT_DIR": str(tmp_path / "reports"),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+        "XDG_RUNTIME_DIR": str(tmp_path / "no-user-manager"),
     }
-    environ |= {"OC_OPS_MEMORY_DIR": str(tmp_path / "memory"), "OC_OPS_REPORT_DIR": str(tmp_path / "reports")}
     if not find_chromium():
         environ["OC_OPS_BROWSER"] = "off"
     for name in ("XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
