@@ -183,6 +183,12 @@ def test_an_incident_that_somebody_closed_is_asked_for(tmp_path: Path) -> None:
         pytest.param([(), (), ()], [(0, 9), (0, 99_000), (0, 99_000)], [(99_000, "unseen")], id="in place"),
         pytest.param([(), (), ()], [(0, 99_000), (0, None), (0, 99_000)], [], id="a hang is no restart"),
         pytest.param(
+            [(), ((60_000, "openclaw"),), ((60_000, "openclaw"),)],
+            [(0, 9), (0, 75_000), (99_000, 130_000)],
+            [(60_000, "openclaw"), (99_000, "unseen")],
+            id="in place by openclaw, and then a crash",
+        ),
+        pytest.param(
             [()] * 3,
             [(0, 50_000), (200_000, None), (200_000, 300_000)],
             [(200_000, "unseen")],

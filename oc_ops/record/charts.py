@@ -166,7 +166,7 @@ class _Scale:
 
 def _band(good: Sequence[float], scale: _Scale) -> tuple[float, float]:
     top, bottom = scale.y(good[-1 - len(good) // 20]), scale.y(good[len(good) // 20])
-    return top, round(max(bottom - top, 1.0), 2)
+    return min(top, HEIGHT - 1.0), round(max(bottom - top, 1.0), 2)
 
 
 def _line(points: Iterable[Point], span: Range, scale: _Scale) -> str:

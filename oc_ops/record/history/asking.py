@@ -142,7 +142,7 @@ class History:
     def culprits(self, gateway: int, since_ms: int) -> dict[tuple[str, int], str]:
         """By check and hour, the stamp of the newest run in which it failed or could not look."""
         rows = self._all(
-            "SELECT text, at_ms / ? AS hour, max(stamp) FROM runs CROSS JOIN checks ON run = runs.id "
+            "SELECT text, at_ms / ? AS hour, stamp, max(at_ms) FROM runs CROSS JOIN checks ON run = runs.id "
             "AND outcome IN (?, ?) JOIN names ON names.id = name WHERE gateway = ? AND at_ms >= ? "
             "AND verdict IN ('unhealthy', 'unknown') GROUP BY text, hour",
             HOUR_MS,
@@ -151,7 +151,7 @@ class History:
             gateway,
             since_ms,
         )
-        return {(text, hour * HOUR_MS): stamp for text, hour, stamp in rows}
+        return {(text, hour * HOUR_MS): stamp for text, hour, stamp, _ in rows}
 
     def days(self, gateway: int, since_ms: int) -> dict[int, dict[str, int]]:
         """By day (its beginning, UTC), how many runs had each verdict."""

@@ -61,15 +61,17 @@ class _Starts:
             return None
         born = self._last("SELECT started_ms FROM runs WHERE started_ms IS NOT NULL")
         if born is not None and now.started_ms > born + _SAME_MS:
-            return born, now.started_ms
-        served = self._last(
-            "SELECT serving_ms FROM runs WHERE serving_ms IS NOT NULL AND started_ms BETWEEN ? AND ?",
-            now.started_ms - _SAME_MS,
-            now.started_ms + _SAME_MS,
-        )
+            # What somebody told of before the old process served anew is its restart, not this one's.
+            return max(born, self._served(born) or born), now.started_ms
+        served = self._served(now.started_ms)
         if served is not None and now.serving_ms is not None and now.serving_ms > served + _SAME_MS:
             return served, now.serving_ms
         return None
+
+    def _served(self, born_ms: int) -> int | None:
+        """Since when the process that was born then served, as it last said."""
+        of_it = "SELECT serving_ms FROM runs WHERE serving_ms IS NOT NULL AND started_ms BETWEEN ? AND ?"
+        return self._last(of_it, born_ms - _SAME_MS, born_ms + _SAME_MS)
 
     def _last(self, query: str, *values: int) -> int | None:
         """What the newest run before this one says, of those that a query leaves."""
