@@ -93,7 +93,7 @@ class _Recovery:
             try:
                 self._own(held)
             except CouldNotLook as error:
-                return self._outcome(Ended(3, "refused", f"another recovery is under way: {error}"))
+                return self._outcome(Ended(3, "refused", f"another recovery or break is under way: {error}"))
             try:
                 self._routine(first)
             except Ended as ended:

@@ -81,7 +81,8 @@ def _break(plan: Plan, mutex: Mutex, book: Book, hands: Hands) -> Result:
 
 
 def _alone(gateway: str) -> AbstractContextManager[None]:
-    return _Turn(lock_dir() / f"breaker-{gateway}.lock")
+    # The recovery's own lock: whoever acts on a gateway acts alone.
+    return _Turn(lock_dir() / f"recovery-{gateway}.lock")
 
 
 class _Turn(AbstractContextManager[None]):
@@ -94,7 +95,7 @@ class _Turn(AbstractContextManager[None]):
         try:
             self._flight.__enter__()
         except CouldNotLook as error:
-            raise Busy(f"another break is under way: {error}") from None
+            raise Busy(f"another break or recovery is under way: {error}") from None
 
     def __exit__(self, *error: object) -> None:
         self._flight.__exit__(*error)  # type: ignore[arg-type]  # handed on as it came
