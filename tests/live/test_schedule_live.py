@@ -100,14 +100,14 @@ def test_cron_runs_the_doctor_every_minute(lab: Lab, cron: Cron, tmp_path: Path)
     assert cron.sees("crontab", "-l").startswith(OTHERS)
 
     log = tmp_path / "memory" / "schedule.log"
-    until(log.exists)
-    first = log.read_text().splitlines()
-    assert " ran: doctor: healthy in " in first[0], "\n".join(first)
-    assert "last run: " + first[0] in cron.sees(*oc_ops, "show")
+    # On a slow machine the next minute may find this run still under way: it is then skipped, and says so.
+    until(lambda: log.exists() and any(each in log.read_text() for each in (" ran: ", " lost: ")))
+    assert " ran: doctor: healthy in " in log.read_text()
+    assert "last run: 20" in cron.sees(*oc_ops, "show")
     with faults.stopped(lab):
         until(lambda: " ran: doctor: unhealthy in " in log.read_text())
     assert "gateway/hung" in log.read_text()
-    assert len(list((tmp_path / "reports, 100% of them" / "runs").glob("*/report.html"))) == 2
+    assert len(list((tmp_path / "reports, 100% of them" / "runs").glob("*/report.html"))) >= 2
 
     assert cron.sees(*oc_ops, "remove") == "removed\n"
     assert cron.sees("crontab", "-l") == OTHERS
