@@ -25,7 +25,6 @@ from oc_ops.record.history import (
     CronRunEntry,
     Entry,
     FindingEntry,
-    History,
     HistoryError,
     IncidentEntry,
     JobEntry,
@@ -110,6 +109,7 @@ def _around(run: DoctorRun, record: RunRecord) -> tuple[Around | None, Latency |
     if incident is None:
         return None, None
     from oc_ops.record import context
+    from oc_ops.record.history.asking import History
 
     with reading(run.settings.memory_dir) as connection:
         assert connection is not None

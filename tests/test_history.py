@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -233,14 +234,33 @@ def test_four_writers_at_once(tmp_path: Path) -> None:
     assert is_whole(tmp_path)
 
 
-def test_a_full_disk(tmp_path: Path) -> None:
-    """No room is one sentence for whoever writes; what was there stays whole, and with room again it goes on."""
-    told = writers("full", tmp_path, 150_000)
+def is_well_after(told: Any, path: Path) -> None:
+    """Three refusals in one sentence each; what was there stayed whole, and with room again it went on."""
     assert len(told["refused"]) == 3
-    assert all(f"{tmp_path / FILE} could not be written: " in each for each in told["refused"])
-    assert rows(tmp_path, "SELECT count(*) FROM runs") == [(told["written"],)]
-    assert is_whole(tmp_path)
-    assert not list(tmp_path.glob("*corrupt*"))
+    assert all(f"{path / FILE} could not be written: " in each for each in told["refused"])
+    assert (told["runs"], told["integrity"], told["aside"]) == (told["written"], "ok", [])
+    assert told["written"] > 5
+
+
+def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
+    """A quota is no corruption: refused, whole, and no more than a sentence."""
+    is_well_after(writers("full", tmp_path, 150_000), tmp_path)
+
+
+@pytest.mark.live
+@pytest.mark.skipif(sys.platform != "linux", reason="tmpfs in a mount namespace of its own is Linux's")
+def test_a_full_disk(tmp_path: Path) -> None:
+    """A file system of 600 KB that really is full, until a file goes."""
+    script = (
+        f"mount -t tmpfs -o size=600k none {tmp_path} && head -c 200000 /dev/zero > {tmp_path}/filler && "
+        f"exec {sys.executable} -I {FAKE} full {tmp_path} 0"
+    )
+    own = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    done = subprocess.run(["unshare", *own, "--mount", "sh", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    is_well_after(told, tmp_path)
+    assert "database or disk is full" in told["refused"][0]
 
 
 @pytest.mark.parametrize("damage", ["no database", "torn in the middle", "empty"])

@@ -14,7 +14,8 @@ from oc_ops.cli import app
 from oc_ops.record import context, incidents, trends
 from oc_ops.record.document import Around
 from oc_ops.record.events import Event, Fault, Gateway, Versions
-from oc_ops.record.history import CronRunEntry, History, Process, reading
+from oc_ops.record.history import CronRunEntry, Process, reading
+from oc_ops.record.history.asking import History
 from oc_ops.record.incident import Incident, fold
 from oc_ops.record.redact import Redactor
 from tests import past

@@ -33,7 +33,8 @@ def history(
 
     from oc_ops import settings
     from oc_ops.record import trends
-    from oc_ops.record.history import History, reading
+    from oc_ops.record.history import reading
+    from oc_ops.record.history.asking import History
     from oc_ops.record.redact import Redactor, secrets_in
 
     known = settings.load({"profile": oc_profile})

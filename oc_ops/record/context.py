@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from oc_ops.record import charts
 from oc_ops.record.charts import Latency, Mark, Point, Range
 from oc_ops.record.document import Around, Change
-from oc_ops.record.history import History
-from oc_ops.record.history.asking import HOUR_MS, Run
+from oc_ops.record.history.asking import HOUR_MS, History, Run
 from oc_ops.record.incident import Incident
 from oc_ops.record.incident_text import told
 

@@ -13,8 +13,8 @@ from prometheus_client.registry import Collector
 
 from oc_ops.judge.verdict import Verdict
 from oc_ops.record.document import CheckOutcome
-from oc_ops.record.history import FILE, History, HistoryError, reading
-from oc_ops.record.history.asking import DAY_MS, Gateway, Job, Run
+from oc_ops.record.history import FILE, HistoryError, reading
+from oc_ops.record.history.asking import DAY_MS, Gateway, History, Job, Run
 
 CALL_WINDOW_MS = DAY_MS
 JOB_WINDOW_MS = 7 * DAY_MS

@@ -13,8 +13,8 @@ from statistics import median
 from oc_ops.record import artifacts, charts, incidents, page
 from oc_ops.record.charts import Mark, Point, Range
 from oc_ops.record.document import CheckOutcome
-from oc_ops.record.history import History, IncidentEntry, reading
-from oc_ops.record.history.asking import DAY_MS, HOUR_MS, Gateway, Run
+from oc_ops.record.history import IncidentEntry, reading
+from oc_ops.record.history.asking import DAY_MS, HOUR_MS, Gateway, History, Run
 from oc_ops.record.history.writing import OUTCOMES
 from oc_ops.record.incident import Incident
 from oc_ops.record.incident_text import span as words_of

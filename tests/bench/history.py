@@ -22,14 +22,13 @@ from oc_ops.record.history import (
     CronRunEntry,
     Entry,
     FindingEntry,
-    History,
     IncidentEntry,
     Process,
     database,
     reading,
     remember,
 )
-from oc_ops.record.history.asking import DAY_MS
+from oc_ops.record.history.asking import DAY_MS, History
 from oc_ops.record.history.writing import _remember
 from tests import past
 

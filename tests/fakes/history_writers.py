@@ -14,8 +14,10 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(PROJECT))
 
-from oc_ops.record.history import HistoryError, remember  # noqa: E402
+from oc_ops.record.history import HistoryError, reading, remember  # noqa: E402
 from tests import past  # noqa: E402
+
+ASKED = ("SELECT count(*) FROM runs", "PRAGMA integrity_check")
 
 
 def write(folder: Path, writer: int, first: int, count: int) -> None:
@@ -53,9 +55,10 @@ def together(folder: Path, writers: int, count: int) -> list[int]:
 
 
 def full(folder: Path, most_bytes: int) -> dict[str, object]:
-    """Write until there is no room, twice more, and again with room."""
+    """Write until there is no room, by a limit or (0) by the disk's own size, twice more, and again with room."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, resource.RLIM_INFINITY))
+    if most_bytes:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, resource.RLIM_INFINITY))
     written, refused = 0, []
     while len(refused) < 3:
         try:
@@ -64,8 +67,13 @@ def full(folder: Path, most_bytes: int) -> dict[str, object]:
         except HistoryError as error:
             refused.append(str(error))
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    (folder / "filler").unlink(missing_ok=True)
     remember(folder, past.run(past.NOW_MS + written), 400)
-    return {"written": written + 1, "refused": refused}
+    with reading(folder) as found:
+        assert found is not None
+        [(runs,)], [(verdict,)] = (found.execute(each).fetchall() for each in ASKED)
+    aside = [each.name for each in folder.glob("*corrupt*")]
+    return {"written": written + 1, "refused": refused, "runs": runs, "integrity": verdict, "aside": aside}
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""The history, `memory/ops.sqlite`: every run with its checks and calls, cron runs, incidents and restarts."""
+"""The history, `memory/ops.sqlite`: every run with its checks and calls, cron runs, incidents and restarts.
+
+Questions to it stand in `asking`, which a run that only writes does not load.
+"""
 
 from __future__ import annotations
 
-from oc_ops.record.history.asking import History
 from oc_ops.record.history.database import FILE, HistoryError, reading
 from oc_ops.record.history.entry import (
     CallEntry,
@@ -23,7 +25,6 @@ __all__ = [
     "CronRunEntry",
     "Entry",
     "FindingEntry",
-    "History",
     "HistoryError",
     "IncidentEntry",
     "JobEntry",

@@ -1,9 +1,14 @@
-"""What one run leaves in the history, as plain values: texts are redacted and short before they come here."""
+"""What one run leaves in the history, as plain values: texts are redacted and short before they come here.
+
+Rows on their way into tables, hence named tuples: every run pays for the making of these classes, and theirs costs a
+seventh of a dataclass' 0.8 ms.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from oc_ops.judge.verdict import Verdict
 from oc_ops.record.document import CheckOutcome
@@ -12,8 +17,7 @@ Restarter = str
 """`oc-ops` (a recovery), `openclaw` (its own audit log tells of it) or `unseen`: the process is younger than a run."""
 
 
-@dataclass(frozen=True, slots=True)
-class CheckEntry:
+class CheckEntry(NamedTuple):
     """One check and how it ended."""
 
     id: str
@@ -21,8 +25,7 @@ class CheckEntry:
     took_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class CallEntry:
+class CallEntry(NamedTuple):
     """One question to the gateway: `name` begins with its lane (`http /healthz`, `rpc status`, `cli cron list`).
 
     `cpu_s` is that of the process that was started, None where none was.
@@ -34,8 +37,7 @@ class CallEntry:
     cpu_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FindingEntry:
+class FindingEntry(NamedTuple):
     """One finding, without its words: those stand in the run's report."""
 
     check: str
@@ -43,8 +45,7 @@ class FindingEntry:
     severity: str
 
 
-@dataclass(frozen=True, slots=True)
-class CronRunEntry:
+class CronRunEntry(NamedTuple):
     """One run of a cron job; a job never begins two in one millisecond."""
 
     started_ms: int
@@ -53,8 +54,7 @@ class CronRunEntry:
     timed_out: bool
 
 
-@dataclass(frozen=True, slots=True)
-class JobEntry:
+class JobEntry(NamedTuple):
     """A cron job and its runs as far as they were told."""
 
     id: str
@@ -63,8 +63,7 @@ class JobEntry:
     runs: tuple[CronRunEntry, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class IncidentEntry:
+class IncidentEntry(NamedTuple):
     """How an incident stands; moments in epoch milliseconds."""
 
     id: str
@@ -79,8 +78,7 @@ class IncidentEntry:
     attempts: int
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(NamedTuple):
     """The gateway's process: when it was born, and since when it serves by its own word.
 
     A restart in place keeps pid and birth; a gateway that does not answer tells nothing of its own.
@@ -92,8 +90,7 @@ class Process:
     serving_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One run. `state` is what the gateway was (releases, config, jobs), flat, without what was not known."""
 
     key: str
@@ -110,7 +107,7 @@ class Entry:
     incident: str | None = None
     process: Process | None = None
     delay_ms: float | None = None
-    state: Mapping[str, str] = field(default_factory=dict)
+    state: Mapping[str, str] = MappingProxyType({})
     checks: tuple[CheckEntry, ...] = ()
     calls: tuple[CallEntry, ...] = ()
     findings: tuple[FindingEntry, ...] = ()

@@ -21,6 +21,7 @@ _FIRST = (
         incident TEXT, state INTEGER, pid INTEGER, started_ms INTEGER, serving_ms INTEGER, rss_bytes INTEGER,
         delay_ms REAL, own_cpu_ms INTEGER NOT NULL, calls_cpu_ms INTEGER NOT NULL, UNIQUE (gateway, at_ms))""",
     "CREATE INDEX runs_verdicts ON runs (gateway, at_ms, verdict)",
+    "CREATE INDEX runs_born ON runs (gateway, at_ms) WHERE started_ms IS NOT NULL",
     "CREATE INDEX runs_green ON runs (gateway, at_ms) WHERE verdict IN ('healthy', 'degraded')",
     """CREATE TABLE checks (
         run INTEGER NOT NULL, name INTEGER NOT NULL, outcome INTEGER NOT NULL, took_ms INTEGER NOT NULL,

@@ -13,6 +13,8 @@ _LASTS_MS = 300_000
 """How long a restart that somebody tells of may take until its new process is there: a drain has 300 s."""
 _TOLD_LATE_MS = 60_000
 """A script writes its last line up to this long after the new process began."""
+_LATELY = 300
+"""Runs that are searched for a process' own word: releases that say nothing would have all of them searched."""
 
 
 def new_restarts(connection: sqlite3.Connection, gateway: int, entry: Entry) -> Iterator[tuple[int, str]]:
@@ -59,7 +61,10 @@ class _Starts:
         now = self.entry.process
         if now is None:
             return None
-        born = self._last("SELECT started_ms FROM runs WHERE started_ms IS NOT NULL")
+        born = self._one(
+            "SELECT started_ms FROM runs WHERE gateway = ? AND at_ms < ? AND started_ms IS NOT NULL "
+            "ORDER BY at_ms DESC LIMIT 1"
+        )
         if born is not None and now.started_ms > born + _SAME_MS:
             # What somebody told of before the old process served anew is its restart, not this one's.
             return max(born, self._served(born) or born), now.started_ms
@@ -69,12 +74,16 @@ class _Starts:
         return None
 
     def _served(self, born_ms: int) -> int | None:
-        """Since when the process that was born then served, as it last said."""
-        of_it = "SELECT serving_ms FROM runs WHERE serving_ms IS NOT NULL AND started_ms BETWEEN ? AND ?"
-        return self._last(of_it, born_ms - _SAME_MS, born_ms + _SAME_MS)
+        """Since when the process that was born then served, as it said within the last runs."""
+        return self._one(
+            "SELECT serving_ms FROM (SELECT started_ms, serving_ms FROM runs WHERE gateway = ? AND at_ms < ? "
+            "ORDER BY at_ms DESC LIMIT ?) WHERE serving_ms IS NOT NULL AND started_ms BETWEEN ? AND ? LIMIT 1",
+            _LATELY,
+            born_ms - _SAME_MS,
+            born_ms + _SAME_MS,
+        )
 
-    def _last(self, query: str, *values: int) -> int | None:
-        """What the newest run before this one says, of those that a query leaves."""
-        newest = f"{query} AND gateway = ? AND at_ms < ? ORDER BY at_ms DESC LIMIT 1"
-        row = self.connection.execute(newest, (*values, self.gateway, self.entry.at_ms)).fetchone()
+    def _one(self, query: str, *values: int) -> int | None:
+        """What a query of this gateway's runs before this one says."""
+        row = self.connection.execute(query, (self.gateway, self.entry.at_ms, *values)).fetchone()
         return None if row is None else int(row[0])
