@@ -36,7 +36,7 @@ def single_flight(lock: Path, wait_s: float) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    flight = FileLock(lock, timeout=wait_s)
+    flight = FileLock(lock, timeout=wait_s, mode=0o600)
     try:
         lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         flight.acquire()
