@@ -237,10 +237,10 @@ class DoctorRun:
             findings = tuple(self.findings.values())
             cause = judge_verdict.cause(findings)
             outcomes = [each.outcome for each in self.checks.values()]
-            self.record = RunRecord(
+            looked = RunRecord(
                 verdict=judge_verdict.verdict(findings, outcomes, cut_short=self.cut_short),
                 cause=cause.check if cause else None,
-                started_at=(self.before or self.doctor).started_at,
+                started_at=self.doctor.started_at,
                 duration_s=time.monotonic() - self._began,
                 lanes=Lanes(**told.lanes(self.doctor)),
                 openclaw=told.about(self.doctor),
@@ -251,7 +251,9 @@ class DoctorRun:
                 evidence=evidence.kept(self.doctor, failed=bool(findings)),
                 environment=environment(self.settings),
             )
-            self.record = self._remember(self._noted(self.record))
+            # Incidents and history know each look by its own time; the report is of the run from its beginning.
+            record = self._remember(self._noted(looked))
+            self.record = replace(record, started_at=(self.before or looked).started_at)
         return self.record
 
     def _noted(self, record: RunRecord) -> RunRecord:

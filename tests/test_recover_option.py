@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,6 +57,12 @@ def test_a_curable_cause_is_cured_once_and_the_run_ends_healthy(tmp_path: Path) 
     assert recovery["after"]["verdict"] == "healthy"
     assert [each["step"] for each in recovery["steps"] if each["state"] == "end"][-3:] == ["wait", "browser", "observe"]
     assert (latest["incident"]["state"], latest["incident"]["id"]) == ("green once", recovery["incident"])
+    told = [json.loads(line) for line in (tmp_path / "memory" / "incidents.jsonl").read_text().splitlines()]
+    moments = [each["at"] for each in told if each["what"] in ("opened", "green")]
+    assert len(set(moments)) == 2, "the look after the recovery has its own time"
+    with sqlite3.connect(tmp_path / "memory" / "ops.sqlite") as history:
+        verdicts = [row[0] for row in history.execute("SELECT verdict FROM runs ORDER BY at_ms")]
+    assert (verdicts[0], verdicts[-1]) == ("unhealthy", "healthy")
     assert "recover: recovered in " in run.out
     assert run.last_line.startswith("doctor: healthy in ")
     assert run.last_line.endswith(" · recovered from gateway/rpc-unanswered")
