@@ -74,10 +74,10 @@ class Surroundings:
     @once
     def browser_down(self) -> Finding | None:
         """Why the browser is not as up as it should be: what keeps it down where that is seen, else that it is not."""
-        from oc_ops.observe import chrome
-
         doctor = self.doctor
         answer = doctor.browser_answer()
+        from oc_ops.observe import chrome
+
         seen = chrome.look(doctor.target, answer.value)
         return judge_browser.kept_down(answer, seen, doctor.cli_release) or judge_browser.not_running(
             answer, doctor.settings.browser, seen

@@ -26,10 +26,10 @@ _RUNS = 30
 
 def verdicts_now(doctor: Doctor, watched: Sequence[Watched]) -> tuple[Jobs, tuple[Verdict, ...]]:
     """The jobs and the verdict on each watched one; beside a cause that explains them, verdicts are warnings."""
+    seen, owners = sight(doctor, watched)
     from oc_ops.judge.jobs import examine
     from oc_ops.judge.jobtimes import Terms
 
-    seen, owners = sight(doctor, watched)
     beside = seen.source == "store" or bool(cause(doctor))
     return seen, examine(watched, seen, owners, Terms(zone(doctor), doctor.settings.job_grace_s, beside_cause=beside))
 

@@ -106,8 +106,8 @@ def show(target: Annotated[str, typer.Argument(metavar="TARGET")], as_json: Json
     "with the id that `oc-ops breaker show` gave; the plan is void when it has expired or anything changed. No "
     "variable, no piped input and no other option does.\n\n"
     "Exit code: 0 done and verified; 1 done and ineffective, or a job is off; 2 could not tell, or the next run was "
-    "not awaited; 3 another break or recovery is under way; 4 refused, nothing was done: no approval, plan void or expired, a live "
-    "owner, nothing to break; 130 interrupted.",
+    "not awaited; 3 another break or recovery is under way; 4 refused, nothing was done: no approval, plan void or "
+    "expired, a live owner, nothing to break; 130 interrupted.",
 )
 def break_(
     target: Annotated[str | None, typer.Argument(metavar="[TARGET]")] = None,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 from oc_ops.judge.verdict import Verdict
 from oc_ops.record.document import CheckOutcome
@@ -19,8 +18,7 @@ _GREEN = "verdict IN ('healthy', 'degraded')"
 """To the letter that of the index `runs_green`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gateway:
+class Gateway(NamedTuple):
     """A gateway that was looked at; `id` is its number in this history, `key` its name everywhere else."""
 
     id: int
@@ -29,8 +27,7 @@ class Gateway:
     port: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """One run. `started_ms`: its gateway process' birth; `serving_ms`: since when it serves; `state`: what it was."""
 
     id: int
@@ -50,8 +47,7 @@ class Run:
     state: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class CallSeen:
+class CallSeen(NamedTuple):
     """One call: `wall_s` until its answer, or until it was given up."""
 
     at_ms: int
@@ -60,8 +56,7 @@ class CallSeen:
     timed_out: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """A cron job that was seen; `id` is its number in this history."""
 
     id: int
@@ -70,8 +65,7 @@ class Job:
     watched: bool
 
 
-@dataclass(frozen=True, slots=True)
-class JobSeen:
+class JobSeen(NamedTuple):
     """One run of a cron job."""
 
     started_ms: int
