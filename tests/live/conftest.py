@@ -17,17 +17,6 @@ LABS: dict[str, Lab] = {}
 """Those that are up, by release."""
 
 
-_ALONE = {"test_recovery_live": "service manager", "test_service_live": "service manager"}
-"""Modules that share something of the machine, and so a worker; every other module may run beside any."""
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A module stays on one worker, with its lab (`--dist loadgroup`)."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_ALONE.get(item.path.stem, item.path.stem)))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def terminate_as_ctrl_c() -> Iterator[None]:
     """A CI that ends the run with SIGTERM gets the same clean-up as Ctrl-C: every lab is taken down."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,9 +71,7 @@ def user_manager(root: Path, home: Path | None = None, profile: str = "") -> Ite
     """A D-Bus and a `systemd --user` for that home, whose own enabled units it does not start."""
     with ExitStack() as ending:
         # systemd wants to see that it booted the machine; a container or CI box may lack the folder that says so.
-        if not _BOOTED.exists():
-            _BOOTED.mkdir(parents=True)
-            ending.callback(shutil.rmtree, _BOOTED, ignore_errors=True)
+        ending.enter_context(_booted())
         runtime = root / "run"
         runtime.mkdir(mode=0o700)
         environ = {
@@ -115,6 +115,24 @@ def system_manager(root: Path) -> Iterator[None]:
             yield
         finally:
             _SYSTEM_MANAGER.unlink()
+
+
+@contextmanager
+def _booted() -> Iterator[None]:
+    """The folder is there; who made it takes it away again once no other test process needs it."""
+    with (Path(tempfile.gettempdir()) / f"oc-ops-tests-systemd-{os.getuid()}").open("w") as users:
+        fcntl.flock(users, fcntl.LOCK_SH)
+        made = not _BOOTED.exists()
+        _BOOTED.mkdir(parents=True, exist_ok=True)
+        if made:
+            (_BOOTED / "oc-ops-tests").touch()
+        try:
+            yield
+        finally:
+            with suppress(BlockingIOError):
+                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if (_BOOTED / "oc-ops-tests").exists():
+                    shutil.rmtree(_BOOTED, ignore_errors=True)
 
 
 @contextmanager
