@@ -258,6 +258,25 @@ def test_a_hung_gateway_is_restarted_once_while_a_second_recovery_is_refused(gat
 
 
 @systemd_only
+def test_the_doctor_recovers_a_hung_gateway_and_looks_again(gateway: Installed) -> None:
+    """`pytest checks/ -m doctor --recover`: one restart, and the report tells before, the steps, and after."""
+    psutil.Process(gateway.pid).suspend()
+    argv = [sys.executable, "-m", "pytest", str(PROJECT / "checks"), "-m", "doctor", "--recover"]
+    done = subprocess.run(
+        argv, env=gateway.environ, cwd=PROJECT, capture_output=True, text=True, timeout=500, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    report = json.loads((gateway.folder / "reports" / "latest.json").read_text())
+    assert report["verdict"] in ("healthy", "degraded")
+    recovery = report["recovery"]
+    assert (recovery["outcome"], recovery["cause"]) == ("recovered", "gateway/hung")
+    assert recovery["before"]["cause"] == "gateway/hung"
+    assert [each["id"] for each in report["checks"] if each["outcome"] in ("failed", "blocked", "error")] == []
+    assert len(gateway.restarts()) == 1
+    assert_no_lock(gateway)
+
+
+@systemd_only
 def test_a_killed_gateway_is_left_to_its_supervisor(gateway: Installed) -> None:
     """SIGKILL: systemd brings it back, recovery waits for that and starts nothing itself."""
     psutil.Process(gateway.pid).kill()
