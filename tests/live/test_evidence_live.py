@@ -92,7 +92,7 @@ def test_a_burst_in_the_log_is_one_finding(lab: Lab, folder: Path) -> None:
     assert any(each["title"].startswith("Around cron.tick_failed") for each in seen.report["evidence"])
 
 
-def test_a_config_that_was_replaced_is_said(lab: Lab, folder: Path) -> None:
+def test_a_config_that_was_replaced_is_said(lab: Lab, tmp_path: Path) -> None:
     """`openclaw doctor --fix` puts a broken config aside and takes the last good one: no error, and one warning."""
     lab.call("config", "set", "logging.level", "info")
     until(lambda: lab.config_path.with_name("openclaw.json.last-good").exists(), "the gateway to keep what works")
@@ -101,7 +101,7 @@ def test_a_config_that_was_replaced_is_said(lab: Lab, folder: Path) -> None:
     lab.call("doctor", "--fix", "--non-interactive")
     assert list(lab.state_dir.glob("openclaw.json.clobbered.*")), "OpenClaw put nothing aside"
     lab.start_gateway()
-    seen = examine(lab, folder, "--quick")
+    seen = examine(lab, tmp_path, "--quick")  # the memory of the others still knows the burst
     assert [each["check"] for each in seen.report["findings"]] == ["config/clobbered"], seen.output
 
 
