@@ -60,7 +60,8 @@ def cron(lab: Lab, tmp_path: Path) -> Iterator[Cron]:
     """The daemon, started as root's own in a mount namespace, and ended with everything it started."""
     daemon = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sh", "-ec", DAEMON])
     try:
-        until(lambda: Path(f"/proc/{daemon.pid}/root/run/ready").exists(), 20.0)
+        ready = ["nsenter", "--target", str(daemon.pid), "--mount", "test", "-e", "/run/ready"]
+        until(lambda: subprocess.run(ready, check=False, timeout=20).returncode == 0, 20.0)
         until(lambda: psutil.Process(daemon.pid).name() == "cron", 20.0)
         environ = {
             **lab.environ,
