@@ -222,13 +222,18 @@ class Wiring:
 
         terminal = session.config.pluginmanager.getplugin("terminalreporter")
         terminal.write_sep("=", "recovery")
-        outcome = recover(
-            self.run.settings,
-            self.run.environ,
-            lambda: self._look_again(session),
-            first=self.run.observation(),
-            say=terminal.write_line,
-        )
+        first = self.run.observation()
+        try:
+            outcome = recover(
+                self.run.settings,
+                self.run.environ,
+                lambda: self._look_again(session),
+                first=first,
+                say=terminal.write_line,
+            )
+        except OcOpsError as error:  # what cannot be put on record is not done; the verdict stands
+            terminal.write_line(self.run.redactor.line(f"recover: refused: {error}", 1000))
+            return
         terminal.write_line(self.run.redactor.line(outcome.sentence, 1000))
         self.run.recovered(outcome)
 

@@ -95,6 +95,19 @@ def test_nothing_is_recovered_that_is_well_or_that_no_restart_cures(tmp_path: Pa
     assert (operator.latest()["recovery"]["exit"], operator.latest()["cause"]) == (4, "gateway/down")
 
 
+def test_what_cannot_be_put_on_record_is_not_done(tmp_path: Path) -> None:
+    """One sentence and the verdict of the checks, no traceback and no restart."""
+    with deaf_until_restarted(tmp_path) as operator:
+        (tmp_path / "memory").mkdir()
+        (tmp_path / "memory" / "recoveries").touch()
+        run = operator.run("--recover", **QUICKLY)
+    assert run.code == 1, run.out
+    assert "recover: refused: " in run.out
+    assert "INTERNALERROR" not in run.out
+    assert [each for each in operator.calls if "restart" in each] == []
+    assert run.last_line.startswith("doctor: unhealthy in ")
+
+
 def test_ctrl_c_in_the_recovery_leaves_record_and_lock_in_order(tmp_path: Path) -> None:
     """Interrupted while it waits for the gateway: exit 2, the record says so, and the next one is not locked out."""
     with deaf_until_restarted(tmp_path, cured=False) as operator:
