@@ -11,12 +11,14 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import psutil
 import pytest
 
+from oc_ops.judge.gateway import Limits, cause
 from oc_ops.observe.http import Kind, Probe
 from oc_ops.observe.look import EVENT_LOOP_INTERVAL_S, RESTART_GAP_S, GatewayLook, look
 from oc_ops.observe.service import NO_SERVICE, Service
@@ -124,6 +126,32 @@ def test_a_stranger_is_asked_no_more_than_needed(target: Target) -> None:
     assert seen.look.live.kind == "garbled"
     assert (seen.look.again, seen.look.startup) == (None, None)
     assert seen.look.listener is not None
+
+
+@pytest.mark.parametrize("kinds", [["garbled", "refused"], ["silent", "garbled", "refused"]])
+def test_a_connection_cut_without_a_word_is_looked_at_afresh(
+    target: Target, monkeypatch: pytest.MonkeyPatch, kinds: list[Kind]
+) -> None:
+    """A gateway that was just killed cuts what its port had accepted: it is down, and no stranger has its port."""
+    left = list(kinds)
+    monkeypatch.setattr("oc_ops.observe.http.probe", lambda _h, _p, path, **_: Probe(path, left.pop(0), 0.0))
+    seen = Seen(target, 1)
+    assert (seen.look.live.kind, seen.look.again, left) == ("refused", None, [])
+    assert gateway_cause(replace(seen.look, service=NO_SERVICE)) == "gateway/down"
+
+
+def test_a_port_that_cuts_every_connection_is_told_after_two_looks(target: Target) -> None:
+    """Whoever hangs up each time is named: the second look is the last one."""
+    with listening(says(b"")) as port:
+        seen = Seen(target, port)
+    assert (seen.look.live.kind, seen.waits) == ("garbled", [0.25])
+    assert gateway_cause(seen.look) == "gateway/port-taken"
+
+
+def gateway_cause(seen: GatewayLook) -> str | None:
+    """What the judge says of it."""
+    found = cause(seen, Limits())
+    return found.check if found else None
 
 
 @contextlib.contextmanager

@@ -74,9 +74,12 @@ def look(
     seen = _at_once(target, port, live or probe("/healthz"), service_of)
     if seen.live.kind == "refused" and _lives_on(seen):
         seen = _at_once(target, port, _reopened(seen.live, probe, wait), service_of)
+    if seen.live.kind == "silent":
+        seen = _second_look(seen, probe)
+    if _cut(seen.again or seen.live):
+        wait(_LOOK_AGAIN_S)
+        seen = _at_once(target, port, probe("/healthz"), service_of)
     live, listener, processes, service = seen.live, seen.listener, seen.processes, seen.service
-    if live.kind == "silent":
-        return _second_look(seen, probe)
     if live.kind != "answered":
         return seen
     startup, ready = probe("/startupz"), probe("/readyz")
@@ -111,6 +114,11 @@ def _reopened(closed: Probe, probe: Callable[[str], Probe], wait: Callable[[floa
         if closed.kind != "refused":
             break
     return closed
+
+
+def _cut(probe: Probe) -> bool:
+    """True when it ended without a word: a gateway that dies cuts what its port had accepted, and is gone after it."""
+    return probe.kind == "garbled" and not probe.body
 
 
 def _second_look(seen: GatewayLook, probe: Callable[[str], Probe]) -> GatewayLook:
