@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import io
 import json
 import socket
@@ -101,10 +100,9 @@ def probe(
         if hasattr(error, "reason"):  # ssl.SSLError, without importing ssl: somebody answers, but not TLS
             return outcome("garbled", f"no TLS ({error.reason or error})")
         return outcome("unreachable", error.strerror or str(error))
-    try:
-        return _parsed(path, bytes(raw), clock() - start)
-    except (http.client.HTTPException, ValueError):
-        return outcome("garbled", repr(bytes(raw[:60])) if raw else "the connection was closed without a word")
+    return _parsed(path, bytes(raw), clock() - start) or outcome(
+        "garbled", repr(bytes(raw[:60])) if raw else "the connection was closed without a word"
+    )
 
 
 def _connected(host: str, port: int, budget_s: float, tls: bool) -> socket.socket:
@@ -150,13 +148,18 @@ class _Answer:
         return io.BytesIO(self._raw)
 
 
-def _parsed(path: str, raw: bytes, wall_s: float) -> Probe:
+def _parsed(path: str, raw: bytes, wall_s: float) -> Probe | None:
+    """The answer, or None when what came is not HTTP."""
+    import http.client  # with ssl behind it 10 ms, for nothing where no gateway answers
+
     response = http.client.HTTPResponse(cast("socket.socket", _Answer(raw)))
-    response.begin()
     try:
+        response.begin()
         body = response.read(_BODY_BYTES)
     except http.client.IncompleteRead as error:
         body = error.partial
+    except (http.client.HTTPException, ValueError):
+        return None
     return Probe(
         path,
         "answered",

@@ -153,9 +153,10 @@ def _runs(report_dir: Path) -> list[Path]:
 
 def _is_healthy(run: Path) -> bool:
     try:
-        data = (run / REPORT_JSON).read_bytes()
-        # The verdict is the second member: the many failing runs that pile up are not parsed to be kept.
-        report = json.loads(data) if b'"healthy"' in data[:200] else None
+        with (run / REPORT_JSON).open("rb") as file:
+            # The verdict is the second member: the many failing runs that pile up are not read whole to be kept.
+            head = file.read(200)
+            report = json.loads(head + file.read()) if b'"healthy"' in head else None
     except (OSError, ValueError):
         return False
     return isinstance(report, dict) and report.get("schema") == 1 and report.get("verdict") == "healthy"
