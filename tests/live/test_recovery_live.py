@@ -24,7 +24,7 @@ from oc_ops.act import recoverylog
 from oc_ops.act.examine import examine
 from oc_ops.act.recovery import Observation, recover
 from oc_ops.judge.finding import Finding
-from oc_ops.lab import faults
+from oc_ops.lab import faults, sweep
 from oc_ops.lab.config import find_chromium, free_ports
 from oc_ops.lab.gateway import Lab
 from oc_ops.lab.install import DEFAULT_VERSION, install, lab_dir, launcher
@@ -462,3 +462,28 @@ def test_a_foreground_gateway_that_can_be_asked_is_drained_in_place(
     assert isinstance(uptime, (int, float))
     assert uptime / 1000 < outcome.duration_s
     assert lab.browser_runs() is bool(find_chromium())
+
+
+def main_browser(lab: Lab) -> psutil.Process:
+    """The lab's browser itself, none of its helpers."""
+    (main,) = (each for each in sweep.browsers(lab.root) if "--type=" not in " ".join(each.cmdline()))
+    return main
+
+
+def test_a_browser_fault_gets_a_browser_cure(lab: Lab, tmp_path: Path) -> None:
+    """Stopped by the operator's command it is started, frozen by SIGSTOP it is made anew; the gateway goes on."""
+    gateway = lab.listener()
+    with faults.browser_stopped(lab):
+        seen = in_lab(lab, tmp_path / "stopped")
+        assert (seen.exit, seen.outcome["cause"]) == (0, "browser/not-running"), seen.progress
+        assert lab.browser_runs()
+    frozen = main_browser(lab)
+    frozen.suspend()
+    try:
+        seen = in_lab(lab, tmp_path / "frozen")
+    finally:
+        if sweep.alive(frozen):
+            frozen.resume()
+    assert (seen.exit, seen.outcome["cause"]) == (0, "browser/not-running"), seen.progress
+    assert main_browser(lab) != frozen
+    assert lab.listener() == gateway
