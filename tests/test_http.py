@@ -10,7 +10,6 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Callable
-from http.client import HTTPException
 from pathlib import Path
 
 import pytest
@@ -349,9 +348,6 @@ def test_a_silent_tls_handshake_is_silent() -> None:
 @given(raw=st.binary(max_size=300))
 @settings(max_examples=200, deadline=None)
 def test_no_bytes_make_the_parser_raise(raw: bytes) -> None:
-    """Whatever arrives is answered or garbled: the parser raises only what `probe` expects."""
-    try:
-        found = http._parsed("/", b"HTTP/1.1 200 OK\r\n" + raw, 0.0)
-    except (HTTPException, ValueError):
-        return
-    assert found.kind == "answered"
+    """Whatever arrives is an answer or no HTTP."""
+    found = http._parsed("/", b"HTTP/1.1 200 OK\r\n" + raw, 0.0)
+    assert found is None or found.kind == "answered"

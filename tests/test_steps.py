@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from oc_ops.act import steps
+from oc_ops.act.cures import Action
 from oc_ops.act.site import Site
 from tests.stage import Stage, finding
 
@@ -53,21 +54,23 @@ def test_a_command_is_taken_by_its_own_word(
 
 
 @pytest.mark.parametrize(
-    ("action", "safe", "command"),
+    ("action", "cause", "safe", "command"),
     [
-        ("restart", False, "openclaw gateway restart"),
-        ("restart", True, "openclaw gateway restart --safe"),
-        ("start", False, "openclaw gateway start"),
+        ("restart", "gateway/hung", False, "openclaw gateway restart"),
+        ("restart", "gateway/zombie", True, "openclaw gateway restart --safe"),
+        ("start", "gateway/down", False, "openclaw gateway start"),
+        ("browser-restart", "browser/not-running", False, "openclaw browser --browser-profile openclaw start"),
         (
             "browser-restart",
+            "browser/unanswered",
             False,
             "openclaw browser --browser-profile openclaw stop && openclaw browser --browser-profile openclaw start",
         ),
     ],
 )
-def test_the_command_is_said_as_it_would_be_typed(action: str, safe: bool, command: str) -> None:
+def test_the_command_is_said_as_it_would_be_typed(action: Action, cause: str, safe: bool, command: str) -> None:
     """`--browser-profile`, not `--profile`: that would be another gateway to newer releases."""
-    assert steps.command(action, safe=safe) == command  # type: ignore[arg-type]
+    assert steps.command(action, finding(cause), safe=safe) == command
 
 
 def test_a_command_that_is_missing_is_not_taken(stage: Stage) -> None:

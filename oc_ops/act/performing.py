@@ -31,7 +31,7 @@ def carry_out(
 
     Raises OcOpsError, before anything is done, when the act cannot be put on record or must never be done.
     """
-    command = steps.command(action, safe=safe)
+    command = steps.command(action, cause, safe=safe)
     say(f"act:   {command}")
     since, began = clock.now().timestamp(), clock.monotonic()
     with log.step("act", action=action, command=command) as result:

@@ -26,13 +26,13 @@ class Done:
     said: str
 
 
-def command(action: Action, *, safe: bool = False) -> str:
+def command(action: Action, cause: Finding, *, safe: bool = False) -> str:
     """The command as an operator would type it."""
     browser = f"openclaw browser --browser-profile {BROWSER_PROFILE}"
     return {
         "restart": f"openclaw gateway restart{' --safe' if safe else ''}",
         "start": "openclaw gateway start",
-        "browser-restart": f"{browser} stop && {browser} start",
+        "browser-restart": f"{browser} stop && {browser} start" if _runs(cause) else f"{browser} start",
     }.get(action, "none")
 
 
@@ -42,7 +42,9 @@ def carry_out(site: Site, action: Action, cause: Finding, *, safe: bool) -> Done
         raise OcOpsError(f"{cause.check} is never acted on, by any path")
     try:
         if action == "browser-restart":
-            return _restart_browser(site, running=cause.check != "browser/not-running")
+            if _runs(cause):
+                site.openclaw.browser_stop(_BROWSER_STOP_S)  # whatever a wedged one answers: the start tells
+            return _said(site.openclaw.browser_start(BROWSER_START_S))
         if action == "start":
             return _done(site.openclaw.gateway_start(site.settings.recover_act_s))
         return _done(site.openclaw.gateway_restart(site.settings.recover_act_s, safe=safe))
@@ -58,10 +60,9 @@ def start_browser(site: Site) -> Done:
         return Done(False, str(error))
 
 
-def _restart_browser(site: Site, *, running: bool) -> Done:
-    if running:
-        site.openclaw.browser_stop(_BROWSER_STOP_S)  # what a wedged one answers does not matter: the start tells
-    return _said(site.openclaw.browser_start(BROWSER_START_S))
+def _runs(cause: Finding) -> bool:
+    """Whether the browser is to be stopped first."""
+    return cause.check != "browser/not-running"
 
 
 def _said(answer: Answer) -> Done:
