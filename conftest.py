@@ -74,14 +74,14 @@ def pytest_configure(config: pytest.Config) -> None:
         except CouldNotLook as error:
             config.pluginmanager.register(Overlapping(str(error), exits), "oc-ops doctor")
             return
-        drawn = run.folder.page_in_progress
+        drawn = run.report.folder.page_in_progress
     except OcOpsError as error:
         exits.close()
         raise pytest.UsageError(str(error)) from None
     except KeyboardInterrupt:
         exits.close()
         pytest.exit("interrupted before the first check", returncode=pytest.ExitCode.INTERRUPTED)
-    run.wanted_page = config.option.htmlpath
+    run.report.wanted_page = config.option.htmlpath
     config.option.htmlpath, config.option.self_contained_html = str(drawn), True
     config.option.session_timeout = run.settings.run_s + run.settings.deep_s * config.getoption("deep")
     config.pluginmanager.register(Wiring(run, exits, _cockpit(config, run)), "oc-ops doctor")
@@ -208,7 +208,7 @@ class Wiring:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """What the run means to look at; a check that is not reached must not go unnoticed."""
         self.run.planned = len([item for item in session.items if item.get_closest_marker("doctor")])
-        self.run.announce()
+        self.run.report.announce()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
@@ -289,9 +289,9 @@ class Wiring:
         if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             sick = self.run.conclude().verdict in ("unhealthy", "unknown")
             session.exitstatus = pytest.ExitCode.TESTS_FAILED if sick else pytest.ExitCode.OK
-        self.run.save()
+        self.run.report.save()
         yield
-        self.run.publish()
+        self.run.report.publish()
         for plugin in list(session.config.pluginmanager.get_plugins()):
             # pytest-html would name the page's temporary place as the report.
             if type(plugin).__module__.startswith("pytest_html."):
@@ -301,14 +301,14 @@ class Wiring:
         """Say whether the cockpit is up, which incident this belongs to, and where the report is."""
         if self.cockpit:
             terminalreporter.write_line(self.cockpit)
-        if line := self.run.incident_line():
+        if line := self.run.report.incident_line():
             terminalreporter.write_line(line)
-        terminalreporter.write_line(self.run.where_it_is())
+        terminalreporter.write_line(self.run.report.where_it_is())
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self, config: pytest.Config) -> None:
         """The last line on the terminal is the run in one sentence."""
-        _say(config, self.run.plugin_line() if config.getoption("nagios") else self.run.last_line())
+        _say(config, self.run.report.plugin_line() if config.getoption("nagios") else self.run.report.last_line())
         self.exits.close()
 
     # pytest-html draws the page; oc_ops.record.report says what is on it.
@@ -319,16 +319,16 @@ class Wiring:
 
     def pytest_html_results_summary(self, prefix: list[str], postfix: list[str]) -> None:
         """Verdict, cause and fix above the table of checks; calls, log lines and versions below it."""
-        prefix.append(self.run.page_parts.first_screen())
-        postfix.append(self.run.page_parts.evidence())
+        prefix.append(self.run.report.page_parts.first_screen())
+        postfix.append(self.run.report.page_parts.evidence())
 
     def pytest_html_results_table_header(self, cells: list[str]) -> None:
         """Our columns beside pytest-html's own result."""
-        cells[:] = self.run.report_header()
+        cells[:] = self.run.report.header()
 
     def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
         """One row, escaped: pytest-html puts cells into the page as they are."""
-        cells[1:] = self.run.report_row(report.nodeid, report.duration, _check(report))
+        cells[1:] = self.run.report.row(report.nodeid, report.duration, _check(report))
 
 
 def _mark(item: pytest.Item) -> pytest.Mark:

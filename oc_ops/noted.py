@@ -36,7 +36,7 @@ def _summary(run: DoctorRun, record: RunRecord) -> RunSummary:
         cause=record.cause,
         looked=frozenset(each.nodeid for each in record.checks if each.outcome in looked),
         versions=Versions(about.cli_version, about.gateway_version),
-        folder=run.redactor.line(str(run.folder.path)),
+        folder=run.redactor.line(str(run.report.folder.path)),
         first_signature_at=_first_sign(run),
         interrupted=run.interrupted,
     )

@@ -131,7 +131,7 @@ def entry(run: DoctorRun, record: RunRecord) -> Entry:
         profile=about.profile or "default",
         port=about.port,
         at_ms=now_ms,
-        stamp=run.folder.stamp,
+        stamp=run.report.folder.stamp,
         duration_s=record.duration_s,
         verdict=record.verdict,
         cause=record.cause,

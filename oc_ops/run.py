@@ -1,14 +1,13 @@
-"""What one doctor run gathers and leaves behind: findings, checks, calls, the record made of them, the last line."""
+"""What one doctor run gathers: findings, checks, calls, and the record made of them."""
 
 from __future__ import annotations
 
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,6 @@ from oc_ops.judge.finding import Finding
 from oc_ops.observe.flight import lock_dir, single_flight
 from oc_ops.observe.process import Call
 from oc_ops.once import Blocked, NotAsked
-from oc_ops.record import artifacts, report
 from oc_ops.record.document import (
     CallRecord,
     CheckOutcome,
@@ -29,17 +27,16 @@ from oc_ops.record.document import (
     Load,
     RunRecord,
     environment,
-    to_json,
 )
 from oc_ops.record.incidents import IncidentUpdate
 from oc_ops.record.journal import JournalError
 from oc_ops.record.redact import Redactor, secrets_in
+from oc_ops.reporting import Reporting
 from oc_ops.settings import Settings
 from oc_ops.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from oc_ops.act.outcome import Observation, Outcome
-    from oc_ops.record.charts import Latency
 
 _COMMANDS = "(?:gateway|browser|channels|config|cron|devices|doctor|tasks)"
 
@@ -78,28 +75,10 @@ class DoctorRun:
         """Checks that were deselected: a part of the doctor does not speak for the whole."""
         self.interrupted = False
         self.record: RunRecord | None = None
-        self.wanted_page: str | None = None
-        """Where the operator wants a copy of the page (pytest's own `--html`)."""
-        self._folder: artifacts.Run | None = None
-        self._chart: Latency | None = None
-        self._trouble = ""
+        self.report = Reporting(self)
 
     def _look(self) -> Doctor:
         return Doctor(self.settings, self.environ, quick=self.quick, on_call=self._call_ended)
-
-    @property
-    def folder(self) -> artifacts.Run:
-        """The run's directory, made when it is first needed; raises SettingError when `report_dir` cannot hold it."""
-        if self._folder is None:
-            settings = self.settings
-            try:
-                self._folder = artifacts.open_run(settings.report_dir, self.doctor.started_at)
-                if settings.source("report_dir") == "default":
-                    settings.report_dir.chmod(0o700)  # git left it open to all; a folder of the operator's is theirs
-            except OSError as error:
-                need = f"a folder that can be written ({error.strerror})"
-                raise SettingError("report_dir", settings.report_dir, settings.source("report_dir"), need) from error
-        return self._folder
 
     def alone(self) -> AbstractContextManager[None]:
         """Hold the doctor lock of this gateway; entering raises CouldNotLook, naming the run that has it, at once."""
@@ -159,23 +138,7 @@ class DoctorRun:
         return record
 
     def _call_ended(self, call: Call) -> None:
-        transcript = ""
-        with self._on_disk():
-            transcript = artifacts.write_transcript(self.folder, len(self.calls) + 1, call, self.redactor)
-        self.calls.append(CallRecord.of(call, transcript))
-
-    @contextmanager
-    def _on_disk(self) -> Iterator[None]:
-        """A full disk costs the report, never the verdict: what could not be written is said beside it."""
-        try:
-            yield
-        except OSError as error:
-            self._tell(f"the report could not be written whole: {error.strerror or error}")
-
-    def _tell(self, trouble: str) -> None:
-        """Have something said beside the report's place that costs no verdict."""
-        if trouble and trouble not in self._trouble:
-            self._trouble = "; ".join(filter(None, (self._trouble, trouble)))
+        self.calls.append(CallRecord.of(call, self.report.transcript(len(self.calls) + 1, call)))
 
     @property
     def cut_short(self) -> bool:
@@ -194,14 +157,14 @@ class DoctorRun:
         from oc_ops.act.outcome import Observation
 
         record = self.conclude()
-        self.save()
+        self.report.save()
         incident = self.incidents.incident if self.incidents else None
         notes = [each.note for each in record.could_not_look]
         return Observation(
             record.verdict,
             record.cause_finding,
             record.findings,
-            self.folder.path,
+            self.report.folder.path,
             incident.id if incident else None,
             next(iter(notes), ""),
         )
@@ -263,7 +226,7 @@ class DoctorRun:
         try:
             self.incidents = noted.note(self, record)
         except (JournalError, OSError, SettingError) as error:
-            self._tell(f"no incident was recorded: {error}")
+            self.report.tell(f"no incident was recorded: {error}")
             return record
         incident = self.incidents.incident
         if incident is None:
@@ -276,85 +239,9 @@ class DoctorRun:
             return record
         from oc_ops import remembered
 
-        around, self._chart, trouble = remembered.note(self, record)
-        self._tell(trouble)
+        around, self.report.chart, trouble = remembered.note(self, record)
+        self.report.tell(trouble)
         return replace(record, around=around)
-
-    @property
-    def page_parts(self) -> report.Report:
-        """The report page's parts."""
-        return report.Report(self.conclude(), self.redactor, self.folder.path, self._chart)
-
-    def report_header(self) -> list[str]:
-        """The header cells of pytest-html's own table."""
-        return report.header()
-
-    def report_row(self, nodeid: str, duration_s: float, check: CheckRecord | None) -> list[str]:
-        """The cells of one row of that table after pytest-html's own first one."""
-        return report.cells(nodeid, duration_s, check, self.redactor)
-
-    def save(self) -> None:
-        """Write report.json, before anything that could fail draws a page; makes it the latest."""
-        if self.empty:
-            return
-        with self._on_disk():
-            artifacts.write(self.folder.path / artifacts.REPORT_JSON, to_json(self.conclude(), self.redactor))
-            self._make_latest()
-
-    def publish(self) -> None:
-        """Make report.html of the page that pytest-html drew, make it the latest, and prune."""
-        drawn, settings = self.folder.page_in_progress, self.settings
-        if self.empty:
-            artifacts.discard(self.folder)
-            return
-        with self._on_disk():
-            page = self.page_parts.finish(drawn.read_text(encoding="utf-8"))
-            for place in (self.folder.path / artifacts.REPORT_HTML, self.wanted_page):
-                if place:
-                    artifacts.write(Path(place), page)
-            drawn.unlink()
-            self._make_latest()
-            artifacts.prune(settings.report_dir, settings.keep_healthy_runs, settings.keep_failing_runs)
-            from oc_ops import remembered
-
-            self._tell(remembered.draw(self))
-        if settings.notify_urls or settings.ping_url:
-            from oc_ops import telling
-
-            self._tell(telling.people(self))
-
-    def announce(self) -> None:
-        """Tell the dead-man service, where there is one, that a run begins."""
-        if self.settings.ping_url:
-            from oc_ops import telling
-
-            telling.of_the_start(self)
-
-    def _make_latest(self) -> None:
-        """A whole run becomes the latest, or one that found something: three green checks are no healthy gateway."""
-        if not self.left_out or self.conclude().verdict != "healthy":
-            artifacts.publish(self.folder)
-
-    def where_it_is(self) -> str:
-        """Where the report is, or why it is not all there."""
-        if self.empty:
-            return "report: none, no check was selected"
-        where = f"report: {self.folder.path / artifacts.REPORT_HTML}"
-        return self.redactor.line(f"{where} ({self._trouble})" if self._trouble else where)
-
-    def incident_line(self) -> str:
-        """The incident in one sentence; empty when nothing is or was wrong."""
-        return self.redactor.line(self.incidents.sentence(datetime.now(UTC))) if self.incidents else ""
-
-    def last_line(self) -> str:
-        """The run in one sentence, the last thing on the terminal."""
-        return self.redactor.line(told.sentence(self), 1000)
-
-    def plugin_line(self) -> str:
-        """The same as the line of a monitoring plugin."""
-        from oc_ops.record import nagios
-
-        return nagios.line(self.conclude(), self.last_line())
 
     def _load(self) -> Load:
         own = os.times()

@@ -32,7 +32,7 @@ def people(run: DoctorRun) -> str:
     record = run.conclude()
     beat = "ok" if record.verdict in ("healthy", "degraded") else "fail"
     mute = run.left_out or run.interrupted
-    _start(run, beat=None if mute else beat, text=run.last_line(), refused=_refused(record.recovery), told=True)
+    _start(run, beat=None if mute else beat, text=run.report.last_line(), refused=_refused(record.recovery), told=True)
     failed = state.read(run.settings.memory_dir).failed
     return f"the last message was not taken: {failed}" if failed else ""
 

@@ -121,7 +121,7 @@ def test_last_line(
     """Each verdict has its sentence: the cause and its fix, or why nothing can be said."""
     for name, error, found in ends:
         end(run, name, error, found)
-    line = run.last_line()
+    line = run.report.last_line()
     assert line.startswith(start)
     assert words in line
     assert "\n" not in line
@@ -131,7 +131,7 @@ def test_an_interrupted_run_says_so(run: DoctorRun) -> None:
     """What was looked at before the interruption does not make it healthy."""
     end(run)
     run.interrupted = True
-    assert "interrupted" in run.last_line()
+    assert "interrupted" in run.report.last_line()
     assert run.conclude().verdict == "unknown"
 
 
@@ -140,7 +140,7 @@ def test_a_run_cut_short_is_not_healthy(run: DoctorRun) -> None:
     run.planned = 3
     end(run)
     assert run.conclude().verdict == "unknown"
-    assert "2 checks were not reached" in run.last_line()
+    assert "2 checks were not reached" in run.report.last_line()
 
 
 @pytest.mark.parametrize("where", ["fact", "saw", "fix", "note"])
@@ -151,8 +151,8 @@ def test_no_secret_in_the_last_line(where: str, run: DoctorRun) -> None:
     else:
         fields = {"fact": "fact", "saw": "saw", "fix": "fix", where: f"with {SECRET}"}
         end(run, "a/b", AssertionError(), Finding("x/y", "error", fields["fact"], fields["saw"], fields["fix"]))
-    assert SECRET not in run.last_line()
-    assert "[redacted]" in run.last_line() or where == "saw"
+    assert SECRET not in run.report.last_line()
+    assert "[redacted]" in run.report.last_line() or where == "saw"
 
 
 def test_the_record_stands(run: DoctorRun) -> None:
@@ -166,23 +166,23 @@ def test_the_record_stands(run: DoctorRun) -> None:
 def test_nothing_is_made_before_it_is_needed(run: DoctorRun) -> None:
     """A run that is refused leaves no directory."""
     assert not run.settings.report_dir.exists()
-    assert run.folder.path.is_dir()
-    assert run.folder is run.folder
+    assert run.report.folder.path.is_dir()
+    assert run.report.folder is run.report.folder
 
 
 def test_report_on_disk(run: DoctorRun) -> None:
     """report.json and latest.json are whole, say the same, and hold the call, its transcript and the log's end."""
     run.doctor._on_call(call("cron list --json", "timed-out", stdout=f"token {SECRET}"))
     end(run, "a/b", AssertionError(), HUNG)
-    run.save()
-    report = json.loads((run.folder.path / "report.json").read_text())
+    run.report.save()
+    report = json.loads((run.report.folder.path / "report.json").read_text())
     assert report == json.loads((run.settings.report_dir / "latest.json").read_text())
     assert (report["schema"], report["verdict"], report["cause"]) == (1, "unhealthy", "gateway/hung")
     assert report["openclaw"]["port"] == 28789
     (made,) = report["calls"]
     assert made["argv"] == ["openclaw", "cron", "list", "--json"]
     assert made["outcome"] == "timed-out"
-    assert (run.folder.path / made["transcript"]).is_file()
+    assert (run.report.folder.path / made["transcript"]).is_file()
     (evidence,) = report["evidence"]
     assert "boot with [redacted]" in evidence["lines"][0]
     for path in run.settings.report_dir.rglob("*"):
@@ -192,14 +192,14 @@ def test_report_on_disk(run: DoctorRun) -> None:
 def test_page_on_disk(run: DoctorRun) -> None:
     """The page that pytest-html drew is finished, published as the latest, and old healthy runs are pruned."""
     end(run)
-    run.save()
-    run.folder.page_in_progress.write_text(
+    run.report.save()
+    run.report.folder.page_in_progress.write_text(
         "<!DOCTYPE html><html><head><title>x</title></head><body>"
-        f"{run.page_parts.first_screen()}{run.page_parts.evidence()}</body></html>"
+        f"{run.report.page_parts.first_screen()}{run.report.page_parts.evidence()}</body></html>"
     )
-    run.publish()
+    run.report.publish()
     latest = (run.settings.report_dir / "latest.html").read_text()
-    assert latest == (run.folder.path / "report.html").read_text()
+    assert latest == (run.report.folder.path / "report.html").read_text()
     assert "healthy" in latest
 
 
@@ -235,17 +235,17 @@ def test_a_part_of_the_doctor_does_not_speak_for_the_whole(run: DoctorRun, left_
     """Three green checks are no healthy gateway: a run of `-k` keeps its report and is not the latest."""
     end(run)
     run.left_out = left_out
-    run.save()
+    run.report.save()
     assert run.conclude().verdict == "healthy"
     assert (run.settings.report_dir / "latest.json").exists() is latest
-    assert (run.folder.path / "report.json").exists()
+    assert (run.report.folder.path / "report.json").exists()
 
 
 def test_a_warning_does_not_hide_what_could_not_be_looked_at(run: DoctorRun) -> None:
     """The last line of an unknown run says what could not be looked at, not what is merely worth a warning."""
     end(run, "a/b", found=DRIFT)
     end(run, "c/d", CouldNotLook("cannot read the log"))
-    assert run.last_line().endswith("could not look: cannot read the log")
+    assert run.report.last_line().endswith("could not look: cannot read the log")
 
 
 @pytest.mark.parametrize(("source", "mode"), [("default", 0o700), ("--report-dir", 0o755)], ids=["ours", "theirs"])
@@ -254,5 +254,5 @@ def test_the_checkouts_own_report_folder_is_private(run: DoctorRun, source: str,
     run.settings = replace(run.settings, sources={"report_dir": source})
     run.settings.report_dir.mkdir()
     run.settings.report_dir.chmod(0o755)
-    assert run.folder.path.is_dir()
+    assert run.report.folder.path.is_dir()
     assert run.settings.report_dir.stat().st_mode & 0o777 == mode
