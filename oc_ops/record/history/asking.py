@@ -133,19 +133,24 @@ class History:
             found.setdefault(text, {})[step * hours * HOUR_MS] = tuple(counts)
         return found
 
-    def culprits(self, gateway: int, since_ms: int) -> dict[tuple[str, int], str]:
-        """By check and hour, the stamp of the newest run in which it failed or could not look."""
+    def culprits(self, gateway: int, since_ms: int, hours: Literal[1, 24]) -> dict[tuple[str, int], str]:
+        """By check and hour or day, the stamp of the newest red run in which it failed, else was blocked."""
+        step_ms, blocked = hours * HOUR_MS, OUTCOMES.index("blocked")
         rows = self._all(
-            "SELECT text, at_ms / ? AS hour, stamp, max(at_ms) FROM runs CROSS JOIN checks ON run = runs.id "
-            "AND outcome IN (?, ?) JOIN names ON names.id = name WHERE gateway = ? AND at_ms >= ? "
-            "AND verdict IN ('unhealthy', 'unknown') GROUP BY text, hour",
-            HOUR_MS,
+            "SELECT text, at_ms / ? AS step, stamp, max(at_ms - (outcome = ?) * ?) "
+            "FROM runs CROSS JOIN checks ON run = runs.id "
+            "AND outcome IN (?, ?, ?) JOIN names ON names.id = name WHERE gateway = ? AND at_ms >= ? "
+            "AND verdict IN ('unhealthy', 'unknown') GROUP BY text, step",
+            step_ms,
+            blocked,
+            step_ms,
             OUTCOMES.index("failed"),
             OUTCOMES.index("error"),
+            blocked,
             gateway,
             since_ms,
         )
-        return {(text, hour * HOUR_MS): stamp for text, hour, stamp, _ in rows}
+        return {(text, step * step_ms): stamp for text, step, stamp, _ in rows}
 
     def days(self, gateway: int, since_ms: int) -> dict[int, dict[str, int]]:
         """By day (its beginning, UTC), how many runs had each verdict."""
