@@ -58,7 +58,11 @@ class Report:
         return page.mark(
             "first",
             self._templates.get_template("first.jinja2").render(
-                run=record, mark=_VERDICT_MARKS[record.verdict], headline=_headline(record), meta=list(_meta(record))
+                run=record,
+                mark=_VERDICT_MARKS[record.verdict],
+                headline=_headline(record),
+                recovery=recovered.sentence(record.recovery),
+                meta=list(_meta(record)),
             ),
         )
 
@@ -193,7 +197,8 @@ def _around(record: RunRecord) -> Iterator[tuple[str, str, str]]:
     """The incident's timeline, each step with its distance from the one before."""
     before: datetime | None = None
     for at, words in record.around.timeline if record.around else ():
-        yield _utc(at), f"+{span((at - before).total_seconds())}" if before and at > before else "", words
+        later_s = (at - before).total_seconds() if before else 0.0
+        yield _utc(at), f"+{span(later_s)}" if later_s >= 1 else "", words
         before = at
 
 
