@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from typer.testing import CliRunner
 
@@ -25,6 +27,15 @@ def test_notify_test_says_who_took_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert done.exit_code == 1
     assert done.output.count(": taken\n") == 2
     assert SECRET_PATH not in done.output
+
+
+def test_a_dead_man_alone_needs_no_apprise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The extra is for messages; who has only a ping URL can try that one."""
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    with post_office() as post:
+        monkeypatch.setenv("OC_OPS_PING_URL", f"http://127.0.0.1:{post.port}/x")
+        done = CliRunner().invoke(app, ["notify", "test"])
+    assert (done.exit_code, done.output, post.paths) == (0, "ping: taken\n", ["/x"])
 
 
 @pytest.mark.parametrize(("urls", "error"), [("", "nobody is to be told"), ("/nowhere/urls", "notify file=")])
