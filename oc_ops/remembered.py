@@ -6,6 +6,7 @@ import hashlib
 import re
 import time
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -114,6 +115,20 @@ def _around(run: DoctorRun, record: RunRecord) -> tuple[Around | None, Latency |
     with reading(run.settings.memory_dir) as connection:
         assert connection is not None
         return context.around(History(connection), run.doctor.key, _ms(record.started_at), incident)
+
+
+def retold(run: DoctorRun, record: RunRecord) -> RunRecord:
+    """The record with its incident's timeline as the book has it now, a recovery's outcome included."""
+    incident = run.incidents.incident if run.incidents else None
+    if record.around is None or incident is None:
+        return record
+    from oc_ops.record import context
+
+    try:
+        now = incidents.read(incidents.journal(run.settings.memory_dir)).incidents.get(incident.id, incident)
+    except JournalError:
+        return record
+    return replace(record, around=replace(record.around, timeline=tuple(context.timeline(now))))
 
 
 def entry(run: DoctorRun, record: RunRecord) -> Entry:

@@ -187,9 +187,12 @@ class DoctorRun:
 
     def recovered(self, outcome: Outcome) -> None:
         """Put what came of a recovery into the record."""
+        from oc_ops import remembered
+
         self.recovery = outcome
+        record = remembered.retold(self, self.conclude())
         self.record = replace(
-            self.conclude(), recovery=outcome.as_json(), duration_s=time.monotonic() - self._began, load=self._load()
+            record, recovery=outcome.as_json(), duration_s=time.monotonic() - self._began, load=self._load()
         )
 
     # -- afterwards ---------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from oc_ops.record.history import (
     schema,
     writing,
 )
+from oc_ops.record.history.asking import History
 from tests import past
 
 FAKE = Path(__file__).parent / "fakes" / "history_writers.py"
@@ -214,6 +215,20 @@ def test_the_same_state_is_written_once(tmp_path: Path) -> None:
     past.remembered(tmp_path, *(past.run(past.NOW_MS + n) for n in range(5)))
     past.remembered(tmp_path, past.run(past.NOW_MS + 9, state={"CLI": "2026.9.7"}))
     assert rows(tmp_path, "SELECT count(*) FROM states") == [(2,)]
+
+
+def test_a_clock_that_was_ahead(tmp_path: Path) -> None:
+    """The last run is the one that was written last: a clock a day ahead for one run hides no red one for a day."""
+    ahead, now = past.NOW_MS + DAY_MS, past.NOW_MS + past.STEP_MS
+    past.remembered(tmp_path, past.run(ahead), past.run(ahead + 1, key="other"), past.run(now - 1), past.hung(now))
+    with reading(tmp_path) as found:
+        assert found is not None
+        history = History(found)
+        last_looked_at = history.gateways()[0]
+        last = history.last_run(last_looked_at.id)
+        assert last is not None
+        assert (last_looked_at.key, last.verdict, last.at_ms) == (past.KEY, "unhealthy", now)
+        assert history.last_healthy_ms(last_looked_at.id) == now - 1
 
 
 def test_many_kills(tmp_path: Path) -> None:

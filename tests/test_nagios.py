@@ -106,6 +106,22 @@ def test_unknown(options: list[str], environ: dict[str, str], words: str, tmp_pa
     assert words in run.out
 
 
+def test_a_check_that_could_not_look_is_unknown_unless_something_is_wrong(tmp_path: Path) -> None:
+    """Three where nothing else is known to be wrong, two where a cause is: the worse news is not hidden."""
+    (tmp_path / "memory" / "ops_critical_cron_jobs.txt").mkdir(parents=True)
+    with gateway() as port:
+        operator = Operator(tmp_path, port)
+        run = plugin(operator, "--quick")
+    assert run.code == 3
+    assert one(run).startswith("DOCTOR UNKNOWN - unknown in ")
+    assert "could not look: cannot read the watchlist" in run.out
+    assert (figures(run.out.strip())["not_looked"], figures(run.out.strip())["errors"]) == ("2", "0")
+    operator.config.write_text("{")
+    run = plugin(operator, "--quick")
+    assert run.code == 2
+    assert one(run).startswith("DOCTOR CRITICAL - unhealthy in ")
+
+
 def test_another_run_under_way_is_unknown(tmp_path: Path) -> None:
     """The load is not doubled, and nobody is told that all is well."""
     operator = Operator(tmp_path, closed_port())

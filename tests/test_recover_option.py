@@ -67,8 +67,14 @@ def test_a_curable_cause_is_cured_once_and_the_run_ends_healthy(tmp_path: Path) 
     assert run.last_line.startswith("doctor: healthy in ")
     assert run.last_line.endswith(" · recovered from gateway/rpc-unanswered")
     page = (operator.reports / "latest.html").read_text()
-    assert "gateway/rpc-unanswered is gone after one `openclaw gateway restart`" in page
+    tried = page.index('<p class="oc-tried">↻ recover: recovered in ')
+    assert tried < page.index("<h2>"), "a tired person sees it without scrolling"
+    assert "gateway/rpc-unanswered is gone after one `openclaw gateway restart`" in page[tried : tried + 200]
     assert "test_gateway.py::test_rpc_answers look 2" in page
+    words = [words for _at, words in latest["around"]["timeline"]]
+    assert [each.split(":")[0] for each in words[:2]] == ["first red", "evidence kept"]
+    assert words[2] == "recovery openclaw gateway restart: begun"
+    assert any(each.startswith("recovery openclaw gateway restart: recovered: ") for each in words)
 
 
 def test_what_a_restart_does_not_cure_is_not_restarted_twice(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_a_run_leaves_what_it_saw(tmp_path: Path) -> None:
 
 
 def test_a_red_run_leaves_its_cause_and_incident(tmp_path: Path) -> None:
-    """Opened, and closed by hand: the history knows both."""
+    """The cause, and the incident that it opened."""
     operator = Operator(tmp_path, closed_port())
     operator.run("--quick")
     [(id_, closed)] = rows(operator, "SELECT id, closed_ms FROM incidents")

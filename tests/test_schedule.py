@@ -275,7 +275,7 @@ def test_systemd_is_told_the_same(shell: Path) -> None:
     assert '\nEnvironment="OC_OPS_REPORT_DIR=/x/\\"y\\"\\\\z $A %%h"\n' in service
     parsed = configparser.ConfigParser(strict=False, interpolation=None)
     parsed.read_string(timer)
-    assert parsed["Timer"]["OnUnitInactiveSec"] == "900s"
+    assert (parsed["Timer"]["OnUnitInactiveSec"], parsed["Timer"]["AccuracySec"]) == ("900s", "5s")
     assert "# oc-ops-doctor.timer" in oc_ops("install", "--systemd").stdout
     assert not shell.exists()
     with pytest.raises(OcOpsError, match="need one of the two"):

@@ -14,7 +14,7 @@ from oc_ops.cli import app
 from oc_ops.record import context, incidents, trends
 from oc_ops.record.document import Around
 from oc_ops.record.events import Event, Fault, Gateway, Versions
-from oc_ops.record.history import CronRunEntry, Process, reading
+from oc_ops.record.history import CheckEntry, CronRunEntry, Process, reading
 from oc_ops.record.history.asking import History
 from oc_ops.record.incident import Incident, fold
 from oc_ops.record.redact import Redactor
@@ -67,13 +67,27 @@ def test_the_first_screen_names_cause_and_fix(memory: Path, tmp_path: Path) -> N
 
 
 def test_a_red_cell_leads_to_its_run(memory: Path, tmp_path: Path) -> None:
-    """Where the run's report is kept; a run that was pruned has a cell and no link."""
+    """Of both maps, also where a cause blocked the check; a run that was pruned has a cell and no link."""
     assert "<a href" not in drawn(memory, tmp_path)
     (tmp_path / "runs" / "red-0").mkdir(parents=True)
     page = drawn(memory, tmp_path)
     links = set(re.findall(r'<a href="([^"]+)">', page))
     assert links == {"runs/red-0/report.html"}
-    assert re.search(r'<a href="runs/red-0/report.html"><rect class="oc-c-failed"[^>]*><title>gateway/live, ', page)
+    for kind, check in (("failed", "gateway/live"), ("blocked", "cron/list")):
+        cell = rf'<a href="runs/red-0/report.html"><rect class="oc-c-{kind}"[^>]*><title>{check}, '
+        assert len(re.findall(cell, page)) == 2, check
+
+
+def test_a_cell_leads_to_the_run_in_which_its_check_failed(tmp_path: Path) -> None:
+    """Rather than to a later one of that hour in which something else hid it."""
+    checks = (CheckEntry("cron/list", "failed", 0.01),)
+    failed = past.hung(past.NOW_MS - 2, checks=checks, stamp="failed")
+    memory = past.remembered(tmp_path / "memory", failed, past.hung(past.NOW_MS - 1, stamp="blocked"))
+    for stamp in ("failed", "blocked"):
+        (tmp_path / "runs" / stamp).mkdir(parents=True)
+    page = drawn(memory, tmp_path)
+    assert page.count('<a href="runs/failed/report.html"><rect class="oc-c-failed"') == 2
+    assert page.count('<a href="runs/blocked/report.html"><rect class="oc-c-failed"') == 2  # gateway/live
 
 
 def test_every_check_has_a_row_and_every_chart_its_words(memory: Path, tmp_path: Path) -> None:

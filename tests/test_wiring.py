@@ -253,18 +253,42 @@ def test_report_dir_is_taken_from_the_option(operator: Operator) -> None:
     assert f"report: {page}" in run.out
 
 
-def test_junitxml_counts_what_the_doctor_counts(operator: Operator) -> None:
-    """pytest's own machine-readable output works beside ours."""
+def junit(operator: Operator, *options: str) -> dict[str, tuple[str, str]]:
+    """By check, what pytest's own --junitxml says of it: the element's name and its message."""
     target = operator.root / "junit.xml"
-    run = operator.run("--quick", f"--junitxml={target}")
+    operator.run("--quick", f"--junitxml={target}", *options)
+    assert SECRET not in target.read_text()
     suite = ET.parse(target).getroot().find("testsuite")
     assert suite is not None
-    outcomes = [each["outcome"] for each in operator.latest()["checks"]]
-    assert run.code == 1
-    assert int(suite.attrib["tests"]) == len(outcomes)
-    assert int(suite.attrib["failures"]) == outcomes.count("failed")
-    assert int(suite.attrib["errors"]) == 0
-    assert SECRET not in target.read_text()
+    checks = {each["nodeid"].partition("::")[2]: each["id"] for each in operator.latest()["checks"]}
+    assert int(suite.attrib["tests"]) == len(checks)
+    said = {case.attrib["name"]: next(iter(case), ET.Element("passed")) for case in suite.iter("testcase")}
+    return {checks[name]: (each.tag, each.get("message", "")) for name, each in said.items()}
+
+
+def test_junitxml_says_what_the_doctor_says(operator: Operator) -> None:
+    """The cause is the one failure, with its fix; what it blocks is skipped and named so, what was left out is not."""
+    said = junit(operator)
+    failures = {check: message for check, (tag, message) in said.items() if tag == "failure"}
+    assert [*failures] == ["gateway/live"]
+    assert failures["gateway/live"].startswith("gateway/down: error: nothing listens on port ")
+    assert "\n  fix:    " in failures["gateway/live"]
+    for each in operator.latest()["checks"]:
+        tag, message = said[each["id"]]
+        assert tag == {"failed": "failure", "passed": "passed"}.get(each["outcome"], "skipped"), each
+        assert (message == "blocked by gateway/down") is (each["outcome"] == "blocked")
+
+
+def test_junitxml_of_hostile_words_and_of_a_check_that_could_not_look(tmp_path: Path) -> None:
+    """Control characters and the gateway's own token stay out; could-not-look is a failure that says so."""
+    evil = f"telegram token={SECRET} \x1b[2J\x00]]>"
+    (tmp_path / "memory" / "ops_critical_cron_jobs.txt").mkdir(parents=True)
+    with gateway(lambda http: http["/readyz"].update(ready=False, failing=[evil])) as port:
+        said = junit(Operator(tmp_path, port))
+    assert said["gateway/ready"][0] == "failure"
+    assert "telegram token=[redacted] ␛[2J␀]]>" in said["gateway/ready"][1]
+    assert said["cron/watched"][0] == "failure"
+    assert said["cron/watched"][1].startswith("cron/watched: could not look: cannot read the watchlist ")
 
 
 def test_a_run_with_no_check_selected_is_not_healthy(operator: Operator) -> None:

@@ -17,6 +17,8 @@ DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
 _ONE_RESTART_S = 60.0
 """Lines of OpenClaw's audit log that lie within this belong to one restart: a script writes several."""
+SPENT = "is spent until"
+"""What every refusal for a spent budget says, and no other refusal does."""
 _SAME = timedelta(seconds=90)
 """OpenClaw writes its line when it has done its part, up to this long after our own."""
 
@@ -88,7 +90,7 @@ def exhausted(acts: Iterable[Act], kind: Kind, bounds: Bounds, now: datetime) ->
         if len(within) >= most:
             free = within[-most].at + span
             what = "restarts of the gateway" if kind == "gateway" else "restarts of the browser"
-            return f"the budget of {most} {what} {words} is spent until {free:%H:%M:%S} UTC ({_by(within)})"
+            return f"the budget of {most} {what} {words} {SPENT} {free:%H:%M:%S} UTC ({_by(within)})"
     last = max(times, key=lambda each: each.ended_at or each.at, default=None)
     if last is not None and (left := _left_s(last, bounds, now)) > 0:
         return f"the last one ({last.by}) was at {last.at:%H:%M:%S} UTC; the cool-down ends in {left:.0f} s"

@@ -32,9 +32,9 @@ def test() -> None:
     if not deliver.addresses(urls) and not ping_url:
         raise OcOpsError("nobody is to be told: set OC_OPS_NOTIFY_URLS or OC_OPS_PING_URL")
     host, limit_s = socket.gethostname(), loaded.notify_s
-    sent = list(
-        deliver.send(urls, f"TEST: oc-ops on {host}", "Nothing is wrong: this is a test.", "info", loaded.notify_s)
-    )
+    sent: list[deliver.Sent] = []
+    if deliver.addresses(urls):  # without any, Apprise need not be installed
+        sent += deliver.send(urls, f"TEST: oc-ops on {host}", "Nothing is wrong: this is a test.", "info", limit_s)
     if ping_url:
         sent.append(deliver.ping(ping_url, "ok", f"oc-ops notify test on {host}", limit_s))
     for each in sent:

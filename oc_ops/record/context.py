@@ -23,13 +23,13 @@ def around(history: History, key: str, at_ms: int, incident: Incident) -> tuple[
     """The surroundings of the run that began at `at_ms`, and the chart of the gateway's answers."""
     gateway = next((each for each in history.gateways() if each.key == key), None)
     if gateway is None:
-        return Around(timeline=tuple(_timeline(incident))), None
+        return Around(timeline=tuple(timeline(incident))), None
     now = history.last_run(gateway.id)
     opened_ms = round(incident.opened_at.timestamp() * 1000)
     green = history.last_green(gateway.id, min(at_ms, opened_ms))
     changes = tuple(_changes(green, now)) if green and now else ()
     green_at = datetime.fromtimestamp(green.at_ms / 1000, UTC) if green else None
-    return Around(green_at, changes, tuple(_timeline(incident))), _chart(history, gateway.id, at_ms, incident)
+    return Around(green_at, changes, tuple(timeline(incident))), _chart(history, gateway.id, at_ms, incident)
 
 
 def _changes(green: Run, now: Run) -> Iterator[Change]:
@@ -66,7 +66,7 @@ def _born(run: Run) -> str:
     return f"pid {run.pid}, began {began:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _timeline(incident: Incident) -> Iterator[tuple[datetime, str]]:
+def timeline(incident: Incident) -> Iterator[tuple[datetime, str]]:
     """First signature, first red, attempts, green; of a long story its beginning and its end."""
     if sign := incident.first_sign:
         yield sign, "first log signature"

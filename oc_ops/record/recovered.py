@@ -13,6 +13,11 @@ _STEP = ("v", "at", "step", "state", "report", "incident", "pid", "gateway")
 """What a step says of itself, or what stands elsewhere on the page."""
 
 
+def sentence(told: Mapping[str, Json] | None) -> str:
+    """What was tried, or why nothing was; empty where there was nothing to recover from."""
+    return _text(told.get("sentence", "")) if told and told.get("outcome") != "healthy" else ""
+
+
 def rows(told: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
     """Name and text of each row of `Outcome.as_json`; whatever else is in it is shown as it is."""
     known = ("sentence", "before", "after", "steps", "exit", "outcome", "duration_s", "cause", "cure", "acted")

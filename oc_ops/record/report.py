@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from oc_ops.record import page, recovered
 from oc_ops.record.document import CallRecord, CheckRecord, RunRecord
+from oc_ops.record.incident_text import span
 from oc_ops.record.redact import Redactor
 from oc_ops.record.untrusted import printable
 
@@ -57,7 +58,11 @@ class Report:
         return page.mark(
             "first",
             self._templates.get_template("first.jinja2").render(
-                run=record, mark=_VERDICT_MARKS[record.verdict], headline=_headline(record), meta=list(_meta(record))
+                run=record,
+                mark=_VERDICT_MARKS[record.verdict],
+                headline=_headline(record),
+                recovery=recovered.sentence(record.recovery),
+                meta=list(_meta(record)),
             ),
         )
 
@@ -176,7 +181,7 @@ def _headline(record: RunRecord) -> str:
 def _meta(record: RunRecord) -> Iterator[str]:
     ended = record.started_at + timedelta(seconds=record.duration_s)
     if record.since is not None:
-        yield f"since {_utc(record.since)} ({_long(ended - record.since)})"
+        yield f"since {_utc(record.since)} ({span((ended - record.since).total_seconds())})"
     info = record.openclaw
     if info.gateway_version or info.port:
         port = f", port {info.port}" if info.port else ""
@@ -192,7 +197,8 @@ def _around(record: RunRecord) -> Iterator[tuple[str, str, str]]:
     """The incident's timeline, each step with its distance from the one before."""
     before: datetime | None = None
     for at, words in record.around.timeline if record.around else ():
-        yield _utc(at), f"+{_long(at - before)}" if before and at > before else "", words
+        later_s = (at - before).total_seconds() if before else 0.0
+        yield _utc(at), f"+{span(later_s)}" if later_s >= 1 else "", words
         before = at
 
 
@@ -216,12 +222,3 @@ def _utc(moment: datetime) -> str:
 
 def _seconds(seconds: float) -> str:
     return f"{seconds * 1000:.0f} ms" if seconds < 0.95 else f"{seconds:.1f} s"
-
-
-def _long(span: timedelta) -> str:
-    minutes = max(int(span.total_seconds()), 0) // 60
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours} h"
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
+from typing import Literal
 
 from oc_ops.record import artifacts, charts, incidents, page
 from oc_ops.record.charts import Mark, Point, Range
@@ -161,15 +162,14 @@ class _Page:
         self,
         history: History,
         gateway: int,
-        hours: int,
+        hours: Literal[1, 24],
         lasting: Sequence[IncidentEntry],
         restarts: Sequence[tuple[int, str]],
     ) -> Heat:
         steps = _HEAT_HOURS if hours == 1 else _HEAT_DAYS
         step_ms = hours * HOUR_MS
         first = (self.now_ms // step_ms - steps + 1) * step_ms
-        found = history.heat(gateway, first, 1 if hours == 1 else 24)
-        culprits = history.culprits(gateway, first) if hours == 1 else {}
+        found, culprits = history.heat(gateway, first, hours), history.culprits(gateway, first, hours)
         rows = []
         for check in sorted(found):
             cells = (

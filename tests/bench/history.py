@@ -16,6 +16,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry, generate_latest
+
+from oc_ops.record import trends
 from oc_ops.record.history import (
     FILE,
     CallEntry,
@@ -30,6 +33,8 @@ from oc_ops.record.history import (
 )
 from oc_ops.record.history.asking import DAY_MS, History
 from oc_ops.record.history.writing import _remember
+from oc_ops.record.metrics import Metrics
+from oc_ops.record.redact import Redactor
 from tests import past
 
 DAYS = 365
@@ -130,11 +135,20 @@ def measured(folder: Path) -> int:
             took = best(ask)
             missed |= took > MOST_MS
             print(f"{name:34} {took:9.1f} ms{'  TOO SLOW' if took > MOST_MS else ''}")
+    registry = CollectorRegistry()
+    registry.register(Metrics(folder, past.NOW_MS))
+    print(f"{'the page of trends':34} {best(lambda: drawn(folder)):9.1f} ms")
+    print(f"{'the metrics':34} {best(lambda: generate_latest(registry)):9.1f} ms")
     number = iter(range(1, 100))
     took = best(lambda: remember(folder, past.run(past.NOW_MS + next(number)), 400), time.process_time)
     missed |= took > MOST_WRITE_MS
     print(f"{'one more run, CPU':34} {took:9.1f} ms")
     return int(missed)
+
+
+def drawn(folder: Path) -> None:
+    """The page of trends, beside the history."""
+    trends.write(folder / "reports", folder, Redactor((), Path.home()), now_ms=past.NOW_MS)
 
 
 def questions(history: History) -> dict[str, Callable[[], object]]:
@@ -144,13 +158,14 @@ def questions(history: History) -> dict[str, Callable[[], object]]:
     assert last is not None
     return {
         "gateways": history.gateways,
+        "first run": lambda: history.first_run_ms(gateway),
         "last run": lambda: history.last_run(gateway),
         "last green run": lambda: history.last_green(gateway, now),
         "last healthy": lambda: history.last_healthy_ms(gateway),
         "checks of a run": lambda: history.checks_of(last.id),
         "heat map, 48 hours": lambda: history.heat(gateway, now - 2 * DAY_MS, 1),
         "heat map, 90 days": lambda: history.heat(gateway, now - 90 * DAY_MS, 24),
-        "whose run a red cell is": lambda: history.culprits(gateway, now - 2 * DAY_MS),
+        "whose run a red cell is": lambda: history.culprits(gateway, now - 90 * DAY_MS, 24),
         "availability, 90 days": lambda: history.days(gateway, now - 90 * DAY_MS),
         "runs that were not green, 30 days": lambda: history.not_green(gateway, now - 30 * DAY_MS, 50),
         "names of calls": lambda: history.call_names(gateway),

@@ -1,4 +1,4 @@
-"""The schedule under the real cron daemon, with cron's bare environment and a spool of its own, on a real gateway."""
+"""The schedule under the real cron daemon and a real `systemd --user`, each with nothing but its own, on a gateway."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import pytest
 from oc_ops.lab import faults
 from oc_ops.lab.gateway import Lab
 from oc_ops.settings import PROJECT
+from tests.live.systemd import user_manager
 
 pytestmark = [
     pytest.mark.live,
@@ -55,6 +56,18 @@ class Cron:
         return done.stdout + done.stderr
 
 
+def shell(lab: Lab, folder: Path) -> dict[str, str]:
+    """The environment of an operator who installs the schedule of that lab."""
+    return {
+        **lab.environ,
+        "OC_OPS_MEMORY_DIR": str(folder / "memory"),
+        "OC_OPS_REPORT_DIR": str(folder / "reports, 100% of them"),
+        "XDG_STATE_HOME": str(folder / "state"),
+        # A machine that runs other tests is slow: what is proven here is that a scheduled run finds everything.
+        **{f"OC_OPS_{name}": value for name, value in PATIENCE.items()},
+    }
+
+
 @pytest.fixture
 def cron(lab: Lab, tmp_path: Path) -> Iterator[Cron]:
     """The daemon, started as root's own in a mount namespace, and ended with everything it started."""
@@ -63,15 +76,7 @@ def cron(lab: Lab, tmp_path: Path) -> Iterator[Cron]:
         ready = ["nsenter", "--target", str(daemon.pid), "--mount", "test", "-e", "/run/ready"]
         until(lambda: subprocess.run(ready, check=False, timeout=20).returncode == 0, 20.0)
         until(lambda: psutil.Process(daemon.pid).name() == "cron", 20.0)
-        environ = {
-            **lab.environ,
-            "OC_OPS_MEMORY_DIR": str(tmp_path / "memory"),
-            "OC_OPS_REPORT_DIR": str(tmp_path / "reports, 100% of them"),
-            "XDG_STATE_HOME": str(tmp_path / "state"),
-            # A machine that runs other tests is slow: what is proven here is that cron's run finds everything.
-            **{f"OC_OPS_{name}": value for name, value in PATIENCE.items()},
-        }
-        yield Cron(daemon.pid, environ)
+        yield Cron(daemon.pid, shell(lab, tmp_path))
     finally:
         started = psutil.Process(daemon.pid).children(recursive=True)
         daemon.terminate()
@@ -114,6 +119,48 @@ def test_cron_runs_the_doctor_every_minute(lab: Lab, cron: Cron, tmp_path: Path)
     assert cron.sees("crontab", "-l") == OTHERS
     assert shutil.which("openclaw", path="/usr/bin:/bin") is None, "the bare PATH of cron would have found it anyway"
     assert os.environ.get("OPENCLAW_CLI") is None
+
+
+def saved(printed: str, folder: Path) -> list[str]:
+    """Save what was printed under the names that stand above it, as a person would; those names."""
+    folder.mkdir(parents=True)
+    names = []
+    for part in printed.split("# oc-ops-doctor.")[1:]:
+        kind, _, text = part.partition("\n")
+        names.append(f"oc-ops-doctor.{kind}")
+        (folder / names[-1]).write_text(text)
+    return names
+
+
+def test_systemd_s_timer_starts_the_doctor(lab: Lab, tmp_path: Path) -> None:
+    """The printed units, saved and enabled: the timer fires within its minute, the run is healthy, and it goes on."""
+    (tmp_path / "sd").mkdir()
+    with user_manager(tmp_path / "sd", home=lab.home) as manager:
+        argv = [sys.executable, "-m", "oc_ops", "schedule", "install", "--systemd", "--every", "1m"]
+        printed = subprocess.run(
+            argv, cwd=PROJECT, env=shell(lab, tmp_path), capture_output=True, text=True, timeout=60, check=True
+        ).stdout
+        units = manager.root / "config" / "systemd" / "user"
+        assert saved(printed, units) == ["oc-ops-doctor.service", "oc-ops-doctor.timer"]
+
+        def asked(*words: str) -> str:
+            done = subprocess.run(
+                ["systemctl", "--user", *words],
+                env=manager.environ, capture_output=True, text=True, timeout=60, check=False,
+            )  # fmt: skip
+            return done.stdout.strip()
+
+        asked("daemon-reload")
+        asked("enable", "--now", "oc-ops-doctor.timer")
+        assert (units / "timers.target.wants" / "oc-ops-doctor.timer").is_symlink(), "a reboot would end it"
+        log = tmp_path / "memory" / "schedule.log"
+        until(lambda: log.exists() and any(each in log.read_text() for each in (" ran: ", " lost: ")))
+        assert " ran: doctor: healthy in " in log.read_text()
+        until(lambda: asked("show", "-P", "ActiveState", "oc-ops-doctor.service") == "inactive", 30.0)
+        assert asked("show", "-P", "Result", "oc-ops-doctor.service") == "success"
+        until(lambda: asked("show", "-P", "NextElapseUSecMonotonic", "oc-ops-doctor.timer") not in ("", "infinity"), 30)
+        asked("disable", "--now", "oc-ops-doctor.timer")
+        assert asked("show", "-P", "ActiveState", "oc-ops-doctor.timer") == "inactive"
 
 
 def test_a_gateway_s_own_cron_is_refused(lab: Lab, tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
+from oc_ops.act.bounds import SPENT
 from oc_ops.record.events import utc
 from oc_ops.record.incident import Incident
 from oc_ops.record.incident_text import span
+from oc_ops.record.incident_text import told as words_of
 from oc_ops.record.shapes import without_secrets
 from oc_ops.record.untrusted import one_line
 
@@ -80,7 +82,7 @@ def news(
 
 def _of_incidents(
     incidents: Sequence[Incident],
-    told: Mapping[str, Told],
+    known: Mapping[str, Told],
     now: datetime,
     again_s: float,
     refused: Mapping[str, str],
@@ -89,10 +91,11 @@ def _of_incidents(
     for each in incidents:
         if each.muted_until(now):
             continue
-        why = _spent(each, refused.get(each.id, ""))
-        if change := _change(each, told.get(each.id), now, again_s, why):
-            kind, known = change
-            yield News(kind, each.id, _title(kind, each, now, host), _body(each, why), known)
+        why = refused.get(each.id, "")
+        spent = why if SPENT in why else ""
+        if change := _change(each, known.get(each.id), now, again_s, spent):
+            kind, after = change
+            yield News(kind, each.id, _title(kind, each, now, host), _body(each, spent), after)
 
 
 def _change(
@@ -118,19 +121,14 @@ def _again(incident: Incident, known: Told, now: datetime, again_s: float) -> tu
     return "still down", replace(known, times=times)
 
 
-def _spent(incident: Incident, refused: str) -> str:
-    """Why recovery may not act any more, because it has acted too often; for other reasons nobody is told."""
-    last = incident.attempts[-1:]
-    words = [refused, *(each.text for each in last if each.attempt and each.attempt.outcome == "refused")]
-    return next((each for each in words if "budget" in each), "")
-
-
 def _title(kind: Kind, incident: Incident, now: datetime, host: str) -> str:
     what = incident.cause.check + (f" {incident.cause.subject}" if incident.cause.subject else "")
     lasted = span(incident.age_s(now))
     where = f" on {host}" if host else ""
     if kind == "recovered" and incident.green_at is None:
         return _clean(f"CLOSED by hand after {lasted}: {what}{where}", 200)
+    if kind == "down" and incident.green_at:
+        return _clean(f"{_WORDS[kind]}, green again after {lasted}: {what}{where}", 200)
     return _clean(f"{_WORDS[kind].format(lasted=lasted)}: {what}{where}", 200)
 
 
@@ -138,7 +136,7 @@ def _body(incident: Incident, spent: str) -> str:
     cause, gateway = incident.cause, incident.gateway
     lines = [cause.fact]
     if incident.is_open:
-        lines += [f"recovery: {spent}"] if spent else []
+        lines += [f"recovery: {spent}"] if spent else [words_of(each) for each in incident.attempts[-1:]]
         lines.append(f"fix: {cause.fix}")
         if taken_on := incident.acknowledged:
             lines.append(f"acknowledged by {taken_on.by}")

@@ -50,6 +50,8 @@ def systemd(plan: Plan) -> tuple[tuple[str, str], ...]:
         "[Timer]",
         "OnActiveSec=1min",
         f"OnUnitInactiveSec={plan.every_s}s",
+        # Its default of a minute would make two of one.
+        "AccuracySec=5s",
         "",
         "[Install]",
         "WantedBy=timers.target",

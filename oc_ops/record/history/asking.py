@@ -83,14 +83,15 @@ class History:
     def gateways(self) -> tuple[Gateway, ...]:
         """Every gateway with a run on record, the one that was looked at last first."""
         rows = self._all(
-            "SELECT id, key, profile, port, (SELECT max(at_ms) FROM runs WHERE gateway = gateways.id) AS last "
+            "SELECT id, key, profile, port, "
+            "(SELECT id FROM runs WHERE +gateway = gateways.id ORDER BY id DESC LIMIT 1) AS last "
             "FROM gateways WHERE last IS NOT NULL ORDER BY last DESC"
         )
         return tuple(Gateway(*row[:4]) for row in rows)
 
     def last_run(self, gateway: int) -> Run | None:
-        """The newest run."""
-        return self._run("runs.gateway = ? ORDER BY at_ms DESC LIMIT 1", gateway)
+        """The run that was written last, which it is even where the clock was ahead before and has been set back."""
+        return self._run("+runs.gateway = ? ORDER BY id DESC LIMIT 1", gateway)
 
     def first_run_ms(self, gateway: int) -> int | None:
         """When the oldest run on record began."""
@@ -105,9 +106,8 @@ class History:
 
     def last_healthy_ms(self, gateway: int) -> int | None:
         """When a run last found no error."""
-        query = f"SELECT max(at_ms) FROM runs WHERE gateway = ? AND {_GREEN}"  # noqa: S608 -- our own words
-        [(at_ms,)] = self._all(query, gateway)
-        return cast("int | None", at_ms)
+        found = self._run(f"+runs.gateway = ? AND {_GREEN} ORDER BY id DESC LIMIT 1", gateway)
+        return found and found.at_ms
 
     def not_green(self, gateway: int, since_ms: int, most: int) -> tuple[Run, ...]:
         """The newest runs with an error or without a verdict, newest first."""
@@ -133,19 +133,24 @@ class History:
             found.setdefault(text, {})[step * hours * HOUR_MS] = tuple(counts)
         return found
 
-    def culprits(self, gateway: int, since_ms: int) -> dict[tuple[str, int], str]:
-        """By check and hour, the stamp of the newest run in which it failed or could not look."""
+    def culprits(self, gateway: int, since_ms: int, hours: Literal[1, 24]) -> dict[tuple[str, int], str]:
+        """By check and hour or day, the stamp of the newest red run in which it failed, else was blocked."""
+        step_ms, blocked = hours * HOUR_MS, OUTCOMES.index("blocked")
         rows = self._all(
-            "SELECT text, at_ms / ? AS hour, stamp, max(at_ms) FROM runs CROSS JOIN checks ON run = runs.id "
-            "AND outcome IN (?, ?) JOIN names ON names.id = name WHERE gateway = ? AND at_ms >= ? "
-            "AND verdict IN ('unhealthy', 'unknown') GROUP BY text, hour",
-            HOUR_MS,
+            "SELECT text, at_ms / ? AS step, stamp, max(at_ms - (outcome = ?) * ?) "
+            "FROM runs CROSS JOIN checks ON run = runs.id "
+            "AND outcome IN (?, ?, ?) JOIN names ON names.id = name WHERE gateway = ? AND at_ms >= ? "
+            "AND verdict IN ('unhealthy', 'unknown') GROUP BY text, step",
+            step_ms,
+            blocked,
+            step_ms,
             OUTCOMES.index("failed"),
             OUTCOMES.index("error"),
+            blocked,
             gateway,
             since_ms,
         )
-        return {(text, hour * HOUR_MS): stamp for text, hour, stamp, _ in rows}
+        return {(text, step * step_ms): stamp for text, step, stamp, _ in rows}
 
     def days(self, gateway: int, since_ms: int) -> dict[int, dict[str, int]]:
         """By day (its beginning, UTC), how many runs had each verdict."""
