@@ -191,6 +191,18 @@ def test_a_lock_that_was_replaced_stays(target: Target) -> None:
         move_aside(mutex, hands(target))
 
 
+def test_a_lock_that_was_made_anew_stays(target: Target) -> None:
+    """The new file may get the inode of the one that was removed (ext4 and tmpfs give it at once): its time tells."""
+    mutex = found(target)["session-lock:main/s1.jsonl.lock"]
+    path = Path(str(mutex.evidence["path"]))
+    path.write_text(json.dumps({"pid": os.getpid()}))
+    os.utime(path, ns=(0, int(str(mutex.evidence["changed_ns"])) + 1))
+    assert path.stat().st_ino == mutex.evidence["inode"]
+    with pytest.raises(Refused, match="another file now"):
+        move_aside(mutex, hands(target))
+    assert json.loads(path.read_text()) == {"pid": os.getpid()}
+
+
 @pytest.mark.parametrize("name", FOUND)
 def test_a_lock_that_is_replaced_at_the_last_moment_is_put_back(
     target: Target, name: str, monkeypatch: pytest.MonkeyPatch
