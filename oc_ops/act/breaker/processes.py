@@ -61,6 +61,9 @@ def end(mutex: Mutex, hands: Hands) -> Result:
     """Ask, wait, TERM, wait, KILL, each only while the very process of the evidence lives; then look afresh."""
     found = _evidenced(mutex)
     look = hands.look().look
+    if found.living() is None:
+        # Its unit may run a healthy successor by now, which a stop would end.
+        raise Refused(f"pid {found.pid} is gone: nothing was done")
     service = look.service if look else None
     patience_s = hands.settings.breaker_stop_s
     if service is not None and service.manager != "none":
