@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from oc_ops.act.breaker.book import Book
@@ -79,8 +79,9 @@ class Workplace:
         self._folder: Path | None = None
 
     def look(self) -> Sight:
-        """A fresh one: nothing of an earlier look is kept."""
-        return look(Doctor(self.settings, self.environ, on_call=self._ended))
+        """A fresh one: nothing of an earlier look is kept. What an `openclaw` said to a failure is redacted here."""
+        seen = look(Doctor(self.settings, self.environ, on_call=self._ended))
+        return replace(seen, unseen=tuple(self.redactor.line(each, 1000) for each in seen.unseen))
 
     def hands(self, plan_id: str, say: Callable[[str], None]) -> Hands:
         """What carries out that plan; transcripts of its calls go to `memory/breaks/<plan>/calls/`."""

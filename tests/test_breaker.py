@@ -64,6 +64,18 @@ def test_list_and_show_change_nothing(machine: StuckMachine) -> None:
     assert SECRET not in json.dumps(machine.book)
 
 
+def test_what_could_not_be_looked_at_is_told_without_secrets(machine: StuckMachine) -> None:
+    """An `openclaw` that fails may repeat the token: it reaches neither the terminal nor a pipe."""
+    (machine.root / "bin" / "openclaw").write_text(
+        f'#!/bin/sh\ncase "$1" in --version) echo OpenClaw 2026.2.26 ;; gateway) echo "{{\\"heartbeat\\": {{}}}}" ;; '
+        f'*) echo "Error: no such device: {SECRET}" >&2; exit 1 ;; esac\n'
+    )
+    for words in (("list",), ("show", "marker:nobody")):
+        told = machine.run(*words, OC_OPS_RPC="off")
+        assert told.returncode == 2, told.stdout + told.stderr
+        assert "no such device: [redacted]" in told.stderr
+
+
 def test_json_for_a_machine(machine: StuckMachine) -> None:
     """list, show and an approved break speak JSON."""
     (one,) = json.loads(machine.run("list", "--json").stdout)["mutexes"]
