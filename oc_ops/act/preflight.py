@@ -108,6 +108,8 @@ def _browser(config: GatewayConfig) -> Clearance:
 
 def _nobody_to_ask(site: Site, cure: Cure, cause: Finding, service: Service) -> str:
     """Why no command of OpenClaw can do it: without a service it cannot start what is down, nor wake what hangs."""
+    if service.state == "silent":
+        raise CouldNotLook(f"whether a service unit runs this gateway could not be learnt: {service.summary}")
     if service.manager != "none":
         return ""
     if cure.action == "start":
