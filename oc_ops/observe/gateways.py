@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +30,7 @@ the gateway's own title. A gateway that is older than this listens, or its lock 
 """
 
 _ANSWER_S = 0.5
+_LOCK_BYTES = 64 * 2**10
 _TITLES = ("openclaw-gateway", "openclaw-gatewa")
 
 
@@ -244,31 +247,58 @@ def _same(one: Path, other: Path) -> bool:
     return os.path.realpath(one) == os.path.realpath(other)
 
 
-def _lock_pids(target: Target, *, others: bool = False) -> Mapping[int, float]:
-    """Pids named in this target's gateway lock files (state dir since 2026.9, TMPDIR before) and when; may be stale.
+def locks(target: Target) -> Iterator[tuple[Path, Mapping[str, object]]]:
+    """Gateway lock files, of other configs too, and what each says; empty for one that is torn.
 
-    With `others`, those named for another config instead.
+    They lie in the state directory since 2026.9 and in TMPDIR before. That may be open to everybody: a file of a
+    stranger is passed over, and so is what might never end.
     """
+    owners = _owners(target)
     temp = Path(target.environ.get("TMPDIR") or tempfile.gettempdir())
-    pids: dict[int, float] = {}
-    for folder in (target.state_dir / "tmp", temp):
-        for lock in folder.glob("openclaw-*/gateway.*.lock"):
+    for folder in dict.fromkeys((target.state_dir / "tmp", temp)):
+        for path in sorted(folder.glob("openclaw-*/gateway.*.lock")):
             try:
-                data = json.loads(lock.read_text(encoding="utf-8", errors="replace"))
-                if _same(Path(str(data["configPath"])), target.config_path) is not others:
-                    pids[int(data["pid"])] = lock.stat().st_mtime
-            except (OSError, ValueError, KeyError, TypeError):
+                with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+                    seen = os.fstat(file.fileno())
+                    if not stat.S_ISREG(seen.st_mode) or seen.st_uid not in owners:
+                        continue
+                    value = json.loads(file.read(_LOCK_BYTES))
+            except OSError:
                 continue
+            except (ValueError, RecursionError):
+                value = None
+            yield path, value if isinstance(value, dict) else {}
+
+
+def _owners(target: Target) -> set[int]:
+    """Whose locks are believed: our own, and those of the user whose gateway it is."""
+    try:
+        return {os.getuid(), target.state_dir.stat().st_uid}
+    except OSError:
+        return {os.getuid()}
+
+
+def is_of(says: Mapping[str, object], target: Target) -> bool:
+    """Whether a lock names the target's config."""
+    return _same(Path(str(says.get("configPath"))), target.config_path)
+
+
+def _lock_pids(target: Target, *, others: bool = False) -> Mapping[int, float]:
+    """Pids named in this target's gateway lock files and when; may be stale. `others`: for another config instead."""
+    pids: dict[int, float] = {}
+    for path, says in locks(target):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            if "configPath" in says and is_of(says, target) is not others:
+                pids[int(str(says["pid"]))] = path.stat().st_mtime
     return pids
 
 
 def locked_port(target: Target) -> int | None:
     """The port that a gateway recorded in its lock file (2026.9 and newer), when the config cannot say."""
-    for lock in (target.state_dir / "tmp").glob("openclaw-*/gateway.*.lock"):
-        try:
-            return int(json.loads(lock.read_text(encoding="utf-8", errors="replace"))["port"])
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
+    for path, says in locks(target):
+        with contextlib.suppress(ValueError, KeyError):
+            if path.is_relative_to(target.state_dir):
+                return int(str(says["port"]))
     return None
 
 
