@@ -331,11 +331,20 @@ class Openclaw:
         if self.release is not None and self.release >= SILENT_SINCE:
             yield {**environ, "OPENCLAW_LOG_LEVEL": "silent"}
             return
-        with tempfile.TemporaryDirectory(prefix="oc-ops-") as folder:
-            copy = Path(folder) / "openclaw.json"
-            text = config.quieted(self.target, Path(folder) / "cli.log")
-            if text is not None:
-                with os.fdopen(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                    file.write(text)
-                environ |= {"OPENCLAW_CONFIG_PATH": str(copy), "OPENCLAW_STATE_DIR": str(self.target.state_dir)}
+        with contextlib.ExitStack() as kept:
+            try:
+                folder = kept.enter_context(tempfile.TemporaryDirectory(prefix="oc-ops-"))
+                environ |= self._quieted(Path(folder))
+            except OSError as error:
+                why = f"for a call that is silent in the gateway's log: {error.strerror or error}"
+                raise CouldNotLook(f"the config cannot be copied {why}") from error
             yield environ
+
+    def _quieted(self, folder: Path) -> dict[str, str]:
+        """What points a call to a copy of the config that logs elsewhere; nothing where there can be none."""
+        copy, text = folder / "openclaw.json", config.quieted(self.target, folder / "cli.log")
+        if text is None:
+            return {}
+        with os.fdopen(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text)
+        return {"OPENCLAW_CONFIG_PATH": str(copy), "OPENCLAW_STATE_DIR": str(self.target.state_dir)}
