@@ -525,3 +525,14 @@ def test_the_outcome_is_there_for_machines(stage: Stage) -> None:
     assert told["before"]["verdict"] == "unhealthy"
     assert told["after"]["verdict"] == "healthy"
     assert [each["step"] for each in told["steps"] if each["step"] == "act"] == ["act", "act"]
+
+
+def test_a_wait_is_not_said_to_have_lasted_longer_than_it_did(stage: Stage) -> None:
+    """What leads nowhere is given up after seconds: no start budget has passed then, and none is claimed."""
+    stage.looks = [HUNG, DOWN, DOWN, HUNG, DOWN, DOWN]
+    stage.seen = [saw("gateway/zombie"), saw("gateway/zombie")]
+    outcome = stage.recover()
+    assert (outcome.exit, outcome.acted) == (3, False)
+    assert stage.elapsed_s < stage.settings.start_budget_s
+    assert "240 s" not in outcome.why
+    assert "though it was waited for" in outcome.why
