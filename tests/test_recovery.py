@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -294,3 +295,15 @@ def test_the_outcome_is_there_for_machines(stage: Stage) -> None:
     assert told["before"]["verdict"] == "unhealthy"
     assert told["after"]["verdict"] == "healthy"
     assert [each["step"] for each in told["steps"] if each["step"] == "act"] == ["act", "act"]
+
+
+def test_a_pipe_that_nobody_reads_ends_no_recovery(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`recover.py | head` leaves after some lines, and a terminal may close: what has begun is seen through."""
+
+    def gone(line: str) -> None:
+        if line.startswith("act:"):
+            raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(stage, "said", SimpleNamespace(append=gone))
+    outcome = stage.recover()
+    assert (outcome.exit, outcome.word) == (0, "recovered")

@@ -139,7 +139,8 @@ class _Recovery:
         )
 
     def _say(self, line: str) -> None:
-        self._say_line(self.site.redactor.line(line, 1000))
+        with contextlib.suppress(OSError):  # a pipe that nobody reads any more ends no recovery half-way
+            self._say_line(self.site.redactor.line(line, 1000))
 
     def _called(self, call: Call) -> None:
         """Keep the transcript of every `openclaw` call of ours beside the evidence."""
