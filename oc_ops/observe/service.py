@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,8 +54,6 @@ def service(target: Target, platform: str = sys.platform) -> Service:
     Unit names are OpenClaw's own: openclaw-gateway[-PROFILE].service, ai.openclaw.gateway or ai.openclaw.PROFILE.
     """
     if platform == "darwin":
-        import os
-
         label = f"ai.openclaw.{target.profile or 'gateway'}"
         call = _asked(["launchctl", "print", f"gui/{os.getuid()}/{label}"], target)
         return _silent("launchd", label, call) or _launchd(label, _said(call))
@@ -63,18 +62,25 @@ def service(target: Target, platform: str = sys.platform) -> Service:
     return _silent("systemd", unit, call) or _systemd(unit, _said(call))
 
 
+def stop_command(service: Service) -> tuple[str, ...]:
+    """What ends the unit's process: `stop` without waiting for it; launchd's agent gets SIGTERM and comes again."""
+    if service.manager == "launchd":
+        return ("launchctl", "kill", "SIGTERM", f"gui/{os.getuid()}/{service.unit}")
+    return ("systemctl", "--user", "stop", "--no-block", service.unit)
+
+
+def ask(argv: Sequence[str], environ: Mapping[str, str], deadline_s: float) -> Call:
+    """Run one command of the service manager; cron has no XDG_RUNTIME_DIR, without which systemctl finds no user's."""
+    runtime = environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    return run(argv, environ={**os.environ, "XDG_RUNTIME_DIR": runtime}, deadline_s=deadline_s)
+
+
 _PROPERTIES = ("LoadState", "ActiveState", "SubState", "Result", "NRestarts", "MainPID", "ExecMainStatus")
 
 
 def _asked(argv: list[str], target: Target) -> Call | None:
     """The question as it was put, or None when there is no manager on this machine."""
-    import os
-
-    if shutil.which(argv[0]) is None:
-        return None
-    # cron has no XDG_RUNTIME_DIR, and without it systemctl does not find the user's manager.
-    runtime = target.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
-    return run(argv, environ={**os.environ, "XDG_RUNTIME_DIR": runtime}, deadline_s=_DEADLINE_S)
+    return ask(argv, target.environ, _DEADLINE_S) if shutil.which(argv[0]) else None
 
 
 def _said(call: Call | None) -> str | None:
