@@ -15,8 +15,8 @@ from oc_ops.judge.finding import Finding
 from oc_ops.judge.jobs import examine
 from oc_ops.judge.jobtimes import Terms
 from oc_ops.observe import lockfiles, watchlist
+from oc_ops.observe.commands import Commands
 from oc_ops.observe.jobs import Jobs
-from oc_ops.observe.openclaw import Openclaw
 from oc_ops.observe.owners import Ownership
 from oc_ops.observe.process import Call
 from oc_ops.once import Blocked
@@ -88,9 +88,9 @@ class Workplace:
         self._folder = self.settings.memory_dir / "breaks" / plan_id
         return Hands(self.settings, self.look, self._openclaw, note=lambda _: None, say=say)
 
-    def _openclaw(self) -> Openclaw:
+    def _openclaw(self) -> Commands:
         try:
-            return Doctor(self.settings, self.environ, on_call=self._ended).openclaw()
+            return Commands.of(Doctor(self.settings, self.environ, on_call=self._ended).openclaw())
         except Blocked as blocked:
             raise CouldNotLook(blocked.cause.sentence) from None
 

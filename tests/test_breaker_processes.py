@@ -18,9 +18,9 @@ from oc_ops.act.breaker.mutex import Mutex, Refused
 from oc_ops.act.breaker.pids import Pid
 from oc_ops.act.breaker.processes import end
 from oc_ops.act.breaker.sight import Hands, Sight
+from oc_ops.observe.commands import Commands
 from oc_ops.observe.http import Probe
 from oc_ops.observe.look import GatewayLook
-from oc_ops.observe.openclaw import Openclaw
 from oc_ops.observe.service import Service
 from oc_ops.observe.target import locate
 from oc_ops.record.redact import Json
@@ -208,7 +208,7 @@ def test_a_service_is_not_stopped_for_a_process_that_is_gone(tmp_path: Path) -> 
     look = GatewayLook(1, Probe("/healthz", "answered", 0.0, 200), service=unit)
     notes: list[str] = []
 
-    def never() -> Openclaw:
+    def never() -> Commands:
         raise AssertionError("ending a process needs no call")
 
     seen = Sight("key", locate({"HOME": str(tmp_path)}), look=look)
