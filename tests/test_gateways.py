@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from oc_ops.observe import gateways
+from oc_ops.observe import gatewaylocks, gateways
 from oc_ops.observe.gateways import GatewayProcess, again, gateway_processes, is_gateway_title, listener, locked_port
 from oc_ops.observe.lockfiles import lock_files
 from oc_ops.observe.target import Target, locate
@@ -269,7 +269,7 @@ def test_a_lock_of_another_user_is_not_believed(target: Target, start: Start, mo
     own = start("openclaw", HOME="/nonexistent")
     lock(Path(target.environ["TMPDIR"]), target, own.pid)
     assert one(target).pid == own.pid
-    monkeypatch.setattr(gateways, "_owners", lambda _target: {os.getuid() + 1})
+    monkeypatch.setattr(gatewaylocks, "_owners", lambda _target: {os.getuid() + 1})
     assert gateway_processes(target) == ()
 
 

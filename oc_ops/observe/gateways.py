@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import json
-import os
-import stat
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +12,20 @@ import psutil
 
 from oc_ops.errors import SettingError
 from oc_ops.observe import http
+from oc_ops.observe.gatewaylocks import lock_pids, locked_port, same_place
 from oc_ops.observe.target import Target, locate
+
+__all__ = [
+    "AMBIGUOUS_S",
+    "OWN_CALL",
+    "GatewayProcess",
+    "Listener",
+    "again",
+    "gateway_processes",
+    "is_gateway_title",
+    "listener",
+    "locked_port",
+]
 
 OWN_CALL = "OC_OPS_CALL"
 """The environment marker of oc-ops' own `openclaw` calls: they carry the same title as a starting gateway."""
@@ -30,7 +38,6 @@ the gateway's own title. A gateway that is older than this listens, or its lock 
 """
 
 _ANSWER_S = 0.5
-_LOCK_BYTES = 64 * 2**10
 _TITLES = ("openclaw-gateway", "openclaw-gatewa")
 
 
@@ -106,7 +113,7 @@ def gateway_processes(
     whose environment the OS hides is another user's). A title alone is not certain, and counts only while young; with
     a listening port and this state directory open it is. oc-ops' own calls never count.
     """
-    locked, now = _lock_pids(target), time.time()
+    locked, now = lock_pids(target), time.time()
     found = []
     for process in psutil.process_iter():
         try:
@@ -192,12 +199,12 @@ def _same_target(process: psutil.Process, command: Sequence[str], target: Target
         return False, False
     try:
         if profile := _profile(command):
-            same = _same(locate(environ, profile).state_dir, target.state_dir)
+            same = same_place(locate(environ, profile).state_dir, target.state_dir)
             return same, same
-        if _same(locate(environ).state_dir, target.state_dir):
+        if same_place(locate(environ).state_dir, target.state_dir):
             return True, True
         bare = "OPENCLAW_PROFILE" not in environ and "OPENCLAW_STATE_DIR" not in environ
-        return bare and _same(locate(environ, target.profile).state_dir, target.state_dir), False
+        return bare and same_place(locate(environ, target.profile).state_dir, target.state_dir), False
     except SettingError:
         return False, False
 
@@ -239,67 +246,8 @@ def _has_open(process: psutil.Process, target: Target) -> bool:
     files = [path for path in (Path(each.path) for each in process.open_files()) if path.suffix == ".sqlite"]
     state_dirs = [path.parent.parent for path in files if path.parent.name in ("state", "tasks")]
     if state_dirs:
-        return any(_same(each, target.state_dir) for each in state_dirs)
-    return process.pid not in _lock_pids(target, others=True)
-
-
-def _same(one: Path, other: Path) -> bool:
-    return os.path.realpath(one) == os.path.realpath(other)
-
-
-def locks(target: Target) -> Iterator[tuple[Path, Mapping[str, object]]]:
-    """Gateway lock files, of other configs too, and what each says; empty for one that is torn.
-
-    They lie in the state directory since 2026.9 and in TMPDIR before. That may be open to everybody: a file of a
-    stranger is passed over, and so is what might never end.
-    """
-    owners = _owners(target)
-    temp = Path(target.environ.get("TMPDIR") or tempfile.gettempdir())
-    for folder in dict.fromkeys((target.state_dir / "tmp", temp)):
-        for path in sorted(folder.glob("openclaw-*/gateway.*.lock")):
-            try:
-                with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-                    seen = os.fstat(file.fileno())
-                    if not stat.S_ISREG(seen.st_mode) or seen.st_uid not in owners:
-                        continue
-                    value = json.loads(file.read(_LOCK_BYTES))
-            except OSError:
-                continue
-            except (ValueError, RecursionError):
-                value = None
-            yield path, value if isinstance(value, dict) else {}
-
-
-def _owners(target: Target) -> set[int]:
-    """Whose locks are believed: our own, and those of the user whose gateway it is."""
-    try:
-        return {os.getuid(), target.state_dir.stat().st_uid}
-    except OSError:
-        return {os.getuid()}
-
-
-def is_of(says: Mapping[str, object], target: Target) -> bool:
-    """Whether a lock names the target's config."""
-    return _same(Path(str(says.get("configPath"))), target.config_path)
-
-
-def _lock_pids(target: Target, *, others: bool = False) -> Mapping[int, float]:
-    """Pids named in this target's gateway lock files and when; may be stale. `others`: for another config instead."""
-    pids: dict[int, float] = {}
-    for path, says in locks(target):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            if "configPath" in says and is_of(says, target) is not others:
-                pids[int(str(says["pid"]))] = path.stat().st_mtime
-    return pids
-
-
-def locked_port(target: Target) -> int | None:
-    """The port that a gateway recorded in its lock file (2026.9 and newer), when the config cannot say."""
-    for path, says in locks(target):
-        with contextlib.suppress(ValueError, KeyError):
-            if path.is_relative_to(target.state_dir):
-                return int(str(says["port"]))
-    return None
+        return any(same_place(each, target.state_dir) for each in state_dirs)
+    return process.pid not in lock_pids(target, others=True)
 
 
 def _described(

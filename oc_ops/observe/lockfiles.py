@@ -16,7 +16,7 @@ from typing import Literal
 
 import psutil
 
-from oc_ops.observe import chrome, gateways
+from oc_ops.observe import chrome, gatewaylocks
 from oc_ops.observe.target import Target
 
 Kind = Literal["chrome-lock", "session-lock", "gateway-lock"]
@@ -85,8 +85,8 @@ def _session_locks(target: Target) -> Iterator[LockFile | None]:
 
 def _gateway_locks(target: Target) -> Iterator[LockFile | None]:
     """`gateway.<hash>.lock`, only those of this config."""
-    for path, says in gateways.locks(target):
-        if gateways.is_of(says, target):
+    for path, says in gatewaylocks.locks(target):
+        if gatewaylocks.is_of(says, target):
             pid = _pid(says)
             holder, proof = _dead(pid, _changed_s(path))
             yield _file("gateway-lock", path, path.name, pid, holder, proof)
