@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from oc_ops.act.breaker.book import Book
@@ -15,8 +15,8 @@ from oc_ops.judge.finding import Finding
 from oc_ops.judge.jobs import examine
 from oc_ops.judge.jobtimes import Terms
 from oc_ops.observe import lockfiles, watchlist
+from oc_ops.observe.commands import Commands
 from oc_ops.observe.jobs import Jobs
-from oc_ops.observe.openclaw import Openclaw
 from oc_ops.observe.owners import Ownership
 from oc_ops.observe.process import Call
 from oc_ops.once import Blocked
@@ -79,17 +79,18 @@ class Workplace:
         self._folder: Path | None = None
 
     def look(self) -> Sight:
-        """A fresh one: nothing of an earlier look is kept."""
-        return look(Doctor(self.settings, self.environ, on_call=self._ended))
+        """A fresh one: nothing of an earlier look is kept. What an `openclaw` said to a failure is redacted here."""
+        seen = look(Doctor(self.settings, self.environ, on_call=self._ended))
+        return replace(seen, unseen=tuple(self.redactor.line(each, 1000) for each in seen.unseen))
 
     def hands(self, plan_id: str, say: Callable[[str], None]) -> Hands:
         """What carries out that plan; transcripts of its calls go to `memory/breaks/<plan>/calls/`."""
         self._folder = self.settings.memory_dir / "breaks" / plan_id
         return Hands(self.settings, self.look, self._openclaw, note=lambda _: None, say=say)
 
-    def _openclaw(self) -> Openclaw:
+    def _openclaw(self) -> Commands:
         try:
-            return Doctor(self.settings, self.environ, on_call=self._ended).openclaw()
+            return Commands.of(Doctor(self.settings, self.environ, on_call=self._ended).openclaw())
         except Blocked as blocked:
             raise CouldNotLook(blocked.cause.sentence) from None
 

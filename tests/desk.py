@@ -64,7 +64,7 @@ class Desk:
             "LANG": "C.UTF-8",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        self.key = hashlib.sha256(str(self.home / ".openclaw").encode()).hexdigest()[:12]
+        self.key = hashlib.sha256(os.fsencode(self.home.resolve() / ".openclaw")).hexdigest()[:12]
 
     @property
     def state(self) -> Path:

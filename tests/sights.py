@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from oc_ops.judge.finding import Finding
 from oc_ops.observe.gateways import GatewayProcess, Listener
 from oc_ops.observe.http import Kind, Probe
 from oc_ops.observe.jsontext import json_object
@@ -122,3 +123,16 @@ def answer(
 def reply(method: str, payload: object = None, **changes: Any) -> RpcReply:
     """An RPC reply."""
     return RpcReply(method, changes.pop("outcome", "ok"), payload, wall_s=changes.pop("wall_s", 0.012), **changes)
+
+
+YOUNG = (gateway_process(age_s=12.0),)
+
+
+def restarts(finding: Finding) -> bool:
+    """Whether the fix restarts the gateway."""
+    return finding.fix.startswith("openclaw gateway restart") or "&& openclaw gateway restart" in finding.fix
+
+
+def cli(text: str) -> Answer:
+    """`gateway call status` failing with this on standard error."""
+    return answer(None, "gateway call status --json", "refused", stderr=text)

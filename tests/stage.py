@@ -20,6 +20,10 @@ from oc_ops.act.recoverylog import records
 from oc_ops.judge.finding import Finding
 from oc_ops.observe.look import GatewayLook
 from oc_ops.observe.service import Service
+from oc_ops.observe.target import locate
+from oc_ops.record import incidents
+from oc_ops.record.events import Fault, Gateway
+from oc_ops.record.incident_rules import RunSummary
 from oc_ops.settings import Settings
 from tests import sights
 
@@ -147,3 +151,16 @@ class Stage:
 
 def _next(script: list[T]) -> T:
     return script.pop(0) if len(script) > 1 else script[0]
+
+
+def opened(stage: Stage, minutes_ago: float = 10, verdict: str = "unhealthy") -> str:
+    """An incident of this gateway in the book, red for so many minutes; or a green run of it. Returns its id."""
+    fault = Fault("gateway/hung", "error", "it hangs", "silence", "openclaw gateway restart")
+    gateway = Gateway(locate(stage.environ).key)
+    red = verdict == "unhealthy"
+    run = RunSummary(verdict, True, gateway, (fault,) if red else (), cause=fault.check if red else None)  # type: ignore[arg-type]
+    book = incidents.journal(stage.memory)
+    now = NOON - timedelta(minutes=minutes_ago)
+    update = incidents.observe_run(book, run, now)
+    assert update.incident is not None
+    return update.incident.id

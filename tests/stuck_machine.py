@@ -23,7 +23,9 @@ from tests.machine import PROJECT, SECRET
 FAKE = PROJECT / "tests" / "fakes" / "breakable_gateway.py"
 BREAKER = "from oc_ops.cli import main; main()"
 JOB = "job-1"
+MARKER = f"marker:{JOB}"
 NAME = "nightly backup"
+PROMPT = "type its exact name"
 TOO_LONG_S = 60
 SCRIPT = {
     "release": "2026.2.26", "fires": True, "keeps_marker": False, "tasks": [], "next_s": 0.5,
@@ -178,3 +180,15 @@ def ended(child: pexpect.spawn) -> tuple[int, str]:
     child.close()
     assert isinstance(child.exitstatus, int)
     return child.exitstatus, str(child.before)
+
+
+def words(machine: StuckMachine) -> list[str]:
+    """What happened, by the book."""
+    return [each["what"] for each in machine.book if each["what"] != "step"]
+
+
+def untouched(machine: StuckMachine) -> None:
+    """No switch was made, and the marker is what it was."""
+    assert machine.switches == []
+    assert machine.job()["state"]["runningAtMs"] == machine.marker_ms
+    assert machine.job()["enabled"] is True

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import psutil
 
@@ -34,3 +35,13 @@ def end(processes: list[psutil.Process]) -> None:
     for process in processes:
         with suppress(psutil.Error):
             process.kill()
+
+
+@contextmanager
+def none_left() -> Iterator[str]:
+    """A word for the processes of a test to carry; none of them may survive it."""
+    token = uuid.uuid4().hex
+    yield token
+    gone = eventually(lambda: not carrying(token))
+    end(carrying(token))
+    assert gone

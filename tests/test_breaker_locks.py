@@ -20,11 +20,11 @@ from oc_ops.act.breaker.locks import locks, move_aside
 from oc_ops.act.breaker.mutex import Mutex, Refused
 from oc_ops.act.breaker.sight import Hands, Sight
 from oc_ops.errors import OcOpsError
+from oc_ops.observe.commands import Commands
 from oc_ops.observe.gateways import GatewayProcess
 from oc_ops.observe.http import Probe
 from oc_ops.observe.lockfiles import LockFile, lock_files
 from oc_ops.observe.look import GatewayLook
-from oc_ops.observe.openclaw import Openclaw
 from oc_ops.observe.target import Target, locate
 
 NOBODY = 2**22 + 1
@@ -68,7 +68,7 @@ def found(target: Target, look: GatewayLook | None = DOWN) -> dict[str, Mutex]:
 def hands(target: Target, notes: list[str] | None = None) -> Hands:
     """Hands that look at the same place again."""
 
-    def never() -> Openclaw:
+    def never() -> Commands:
         raise AssertionError("a lock file needs no call")
 
     note = notes.append if notes is not None else lambda _: None
@@ -189,6 +189,18 @@ def test_a_lock_that_was_replaced_stays(target: Target) -> None:
     path.unlink()
     with pytest.raises(Refused, match="is gone"):
         move_aside(mutex, hands(target))
+
+
+def test_a_lock_that_was_made_anew_stays(target: Target) -> None:
+    """The new file may get the inode of the one that was removed (ext4 and tmpfs give it at once): its time tells."""
+    mutex = found(target)["session-lock:main/s1.jsonl.lock"]
+    path = Path(str(mutex.evidence["path"]))
+    path.write_text(json.dumps({"pid": os.getpid()}))
+    os.utime(path, ns=(0, int(str(mutex.evidence["changed_ns"])) + 1))
+    assert path.stat().st_ino == mutex.evidence["inode"]
+    with pytest.raises(Refused, match="another file now"):
+        move_aside(mutex, hands(target))
+    assert json.loads(path.read_text()) == {"pid": os.getpid()}
 
 
 @pytest.mark.parametrize("name", FOUND)

@@ -13,7 +13,17 @@ from pathlib import Path
 import psutil
 import pytest
 
+from oc_ops import settings
+from oc_ops.act.breaker.mutex import Mutex, Refused
 from oc_ops.act.breaker.pids import Pid
+from oc_ops.act.breaker.processes import end
+from oc_ops.act.breaker.sight import Hands, Sight
+from oc_ops.observe.commands import Commands
+from oc_ops.observe.http import Probe
+from oc_ops.observe.look import GatewayLook
+from oc_ops.observe.service import Service
+from oc_ops.observe.target import locate
+from oc_ops.record.redact import Json
 from tests.machine import PROJECT, closed_port
 from tests.stuck_machine import StuckMachine, ended, until
 
@@ -186,6 +196,26 @@ def test_a_broken_config_is_the_cause(machine: MuteMachine) -> None:
         done = machine.run("list", "--all", OPENCLAW_GATEWAY_PORT=str(machine.port))
         assert f"zombie:{process.pid}" not in done.stdout
         assert process.poll() is None
+
+
+def test_a_service_is_not_stopped_for_a_process_that_is_gone(tmp_path: Path) -> None:
+    """It ended between the approval and the act: its successor, which the unit runs now, is nobody's business."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        started = psutil.Process(gone.pid).create_time()
+    evidence: dict[str, Json] = {"pid": gone.pid, "started": started, "finding": "gateway/hung"}
+    mutex = Mutex("hung", f"hung:{gone.pid}", "openclaw", "a fact", "an act", evidence)
+    unit = Service("systemd", "oc-ops-test-of-nobody.service", "running", pid=os.getpid())
+    look = GatewayLook(1, Probe("/healthz", "answered", 0.0, 200), service=unit)
+    notes: list[str] = []
+
+    def never() -> Commands:
+        raise AssertionError("ending a process needs no call")
+
+    seen = Sight("key", locate({"HOME": str(tmp_path)}), look=look)
+    hands = Hands(settings.load({}, {}), lambda: seen, never, note=notes.append, say=lambda _: None)
+    with pytest.raises(Refused, match=f"pid {gone.pid} is gone: nothing was done"):
+        end(mutex, hands)
+    assert notes == []
 
 
 def test_a_reused_pid_is_never_signalled() -> None:

@@ -107,9 +107,11 @@ def test_a_wrong_option_is_one_sentence(
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["ctrl-c", "sigterm", "terminal closed"]
+)
 def test_an_interruption_is_one_sentence_and_frees_the_lock(tmp_path: Path, number: signal.Signals) -> None:
-    """Ctrl-C and SIGTERM while it waits: exit 2, the record ended, the next recovery under way at once."""
+    """Ctrl-C, SIGTERM, a terminal that closes: exit 2, the record ended, the next recovery under way at once."""
     operator = Operator(tmp_path, closed_port())
     process = subprocess.Popen(
         [sys.executable, str(PROJECT / "recover.py")],

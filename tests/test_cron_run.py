@@ -20,7 +20,7 @@ import pytest
 from oc_ops.act.cron_run import Asked, Gateway, JobNotChosen, Result, run_job
 from oc_ops.errors import OcOpsError
 from oc_ops.observe import config
-from oc_ops.observe.openclaw import Openclaw
+from oc_ops.observe.commands import Commands
 from oc_ops.observe.target import locate
 from oc_ops.record.redact import Redactor
 from oc_ops.settings import Settings
@@ -106,7 +106,7 @@ class Bench:
         limits = Settings(memory_dir=self.memory, rpc=False, **short)
         read = config.read(target)
         lock = self.root / "locks" / "cli.lock"
-        gateway = Gateway(limits, target, read, self.port, lambda: Openclaw(self.executable, target, limits, lock))
+        gateway = Gateway(limits, target, read, self.port, lambda: Commands(self.executable, target, limits, lock))
         asked = Asked(word, limit_s, due, wait, ("oc-ops", "run", word))
         return run_job(asked, gateway, Redactor(read.secrets, self.root / "home"), self.teller)
 

@@ -15,7 +15,7 @@ from oc_ops.act.cron_run.beside import Beside
 from oc_ops.act.cron_run.sights import Gateway, Lanes, Sight
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe import config
-from oc_ops.observe.openclaw import Openclaw
+from oc_ops.observe.commands import Commands
 from oc_ops.observe.target import locate
 from oc_ops.settings import Settings
 from tests.fakes.fake_gateway import Talk, gateway, hello
@@ -34,7 +34,7 @@ ANSWERS: dict[str, object] = {
 }
 
 
-def no_cli() -> Openclaw:
+def no_cli() -> Commands:
     """These looks never call `openclaw` while a cheaper lane tells."""
     raise AssertionError("the CLI was asked")
 

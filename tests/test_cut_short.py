@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.machine import CLI, PROJECT, Operator, Run, gateway
-from tests.survivors import carrying, end, eventually
+from tests.survivors import carrying, eventually, none_left
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -64,11 +63,8 @@ def test_of_a_call_without_a_budget():
 @pytest.fixture
 def token() -> Iterator[str]:
     """A word in the path of the test's `openclaw`; no process that carries it may survive the test."""
-    token = uuid.uuid4().hex
-    yield token
-    gone = eventually(lambda: not carrying(token))
-    end(carrying(token))
-    assert gone
+    with none_left() as word:
+        yield word
 
 
 @pytest.fixture

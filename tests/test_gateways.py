@@ -17,8 +17,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from oc_ops.observe import gateways
+from oc_ops.observe import gatewaylocks, gateways
 from oc_ops.observe.gateways import GatewayProcess, again, gateway_processes, is_gateway_title, listener, locked_port
+from oc_ops.observe.lockfiles import lock_files
 from oc_ops.observe.target import Target, locate
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -247,6 +248,29 @@ def test_a_broken_lock_says_nothing(target: Target, text: str) -> None:
     lock(target.state_dir / "tmp", target, 1).write_text(text)
     assert gateway_processes(target) == ()
     assert locked_port(target) is None
+
+
+@pytest.mark.timeout(20)
+def test_a_lock_that_never_ends_is_not_read(target: Target, tmp_path: Path) -> None:
+    """TMPDIR may be open to everybody: a pipe of that name, or a file without end, holds nobody up."""
+    for folder in (target.state_dir / "tmp", tmp_path / "temp"):
+        pipe = lock(folder, target, 1, port=1)
+        with pipe.with_name("gateway.endless.lock").open("w") as endless:
+            endless.truncate(2**36)
+        pipe.unlink()
+        os.mkfifo(pipe)
+    assert gateway_processes(target) == ()
+    assert locked_port(target) is None
+    assert not [each for each in lock_files(target) if each.kind == "gateway-lock"]
+
+
+def test_a_lock_of_another_user_is_not_believed(target: Target, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody may put one into /tmp that calls a process of ours the gateway."""
+    own = start("openclaw", HOME="/nonexistent")
+    lock(Path(target.environ["TMPDIR"]), target, own.pid)
+    assert one(target).pid == own.pid
+    monkeypatch.setattr(gatewaylocks, "_owners", lambda _target: {os.getuid() + 1})
+    assert gateway_processes(target) == ()
 
 
 def test_the_lock_remembers_the_port(target: Target) -> None:

@@ -13,8 +13,7 @@ from oc_ops.observe.flight import holder, lock_dir
 from oc_ops.observe.target import locate
 from oc_ops.record import incidents
 from oc_ops.settings import PROJECT
-from tests.stage import Stage, saw
-from tests.test_recovery import opened
+from tests.stage import Stage, opened, saw
 
 BEFORE = [("recover", "begin"), ("bounds", "note"), ("preflight", "begin"), ("evidence", "begin"), ("evidence", "end")]
 ACTING = [

@@ -17,9 +17,10 @@ import psutil
 import pytest
 
 from oc_ops.lab import config, faults, install, state, stranger, sweep
-from oc_ops.lab.gateway import Lab, open_lab
+from oc_ops.lab.gateway import Lab, LabStatus, open_lab
 from oc_ops.lab.install import LabError
 from oc_ops.observe.http import probe
+from tests import sights
 
 ENTRY = "node_modules/openclaw/openclaw.mjs"
 WELL_DONE = f"""
@@ -410,6 +411,24 @@ def test_a_fault_needs_a_lab_that_is_up(lab: Lab, fault: Callable[[Lab], object]
     """No fault is pretended on a lab that is down."""
     with pytest.raises(LabError, match="no gateway listens on port 0"), fault(lab):  # type: ignore[attr-defined]
         pass
+
+
+@pytest.mark.timeout(60)
+def test_a_restart_that_never_ends_holds_no_drill_up(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gateway does not come to drain, and the command that asks for it hangs: one sentence, and it is ended."""
+    lab.home.mkdir(parents=True)
+    openclaw = tmp_path / "openclaw"
+    _script(openclaw, f"echo $$ > {tmp_path / 'pid'}\nexec sleep 600")
+    jobs = sights.call("cron list --json", stdout=json.dumps({"jobs": [{"id": "1", "name": "lab-slow"}]}))
+    up = LabStatus(True, True, False, 1, lab.port, lab.version, str(lab.root))
+    for name, value in (("call", lambda *_: jobs), ("browser_runs", lambda: False), ("wait_ready", lambda: None)):
+        monkeypatch.setattr(lab, name, value)
+    monkeypatch.setattr(lab, "status", lambda: up)
+    monkeypatch.setattr(lab, "openclaw", openclaw)
+    monkeypatch.setattr(faults, "START_S", 1.0)
+    with pytest.raises(LabError, match="did not drain"), faults.draining(lab):
+        pytest.fail("it drains")
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 
 def _until(condition: Callable[[], object], budget_s: float = 20.0) -> None:

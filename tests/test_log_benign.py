@@ -11,7 +11,7 @@ from oc_ops.judge import signatures
 from oc_ops.observe.logs import Needle, raw_shape, recent
 from oc_ops.observe.logs.scan import Scan, finder
 from tests import gateway_log
-from tests.test_logs import line
+from tests.log_lines import line
 
 LINES = 1_000_000
 NEEDLES = [Needle(each.id, each.literals, raw_shape(each.expression)) for each in signatures.catalogue()]

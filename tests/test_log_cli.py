@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from oc_ops.cli.logs import app
 from oc_ops.errors import OcOpsError
 from oc_ops.judge.signatures import catalogue
-from tests.test_logs import line
+from tests.log_lines import line
 
 SAMPLES = {each.id: each.sample for each in catalogue()}
 EPIPE, TIMEOUT = SAMPLES["crash.epipe"], SAMPLES["rpc.timeout"]

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from oc_ops.observe.logs import Follower, LogView, Needle, recent
 from oc_ops.observe.logs.kept import PER_NEEDLE, PER_SECOND
-from tests.test_logs import LOTS, NOW, WINDOW, at, line, texts
+from tests.log_lines import LOTS, NOW, WINDOW, at, line, texts
 
 
 @pytest.fixture

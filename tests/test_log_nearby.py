@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from oc_ops.observe.logs import Record, around, recent
-from tests.test_logs import LOTS, WINDOW, line
+from tests.log_lines import LOTS, WINDOW, line
 
 
 def hit(log: Path, literal: str = "EPIPE") -> Record:

@@ -265,6 +265,17 @@ def test_older_releases_log_elsewhere_through_a_private_copy(bench: Make, tmp_pa
     assert list((tmp_path / "temp").iterdir()) == []
 
 
+def test_where_nothing_can_be_written_an_older_release_is_not_asked(
+    bench: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full or missing temporary folder is one sentence, not a traceback in the middle of a recovery."""
+    made = bench(OK, release=OLD)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(CouldNotLook, match="for a call that is silent in the gateway's log: No such file or directory"):
+        made.openclaw().config_validate()
+    assert made.argvs() == []
+
+
 def test_a_broken_config_is_asked_about_as_it_is(bench: Make, tmp_path: Path) -> None:
     """No copy can mean the same: the call sees the operator's own file."""
     made = bench(OK, release=OLD)

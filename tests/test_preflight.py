@@ -12,6 +12,7 @@ import pytest
 from oc_ops.act import preflight
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe.rpc import RpcReply
+from oc_ops.observe.service import Service
 from tests import sights
 from tests.stage import HUNG, RUNNING, WELL, Stage, saw
 
@@ -155,3 +156,14 @@ def test_an_old_release_s_word_on_the_config_is_its_status(stage: Stage) -> None
     refused = stage.recover()
     assert (refused.exit, len(stage.acts)) == (4, 1)
     assert "the config is invalid" in refused.sentence
+
+
+def test_a_service_manager_that_does_not_answer_has_not_said_that_no_unit_runs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether a command of OpenClaw could do it is not known then: nothing is done, and nothing is claimed."""
+    stage = Stage(tmp_path, monkeypatch)
+    stage.services = [Service("systemd", "openclaw-gateway.service", "silent", detail="no answer within 3 s")]
+    outcome = stage.recover()
+    assert (outcome.exit, outcome.acted, stage.acts) == (2, False, [])
+    assert "systemd unit openclaw-gateway.service is silent (no answer within 3 s)" in outcome.why

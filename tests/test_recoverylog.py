@@ -98,6 +98,19 @@ def test_old_records_go_with_their_evidence_and_young_ones_never(tmp_path: Path)
     ]
 
 
+def test_a_record_that_cannot_be_removed_costs_no_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that turned read-only meanwhile: what came of the recovery is still told."""
+    for hours in (100, 99, 0):
+        opened(tmp_path, NOON - timedelta(hours=hours))
+
+    def read_only(self: Path, missing_ok: bool = False) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", read_only)
+    recoverylog.prune(tmp_path, 1, NOON - timedelta(days=2))
+    assert len(recoverylog.records(tmp_path)) == 3
+
+
 def test_strangers_in_the_folder_are_left_alone(tmp_path: Path) -> None:
     """Only names that are stamps are records."""
     log = opened(tmp_path)

@@ -161,14 +161,26 @@ def test_the_manager_is_asked_for_openclaw_s_own_unit(
     assert asked[1] == f"/run/user/{os.getuid()}"
 
 
-def test_a_manager_that_hangs_or_refuses_is_absent_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No user bus, or one that does not answer: nobody supervises as far as we can see."""
-    monkeypatch.setattr("oc_ops.observe.service._DEADLINE_S", 0.5)
+def test_a_manager_that_refuses_is_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No user bus, or no manager at all: nobody supervises."""
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     target = locate({"HOME": str(tmp_path)})
     manager(tmp_path, "systemctl", "echo Failed to connect to bus >&2; exit 1")
     assert service(target, "linux") == NO_SERVICE
-    manager(tmp_path, "systemctl", "sleep 60")
-    assert service(target, "linux") == NO_SERVICE
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     assert service(target, "linux") == NO_SERVICE
+
+
+@pytest.mark.parametrize(
+    ("platform", "name", "unit"), [("linux", "systemctl", UNIT), ("darwin", "launchctl", LABEL)], ids=["linux", "macos"]
+)
+def test_a_manager_that_hangs_has_not_said_that_there_is_no_unit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform: str, name: str, unit: str
+) -> None:
+    """It is given up in time, and what it manages is not known."""
+    monkeypatch.setattr("oc_ops.observe.service._DEADLINE_S", 0.5)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    manager(tmp_path, name, "sleep 60")
+    found = service(locate({"HOME": str(tmp_path)}), platform)
+    assert (found.unit, found.state, found.pid) == (unit, "silent", None)
+    assert found.summary.endswith(f"unit {unit} is silent (no answer within 0.5 s)")

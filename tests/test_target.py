@@ -95,6 +95,15 @@ def test_paths_are_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert locate(HOME | {"OPENCLAW_STATE_DIR": "st"}).state_dir == tmp_path / "st"
 
 
+def test_a_state_directory_is_the_same_by_every_path(tmp_path: Path) -> None:
+    """/tmp is a link on macOS, ~/.openclaw may be one: whoever acts on a gateway has to meet at one lock."""
+    (tmp_path / "disk" / "state").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    one, other = (locate(HOME | {"OPENCLAW_STATE_DIR": f"{tmp_path / each}/state"}) for each in ("disk", "link"))
+    assert one.key == other.key
+    assert one.key != locate(HOME).key
+
+
 def test_the_environment_is_not_shown() -> None:
     """A target in a traceback does not spill what the environment holds."""
     assert "hunter2" not in repr(locate(HOME | {"OPENCLAW_GATEWAY_TOKEN": "hunter2"}))

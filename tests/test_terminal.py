@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import time
-import uuid
 from collections.abc import Iterator
 
 import pytest
 
 from oc_ops.observe.process import Call, run
 from oc_ops.observe.terminal import COLUMNS, ROWS, plain
-from tests.survivors import carrying, end, eventually
+from tests.survivors import none_left
 
 SPUN = "  Gateway cron.run\x1b[1G\x1b[J"
 """What 2026.9.6 draws again and again while it waits."""
@@ -23,11 +22,8 @@ pytestmark = pytest.mark.timeout(60)
 @pytest.fixture
 def token() -> Iterator[str]:
     """A word that every process of the test carries; none of them may survive it."""
-    token = uuid.uuid4().hex
-    yield token
-    gone = eventually(lambda: not carrying(token))
-    end(carrying(token))
-    assert gone
+    with none_left() as word:
+        yield word
 
 
 def shell(script: str, token: str, deadline_s: float = 20.0) -> Call:

@@ -17,9 +17,6 @@ Action = Literal["restart", "start", "wait", "browser-restart", "none"]
 NEVER = ("config/", "gateway/auth-rejected", "gateway/port-taken", "gateway/saturated", "gateway/crash-loop")
 """Beginnings of ids that no table, option or setting can make recovery act on: the second lock on that door."""
 
-NEVER_RETRY = 78
-"""The gateway's exit code for a configuration or lock at fault: no start helps, whatever the finding is called."""
-
 _SIGNATURE = "logs/"
 _WHY = {
     "forbidden": "a restart does harm here",

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import psutil
 
-from oc_ops.act.cures import NEVER_RETRY, Cure, standing_against
+from oc_ops.act.cures import Cure, standing_against
 from oc_ops.act.outcome import Observation
 from oc_ops.act.site import Site
 from oc_ops.errors import CouldNotLook
 from oc_ops.judge import cli as judge_cli
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.gateway import NEVER_RETRY
 from oc_ops.observe import rpc, store
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.jobtext import jobs_of
@@ -108,6 +109,8 @@ def _browser(config: GatewayConfig) -> Clearance:
 
 def _nobody_to_ask(site: Site, cure: Cure, cause: Finding, service: Service) -> str:
     """Why no command of OpenClaw can do it: without a service it cannot start what is down, nor wake what hangs."""
+    if service.state == "silent":
+        raise CouldNotLook(f"whether a service unit runs this gateway could not be learnt: {service.summary}")
     if service.manager != "none":
         return ""
     if cure.action == "start":
@@ -158,15 +161,7 @@ def _connected(site: Site) -> RpcClient:
     settings, config = site.settings, site.config
     if not settings.rpc:
         raise CouldNotLook("the setting rpc is off")
-    return rpc.connect(
-        config.host,
-        config.port,
-        config.credential,
-        settings.memory_dir,
-        connect_s=settings.rpc_connect_s,
-        request_s=settings.rpc_request_s,
-        tls=config.tls,
-    )
+    return rpc.connect_to(config, config.port, settings)
 
 
 def _told(client: RpcClient) -> Iterator[str]:

@@ -51,7 +51,8 @@ def recover(
     one attempt per incident; neither the lock, the preflight, the start budget nor the cure table. `say` gets one line
     a step, redacted. `dry_run` decides and changes nothing. Raises SettingError and what else keeps the target from
     being known, and OcOpsError when the record or the evidence cannot be written; KeyboardInterrupt goes through, with
-    the record ended and the lock free. Takes `recover_act_s`, two start budgets and three looks at most.
+    the record ended and the lock free. Takes `recover_act_s`, two start and two drain budgets, a minute for the browser
+    and five looks at most.
     """
     return _Recovery(settings, environ, observe, dry_run=dry_run, force=force, say=say, clock=clock).run(first)
 
@@ -138,7 +139,8 @@ class _Recovery:
         )
 
     def _say(self, line: str) -> None:
-        self._say_line(self.site.redactor.line(line, 1000))
+        with contextlib.suppress(OSError):  # a pipe that nobody reads any more ends no recovery half-way
+            self._say_line(self.site.redactor.line(line, 1000))
 
     def _called(self, call: Call) -> None:
         """Keep the transcript of every `openclaw` call of ours beside the evidence."""
@@ -209,9 +211,10 @@ class _Recovery:
 
     def _wait(self, saw: str) -> None:
         """Let a start or drain that is under way come to its end, once, and look again."""
-        budget = f"{self.settings.start_budget_s:.0f} s"
+        settings = self.settings
+        budget = f"{settings.start_budget_s:.0f} s ({settings.drain_budget_s:.0f} s more if it drains)"
         if self.waited:
-            raise Ended(3, "refused", f"the gateway has not come to rest within its start budget of {budget}: {saw}")
+            raise Ended(3, "refused", f"the gateway has not come to rest, though it was waited for: {saw}")
         if self.dry_run:
             raise Ended(3, "refused", f"it would wait up to {budget} for the gateway and look again: {saw}")
         self.waited = True

@@ -125,7 +125,11 @@ def begun_at(record: Path) -> datetime:
 
 
 def prune(memory_dir: Path, keep: int, before: datetime) -> None:
-    """Remove all but the newest `keep` records with their evidence, and none that was begun after `before`."""
+    """Remove all but the newest `keep` records with their evidence, and none that was begun after `before`.
+
+    One that cannot be removed stays: the outcome of the recovery that has just ended is worth more.
+    """
     for record in [each for each in records(memory_dir)[:-keep] if begun_at(each) < before]:
         shutil.rmtree(record.with_suffix(""), ignore_errors=True)
-        record.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            record.unlink(missing_ok=True)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from oc_ops.act.clock import Clock
+from oc_ops.judge import gateway as judge
 from oc_ops.judge.finding import Finding
-from oc_ops.observe.jsontext import number_at
 from oc_ops.observe.look import GatewayLook
 
 Look = Callable[[], GatewayLook]
@@ -32,7 +32,7 @@ class Settled:
 
 def until_started(
     look: Look,
-    judge: Judge,
+    judged: Judge,
     clock: Clock,
     *,
     start_s: float,
@@ -51,7 +51,7 @@ def until_started(
     limit_s, drained = start_s, False
     while True:
         seen = look()
-        cause, now = judge(seen), clock.monotonic()
+        cause, now = judged(seen), clock.monotonic()
         took_s = now - began
         old = since is not None and not _is_younger(seen, since, time_of_day())
         if cause is not None and cause.check == "gateway/draining" and not drained:
@@ -70,10 +70,8 @@ def until_started(
 
 def started_at(seen: GatewayLook, now: float) -> float | None:
     """When this start began, in seconds since the epoch: by the gateway's own word, else by its process."""
-    for probe in (seen.startup, seen.ready):
-        if probe is not None and (uptime_ms := number_at(probe.json, "uptimeMs")) is not None:
-            return now - uptime_ms / 1000
-    return now - seen.serving.age_s if seen.serving else None
+    up_s = judge.up_s(seen)
+    return None if up_s is None else now - up_s
 
 
 def _is_younger(seen: GatewayLook, since: float, now: float) -> bool:

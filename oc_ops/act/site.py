@@ -11,9 +11,9 @@ from oc_ops.judge import gateway as judge
 from oc_ops.judge.catalogue import Signature, load
 from oc_ops.judge.finding import Finding
 from oc_ops.observe import config, install
+from oc_ops.observe.commands import Commands
 from oc_ops.observe.flight import lock_dir
 from oc_ops.observe.look import GatewayLook, look
-from oc_ops.observe.openclaw import Openclaw
 from oc_ops.observe.process import Call
 from oc_ops.observe.service import Service, service
 from oc_ops.observe.target import locate
@@ -39,13 +39,13 @@ class Site:
         return lock_dir() / f"recovery-{self.target.key}.lock"
 
     @cached_property
-    def openclaw(self) -> Openclaw:
+    def openclaw(self) -> Commands:
         """The command; raises CouldNotLook when there is none."""
         settings = self.settings
         found = install.find(settings.openclaw, settings.source("openclaw"), self._environ, self.target.home)
         if found is None:
             raise CouldNotLook("there is no `openclaw` command to recover with")
-        return Openclaw(found, self.target, settings, lock_dir() / f"cli-{self.target.key}.lock", self._on_call)
+        return Commands(found, self.target, settings, lock_dir() / f"cli-{self.target.key}.lock", self._on_call)
 
     @cached_property
     def signatures(self) -> tuple[Signature, ...]:

@@ -53,6 +53,8 @@ def recover(
     from oc_ops.act.examine import examine
 
     signal.signal(signal.SIGTERM, _terminated)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # under nohup it goes on
+        signal.signal(signal.SIGHUP, _terminated)
     try:
         loaded = oc_settings.load({"openclaw": openclaw, "profile": oc_profile})
         environ = dict(os.environ)
@@ -89,7 +91,7 @@ def _end(why: str, code: int, as_json: bool) -> NoReturn:
 
 
 def _terminated(signum: int, _frame: FrameType | None) -> None:
-    """SIGTERM ends a recovery as Ctrl-C does: the record is ended and the lock free."""
+    """SIGTERM and a terminal that closes end a recovery as Ctrl-C does: the record is ended and the lock free."""
     raise KeyboardInterrupt(f"signal {signum}")
 
 

@@ -94,12 +94,12 @@ def run(
 def _gateway(doctor: Doctor) -> Gateway:
     from oc_ops.act.cron_run import Gateway
     from oc_ops.errors import CouldNotLook
-    from oc_ops.observe.openclaw import Openclaw
+    from oc_ops.observe.commands import Commands
     from oc_ops.once import Blocked
 
-    def openclaw() -> Openclaw:
+    def openclaw() -> Commands:
         try:
-            return doctor.openclaw()
+            return Commands.of(doctor.openclaw())
         except Blocked as blocked:
             raise CouldNotLook(blocked.cause.sentence) from None
 

@@ -21,7 +21,7 @@ START = "openclaw gateway start"
 BY_HAND = "start it as it was started before (openclaw gateway run)"
 """Without a service unit `gateway start` and `restart` are refused or do nothing (2026.9.6, 2026.5.28)."""
 
-_NEVER_RETRY = 78
+NEVER_RETRY = 78
 """The gateway's exit code for a configuration or lock at fault: OpenClaw's own service units do not restart on it."""
 
 
@@ -100,14 +100,14 @@ def crash_loop(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:
     service = seen.service
     if not _shut(seen):
         return None
-    often = (service.restarts or 0) >= 2 or service.exit_status == _NEVER_RETRY
+    often = (service.restarts or 0) >= 2 or service.exit_status == NEVER_RETRY
     looping = service.state == "restarting" and often
     gave_up = service.state == "failed" and (often or "limit" in service.result)
     if not (looping or gave_up):
         return None
     why = (
         "it exits with 78: its configuration or lock is at fault"
-        if service.exit_status == _NEVER_RETRY
+        if service.exit_status == NEVER_RETRY
         else "it does not stay up"
     )
     return Finding(
@@ -136,7 +136,7 @@ def starting(seen: GatewayLook, limits: Limits = Limits()) -> Finding | None:
         saw = seen.service.summary
     else:
         return None
-    age_s = _up_s(seen)
+    age_s = up_s(seen)
     if age_s is None:
         return starting_now(saw, "")
     left_s = limits.start_budget_s - age_s
@@ -147,7 +147,7 @@ def starting(seen: GatewayLook, limits: Limits = Limits()) -> Finding | None:
     return starting_now(saw, f", at most {left_s:.0f} s more")
 
 
-def _up_s(seen: GatewayLook) -> float | None:
+def up_s(seen: GatewayLook) -> float | None:
     """Seconds since this start: by the gateway's own word, as a restart in place keeps the process (2026.9.6)."""
     for probe in (seen.startup, seen.ready):
         if (uptime_ms := number_at(_json(probe), "uptimeMs")) is not None:

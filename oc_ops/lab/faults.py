@@ -8,13 +8,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Literal
 
 import psutil
 
 from oc_ops.lab import stranger, sweep
-from oc_ops.lab.gateway import START_S, Lab
+from oc_ops.lab.gateway import CALL_S, START_S, Lab
 from oc_ops.lab.install import LabError
 from oc_ops.lab.state import write_private
 from oc_ops.observe.http import probe
@@ -158,15 +158,27 @@ def draining(lab: Lab, *, wait_s: int = 20) -> Iterator[None]:
     with _mended(lab):
         lab.call("cron", "run", slow)
         argv = [str(lab.openclaw), "gateway", "restart", "--wait", f"{wait_s}s"]
-        with subprocess.Popen(
-            argv, env=lab.environ, cwd=lab.home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ):
+        with _in_background(lab, argv):
             deadline = time.monotonic() + START_S
             while (probe("127.0.0.1", lab.port, "/startupz", budget_s=1.0).json or {}).get("status") != "draining":
                 if time.monotonic() > deadline:
                     raise LabError(f"the lab's gateway did not drain in {START_S:.0f} s")
                 time.sleep(0.05)
             yield
+
+
+@contextmanager
+def _in_background(lab: Lab, argv: list[str]) -> Iterator[None]:
+    """A command beside the block; afterwards it may come to its end for CALL_S, after an error it is ended at once."""
+    child = subprocess.Popen(argv, env=lab.environ, cwd=lab.home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(CALL_S)
+    finally:
+        if child.poll() is None:
+            sweep.end(sweep.tree(psutil.Process(child.pid)), 2.0)
+            child.wait()
 
 
 @contextmanager

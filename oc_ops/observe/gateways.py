@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import json
-import os
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +12,20 @@ import psutil
 
 from oc_ops.errors import SettingError
 from oc_ops.observe import http
+from oc_ops.observe.gatewaylocks import lock_pids, locked_port, same_place
 from oc_ops.observe.target import Target, locate
+
+__all__ = [
+    "AMBIGUOUS_S",
+    "OWN_CALL",
+    "GatewayProcess",
+    "Listener",
+    "again",
+    "gateway_processes",
+    "is_gateway_title",
+    "listener",
+    "locked_port",
+]
 
 OWN_CALL = "OC_OPS_CALL"
 """The environment marker of oc-ops' own `openclaw` calls: they carry the same title as a starting gateway."""
@@ -103,7 +113,7 @@ def gateway_processes(
     whose environment the OS hides is another user's). A title alone is not certain, and counts only while young; with
     a listening port and this state directory open it is. oc-ops' own calls never count.
     """
-    locked, now = _lock_pids(target), time.time()
+    locked, now = lock_pids(target), time.time()
     found = []
     for process in psutil.process_iter():
         try:
@@ -189,12 +199,12 @@ def _same_target(process: psutil.Process, command: Sequence[str], target: Target
         return False, False
     try:
         if profile := _profile(command):
-            same = _same(locate(environ, profile).state_dir, target.state_dir)
+            same = same_place(locate(environ, profile).state_dir, target.state_dir)
             return same, same
-        if _same(locate(environ).state_dir, target.state_dir):
+        if same_place(locate(environ).state_dir, target.state_dir):
             return True, True
         bare = "OPENCLAW_PROFILE" not in environ and "OPENCLAW_STATE_DIR" not in environ
-        return bare and _same(locate(environ, target.profile).state_dir, target.state_dir), False
+        return bare and same_place(locate(environ, target.profile).state_dir, target.state_dir), False
     except SettingError:
         return False, False
 
@@ -236,40 +246,8 @@ def _has_open(process: psutil.Process, target: Target) -> bool:
     files = [path for path in (Path(each.path) for each in process.open_files()) if path.suffix == ".sqlite"]
     state_dirs = [path.parent.parent for path in files if path.parent.name in ("state", "tasks")]
     if state_dirs:
-        return any(_same(each, target.state_dir) for each in state_dirs)
-    return process.pid not in _lock_pids(target, others=True)
-
-
-def _same(one: Path, other: Path) -> bool:
-    return os.path.realpath(one) == os.path.realpath(other)
-
-
-def _lock_pids(target: Target, *, others: bool = False) -> Mapping[int, float]:
-    """Pids named in this target's gateway lock files (state dir since 2026.9, TMPDIR before) and when; may be stale.
-
-    With `others`, those named for another config instead.
-    """
-    temp = Path(target.environ.get("TMPDIR") or tempfile.gettempdir())
-    pids: dict[int, float] = {}
-    for folder in (target.state_dir / "tmp", temp):
-        for lock in folder.glob("openclaw-*/gateway.*.lock"):
-            try:
-                data = json.loads(lock.read_text(encoding="utf-8", errors="replace"))
-                if _same(Path(str(data["configPath"])), target.config_path) is not others:
-                    pids[int(data["pid"])] = lock.stat().st_mtime
-            except (OSError, ValueError, KeyError, TypeError):
-                continue
-    return pids
-
-
-def locked_port(target: Target) -> int | None:
-    """The port that a gateway recorded in its lock file (2026.9 and newer), when the config cannot say."""
-    for lock in (target.state_dir / "tmp").glob("openclaw-*/gateway.*.lock"):
-        try:
-            return int(json.loads(lock.read_text(encoding="utf-8", errors="replace"))["port"])
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return None
+        return any(same_place(each, target.state_dir) for each in state_dirs)
+    return process.pid not in lock_pids(target, others=True)
 
 
 def _described(

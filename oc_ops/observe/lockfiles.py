@@ -8,7 +8,6 @@ import json
 import os
 import socket
 import stat
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from typing import Literal
 
 import psutil
 
-from oc_ops.observe import chrome
+from oc_ops.observe import chrome, gatewaylocks
 from oc_ops.observe.target import Target
 
 Kind = Literal["chrome-lock", "session-lock", "gateway-lock"]
@@ -85,13 +84,9 @@ def _session_locks(target: Target) -> Iterator[LockFile | None]:
 
 
 def _gateway_locks(target: Target) -> Iterator[LockFile | None]:
-    """`gateway.<hash>.lock`: in the state directory since 2026.9, in TMPDIR before; only those of this config."""
-    temp = Path(target.environ.get("TMPDIR") or tempfile.gettempdir())
-    for folder in dict.fromkeys((target.state_dir / "tmp", temp)):
-        for path in sorted(folder.glob("openclaw-*/gateway.*.lock")):
-            says = _object(path)
-            if says is None or os.path.realpath(str(says.get("configPath"))) != os.path.realpath(target.config_path):
-                continue
+    """`gateway.<hash>.lock`, only those of this config."""
+    for path, says in gatewaylocks.locks(target):
+        if gatewaylocks.is_of(says, target):
             pid = _pid(says)
             holder, proof = _dead(pid, _changed_s(path))
             yield _file("gateway-lock", path, path.name, pid, holder, proof)
@@ -148,7 +143,12 @@ def _link(path: Path) -> str:
 
 
 def _content(path: Path) -> str:
-    return path.read_bytes()[:_MOST_BYTES].decode("utf-8", "replace")
+    return _head(path).decode("utf-8", "replace")
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_MOST_BYTES)
 
 
 def _changed_s(path: Path) -> float:
@@ -160,7 +160,7 @@ def _changed_s(path: Path) -> float:
 def _object(path: Path) -> Mapping[str, object] | None:
     """The JSON object in a lock; one that is torn or empty names nobody, and None means that it is gone."""
     try:
-        value = json.loads(path.read_bytes()[:_MOST_BYTES])
+        value = json.loads(_head(path))
     except OSError:
         return None
     except (ValueError, RecursionError):

@@ -8,14 +8,13 @@ import math
 import os
 import signal
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
 from oc_ops.errors import CouldNotLook
-from oc_ops.observe import config, install, terminal
+from oc_ops.observe import config, install
 from oc_ops.observe.flight import single_flight
 from oc_ops.observe.jsontext import at, json_object, number_at, text_at
 from oc_ops.observe.process import Call, run
@@ -112,14 +111,6 @@ class Openclaw:
         """`cron status --json`, for when the RPC lane cannot be used."""
         return self._ask("cron", "status", "--json")
 
-    def cron_disable(self, job_id: str) -> Answer:
-        """`cron disable ID`: switches a job off and takes its marker away; prints the job, as JSON unasked."""
-        return self._ask("cron", "disable", job_id)
-
-    def cron_enable(self, job_id: str) -> Answer:
-        """`cron enable ID`: switches a job on and sets its next run; a due time that has passed is not made up for."""
-        return self._ask("cron", "enable", job_id)
-
     def status(self) -> Answer:
         """`gateway call status`: what `openclaw status` rests on, at a third of its cost."""
         return self._ask("gateway", "call", "status", "--json")
@@ -174,59 +165,6 @@ class Openclaw:
     def restart_preflight(self) -> Answer:
         """What a restart would have to wait for or abort, as the gateway itself sees it; only newer ones know."""
         return self._ask("gateway", "call", "gateway.restart.preflight", "--json")
-
-    def gateway_restart(self, deadline_s: float, *, safe: bool) -> Answer:
-        """`gateway restart`, with `safe` the form that lets work end first. Exit 0 proves nothing (2026.5.28)."""
-        return self._change("gateway", "restart", *(["--safe"] if safe else []), "--json", deadline_s=deadline_s)
-
-    def gateway_start(self, deadline_s: float) -> Answer:
-        """`gateway start`: the service of a gateway that is down; newer releases refuse `restart` for it."""
-        return self._change("gateway", "start", "--json", deadline_s=deadline_s)
-
-    def _change(self, *words: str, deadline_s: float) -> Answer:
-        """A command of the service manager. Its own log lines stay: a copy of the config would be another service's."""
-        environ = dict(self._environ())
-        if self.release is not None and self.release >= SILENT_SINCE:
-            environ["OPENCLAW_LOG_LEVEL"] = "silent"
-        call = self._run(list(words), environ, deadline_s, survivors_allowed=True)
-        return Answer(call, json_object(call.stdout.text) or json_object(call.stderr.text))
-
-    def cron_run(
-        self,
-        words: Sequence[str],
-        deadline_s: float,
-        *,
-        on_output: Callable[[bytes], None],
-        begun: Callable[[], bool],
-    ) -> Answer:
-        """`cron run WORDS` on a terminal of its own, as a person starts it: the one call here that changes something.
-
-        Its output is told as it comes (see `process.run`). The lock is given back once `begun` says that the run is
-        under way, at the latest when any other call would have had to end: what then still runs only asks and waits.
-        """
-        if self.release is None and self._version is None:
-            self.version()
-        lasts_until = time.monotonic() + self.settings.call_s
-        with contextlib.ExitStack() as turn, self._silent() as environ:
-            turn.enter_context(single_flight(self.lock, self.settings.cli_lock_s))
-
-            def heard(chunk: bytes) -> None:
-                if not chunk and (begun() or time.monotonic() >= lasts_until):
-                    turn.pop_all().close()
-                on_output(chunk)
-
-            call = run(
-                [*self._command(), "cron", "run", *words],
-                environ=environ,
-                deadline_s=deadline_s,
-                kill_grace_s=self.settings.kill_grace_s,
-                linger_s=self.settings.linger_s,
-                complete=lambda output: json_object(terminal.plain(output.decode("utf-8", "replace"))) is not None,
-                on_terminal=True,
-                on_output=heard,
-                on_call=self.on_call,
-            )
-        return Answer(call, json_object(terminal.plain(call.stdout.text)))
 
     def refusal(self) -> str | None:
         """Why this CLI must not be called now, or None: on a virgin install a read-only call must not be the first."""
@@ -331,11 +269,20 @@ class Openclaw:
         if self.release is not None and self.release >= SILENT_SINCE:
             yield {**environ, "OPENCLAW_LOG_LEVEL": "silent"}
             return
-        with tempfile.TemporaryDirectory(prefix="oc-ops-") as folder:
-            copy = Path(folder) / "openclaw.json"
-            text = config.quieted(self.target, Path(folder) / "cli.log")
-            if text is not None:
-                with os.fdopen(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                    file.write(text)
-                environ |= {"OPENCLAW_CONFIG_PATH": str(copy), "OPENCLAW_STATE_DIR": str(self.target.state_dir)}
+        with contextlib.ExitStack() as kept:
+            try:
+                folder = kept.enter_context(tempfile.TemporaryDirectory(prefix="oc-ops-"))
+                environ |= self._quieted(Path(folder))
+            except OSError as error:
+                why = f"for a call that is silent in the gateway's log: {error.strerror or error}"
+                raise CouldNotLook(f"the config cannot be copied {why}") from error
             yield environ
+
+    def _quieted(self, folder: Path) -> dict[str, str]:
+        """What points a call to a copy of the config that logs elsewhere; nothing where there can be none."""
+        copy, text = folder / "openclaw.json", config.quieted(self.target, folder / "cli.log")
+        if text is None:
+            return {}
+        with os.fdopen(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text)
+        return {"OPENCLAW_CONFIG_PATH": str(copy), "OPENCLAW_STATE_DIR": str(self.target.state_dir)}

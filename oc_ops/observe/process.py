@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from oc_ops.errors import CouldNotLook
-from oc_ops.observe import signals, terminal
+from oc_ops.observe import signals
 from oc_ops.observe.output import Output
 from oc_ops.observe.watch import Watch, start
 
@@ -115,8 +115,9 @@ def run(
     """
     started_at, began = datetime.now(UTC), clock()
     try:
-        words = terminal.command(argv) if on_terminal else argv
-        warden = start(words, environ, cwd, kill_grace_s, survivors_allowed=survivors_allowed)
+        warden = start(
+            _on_terminal(argv) if on_terminal else argv, environ, cwd, kill_grace_s, survivors_allowed=survivors_allowed
+        )
     except OSError as error:
         raise CouldNotLook(f"`{_named(argv)}` could not be started: {error}") from error
     watch = Watch(warden, head_bytes, tail_bytes, clock, on_output)
@@ -156,6 +157,12 @@ def run(
         said = call.stderr.first_line()
         raise CouldNotLook(f"the warden of `{_named(argv)}` was killed from outside{': ' if said else ''}{said}")
     return call
+
+
+def _on_terminal(argv: Sequence[str]) -> list[str]:
+    from oc_ops.observe import terminal
+
+    return terminal.command(argv)
 
 
 def _outcome(code: int | None) -> Outcome:

@@ -36,15 +36,7 @@ def _is_silent(seen: RpcReads | RpcRefused) -> bool:
 
 def _once(config: GatewayConfig, port: int, settings: Settings) -> RpcReads | RpcRefused:
     try:
-        client = rpc.connect(
-            config.host,
-            port,
-            config.credential,
-            settings.memory_dir,
-            connect_s=settings.rpc_connect_s,
-            request_s=settings.rpc_request_s,
-            tls=config.tls,
-        )
+        client = rpc.connect_to(config, port, settings)
     except RpcRefused as refused:
         return refused
     with client:

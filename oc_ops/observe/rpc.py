@@ -28,9 +28,10 @@ from oc_ops.observe.wire import MAX_FRAME_BYTES, Wire, open_wire
 if TYPE_CHECKING:
     from websockets.exceptions import ConnectionClosed
 
-    from oc_ops.observe.config import Credential
+    from oc_ops.observe.config import Credential, GatewayConfig
+    from oc_ops.settings import Settings
 
-__all__ = ["Hello", "Push", "RefusalKind", "RpcClient", "RpcRefused", "RpcReply", "connect"]
+__all__ = ["Hello", "Push", "RefusalKind", "RpcClient", "RpcRefused", "RpcReply", "connect", "connect_to"]
 
 _CONNECT_ID = "connect"
 _MOST_PUSHED = 256
@@ -178,6 +179,19 @@ def connect(
     issued = device_token_from(payload)
     notes = _keep(device, gateway, issued) if issued else _noted(device)
     return RpcClient(wire, hello, time.monotonic() - started, request_s, notes)
+
+
+def connect_to(config: GatewayConfig, port: int, settings: Settings) -> RpcClient:
+    """`connect` to the gateway of a config, with the limits of the settings; `port` is where it really listens."""
+    return connect(
+        config.host,
+        port,
+        config.credential,
+        settings.memory_dir,
+        connect_s=settings.rpc_connect_s,
+        request_s=settings.rpc_request_s,
+        tls=config.tls,
+    )
 
 
 def _auth(credential: Credential, issued: str | None) -> dict[str, str]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from oc_ops.observe.process import run
+from oc_ops.observe.process import Call, run
 from oc_ops.observe.target import Target
 
-State = Literal["running", "restarting", "failed", "stopped", "absent", "unknown"]
+State = Literal["running", "restarting", "failed", "stopped", "absent", "silent", "unknown"]
+"""absent: there is no such unit, or no manager to ask. silent: it was asked and did not answer in time."""
+Manager = Literal["systemd", "launchd", "none"]
 _DEADLINE_S = 3.0
 
 
@@ -20,7 +23,7 @@ _DEADLINE_S = 3.0
 class Service:
     """The supervisor's own words: `restarts` counts automatic restarts, `exit_status` is the last exit's."""
 
-    manager: Literal["systemd", "launchd", "none"]
+    manager: Manager
     unit: str
     state: State
     pid: int | None = None
@@ -46,35 +49,50 @@ NO_SERVICE = Service("none", "", "absent")
 
 
 def service(target: Target, platform: str = sys.platform) -> Service:
-    """Ask the user's service manager about the target's gateway unit; `absent` when it has none or cannot be asked.
+    """Ask the user's service manager about the target's gateway unit, for at most 3 s.
 
     Unit names are OpenClaw's own: openclaw-gateway[-PROFILE].service, ai.openclaw.gateway or ai.openclaw.PROFILE.
     """
     if platform == "darwin":
-        import os
-
         label = f"ai.openclaw.{target.profile or 'gateway'}"
-        argv = ["launchctl", "print", f"gui/{os.getuid()}/{label}"]
-        return _launchd(label, _asked(argv, target))
+        call = _asked(["launchctl", "print", f"gui/{os.getuid()}/{label}"], target)
+        return _silent("launchd", label, call) or _launchd(label, _said(call))
     unit = f"openclaw-gateway{'-' + target.profile if target.profile else ''}.service"
-    argv = ["systemctl", "--user", "show", unit, f"--property={','.join(_PROPERTIES)}"]
-    return _systemd(unit, _asked(argv, target))
+    call = _asked(["systemctl", "--user", "show", unit, f"--property={','.join(_PROPERTIES)}"], target)
+    return _silent("systemd", unit, call) or _systemd(unit, _said(call))
+
+
+def stop_command(service: Service) -> tuple[str, ...]:
+    """What ends the unit's process: `stop` without waiting for it; launchd's agent gets SIGTERM and comes again."""
+    if service.manager == "launchd":
+        return ("launchctl", "kill", "SIGTERM", f"gui/{os.getuid()}/{service.unit}")
+    return ("systemctl", "--user", "stop", "--no-block", service.unit)
+
+
+def ask(argv: Sequence[str], environ: Mapping[str, str], deadline_s: float) -> Call:
+    """Run one command of the service manager; cron has no XDG_RUNTIME_DIR, without which systemctl finds no user's."""
+    runtime = environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    return run(argv, environ={**os.environ, "XDG_RUNTIME_DIR": runtime}, deadline_s=deadline_s)
 
 
 _PROPERTIES = ("LoadState", "ActiveState", "SubState", "Result", "NRestarts", "MainPID", "ExecMainStatus")
 
 
-def _asked(argv: list[str], target: Target) -> str | None:
-    """The manager's answer, or None when it is not there or says no (no user bus, no such label)."""
-    import os
+def _asked(argv: list[str], target: Target) -> Call | None:
+    """The question as it was put, or None when there is no manager on this machine."""
+    return ask(argv, target.environ, _DEADLINE_S) if shutil.which(argv[0]) else None
 
-    if shutil.which(argv[0]) is None:
+
+def _said(call: Call | None) -> str | None:
+    """The manager's answer; None as well when it says no (no user bus, no such label)."""
+    return call.stdout.text if call is not None and call.outcome == "answered" else None
+
+
+def _silent(manager: Manager, unit: str, call: Call | None) -> Service | None:
+    """A busy manager has not said that there is no unit."""
+    if call is None or call.outcome != "timed-out":
         return None
-    # cron has no XDG_RUNTIME_DIR, and without it systemctl does not find the user's manager.
-    runtime = target.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
-    environ = {**os.environ, "XDG_RUNTIME_DIR": runtime}
-    call = run(argv, environ=environ, deadline_s=_DEADLINE_S)
-    return call.stdout.text if call.outcome == "answered" else None
+    return Service(manager, unit, "silent", detail=f"no answer within {_DEADLINE_S:g} s")
 
 
 def _systemd(unit: str, answer: str | None) -> Service:

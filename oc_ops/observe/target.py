@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,8 +26,8 @@ class Target:
 
     @property
     def key(self) -> str:
-        """A short name for the target, the same in every process that looks at it."""
-        return hashlib.sha256(str(self.state_dir).encode()).hexdigest()[:12]
+        """A short name for the target, the same in every process that looks at it, by whatever path."""
+        return hashlib.sha256(os.fsencode(os.path.realpath(self.state_dir))).hexdigest()[:12]
 
 
 def locate(environ: Mapping[str, str], profile: str | None = None) -> Target:

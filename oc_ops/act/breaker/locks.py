@@ -48,14 +48,14 @@ def locks(sight: Sight) -> Iterator[Mutex]:
 
 def move_aside(mutex: Mutex, hands: Hands) -> Result:
     """Rename the very file of the evidence; one that came in its place meanwhile is put back."""
-    path, inode = Path(str(mutex.evidence["path"])), mutex.evidence["inode"]
+    path, approved = Path(str(mutex.evidence["path"])), (mutex.evidence["inode"], mutex.evidence["changed_ns"])
     aside = path.with_name(f"{path.name}.oc-ops-{datetime.now(UTC):%Y%m%dT%H%M%S%f}Z")
     hands.note(f"mv {path} {aside}")
     try:
-        if path.lstat().st_ino != inode:
+        if _identity(path) != approved:
             raise Refused(f"{path.name} is another file now: nothing was moved")
         path.rename(aside)
-        if aside.lstat().st_ino != inode:
+        if _identity(aside) != approved:
             _put_back(aside, path)
             raise Refused(f"{path.name} was replaced at this very moment: the new one was put back")
         sync_directory(path.parent)
@@ -64,6 +64,12 @@ def move_aside(mutex: Mutex, hands: Hands) -> Result:
     except OSError as error:
         raise OcOpsError(f"{path} could not be moved aside: {error.strerror or error}") from error
     return _seen(mutex, aside, hands)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Inode and time of change: a new file may get the inode of the one that was just removed."""
+    seen = path.lstat()
+    return seen.st_ino, seen.st_mtime_ns
 
 
 def _put_back(aside: Path, path: Path) -> None:

@@ -14,8 +14,7 @@ from oc_ops.act.breaker.sight import Hands, Sight
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe.gateways import GatewayProcess
 from oc_ops.observe.look import GatewayLook
-from oc_ops.observe.process import run
-from oc_ops.observe.service import Service
+from oc_ops.observe.service import Service, ask, stop_command
 
 _ASK_S = 10.0
 _KILLED_S = 10.0
@@ -61,6 +60,9 @@ def end(mutex: Mutex, hands: Hands) -> Result:
     """Ask, wait, TERM, wait, KILL, each only while the very process of the evidence lives; then look afresh."""
     found = _evidenced(mutex)
     look = hands.look().look
+    if found.living() is None:
+        # Its unit may run a healthy successor by now, which a stop would end.
+        raise Refused(f"pid {found.pid} is gone: nothing was done")
     service = look.service if look else None
     patience_s = hands.settings.breaker_stop_s
     if service is not None and service.manager != "none":
@@ -88,13 +90,7 @@ def _name(process: GatewayProcess) -> str:
 
 
 def _request(service: Service) -> str:
-    return "" if service.manager == "none" else f"{' '.join(_stop_command(service))}, then "
-
-
-def _stop_command(service: Service) -> tuple[str, ...]:
-    if service.manager == "launchd":
-        return ("launchctl", "kill", "SIGTERM", f"gui/{os.getuid()}/{service.unit}")
-    return ("systemctl", "--user", "stop", "--no-block", service.unit)
+    return "" if service.manager == "none" else f"{' '.join(stop_command(service))}, then "
 
 
 def _ask(service: Service, hands: Hands) -> None:
@@ -102,12 +98,10 @@ def _ask(service: Service, hands: Hands) -> None:
     if service.detail.startswith("deactivating"):
         hands.note(f"{service.unit} is being stopped already")
         return
-    argv, runtime = _stop_command(service), f"/run/user/{os.getuid()}"
-    environ = {"XDG_RUNTIME_DIR": runtime, **os.environ}
+    argv = stop_command(service)
     hands.note(" ".join(argv))
     try:
-        call = run(argv, environ=environ, deadline_s=_ASK_S)
-        hands.note(call.summary)
+        hands.note(ask(argv, os.environ, _ASK_S).summary)
     except CouldNotLook as error:
         hands.note(str(error))
 

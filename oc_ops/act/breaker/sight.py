@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from oc_ops.judge.finding import Finding
+from oc_ops.observe.commands import Commands
 from oc_ops.observe.jobs import Job, Jobs
 from oc_ops.observe.lockfiles import LockFile
 from oc_ops.observe.look import GatewayLook
-from oc_ops.observe.openclaw import Openclaw
 from oc_ops.observe.owners import Ownership
 from oc_ops.observe.target import Target
 from oc_ops.settings import Settings
@@ -47,7 +47,7 @@ class Hands:
 
     settings: Settings
     look: Callable[[], Sight]
-    openclaw: Callable[[], Openclaw]
+    openclaw: Callable[[], Commands]
     note: Callable[[str], None]
     say: Callable[[str], None]
     wait: Callable[[float], None] = time.sleep

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from oc_ops.act.cron_run.history import Record, records_of, stored
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.observe import owners, rpc, store
+from oc_ops.observe.commands import Commands
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.jobs import Job, Jobs
 from oc_ops.observe.jobtext import job_of, jobs_of, more_of
 from oc_ops.observe.look import GatewayLook, look
-from oc_ops.observe.openclaw import Openclaw
 from oc_ops.observe.owners import Ownership
 from oc_ops.observe.rpc import RpcClient, RpcReply
 from oc_ops.observe.service import service
@@ -35,7 +35,7 @@ class Gateway:
     target: Target
     config: GatewayConfig
     port: int
-    openclaw: Callable[[], Openclaw]
+    openclaw: Callable[[], Commands]
 
     def look(self, budget_s: float) -> GatewayLook:
         """Port, HTTP probes and processes; see `observe.look`."""

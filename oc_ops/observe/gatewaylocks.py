@@ -1,0 +1,75 @@
+"""The gateway's own lock files: where they lie, whose are believed, and which pid and port they name."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from oc_ops.observe.target import Target
+
+_LOCK_BYTES = 64 * 2**10
+
+
+def locks(target: Target) -> Iterator[tuple[Path, Mapping[str, object]]]:
+    """Gateway lock files, of other configs too, and what each says; empty for one that is torn.
+
+    They lie in the state directory since 2026.9 and in TMPDIR before. That may be open to everybody: a file of a
+    stranger is passed over, and so is what might never end.
+    """
+    owners = _owners(target)
+    temp = Path(target.environ.get("TMPDIR") or tempfile.gettempdir())
+    for folder in dict.fromkeys((target.state_dir / "tmp", temp)):
+        for path in sorted(folder.glob("openclaw-*/gateway.*.lock")):
+            try:
+                with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+                    seen = os.fstat(file.fileno())
+                    if not stat.S_ISREG(seen.st_mode) or seen.st_uid not in owners:
+                        continue
+                    value = json.loads(file.read(_LOCK_BYTES))
+            except OSError:
+                continue
+            except (ValueError, RecursionError):
+                value = None
+            yield path, value if isinstance(value, dict) else {}
+
+
+def _owners(target: Target) -> set[int]:
+    """Whose locks are believed: our own, and those of the user whose gateway it is."""
+    try:
+        return {os.getuid(), target.state_dir.stat().st_uid}
+    except OSError:
+        return {os.getuid()}
+
+
+def is_of(says: Mapping[str, object], target: Target) -> bool:
+    """Whether a lock names the target's config."""
+    return same_place(Path(str(says.get("configPath"))), target.config_path)
+
+
+def lock_pids(target: Target, *, others: bool = False) -> Mapping[int, float]:
+    """Pids named in this target's gateway lock files and when; may be stale. `others`: for another config instead."""
+    pids: dict[int, float] = {}
+    for path, says in locks(target):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            if "configPath" in says and is_of(says, target) is not others:
+                pids[int(str(says["pid"]))] = path.stat().st_mtime
+    return pids
+
+
+def locked_port(target: Target) -> int | None:
+    """The port that a gateway recorded in its lock file (2026.9 and newer), when the config cannot say."""
+    for path, says in locks(target):
+        with contextlib.suppress(ValueError, KeyError):
+            if path.is_relative_to(target.state_dir):
+                return int(str(says["port"]))
+    return None
+
+
+def same_place(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one place."""
+    return os.path.realpath(one) == os.path.realpath(other)
