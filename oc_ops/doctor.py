@@ -108,7 +108,7 @@ class Doctor:
     def cli_fault(self) -> Finding | None:
         """What is wrong with the command itself: it is not there, or it does not work."""
         path = self.target.environ.get("PATH", os.defpath).split(os.pathsep)
-        return judge_cli.missing(self.found_executable, path) or judge_cli.unusable(self.version())
+        return judge_cli.missing(self.found_executable, self.config, path) or judge_cli.unusable(self.version())
 
     @property
     def cli_release(self) -> tuple[int, ...] | None:
@@ -172,9 +172,11 @@ class Doctor:
         if cause := self.config_cause():
             return cause
         cause = judge_gateway.cause(self.look(), self.limits)
-        if cause is not None and cause.check in ("gateway/down", "gateway/crash-loop"):
-            return judge_cli.missing_config(self.config) or self._rejected_config() or cause
-        return cause
+        if cause is None or cause.check not in ("gateway/down", "gateway/crash-loop"):
+            return cause
+        if not self.config.exists and self.found_executable is None:
+            return self.cli_fault()
+        return judge_cli.missing_config(self.config) or self._rejected_config() or cause
 
     def _rejected_config(self) -> Finding | None:
         """Why a gateway that is down would not come up either; asked only when none is there to be burdened."""

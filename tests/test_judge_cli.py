@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,12 +24,17 @@ def version(outcome: str = "refused", stderr: str = "", why: str = "") -> Call:
 
 def test_missing() -> None:
     """No command is a finding that says where it was looked for; a found one is none."""
-    assert judge.missing(Path("/usr/bin/openclaw")) is None
-    finding = judge.missing(None, ["/usr/bin", "/bin"])
+    config = GatewayConfig(Path("/home/ada/.openclaw/openclaw.json"), exists=True)
+    assert judge.missing(Path("/usr/bin/openclaw"), config) is None
+    finding = judge.missing(None, config, ["/usr/bin", "/bin"])
     assert finding is not None
-    assert finding.check == "cli/missing"
+    assert (finding.check, finding.fact) == ("cli/missing", "there is no `openclaw` command")
     assert "/usr/bin, /bin" in finding.saw
     assert "OC_OPS_OPENCLAW=" in finding.fix
+    elsewhere = judge.missing(None, replace(config, exists=False), ["/usr/bin"])
+    assert elsewhere is not None
+    assert "and no config" in elsewhere.fact
+    assert "as the user who runs the gateway" in elsewhere.fix
 
 
 OLD, GONE = "its Node.js is too old", "its Node.js is missing"

@@ -15,18 +15,20 @@ from oc_ops.observe.process import Call
 _VERIFY = "pytest checks/ -m doctor -k test_cli"
 
 
-def missing(executable: Path | None, looked: Sequence[str] = ()) -> Finding | None:
-    """No `openclaw` on PATH nor in the usual install places."""
+def missing(executable: Path | None, config: GatewayConfig, looked: Sequence[str] = ()) -> Finding | None:
+    """No `openclaw` on PATH nor in the usual install places; without a config either, it is likely another user's."""
     if executable is not None:
         return None
-    return Finding(
-        "cli/missing",
-        "error",
-        fact="there is no `openclaw` command",
-        saw=f"not on PATH ({', '.join(looked)}) and not in the usual install places",
-        fix="none automatic: install OpenClaw (npm install -g openclaw), or name it: OC_OPS_OPENCLAW=/path/to/openclaw",
-        verify=_VERIFY,
+    fact, saw = (
+        "there is no `openclaw` command",
+        f"not on PATH ({', '.join(looked)}) and not in the usual install places",
     )
+    fix = "install OpenClaw (npm install -g openclaw), or name it: OC_OPS_OPENCLAW=/path/to/openclaw"
+    if not config.exists:
+        fact = "there is no OpenClaw for this user: no `openclaw` command and no config"
+        saw += f"; no file {config.path}"
+        fix = f"run the doctor as the user who runs the gateway; else {fix}"
+    return Finding("cli/missing", "error", fact, saw, f"none automatic: {fix}", _VERIFY)
 
 
 _OLD_NODE = re.compile(
