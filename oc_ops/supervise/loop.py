@@ -28,14 +28,15 @@ from oc_ops.supervise.papers import Papers
 from oc_ops.supervise.port import Port
 from oc_ops.supervise.resident import Resident, own_costs
 from oc_ops.supervise.slow import Aside, Cli, Task
+from oc_ops.supervise.state.seen import WRITE_S
 from oc_ops.supervise.work import Work
 
 UNWATCHED_LOOK_S = 10.0
 WATCHED_S = 10.0
 """How long after the last touch of its mark somebody still counts as watching."""
 
-WRITE_S, SOONEST_WRITE_S = 5.0, 0.1
-LOG_S, PAPERS_S, MEMORY_S, MARKS_S, FILES_S = 1.0, 2.0, 10.0, 2.0, 60.0
+SOONEST_WRITE_S = 0.1
+LOG_S, PAPERS_S, MEMORY_S, MARKS_S, FILES_S = 1.0, 2.0, 10.0, 1.0, 60.0
 LONGEST_WAIT_S = 1.0
 FRESH_S = 1.0
 """The gateway is asked through the CLI only right after a look that found it well."""
@@ -265,7 +266,10 @@ class Loop:
             self._guarded(f"event {push.event}", lambda: self._pushed(push))
         if not self.line.up:
             self._turns["port"][0].soon()  # whoever closed it may be gone
-        self._news = self._news or before != self.line.state.state
+        if before != self.line.state.state:
+            self._news = True
+            if self.line.talks:
+                self.work.refresh.soon()  # who was silent has pushed nothing meanwhile
 
     def _pushed(self, push: rpc.Push) -> None:
         if push.event == "cron":
