@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
@@ -72,8 +72,13 @@ class Writer:
             return json.dumps(value)
         before = self._said.get(name)
         if before is None or before[0] is not value:
-            before = self._said[name] = (value, json.dumps(asdict(value), separators=(",", ":")))
+            before = self._said[name] = (value, json.dumps(value, default=_members, separators=(",", ":")))
         return before[1]
+
+
+def _members(value: Any) -> dict[str, object]:
+    """A record as JSON takes it; `asdict` would copy all that is in it."""
+    return {each.name: getattr(value, each.name) for each in fields(value)}
 
 
 def write(path: Path, snapshot: Snapshot, *, now: float | None = None, monotonic: float | None = None) -> None:
