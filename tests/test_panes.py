@@ -124,7 +124,7 @@ def test_status_of_a_gateway_that_is_well() -> None:
         "event loop 21 ms late (p99) of 1000 ms · busy 1%",
         "memory     612 MB of 3.0 GB",
         "cron       on · 7 jobs · 1 running · next in 6 min (03:07:00)",
-        "doctor      DEGRADED  30 min ago (02:30:40) · took 14 s",
+        "doctor      DEGRADED  30 min ago (02:30:40) · took 14.2 s",
         " WARNING  host/disk-low: the report file system has 7 % free",
         "next       df -h",
         "watcher    the gateway pushes events",
@@ -175,14 +175,14 @@ def test_runs_shows_each_job_with_its_history_and_what_is_due() -> None:
     """Running, last runs and how long, due, overdue, failing, missing, disabled; what just ran; the transcript."""
     text = drawn("runs", "healthy", 120, 40)
     for words in (
-        r"sync-mail +RUNNING  12 s of at most 10 min next in 6 min \(03:07:00\)",
+        r"sync-mail +RUNNING  for 12 s, since 03:00:28, at most 10 min · next in 6 min \(03:07:00\)",
         r"every 1 h · last: ok 31 s, ok 32 s, ok 33 s, ok 34 s · usually 34.5 s · steady",
-        r"nightly-report +OVERDUE  11 min  ERROR  2 in a row, the last 23 h 59 min ago",
+        r"nightly-report +OVERDUE  11 min  ERROR  2× in a row, 23 h 59 min ago",
         r"WARNING  cron/job-failing: the watched job nightly-report fails: its last 2 runs failed",
         r"backup-db +MISSING",
         r"old-digest +DISABLED   NO RUN",
-        r"03:00:28  RUNNING  sync-mail",
-        r"01:38:02  ERROR  nightly-report took 42 s command exited with code 3",
+        r" RUNNING  sync-mail for 12 s, since 03:00:28",
+        r" ERROR  nightly-report 1 h 22 min ago \(01:38:02\) · took 42 s · command exited with code 3",
         r"transcript memory/cron_run_now/a1_2026-11-23T02-10-00Z.log 40 min ago",
         r"  finished: ok in 31.0 s",
     ):
@@ -230,7 +230,7 @@ def test_browser_shows_the_digest_the_browser_and_the_log_s_end() -> None:
     """Readable lines, the newest last; a complaint may take a second line."""
     text = drawn("browser", "healthy")
     lines = text.split("\n")
-    assert lines[1].startswith("browser     RUNNING  running, pid 2211, 3 tabs seen 3 min ago")
+    assert lines[1].startswith("browser     RUNNING  pid 2211, 3 tabs · seen 3 min ago")
     assert "sessions      4, 1 active" in lines
     assert lines[-1] == "03:00:13 INFO  browser/service Browser control service ready (profiles=2)"
     assert "               with code 3" in lines
@@ -243,8 +243,12 @@ def test_a_browser_that_is_not_looked_at() -> None:
     good = sample("healthy", NOW)
     text = drawn("browser", replace(good, browser=replace(good.browser, expected="off")))
     assert "browser    not looked at: the setting browser is off" in text
-    down = replace(good, browser=replace(good.browser, running=False, words="not running"))
-    assert " NOT RUNNING " in drawn("browser", down)
+    without = replace(
+        good, browser=replace(good.browser, running=None, enabled=False, words="switched off in the config")
+    )
+    assert "browser    switched off in the config\n" in drawn("browser", without)
+    down = replace(good, browser=replace(good.browser, running=False, words=""))
+    assert " NOT RUNNING  seen " in drawn("browser", down)
 
 
 def test_an_empty_log_is_said() -> None:
@@ -531,6 +535,34 @@ def test_whether_somebody_looks_is_read_off_the_socket(tmp_path: Path) -> None:
     assert loop.attached(str(tmp_path / "nowhere"))
 
 
+def test_who_comes_to_look_is_told_to_the_watcher_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: tuple[int, int]
+) -> None:
+    """A client that attaches does not wait for the next heartbeat: until then the gateway is looked at rarely."""
+    _, inner = terminal
+    window = pane(tmp_path, "status", Starts())
+    looked = iter([False, False, True, True, True])
+    beats: list[tuple[float, bool]] = []
+    clock = [100.0]
+
+    def attached(_socket: str) -> bool:
+        return next(looked)
+
+    def pressed(_wake: int, seconds: float) -> bool:
+        clock[0] += 0.5
+        if clock[0] >= 102.5:
+            raise OSError("the terminal is gone")
+        return False
+
+    monkeypatch.setattr(loop, "attached", attached)
+    monkeypatch.setattr(loop, "_pressed", pressed)
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(window, "heartbeat", lambda *, watched: beats.append((clock[0], watched)))
+    with Screen(inner) as screen, pytest.raises(OSError, match="the terminal is gone"):
+        loop._draw_on(window, screen, 0, "")
+    assert beats == [(100.0, False), (101.0, True)]
+
+
 def test_a_drawing_that_fails_says_so_and_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: tuple[int, int]
 ) -> None:
@@ -587,6 +619,7 @@ print([each for each in {heavy!r} if each in sys.modules])
 def test_stale_parts_are_told_by_their_own_clock() -> None:
     """A part that is looked at every 2 s and was not for a minute is stale, whatever else is fresh."""
     assert canvas.unseen("x", Seen(NOW - 1, "http", every_s=2.0), NOW, 80) == []
+    assert canvas.unseen("x", Seen(NOW - 7, "files", every_s=1.0), NOW, 80) == []  # nothing new: written 5 s ago
     (line,) = canvas.unseen("x", Seen(NOW - 60, "http", every_s=2.0), NOW, 80)
     assert line.plain == "x           STALE  as of 1 min ago (02:59:40); no news in time"
     (line,) = canvas.unseen("x", Seen(problem="no key", problem_since=NOW - 5), NOW, 80)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from oc_ops.judge.jobwords import span as length
 from oc_ops.record.incident_text import span
 from oc_ops.supervise.panes.canvas import (
     SEVERE,
@@ -127,7 +128,7 @@ def _verdict(view: View) -> list[Text]:
     """The last doctor run, what it found, and the one thing to do."""
     doctor, now, width = view.state.doctor, view.now, view.width
     if doctor.verdict:
-        took = f"took {doctor.duration_s:.0f} s" if doctor.duration_s is not None else ""
+        took = f"took {length(doctor.duration_s)}" if doctor.duration_s is not None else ""
         when = joined(ago(doctor.at, now), took)
         lines = row("doctor", joined(badge(doctor.verdict, _VERDICT[doctor.verdict]), when, by=" "), width)
     else:
