@@ -13,6 +13,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
+from oc_ops.record.lastword import path_of as path_of
 from oc_ops.supervise.state import SCHEMA, Snapshot
 
 STALE_S = 15.0
@@ -40,11 +41,6 @@ class Reading:
     def stale(self) -> bool:
         """Whether the watcher has missed its time: what is shown is of then, not of now."""
         return self.age_s is None or self.age_s > STALE_S
-
-
-def path_of(memory_dir: Path, key: str) -> Path:
-    """Where the snapshot of a gateway lies (`key` is Doctor.key)."""
-    return memory_dir / f"state-{key}.json"
 
 
 class Writer:
