@@ -13,6 +13,7 @@ from typing import Any
 
 from oc_ops.observe.rpc import RpcClient, RpcRefused
 from oc_ops.observe.service import NO_SERVICE
+from oc_ops.record.redact import Redactor
 from oc_ops.settings import Settings
 from oc_ops.supervise import snapshot
 from oc_ops.supervise.loop import Loop
@@ -26,6 +27,11 @@ ANSWERS = {
     "cron.runs": {"entries": []},
     "status": {"runtimeVersion": "2026.9.6", "sessions": {"count": 1, "recent": []}},
 }
+
+
+def clean(text: str, limit: int = 300) -> str:
+    """As the watcher cleans what strangers say."""
+    return Redactor((SECRET,), Path("/home/operator")).line(text, limit)
 
 
 class Room:
