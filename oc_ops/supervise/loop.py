@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 
 from oc_ops import logbook
@@ -17,10 +16,11 @@ from oc_ops.observe import install, logs, rpc
 from oc_ops.observe.rpc import RpcClient, RpcRefused
 from oc_ops.observe.service import Service, service
 from oc_ops.observe.target import Target, locate
-from oc_ops.record.redact import Redactor, secrets_in
+from oc_ops.record.redact import secrets_in
 from oc_ops.settings import Settings
 from oc_ops.supervise import snapshot, state
 from oc_ops.supervise.browsing import Browsing
+from oc_ops.supervise.cleaner import Cleaner
 from oc_ops.supervise.clock import Clock, Mark, Turn
 from oc_ops.supervise.events import Line
 from oc_ops.supervise.follow import Follow
@@ -43,8 +43,6 @@ FRESH_S = 1.0
 JUMP_S = 5.0
 """A wall clock that moved this much against the steady one: a suspend, or a clock that was set."""
 
-_TEXT_CHARS = 300
-
 
 class Loop:
     """Everything that one watcher knows and does, on one thread but for the slow questions.
@@ -66,11 +64,10 @@ class Loop:
         self.key = self.target.key
         self._environ, self._service_of = environ, service_of
         self._wake = threading.Event()
-        self._redactor = Redactor((), self.target.home)
-        self._cleaned: Callable[[str, int], str] = lru_cache(1024)(self._clean_anew)
+        self.clean = Cleaner(self.target.home)
         self.port = Port(self.target, settings, self.clock, self.clean, service_of)
         self.port.read_config()
-        self._renew_redactor()
+        self._renew_secrets()
         if self.port.config.mode == "remote":
             path = self.port.config.path
             raise CouldNotLook(f"gateway.mode is remote in {path}: run the watcher where the gateway runs")
@@ -81,7 +78,7 @@ class Loop:
         self.browsing = Browsing(cli, settings, self.clock, self.clean, self.port)
         self.papers = Papers(settings.memory_dir, settings.report_dir, self.key, self.clean)
         now = datetime.fromtimestamp(self.clock.now(), UTC)
-        self.follow = Follow(self.target.state_dir, logbook.known(settings), self._cleaned, now)
+        self.follow = Follow(self.target.state_dir, logbook.known(settings), self.clean, now)
         self.resident = Resident(settings.gateway_rss_bytes, self.clock)
         self.me = state.Watcher(os.getpid(), self.clock.now())
         self._troubles: dict[str, str] = {}
@@ -129,10 +126,6 @@ class Loop:
         self.line.close()
         self._guarded("last snapshot", self._write)
 
-    def clean(self, text: str) -> str:
-        """A stranger's text as one printable line without secrets."""
-        return self._cleaned(text, _TEXT_CHARS)
-
     # -- what is due --------------------------------------------------------------------------------------------------
 
     def _guarded(self, name: str, act: Callable[[], None]) -> None:
@@ -172,7 +165,7 @@ class Loop:
         self.port.look(self._turns["port"][0].every_s)
         if self.port.config_changed:
             self.port.config_changed = False
-            self._renew_redactor()
+            self._renew_secrets()
             self.follow.clean_again()
             self._turns["files"][0].soon()
             self.line.hasten()
@@ -315,14 +308,9 @@ class Loop:
             log=self.follow.log,
         )
 
-    def _renew_redactor(self) -> None:
+    def _renew_secrets(self) -> None:
         """Secrets come from the config and the environment; a config that was written may hold new ones."""
-        secrets = (*self.port.config.secrets, *secrets_in(self._environ))
-        self._redactor = Redactor(secrets, Path.home(), [self.target.home])
-        self._cleaned.cache_clear()  # type: ignore[attr-defined]
-
-    def _clean_anew(self, text: str, limit: int) -> str:
-        return self._redactor.line(text, limit)
+        self.clean.renew((*self.port.config.secrets, *secrets_in(self._environ)))
 
 
 def _core(gateway: state.Gateway) -> state.Gateway:
