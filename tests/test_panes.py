@@ -149,6 +149,13 @@ def test_status_of_an_old_release_says_what_it_lacks() -> None:
     assert "late (p99)" not in text
 
 
+def test_a_scheduler_that_is_not_told_is_not_called_on() -> None:
+    """The gateway's store tells jobs and when the next is due, and not whether the scheduler is on."""
+    good = sample("healthy", NOW)
+    text = drawn("status", replace(good, scheduler=replace(good.scheduler, enabled=None)))
+    assert "cron       7 jobs · 1 running · next in 6 min (03:07:00)" in text
+
+
 def test_nothing_known_is_not_well() -> None:
     """A watcher that has only just come up claims nothing."""
     text = drawn("status", "empty")

@@ -100,15 +100,15 @@ def _inside(view: View) -> list[Text]:
     lines += unseen("" if turning else "event loop", loop.seen, now, width)
     lines += row("memory", joined(*_memory(state.memory)), width) if state.memory.rss_bytes else []
     lines += unseen("" if state.memory.rss_bytes else "memory", state.memory.seen, now, width)
-    if cron.enabled is not None:
+    if cron.enabled is not None or cron.jobs is not None:
         said = joined(
-            "on" if cron.enabled else badge("off", "bad"),
+            "on" if cron.enabled else None if cron.enabled is None else badge("off", "bad"),
             f"{cron.jobs} jobs" if cron.jobs is not None else "",
             f"{cron.running} running",
             f"next {ago(cron.next_wake_at, now)}" if cron.next_wake_at else "nothing due",
         )
         lines += row("cron", said, width)
-    lines += unseen("" if cron.enabled is not None else "cron", cron.seen, now, width)
+    lines += unseen("" if cron.enabled is not None or cron.jobs is not None else "cron", cron.seen, now, width)
     if state.service.words:
         lines += row("service", words(state.service.words), width)
     return lines
