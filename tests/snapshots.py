@@ -90,9 +90,7 @@ def healthy(now: float) -> Snapshot:
             seen=Seen(now - 3, "files"),
         ),
         jobs=Jobs(_jobs(now), recent=_recent(now), transcripts=_transcripts(now), seen=rpc),
-        browser=Browser(
-            "running", True, True, 2211, "openclaw", "running, pid 2211, 3 tabs", seen=Seen(now - 200, "cli")
-        ),
+        browser=Browser("running", True, True, 2211, "openclaw", "pid 2211, 3 tabs", seen=Seen(now - 200, "cli")),
         service=Service(
             "systemd",
             "openclaw-gateway.service",

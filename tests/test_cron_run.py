@@ -22,6 +22,7 @@ from oc_ops.errors import OcOpsError
 from oc_ops.observe import config
 from oc_ops.observe.commands import Commands
 from oc_ops.observe.target import locate
+from oc_ops.record import lastword
 from oc_ops.record.redact import Redactor
 from oc_ops.settings import Settings
 from tests.fakes.scripted_port import http, listening, request
@@ -174,6 +175,18 @@ def test_a_run_that_succeeds(bench: Bench) -> None:
     assert result.log.parent == bench.memory / "cron_run_now"
     assert re.fullmatch(r"job-0001_\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ\.log", result.log.name)
     assert [stat.S_IMODE(each.stat().st_mode) for each in (result.log, result.log.parent)] == [0o600, 0o700]
+
+
+def test_what_the_watcher_saw_is_told_and_nothing_more(bench: Bench) -> None:
+    """Its last word stands in the transcript beside our own look; a run does not wait or refuse because of it."""
+    path = lastword.path_of(bench.memory, locate(bench.environ, None).key)
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        json.dumps({"written_at": time.time() - 60, "gateway": {"state": "hung"}, "rpc": {"state": "silent"}})
+    )
+    result = bench.run(waited("ok", summary="fine"))
+    assert result.outcome == "succeeded"
+    assert "\nthe cockpit's watcher wrote 1 min ago: hung, RPC silent\n" in log_of(result)
 
 
 def test_a_run_that_fails(bench: Bench) -> None:

@@ -13,6 +13,7 @@ import pytest
 from oc_ops.act import evidence
 from oc_ops.act.site import Site
 from oc_ops.errors import OcOpsError
+from oc_ops.record import lastword
 from tests.stage import Stage
 
 
@@ -80,11 +81,26 @@ def test_the_newest_stability_bundle_is_kept(site: Site, tmp_path: Path) -> None
     assert (tmp_path / "kept" / "stability.json").read_text() == "b.json"
 
 
+def test_the_watcher_s_last_word_is_kept(site: Site, tmp_path: Path) -> None:
+    """The snapshot as it lies, for its owner alone."""
+    lies = lastword.path_of(site.settings.memory_dir, site.target.key)
+    lies.parent.mkdir(parents=True, exist_ok=True)
+    lies.write_text('{"number": 7}')
+    assert evidence.keep(tmp_path / "kept", site, None)["watcher"] == "state.json"
+    assert (tmp_path / "kept" / "state.json").read_text() == '{"number": 7}'
+    assert (tmp_path / "kept" / "state.json").stat().st_mode & 0o777 == 0o600
+
+
 def test_what_is_not_there_is_said(site: Site, tmp_path: Path) -> None:
     """Each missing piece has its reason, and none of them keeps the others back."""
     kept = evidence.keep(tmp_path / "kept", site, tmp_path / "no-run")
     assert kept["log"] == "log.txt"
-    assert [name for name, said in kept.items() if said.startswith("none: ")] == ["report", "store", "stability"]
+    assert [name for name, said in kept.items() if said.startswith("none: ")] == [
+        "report",
+        "store",
+        "watcher",
+        "stability",
+    ]
 
 
 def test_no_place_for_evidence_is_no_act(site: Site, tmp_path: Path) -> None:

@@ -136,11 +136,11 @@ def test_age_goes_by_the_clock_that_shows_more(path: Path) -> None:
 
 
 def test_a_part_is_stale_when_it_could_not_be_looked_at_or_not_in_time() -> None:
-    """Never looked at, a problem, or three intervals passed; without an interval age alone is no fault."""
+    """Never looked at, a problem, or three intervals and a writing passed; without an interval age is no fault."""
     assert Seen().stale(100.0)
     assert Seen(99.0, "http", "no answer", 99.5).stale(100.0)
-    assert Seen(90.0, "http", every_s=2.0).stale(100.0)
-    assert not Seen(95.0, "http", every_s=2.0).stale(100.0)
+    assert Seen(88.0, "http", every_s=2.0).stale(100.0)
+    assert not Seen(90.0, "http", every_s=2.0).stale(100.0)
     assert not Seen(1.0, "event").stale(100.0)
 
 

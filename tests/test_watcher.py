@@ -1,110 +1,23 @@
-"""The watcher as a whole: what it writes when, that it costs next to nothing and does not grow, and that it is one."""
+"""The watcher's loop: what it writes when, and that it costs the gateway next to nothing."""
 
 from __future__ import annotations
 
-import copy
-import gc
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
-import tracemalloc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from oc_ops.errors import CouldNotLook
-from oc_ops.observe.rpc import Push, RpcClient, RpcRefused
-from oc_ops.observe.service import NO_SERVICE
-from oc_ops.settings import PROJECT, Settings, load
-from oc_ops.supervise import snapshot, watcher
-from oc_ops.supervise.loop import SOONEST_WRITE_S, UNWATCHED_LOOK_S, WRITE_S, Loop
+from oc_ops.observe.rpc import Push, RpcRefused
+from oc_ops.settings import Settings
+from oc_ops.supervise.loop import SOONEST_WRITE_S, UNWATCHED_LOOK_S, Loop
 from oc_ops.supervise.slow import Aside, Task
-from oc_ops.supervise.state import Snapshot
-from tests.fakes.fake_line import FakeClient, Hands, finished, job, started
-from tests.machine import HTTP, SECRET, TOO_LONG_S, Operator, closed_port, gateway
-
-ANSWERS = {
-    "cron.list": {"jobs": [job(1), job(2)]},
-    "cron.status": {"enabled": True, "jobs": 2, "nextWakeAtMs": 1_795_000_060_000},
-    "cron.runs": {"entries": []},
-    "status": {"runtimeVersion": "2026.9.6", "sessions": {"count": 1, "recent": []}},
-}
-
-
-class Room:
-    """A loop beside a gateway that answers HTTP for real, on a connection and clocks that the test holds."""
-
-    def __init__(self, root: Path, port: int, *outcomes: RpcRefused, **settings: Any) -> None:
-        self.hands, self.outcomes, self.answers = Hands(), list(outcomes), copy.deepcopy(HTTP)
-        self.began = self.hands.now
-        self.client = FakeClient(self.hands, ANSWERS)
-        self.home, self.log = root / "home", root / "gateway.log"
-        self.config = self.home / ".openclaw" / "openclaw.json"
-        self.config.parent.mkdir(parents=True)
-        self.configure()
-        (root / "memory").mkdir()
-        (root / "memory" / "ops_critical_cron_jobs.txt").write_text("name-1\n")
-        changed = {"memory_dir": root / "memory", "report_dir": root / "reports", "browser": "off", **settings}
-        self.settings = Settings(**changed)
-        environ = {"HOME": str(self.home), "OPENCLAW_GATEWAY_PORT": str(port), "SOME_TOKEN": SECRET, "PATH": ""}
-        self.loop = Loop(
-            self.settings, environ, self.hands.clock, connect=self._connect, service_of=lambda _: NO_SERVICE
-        )
-        self.loop._wake.wait = self._waited  # type: ignore[method-assign]
-        self.path = snapshot.path_of(self.settings.memory_dir, self.loop.key)
-
-    @classmethod
-    @contextmanager
-    def beside(cls, root: Path, *outcomes: RpcRefused, **settings: Any) -> Iterator[Room]:
-        """One beside a healthy gateway, whose uptime grows with the test's clocks."""
-        answers: list[dict[str, Any]] = []
-        with gateway(answers.append) as port:
-            room = cls(root, port, *outcomes, **settings)
-            (room.answers,) = answers
-            try:
-                yield room
-            finally:
-                room.loop.line.close()
-
-    def configure(self, **more: object) -> None:
-        """Write the config."""
-        self.config.write_text(json.dumps({"logging": {"file": str(self.log)}, **more}))
-
-    def _connect(self) -> RpcClient:
-        outcome = self.outcomes.pop(0) if self.outcomes else self.client
-        if isinstance(outcome, RpcRefused):
-            raise outcome
-        return outcome.client
-
-    def _waited(self, timeout: float | None = None) -> bool:
-        self.hands.pass_s(timeout or 0.0)
-        return False
-
-    def run(self, seconds: float) -> Snapshot:
-        """Let so much time pass for the loop; what it has written then."""
-        until = self.hands.steady + seconds
-        while self.hands.steady < until:
-            self.answers["/readyz"]["uptimeMs"] = 86_400_000 + (self.hands.now - self.began) * 1000
-            self.loop.step()
-        return self.shown
-
-    @property
-    def shown(self) -> Snapshot:
-        """What stands in the file."""
-        return snapshot.read(self.path).snapshot
-
-    def watch(self) -> None:
-        """Somebody looks at a pane."""
-        self.hands.pass_s(0.0)
-        snapshot.heartbeat(self.settings.memory_dir, self.loop.key)
-        os.utime(snapshot.watching_mark(self.settings.memory_dir, self.loop.key), ns=(0, time.time_ns()))
+from oc_ops.supervise.state.seen import WRITE_S
+from tests.fakes.fake_line import Hands, finished, started
+from tests.machine import SECRET, closed_port
+from tests.watchroom import Room
 
 
 @pytest.fixture
@@ -214,6 +127,34 @@ def test_without_a_lane_it_reads_the_store_and_says_why(tmp_path: Path) -> None:
         assert shown.jobs.jobs[0].id == "job-1"
 
 
+def test_a_line_that_was_silent_is_read_anew(room: Room) -> None:
+    """While it is silent the digest is marked; once it talks again jobs and digest are read over it at once."""
+    jobs = room.home / ".openclaw" / "cron" / "jobs.json"
+    jobs.parent.mkdir()
+    jobs.write_text('{"jobs": []}')
+    room.answers["/readyz"]["ready"] = False
+    shown = room.run(90)
+    assert (shown.rpc.state, shown.watcher.mode, shown.jobs.seen.lane) == ("silent", "polling", "files")
+    assert "in trouble" in shown.digest.seen.problem
+    room.client.pushes.append(_tick())
+    shown = room.run(3)
+    assert (shown.rpc.state, shown.jobs.seen.lane, shown.digest.seen.problem) == ("on", "rpc", "")
+
+
+def test_a_gateway_that_is_well_has_no_stale_part(room: Room) -> None:
+    """Whenever somebody reads the file: what is looked at every second is no older than it and a writing allow."""
+    room.log.write_text("2026-11-18T00:00:00Z INFO all is well\n")
+    room.run(70)
+    until = room.hands.steady + 60
+    while room.hands.steady < until:
+        room.watch()
+        shown = room.run(0.3)
+        parts = {each.name: getattr(shown, each.name) for each in fields(shown)}
+        seen = {name: each.seen for name, each in parts.items() if hasattr(each, "seen") and each.seen.at is not None}
+        assert {"gateway", "jobs", "log", "doctor", "event_loop"} <= seen.keys()
+        assert [name for name, each in seen.items() if each.stale(room.hands.now) and not each.problem] == []
+
+
 def test_a_gateway_that_goes_down_takes_its_line_along(tmp_path: Path) -> None:
     """Down within two looks: the line is silent, what it told is marked, and what comes up again is taken up."""
     with Room.beside(tmp_path) as room:
@@ -298,39 +239,6 @@ def test_a_secret_of_the_config_never_reaches_the_file(room: Room) -> None:
     assert SECRET not in text
 
 
-def test_it_does_not_grow(room: Room) -> None:
-    """6,000 events and a growing log later it holds what it held after the first few."""
-    room.log.touch()
-    room.run(70)
-
-    def feed(count: int) -> None:
-        for number in range(count):
-            at_ms = 1_795_000_000_000 + number
-            which = number % 2 + 1
-            for push in (started(which, at_ms), finished(which, at_ms, 700, "error", f"error {number}")):
-                room.client.pushes.append(push)
-                room.hands.pass_s(0.004)
-                room.loop.step()
-            if number % 50 == 0:
-                with room.log.open("a") as file:
-                    file.write(f"2026-11-23T02:00:00Z line {number} " + "x" * 500 + "\n")
-
-    tracemalloc.start()
-    try:
-        feed(500)
-        gc.collect()
-        before = tracemalloc.get_traced_memory()[0]
-        feed(2500)
-        gc.collect()
-        grown = tracemalloc.get_traced_memory()[0] - before
-    finally:
-        tracemalloc.stop()
-    assert room.run(6).rpc.events >= 6_000
-    assert len(room.shown.log.lines) == 60
-    assert grown < 256 * 1024
-    assert room.path.stat().st_size < 256 * 1024
-
-
 def test_it_ends_when_no_session_lives(room: Room) -> None:
     """The mark counts by the steady clock: a minute without a touch, and it says why it ended."""
     for _ in range(5):
@@ -350,138 +258,6 @@ def test_a_remote_gateway_is_not_watched_from_here(tmp_path: Path) -> None:
     config.write_text('{"gateway": {"mode": "remote"}}')
     with pytest.raises(CouldNotLook, match="remote"):
         Loop(Settings(memory_dir=tmp_path), {"HOME": str(tmp_path / "home")})
-
-
-# ---- the process
-
-
-@contextmanager
-def operator(root: Path) -> Iterator[Operator]:
-    """Somebody's machine with a healthy gateway; every watcher that was started there is ended."""
-    with gateway() as port:
-        machine = Operator(root / "machine", port)
-        try:
-            yield machine
-        finally:
-            for each in watchers(machine):
-                each.kill()
-
-
-def watchers(machine: Operator) -> list[psutil.Process]:
-    """The watchers of that machine."""
-    found = []
-    for each in psutil.process_iter():
-        try:
-            ours = "oc_ops.supervise.watcher" in each.cmdline()
-            if ours and each.environ().get("OC_OPS_MEMORY_DIR") == machine.environ["OC_OPS_MEMORY_DIR"]:
-                found.append(each)
-        except psutil.Error:
-            continue
-    return found
-
-
-def begin(machine: Operator) -> subprocess.Popen[str]:
-    """A watcher in the foreground."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "oc_ops.supervise.watcher"],
-        cwd=PROJECT, env={**machine.environ, "OC_OPS_BROWSER": "off"}, stdin=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-
-def until(machine: Operator, wanted: Callable[[Snapshot], bool]) -> Snapshot:
-    """The first snapshot that shows it."""
-    memory = Path(machine.environ["OC_OPS_MEMORY_DIR"])
-    deadline = time.monotonic() + TOO_LONG_S
-    while time.monotonic() < deadline:
-        for path in memory.glob("state-*.json"):
-            reading = snapshot.read(path)
-            if not reading.stale and wanted(reading.snapshot):
-                return reading.snapshot
-        time.sleep(0.05)
-    raise AssertionError("not shown in time")
-
-
-def well(shown: Snapshot) -> bool:
-    """Ready, and connected."""
-    return shown.gateway.state == "ready" and shown.rpc.state == "on"
-
-
-def test_two_watchers_are_one(tmp_path: Path) -> None:
-    """The second ends at once with its own code and names the first; kill -9 leaves no lock; SIGTERM says goodbye."""
-    with operator(tmp_path) as machine:
-        first = begin(machine)
-        until(machine, well)
-        second = begin(machine)
-        _, said = second.communicate(timeout=TOO_LONG_S)
-        assert second.returncode == watcher.HELD
-        assert f"is held by process {first.pid} since" in said
-        first.kill()
-        first.communicate()
-        third = begin(machine)
-        shown = until(machine, lambda seen: seen.watcher.pid == third.pid and well(seen))
-        third.send_signal(signal.SIGTERM)
-        _, said = third.communicate(timeout=TOO_LONG_S)
-        assert third.returncode == watcher.ENDED
-        assert "told to end" in said
-        until(machine, lambda seen: "told to end" in seen.watcher.ended)
-        assert shown.key == watcher_key(machine)
-        assert not list(Path(machine.environ["OC_OPS_MEMORY_DIR"]).glob(".*.part"))
-
-
-def watcher_key(machine: Operator) -> str:
-    """The key of the machine's gateway."""
-    from oc_ops.observe.target import locate
-
-    return locate(machine.environ).key
-
-
-def test_start_is_detached_and_stop_ends_what_it_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process in a session of its own, with the settings of whoever started it; stop ends the holder, once."""
-    with operator(tmp_path) as machine:
-        monkeypatch.setenv("XDG_STATE_HOME", machine.environ["XDG_STATE_HOME"])
-        environ = {name: each for name, each in machine.environ.items() if not name.startswith("OC_OPS_")}
-        settings = load({"memory_dir": machine.environ["OC_OPS_MEMORY_DIR"], "browser": "off"}, {})
-        pid = watcher.start(settings, environ)
-        watcher.start(settings, environ)
-        shown = until(machine, well)
-        assert "not looked at" in shown.browser.words
-        assert os.getsid(shown.watcher.pid or 0) == shown.watcher.pid
-        process = psutil.Process(pid)
-        key = watcher_key(machine)
-        assert watcher.stop(key)
-        ended = time.monotonic() + TOO_LONG_S
-        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < ended:
-            time.sleep(0.05)
-        until(machine, lambda seen: "told to end" in seen.watcher.ended)
-        assert not watcher.stop(key)
-        said = watcher.said_path(settings.memory_dir)
-        assert "told to end" in said.read_text()
-        assert said.stat().st_mode & 0o777 == 0o600
-        assert SECRET not in said.read_text()
-
-
-def test_starting_one_needs_nothing_heavy(tmp_path: Path) -> None:
-    """A pane that only starts a watcher does not import what the watcher needs."""
-    heavy = "psutil websockets cryptography rich oc_ops.observe oc_ops.judge"
-    code = (
-        "import sys, oc_ops.supervise.watcher, oc_ops.supervise.snapshot\n"
-        f"print([name for name in {heavy.split()!r} if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
-def test_what_cannot_be_watched_is_one_sentence(tmp_path: Path) -> None:
-    """A bad setting ends with the usage code and the setting's own words."""
-    environ = {"HOME": str(tmp_path), "PATH": os.defpath, "OC_OPS_WATCH_LOOK_S": "often"}
-    done = subprocess.run(
-        [sys.executable, "-m", "oc_ops.supervise.watcher"],
-        cwd=PROJECT, env=environ, capture_output=True, text=True, check=False, timeout=TOO_LONG_S,
-    )  # fmt: skip
-    assert done.returncode == watcher.UNUSABLE
-    assert 'OC_OPS_WATCH_LOOK_S="often" in environment: need seconds > 0' in done.stderr
-    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_watcher_beside_nothing_waits_for_a_gateway(tmp_path: Path) -> None:

@@ -110,6 +110,7 @@ def test_off_is_off(hands: Hands) -> None:
     line = Gate(hands, refusal("off")).line()
     line.try_connect()
     assert (line.state.state, line.state.reason) == ("off", "it says off")
+    assert line.state.retry_at is None
 
 
 def test_events_come_in_order_and_are_counted_without_ticks(hands: Hands) -> None:

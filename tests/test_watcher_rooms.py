@@ -1,208 +1,29 @@
-"""What the watcher makes of events, logs, papers and the port: each room by itself, on clocks turned by hand."""
+"""What the watcher makes of logs, papers and the digest: each room by itself, on clocks turned by hand."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from oc_ops.errors import CouldNotLook
 from oc_ops.judge import catalogue
-from oc_ops.judge.jobtimes import Terms
-from oc_ops.observe.jobs import Jobs
-from oc_ops.observe.jobtext import jobs_of
-from oc_ops.observe.service import NO_SERVICE
-from oc_ops.observe.target import locate
-from oc_ops.observe.watchlist import Watched
-from oc_ops.record.redact import Redactor
-from oc_ops.settings import Settings
-from oc_ops.supervise import digest, state
+from oc_ops.supervise import digest
 from oc_ops.supervise.clock import Clock, Turn
-from oc_ops.supervise.events import Line
 from oc_ops.supervise.follow import LINES, Follow
-from oc_ops.supervise.ledger import RECENT_SHOWN, Ledger
 from oc_ops.supervise.papers import Papers
-from oc_ops.supervise.port import Port
-from tests.fakes.fake_line import FakeClient, Hands, finished, job, started
-from tests.machine import HTTP, closed_port, gateway, silent_port
-
-SECRET = "hunter2-hunter2-hunter2"
+from tests.fakes.fake_line import Hands
+from tests.machine import SECRET
+from tests.watchroom import clean
 
 
 @pytest.fixture
 def hands() -> Hands:
     """The hands of the clocks."""
     return Hands()
-
-
-def clean(text: str, limit: int = 300) -> str:
-    """As the watcher cleans what strangers say."""
-    return Redactor((SECRET,), Path("/home/operator")).line(text, limit)
-
-
-# ---- jobs
-
-
-@pytest.fixture
-def ledger(hands: Hands) -> Ledger:
-    """A ledger that has read three jobs, of which two are watched."""
-    found = Ledger(hands.clock, clean)
-    found.watched = (Watched("name-1"), Watched("name-2"))
-    found.take(Jobs(jobs_of({"jobs": [job(1), job(2), job(3)]}), "rpc", datetime.fromtimestamp(hands.now, UTC)))
-    return found
-
-
-def shown(ledger: Ledger) -> state.Jobs:
-    """What the panes would show now."""
-    return ledger.part(state.Seen(1.0, "rpc"), {}, Terms(), (), "")
-
-
-def test_a_run_s_events_are_one_run(hands: Hands, ledger: Ledger) -> None:
-    """The beginning is shown as running, and the end takes its place: with times, duration, error and who noticed."""
-    at_ms = round(hands.now * 1000)
-    assert ledger.event(started(1, at_ms).payload)
-    (run,) = shown(ledger).recent
-    assert (run.status, run.job, run.started_at, run.noticed_at) == ("running", "name-1", hands.now, hands.now)
-    assert shown(ledger).jobs[0].running_since == hands.now
-    assert ledger.running == 1
-    began = hands.now
-    hands.pass_s(7)
-    assert ledger.event(finished(1, at_ms, 6500, "error", f"exit 3, token={SECRET}").payload)
-    (run,) = shown(ledger).recent
-    assert (run.status, run.ended_at, run.duration_s) == ("error", began + 6.5, 6.5)
-    assert run.noticed_at == hands.now
-    assert SECRET not in run.error
-    first = shown(ledger).jobs[0]
-    assert first.running_since is None
-    assert [each.status for each in first.runs] == ["error"]
-    assert [each.check for each in first.notes] == ["cron/job-failing"]
-    assert ledger.running == 0
-
-
-def test_events_without_the_job_move_it_on(hands: Hands, ledger: Ledger) -> None:
-    """2026.2.26 sends only what happened: marker, last run, failures in a row and next run follow from it."""
-    at_ms = round(hands.now * 1000)
-    assert ledger.event({"jobId": "job-1", "action": "started", "runAtMs": at_ms})
-    assert shown(ledger).jobs[0].running_since == hands.now
-    told = {"jobId": "job-1", "action": "finished", "runAtMs": at_ms, "durationMs": 500, "nextRunAtMs": at_ms + 60_000}
-    assert ledger.event({**told, "status": "error", "error": "it broke"})
-    first = shown(ledger).jobs[0]
-    assert (first.running_since, first.failures, first.next_due_at) == (None, 1, hands.now + 60)
-    assert [(each.status, each.error) for each in first.runs] == [("error", "it broke")]
-    assert [each.status for each in shown(ledger).recent] == ["error"]
-    assert ledger.event({**told, "status": "ok", "runAtMs": at_ms + 1000})
-    assert shown(ledger).jobs[0].failures == 0
-
-
-def test_any_job_s_runs_are_told_but_only_watched_ones_have_a_row(ledger: Ledger) -> None:
-    """A run of a job that nobody watches is news, and its job is no row."""
-    ledger.event(finished(3, 1_795_000_000_000, 100).payload)
-    assert [each.job for each in shown(ledger).recent] == ["name-3"]
-    assert [each.name for each in shown(ledger).jobs] == ["name-1", "name-2"]
-
-
-def test_a_new_job_and_a_removed_one(ledger: Ledger) -> None:
-    """An event brings a job that was not in the list, and takes one away: the watchlist then says that it is gone."""
-    ledger.event({"jobId": "job-9", "action": "added", "job": job(9)})
-    assert ledger.known is not None
-    assert "job-9" in {each.id for each in ledger.known.jobs}
-    ledger.event({"jobId": "job-1", "action": "removed"})
-    assert [each.check for each in shown(ledger).jobs[0].notes] == ["cron/job-missing"]
-
-
-@pytest.mark.parametrize(
-    "payload",
-    [
-        pytest.param(None, id="nothing"),
-        pytest.param([], id="a list"),
-        pytest.param({"action": "started"}, id="no job id"),
-        pytest.param({"jobId": "job-7", "action": "finished"}, id="a job that is not known"),
-        pytest.param({"jobId": "job-1", "action": "updated"}, id="a change without the job"),
-        pytest.param({"jobId": "job-1", "action": "started", "job": job(2)}, id="another job"),
-    ],
-)
-def test_an_event_that_says_too_little_is_not_guessed_at(ledger: Ledger, payload: object) -> None:
-    """False: the list is read again."""
-    before = shown(ledger)
-    assert not ledger.event(payload)
-    assert shown(ledger) == before
-
-
-def test_an_event_that_cannot_be_understood_changes_nothing(ledger: Ledger) -> None:
-    """It raises what every parser raises."""
-    before = shown(ledger)
-    with pytest.raises(CouldNotLook):
-        ledger.event({"jobId": "job-1", "action": "finished", "job": {**job(1), "name": 7}})
-    assert shown(ledger) == before
-
-
-def test_without_events_two_readings_tell_what_ran(hands: Hands, ledger: Ledger) -> None:
-    """A marker that appeared is a beginning, a last run that changed an end; the first reading tells neither."""
-    at_ms = round(hands.now * 1000)
-
-    def take(*jobs: dict[str, Any]) -> None:
-        ledger.take(Jobs(jobs_of({"jobs": list(jobs)}), "store", datetime.fromtimestamp(hands.now, UTC)))
-
-    assert shown(ledger).recent == ()
-    take(job(1, runningAtMs=at_ms), job(2, lastRunAtMs=at_ms - 60_000, lastRunStatus="ok", lastDurationMs=500))
-    assert {each.job: each.status for each in shown(ledger).recent} == {"name-1": "running", "name-2": "ok"}
-    take(job(1, lastRunAtMs=at_ms, lastRunStatus="ok", lastDurationMs=900), job(2))
-    assert {each.job: each.status for each in shown(ledger).recent} == {"name-1": "ok", "name-2": "ok"}
-
-
-def test_the_recent_runs_and_histories_are_bounded(ledger: Ledger) -> None:
-    """A thousand runs later there are as many as are shown."""
-    for number in range(1_000):
-        ledger.event(finished(1, 1_795_000_000_000 + number, 100).payload)
-    assert len(shown(ledger).recent) == RECENT_SHOWN
-    assert len(shown(ledger).jobs[0].runs) == 10
-    assert ledger.known is not None
-    assert len(ledger.known.runs["job-1"]) <= 30
-
-
-@pytest.mark.parametrize(
-    ("took_s", "trend"),
-    [((30, 30, 31, 29), "steady"), ((60, 30, 31, 29), "slower"), ((10, 30, 31, 29), "faster"), ((30,), "")],
-)
-def test_the_trend_compares_the_last_good_run(ledger: Ledger, took_s: tuple[int, ...], trend: str) -> None:
-    """With the middle of the earlier ones; one run is no trend."""
-    for number, seconds in enumerate(reversed(took_s)):
-        ledger.event(finished(1, 1_795_000_000_000 + number * 60_000, seconds * 1000).payload)
-    assert shown(ledger).jobs[0].trend == trend
-
-
-def test_an_overdue_job_says_by_how_much(hands: Hands, ledger: Ledger) -> None:
-    """By its own next run, as of now; a running or disabled one is not late."""
-    due_ms = round((hands.now - 90) * 1000)
-    late = job(1, nextRunAtMs=due_ms)
-    ledger.event({"jobId": "job-1", "action": "updated", "job": late})
-    hands.pass_s(10)
-    assert shown(ledger).jobs[0].overdue_s == pytest.approx(100)
-    ledger.event({"jobId": "job-1", "action": "updated", "job": {**late, "enabled": False}})
-    assert shown(ledger).jobs[0].overdue_s is None
-
-
-def test_a_reading_asks_for_the_history_of_watched_jobs_only(hands: Hands, ledger: Ledger) -> None:
-    """All pages of the list, and one history for each watched job."""
-    pages = {0: {"jobs": [job(1)], "hasMore": True, "nextOffset": 1}, 1: {"jobs": [job(2), job(3)]}}
-    asked: list[str] = []
-
-    def runs(params: dict[str, Any]) -> object:
-        asked.append(params["id"])
-        return {"entries": [{"jobId": params["id"], "action": "finished", "status": "ok", "runAtMs": 5}]}
-
-    client = FakeClient(hands, {"cron.list": lambda params: pages[params["offset"]], "cron.runs": runs})
-    line = Line(lambda: client.client, hands.clock)
-    line.try_connect()
-    ledger.read_rpc(line)
-    assert asked == ["job-1", "job-2"]
-    assert [each.status for each in shown(ledger).jobs[0].runs] == ["ok"]
 
 
 # ---- the log
@@ -413,154 +234,6 @@ def test_a_digest_says_what_matters() -> None:
         "plugins": "1 degraded",
         "heartbeat": "main every 30m, ops off",
     }
-
-
-# ---- the port
-
-
-def port_of(tmp_path: Path, hands: Hands, port: int) -> Port:
-    """The port of a gateway whose state is the test's own."""
-    target = locate({"HOME": str(tmp_path), "OPENCLAW_GATEWAY_PORT": str(port)})
-    return Port(target, Settings(), hands.clock, clean, lambda _: NO_SERVICE)
-
-
-def test_a_ready_gateway_is_asked_one_cheap_question(
-    tmp_path: Path, hands: Hands, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One whole look on arrival, then /readyz alone: no list of processes, no second probe."""
-    with gateway() as number:
-        port = port_of(tmp_path, hands, number)
-        port.look(2.0)
-        assert (port.gateway.state, port.gateway.version, port.well) == ("ready", "2026.9.6", True)
-        since = port.gateway.since
-        monkeypatch.setattr("oc_ops.supervise.port.look", _never)
-        for _ in range(5):
-            hands.pass_s(2)
-            # The fake's uptime does not grow: by its word it would have started later and later.
-            port.gateway = _as_if_started_now(port.gateway, hands)
-            port.look(2.0)
-        assert port.gateway.seen.at == hands.now
-        assert port.gateway.since == since
-        assert port.event_loop.delay_p99_ms == 12.0
-
-
-def _never(*_: object, **__: object) -> None:
-    raise AssertionError("a whole look was taken")
-
-
-def _as_if_started_now(gateway: state.Gateway, hands: Hands) -> state.Gateway:
-    return replace(gateway, started_at=hands.now - 86_400)
-
-
-def test_a_death_is_seen_at_the_next_look(tmp_path: Path, hands: Hands) -> None:
-    """Ready, then nothing listens: down, since now, with the doctor's own words and fix."""
-    with gateway() as number:
-        port = port_of(tmp_path, hands, number)
-        port.look(2.0)
-    hands.pass_s(2)
-    port.look(2.0)
-    shown = port.gateway
-    assert (shown.state, shown.check, shown.since) == ("down", "gateway/down", hands.now)
-    assert shown.fact.startswith("nothing listens")
-    assert shown.fix
-    assert (port.well, port.answers) == (False, False)
-    assert "does not answer" in port.event_loop.seen.problem
-    first = hands.now
-    hands.pass_s(2)
-    port.look(2.0)
-    assert port.gateway.since == first
-    assert port.gateway.seen.at == hands.now
-
-
-def test_a_port_that_accepts_and_is_mute(tmp_path: Path, hands: Hands) -> None:
-    """Silence is looked at twice and then named; staying silent needs no whole look each time."""
-    with silent_port() as server:
-        port = port_of(tmp_path, hands, server.getsockname()[1])
-        port.look(2.0)
-        assert port.gateway.state in ("hung", "port-taken")
-
-
-def test_not_ready_and_ready_again(tmp_path: Path, hands: Hands) -> None:
-    """What /readyz holds against it is in the fact; a connection is still worth a try, the CLI is not asked."""
-    answers: dict[str, Any] = {}
-
-    def keep(http: dict[str, Any]) -> None:
-        answers["http"] = http
-
-    with gateway(keep) as number:
-        port = port_of(tmp_path, hands, number)
-        answers["http"]["/readyz"] = {**HTTP["/readyz"], "ready": False, "failing": ["channels"]}
-        port.look(2.0)
-        assert (port.gateway.state, port.well, port.answers) == ("not-ready", False, True)
-        assert "channels" in port.gateway.fact
-        answers["http"]["/readyz"] = HTTP["/readyz"]
-        port.look(2.0)
-        assert (port.gateway.state, port.gateway.check) == ("ready", "")
-
-
-def test_another_start_is_counted(tmp_path: Path, hands: Hands) -> None:
-    """An uptime that is shorter than expected is another start, whatever the pid."""
-    answers: dict[str, Any] = {}
-
-    def keep(http: dict[str, Any]) -> None:
-        answers["http"] = http
-
-    with gateway(keep) as number:
-        port = port_of(tmp_path, hands, number)
-        port.look(2.0)
-        hands.pass_s(60)
-        for path in ("/readyz", "/startupz"):
-            answers["http"][path] = {**HTTP[path], "uptimeMs": 3_000}
-        port.look(2.0)
-        assert (port.gateway.restarts, port.gateway.since) == (1, hands.now)
-        assert port.gateway.started_at == hands.now - 3
-
-
-def test_a_config_that_breaks_is_the_root_of_all(tmp_path: Path, hands: Hands) -> None:
-    """It does not parse: said at the next look, and over as soon as it is mended."""
-    config = tmp_path / ".openclaw" / "openclaw.json"
-    config.parent.mkdir()
-    with gateway() as number:
-        config.write_text(json.dumps({"gateway": {"port": number}}))
-        port = port_of(tmp_path, hands, number)
-        port.look(2.0)
-        assert port.config_changed
-        config.write_text('{"gateway": {,}}')
-        port.look(2.0)
-        assert (port.gateway.state, port.gateway.check) == ("config-invalid", "config/invalid")
-        config.write_text(json.dumps({"gateway": {"port": number}, "browser": {"enabled": False}}))
-        port.look(2.0)
-        assert port.gateway.state == "ready"
-        assert not port.config.browser_enabled
-
-
-def test_a_port_that_nobody_knows(tmp_path: Path, hands: Hands) -> None:
-    """A config that does not parse and no gateway that recorded its port: said, and no guess is probed."""
-    config = tmp_path / ".openclaw" / "openclaw.json"
-    config.parent.mkdir()
-    config.write_text("{")
-    port = Port(locate({"HOME": str(tmp_path)}), Settings(), hands.clock, clean, lambda _: NO_SERVICE)
-    port.look(2.0)
-    assert (port.gateway.state, port.gateway.port) == ("config-invalid", None)
-    assert "port is not known" in port.gateway.seen.problem
-
-
-def test_the_manager_is_not_asked_at_every_look_at_a_dead_gateway(tmp_path: Path, hands: Hands) -> None:
-    """Each answer of the service manager is good for ten seconds."""
-    asked: list[float] = []
-
-    def service_of(_: object) -> Any:
-        asked.append(hands.now)
-        return NO_SERVICE
-
-    target = locate({"HOME": str(tmp_path), "OPENCLAW_GATEWAY_PORT": str(closed_port())})
-    port = Port(target, Settings(), hands.clock, clean, service_of)
-    for _ in range(16):
-        port.look(2.0)
-        port.gateway = replace(port.gateway, state="starting")  # which is looked at as a whole each time
-        hands.pass_s(2)
-    assert asked == [asked[0], asked[0] + 10, asked[0] + 20, asked[0] + 30]
-    assert port.service.words == "no service unit runs it"
 
 
 # ---- clocks

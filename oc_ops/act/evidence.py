@@ -14,7 +14,7 @@ from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.observe import logs
 from oc_ops.observe.database import snapshot
 from oc_ops.observe.logs import Record
-from oc_ops.record import artifacts
+from oc_ops.record import artifacts, lastword
 
 _LOG_RECORDS = 400
 _MOST_BYTES = 256 * 2**20
@@ -37,6 +37,7 @@ def keep(folder: Path, site: Site, report: Path | None) -> dict[str, str]:
         "report": lambda: _report(folder, report),
         "log": lambda: _log(folder, site),
         "store": lambda: _store(folder, site),
+        "watcher": lambda: _watcher(folder, site),
         "stability": lambda: _stability(folder, site.target.state_dir),
     }
     kept: dict[str, str] = {}
@@ -108,6 +109,16 @@ def _database(folder: Path, database: Path) -> str:
             with contextlib.suppress(FileNotFoundError):
                 _copy(database.with_name(database.name + suffix), copy.with_name(copy.name + suffix))
         return f"{copy.name} and its log, as they lay"
+
+
+def _watcher(folder: Path, site: Site) -> str:
+    """The cockpit's last state snapshot: what went before, as it was seen. Kept, never gone by."""
+    try:
+        data = lastword.path_of(site.settings.memory_dir, site.target.key).read_bytes()
+    except FileNotFoundError:
+        return "none: no watcher has written anything"
+    artifacts.write(folder / "state.json", data)
+    return "state.json"
 
 
 def _stability(folder: Path, state_dir: Path) -> str:

@@ -158,6 +158,7 @@ class Line:
             wait_s = self._back_off()
         self._put_off(wait_s)
         if refused.kind == "off":
+            self.state = replace(self.state, retry_at=None)  # a setting stays as it is for as long as we live
             self._turn("off", self._clean(refused.reason))
         else:
             self._turn("refused" if refused.kind in _HOPELESS else "lost", self._clean(refused.reason))

@@ -8,19 +8,19 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 
 from oc_ops import logbook
 from oc_ops.errors import CouldNotLook, OcOpsError
-from oc_ops.observe import install, logs, rpc
+from oc_ops.observe import logs, rpc
 from oc_ops.observe.rpc import RpcClient, RpcRefused
 from oc_ops.observe.service import Service, service
 from oc_ops.observe.target import Target, locate
-from oc_ops.record.redact import Redactor, secrets_in
+from oc_ops.record.redact import secrets_in
 from oc_ops.settings import Settings
 from oc_ops.supervise import snapshot, state
 from oc_ops.supervise.browsing import Browsing
+from oc_ops.supervise.cleaner import Cleaner
 from oc_ops.supervise.clock import Clock, Mark, Turn
 from oc_ops.supervise.events import Line
 from oc_ops.supervise.follow import Follow
@@ -28,21 +28,21 @@ from oc_ops.supervise.papers import Papers
 from oc_ops.supervise.port import Port
 from oc_ops.supervise.resident import Resident, own_costs
 from oc_ops.supervise.slow import Aside, Cli, Task
+from oc_ops.supervise.state.seen import WRITE_S
+from oc_ops.supervise.whole import whole
 from oc_ops.supervise.work import Work
 
 UNWATCHED_LOOK_S = 10.0
 WATCHED_S = 10.0
 """How long after the last touch of its mark somebody still counts as watching."""
 
-WRITE_S, SOONEST_WRITE_S = 5.0, 0.1
-LOG_S, PAPERS_S, MEMORY_S, MARKS_S, FILES_S = 1.0, 2.0, 10.0, 2.0, 60.0
+SOONEST_WRITE_S = 0.1
+LOG_S, PAPERS_S, MEMORY_S, MARKS_S, FILES_S = 1.0, 2.0, 10.0, 1.0, 60.0
 LONGEST_WAIT_S = 1.0
 FRESH_S = 1.0
 """The gateway is asked through the CLI only right after a look that found it well."""
 JUMP_S = 5.0
 """A wall clock that moved this much against the steady one: a suspend, or a clock that was set."""
-
-_TEXT_CHARS = 300
 
 
 class Loop:
@@ -65,11 +65,10 @@ class Loop:
         self.key = self.target.key
         self._environ, self._service_of = environ, service_of
         self._wake = threading.Event()
-        self._redactor = Redactor((), self.target.home)
-        self._cleaned: Callable[[str, int], str] = lru_cache(1024)(self._clean_anew)
+        self.clean = Cleaner(self.target.home)
         self.port = Port(self.target, settings, self.clock, self.clean, service_of)
         self.port.read_config()
-        self._renew_redactor()
+        self._renew_secrets()
         if self.port.config.mode == "remote":
             path = self.port.config.path
             raise CouldNotLook(f"gateway.mode is remote in {path}: run the watcher where the gateway runs")
@@ -80,7 +79,7 @@ class Loop:
         self.browsing = Browsing(cli, settings, self.clock, self.clean, self.port)
         self.papers = Papers(settings.memory_dir, settings.report_dir, self.key, self.clean)
         now = datetime.fromtimestamp(self.clock.now(), UTC)
-        self.follow = Follow(self.target.state_dir, logbook.known(settings), self._cleaned, now)
+        self.follow = Follow(self.target.state_dir, logbook.known(settings), self.clean, now)
         self.resident = Resident(settings.gateway_rss_bytes, self.clock)
         self.me = state.Watcher(os.getpid(), self.clock.now())
         self._troubles: dict[str, str] = {}
@@ -128,10 +127,6 @@ class Loop:
         self.line.close()
         self._guarded("last snapshot", self._write)
 
-    def clean(self, text: str) -> str:
-        """A stranger's text as one printable line without secrets."""
-        return self._cleaned(text, _TEXT_CHARS)
-
     # -- what is due --------------------------------------------------------------------------------------------------
 
     def _guarded(self, name: str, act: Callable[[], None]) -> None:
@@ -171,7 +166,7 @@ class Loop:
         self.port.look(self._turns["port"][0].every_s)
         if self.port.config_changed:
             self.port.config_changed = False
-            self._renew_redactor()
+            self._renew_secrets()
             self.follow.clean_again()
             self._turns["files"][0].soon()
             self.line.hasten()
@@ -265,7 +260,10 @@ class Loop:
             self._guarded(f"event {push.event}", lambda: self._pushed(push))
         if not self.line.up:
             self._turns["port"][0].soon()  # whoever closed it may be gone
-        self._news = self._news or before != self.line.state.state
+        if before != self.line.state.state:
+            self._news = True
+            if self.line.talks:
+                self.work.refresh.soon()  # who was silent has pushed nothing meanwhile
 
     def _pushed(self, push: rpc.Push) -> None:
         if push.event == "cron":
@@ -282,43 +280,11 @@ class Loop:
         self._written, self._news = self.clock.steady(), False
         self._number += 1
         self.work.settle()
-        self._writer.write(self.shown(), now=self.clock.now(), monotonic=self.clock.steady())
+        self._writer.write(whole(self, self._number), now=self.clock.now(), monotonic=self.clock.steady())
 
-    def shown(self) -> state.Snapshot:
-        """Everything as it is known now."""
-        events, idle = self.line.talks, not self.port.answers
-        words = "" if events else self.work.words(idle)
-        version = self.port.gateway.version
-        if not version and install.release(self.line.version):  # 2026.2.26 calls itself "dev", which is no release
-            version = self.clean(self.line.version)
-        return state.Snapshot(
-            key=self.key,
-            profile=self.target.profile or "",
-            state_dir=self.clean(str(self.target.state_dir)),
-            number=self._number,
-            watcher=replace(self.me, mode="events" if events else "polling", words=words),
-            gateway=replace(self.port.gateway, version=version),
-            rpc=self.line.state,
-            event_loop=self.port.event_loop,
-            memory=self.resident.memory,
-            scheduler=self.work.scheduler,
-            doctor=self.papers.doctor,
-            jobs=self.work.jobs,
-            browser=self.browsing.browser,
-            service=self.port.service,
-            digest=self.work.digest,
-            incidents=self.papers.incidents,
-            log=self.follow.log,
-        )
-
-    def _renew_redactor(self) -> None:
+    def _renew_secrets(self) -> None:
         """Secrets come from the config and the environment; a config that was written may hold new ones."""
-        secrets = (*self.port.config.secrets, *secrets_in(self._environ))
-        self._redactor = Redactor(secrets, Path.home(), [self.target.home])
-        self._cleaned.cache_clear()  # type: ignore[attr-defined]
-
-    def _clean_anew(self, text: str, limit: int) -> str:
-        return self._redactor.line(text, limit)
+        self.clean.renew((*self.port.config.secrets, *secrets_in(self._environ)))
 
 
 def _core(gateway: state.Gateway) -> state.Gateway:

@@ -133,10 +133,10 @@ class Cli:
 
 
 def _words(answer: Answer) -> str:
-    """The browser's state in one line."""
+    """What there is to say of the browser beside whether it runs, in one line."""
     value = answer.value
     pid = number_at(value, "pid")
-    parts = ["running" if at(value, "running") is True else "not running"]
+    parts = []
     if pid is not None:
         parts.append(f"pid {pid:.0f}")
     if (port := number_at(value, "cdpPort")) is not None:

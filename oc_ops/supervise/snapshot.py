@@ -7,12 +7,13 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
+from oc_ops.record.lastword import path_of as path_of
 from oc_ops.supervise.state import SCHEMA, Snapshot
 
 STALE_S = 15.0
@@ -42,11 +43,6 @@ class Reading:
         return self.age_s is None or self.age_s > STALE_S
 
 
-def path_of(memory_dir: Path, key: str) -> Path:
-    """Where the snapshot of a gateway lies (`key` is Doctor.key)."""
-    return memory_dir / f"state-{key}.json"
-
-
 class Writer:
     """Writes one gateway's snapshots; a part that is the same object as last time is not put into words again."""
 
@@ -72,8 +68,13 @@ class Writer:
             return json.dumps(value)
         before = self._said.get(name)
         if before is None or before[0] is not value:
-            before = self._said[name] = (value, json.dumps(asdict(value), separators=(",", ":")))
+            before = self._said[name] = (value, json.dumps(value, default=_members, separators=(",", ":")))
         return before[1]
+
+
+def _members(value: Any) -> dict[str, object]:
+    """A record as JSON takes it; `asdict` would copy all that is in it."""
+    return {each.name: getattr(value, each.name) for each in fields(value)}
 
 
 def write(path: Path, snapshot: Snapshot, *, now: float | None = None, monotonic: float | None = None) -> None:

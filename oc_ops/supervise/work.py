@@ -101,12 +101,12 @@ class Work:
 
     def due(self, cli: Cli) -> Task | None:
         """The digest through the CLI, where RPC does not give it and the gateway is well."""
-        if self._line.up or self._line.state.state in ("unknown", "connecting"):
+        if self._line.talks or self._line.state.state in ("unknown", "connecting"):
             return None
         if not self._port.well:
             self._put_off_digest(f"not asked while the gateway is in trouble ({self._port.gateway.check})")
             return None
-        if not self._status.comes(self._clock.steady()):
+        if self._line.up or not self._status.comes(self._clock.steady()):
             return None
 
         def ask() -> Callable[[], None]:

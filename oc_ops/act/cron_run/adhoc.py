@@ -22,6 +22,7 @@ from oc_ops.judge.jobwords import clock, span
 from oc_ops.observe import signals
 from oc_ops.observe.jobs import Job
 from oc_ops.observe.look import GatewayLook
+from oc_ops.record import lastword
 from oc_ops.record.redact import Redactor
 
 _FIRST_LOOK_S = 1.0
@@ -51,7 +52,8 @@ def run_job(asked: Asked, gateway: Gateway, redactor: Redactor, say: Say) -> Res
     log = Transcript(gateway.settings.memory_dir, job.id, redactor)
     try:
         prune(gateway.settings.memory_dir, gateway.settings.keep_job_runs, log.path)
-        story.begin(log, asked.command, job, known, seen, cause)
+        watched = lastword.told(gateway.settings.memory_dir, gateway.target.key)
+        story.begin(log, asked.command, job, known, seen, cause, watched)
         say.begin(job, asked.limit_s, str(log.path))
         result = replace(_decided(asked, gateway, job, known, seen, cause, log, say), log=log.path)
         with signals.held():

@@ -23,9 +23,15 @@ from oc_ops.observe.look import GatewayLook
 
 
 def begin(
-    log: Transcript, command: Sequence[str], job: Job, known: Known, seen: GatewayLook, cause: Finding | None
+    log: Transcript,
+    command: Sequence[str],
+    job: Job,
+    known: Known,
+    seen: GatewayLook,
+    cause: Finding | None,
+    watched: str = "",
 ) -> None:
-    """The head of the transcript; each line is on the disk before the next thing is done."""
+    """The head of the transcript; each line is on the disk before the next thing is done. `watched`: see lastword."""
     log.line(f"asked    {shlex.join(command)}")
     log.line(f"at       {datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f} UTC")
     log.line(f"by       {whom()}")
@@ -41,6 +47,8 @@ def begin(
     if seen.serving is not None:
         log.line(seen.serving.summary)
     log.line(f"{cause.check}: {cause.fact}" if cause else "nothing is wrong with it, as far as HTTP tells")
+    if watched:
+        log.line(watched)
 
 
 def end(log: Transcript, result: Result) -> None:

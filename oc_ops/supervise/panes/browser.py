@@ -56,12 +56,15 @@ def _browser(view: View) -> list[Text]:
     browser, now, width = view.state.browser, view.now, view.width
     if browser.expected == "off":
         return row("browser", "not looked at: the setting browser is off", width)
+    if browser.enabled is False and browser.running is None:
+        return row("browser", words(browser.words), width, 2)
     if browser.running is None:
         state = badge("unknown", "unknown")
     else:
         well = browser.running or browser.expected == "answering"
         state = badge("running" if browser.running else "not running", "good" if well else "bad")
-    lines = row("browser", joined(state, words(browser.words), f"seen {ago(browser.seen.at, now)}", by=" "), width, 2)
+    said = joined(words(browser.words), f"seen {ago(browser.seen.at, now)}")
+    lines = row("browser", joined(state, said, by=" "), width, 2)
     if browser.note:
         note = browser.note
         said = joined(

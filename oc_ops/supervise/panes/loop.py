@@ -128,12 +128,13 @@ def live(window: str, settings: Settings, key: str, environ: Mapping[str, str], 
 def _draw_on(pane: Pane, screen: Screen, wake: int, socket: str) -> None:
     drawn_at = beat_at = whole_at = retry_at = float("-inf")
     failed_s = 0.5
-    size = (0, 0)
+    size, was = (0, 0), False
     while True:
         now, watched = time.monotonic(), attached(socket)
-        if now - beat_at >= HEARTBEAT_S:
+        if now - beat_at >= HEARTBEAT_S or watched > was:  # who comes to look has the gateway looked at now
             pane.heartbeat(watched=watched)
             beat_at = now
+        was = watched
         if now - whole_at >= WHOLE_S:
             screen.forget()
             whole_at = now

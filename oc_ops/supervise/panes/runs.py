@@ -12,10 +12,10 @@ from oc_ops.supervise.panes.canvas import (
     View,
     ago,
     badge,
-    clock,
     head,
     joined,
     row,
+    since,
     under,
     unseen,
     words,
@@ -25,7 +25,8 @@ from oc_ops.supervise.state import Job, Run, Transcript
 
 PARTS = ("jobs",)
 _BESIDE_RPC = {"files": "the gateway's own files", "cli": "`openclaw cron list`"}
-_NAME = 20
+_NAME_SHARE = 4
+"""A job's name takes at most this part of the window's width."""
 _RECENT_LEAST = 5
 """Lines that the lower part keeps, however many jobs there are."""
 
@@ -45,7 +46,8 @@ def draw(view: View) -> list[Text]:
         lines += row("jobs", "none is watched: `oc-ops jobs` prints the lines for the watchlist", view.width, 2)
     below = _below(view)
     room = view.height - len(lines) - min(len(below), _RECENT_LEAST)
-    drawn = [_job(each, view) for each in jobs.jobs]
+    longest = max((words(_name(each), most=200).cell_len for each in jobs.jobs), default=0)
+    drawn = [_job(each, view, min(longest, view.width // _NAME_SHARE)) for each in jobs.jobs]
     if sum(map(len, drawn)) > room:
         drawn = [_brief(each) for each in drawn]
     lines += [line for each in drawn for line in each][: max(room, 1)]
@@ -67,12 +69,18 @@ def _brief(lines: list[Text]) -> list[Text]:
     return [lines[0], *lines[2:3]] if len(lines) > 1 else lines
 
 
-def _job(job: Job, view: View) -> list[Text]:
+def _name(job: Job) -> str:
+    return job.name or job.id or "(no name)"
+
+
+def _job(job: Job, view: View, name_columns: int) -> list[Text]:
     """One job: its state and when it is due; then its history; then what the judges say."""
     now, width = view.now, view.width
-    name = words(job.name or job.id or "(no name)", "bold", 200)
-    name.truncate(_NAME, overflow="ellipsis", pad=True)
-    first = joined(name, *_state(job, now), by=" ")
+    name = words(_name(job), "bold", 200)
+    name.truncate(name_columns, overflow="ellipsis", pad=True)
+    due = job.next_due_at if job.enabled and job.overdue_s is None else None
+    state = joined(*_state(job, now), by=" ")
+    first = joined(name, joined(state, f"next {ago(due, now)}" if due is not None else ""), by=" ")
     history = joined(
         words(job.schedule, most=60),
         "last: " + ", ".join(_run(each) for each in job.runs[:4]) if job.runs else "it has not run yet",
@@ -99,15 +107,13 @@ def _state(job: Job, now: float) -> list[Text | str]:
     elif job.overdue_s is not None:
         said += [badge("overdue", "bad"), span(job.overdue_s)]
     if job.running_since is not None:
-        limit = f" of at most {span(job.timeout_s)}" if job.timeout_s else ""
-        said += [badge("running", "busy"), f"{span(max(now - job.running_since, 0))}{limit}"]
+        limit = f", at most {span(job.timeout_s)}" if job.timeout_s else ""
+        said += [badge("running", "busy"), f"{since(job.running_since, now)}{limit}"]
     elif last is not None:
-        again = f"{job.failures} in a row, the last " if job.failures > 1 else ""
+        again = f"{job.failures}× in a row, " if job.failures > 1 else ""
         said += [badge(last.status or "ended", _mood(last)), f"{again}{ago(last.ended_at or last.started_at, now)}"]
     else:
         said += [badge("no run", "unknown")]
-    if job.enabled and job.overdue_s is None and job.next_due_at is not None:
-        said.append(f"next {ago(job.next_due_at, now)}")
     return said
 
 
@@ -126,13 +132,12 @@ def _below(view: View) -> list[Text]:
     lines = [Text("just now", "bold underline")] if jobs.recent else []
     for each in jobs.recent[: max(8, view.height // 3)]:
         when = each.ended_at or each.started_at
+        moment = "" if when is None else since(when, view.now) if each.status == "running" else ago(when, view.now)
+        state = badge(each.status or "ended", _mood(each))
         said = joined(
-            f"{clock(when, view.now) if when is not None else '?':8}",
-            badge(each.status or "ended", _mood(each)),
-            words(each.job or each.job_id, "bold", 40),
+            joined(state, words(each.job or each.job_id, "bold", 40), moment, by=" "),
             f"took {took(each.duration_s)}" if each.duration_s is not None else "",
             words(each.error, most=160),
-            by=" ",
         )
         lines += wrapped(said, width, 1)
     for transcript in jobs.transcripts[:3]:

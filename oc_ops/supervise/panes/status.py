@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from oc_ops.judge.jobwords import span as length
 from oc_ops.record.incident_text import span
 from oc_ops.supervise.panes.canvas import (
     SEVERE,
@@ -99,15 +100,15 @@ def _inside(view: View) -> list[Text]:
     lines += unseen("" if turning else "event loop", loop.seen, now, width)
     lines += row("memory", joined(*_memory(state.memory)), width) if state.memory.rss_bytes else []
     lines += unseen("" if state.memory.rss_bytes else "memory", state.memory.seen, now, width)
-    if cron.enabled is not None:
+    if cron.enabled is not None or cron.jobs is not None:
         said = joined(
-            "on" if cron.enabled else badge("off", "bad"),
+            "on" if cron.enabled else None if cron.enabled is None else badge("off", "bad"),
             f"{cron.jobs} jobs" if cron.jobs is not None else "",
             f"{cron.running} running",
             f"next {ago(cron.next_wake_at, now)}" if cron.next_wake_at else "nothing due",
         )
         lines += row("cron", said, width)
-    lines += unseen("" if cron.enabled is not None else "cron", cron.seen, now, width)
+    lines += unseen("" if cron.enabled is not None or cron.jobs is not None else "cron", cron.seen, now, width)
     if state.service.words:
         lines += row("service", words(state.service.words), width)
     return lines
@@ -127,7 +128,7 @@ def _verdict(view: View) -> list[Text]:
     """The last doctor run, what it found, and the one thing to do."""
     doctor, now, width = view.state.doctor, view.now, view.width
     if doctor.verdict:
-        took = f"took {doctor.duration_s:.0f} s" if doctor.duration_s is not None else ""
+        took = f"took {length(doctor.duration_s)}" if doctor.duration_s is not None else ""
         when = joined(ago(doctor.at, now), took)
         lines = row("doctor", joined(badge(doctor.verdict, _VERDICT[doctor.verdict]), when, by=" "), width)
     else:

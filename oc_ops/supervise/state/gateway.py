@@ -117,7 +117,7 @@ class Browser:
     pid: int | None = None
     profile: str = ""
     words: str = ""
-    """The state in one line."""
+    """What there is to say beside whether it runs, in one line."""
     note: Note | None = None
     """What the judges say of it, when something is wrong."""
     seen: Seen = field(default_factory=Seen)

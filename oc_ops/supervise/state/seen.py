@@ -10,6 +10,9 @@ Lane = Literal["", "http", "rpc", "event", "cli", "files", "processes", "service
 
 Severity = Literal["", "info", "warning", "error"]
 
+WRITE_S = 5.0
+"""A snapshot without news is written this often: what it tells was looked at up to so long before it is read."""
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -27,11 +30,11 @@ class Seen:
     problem_since: float | None = None
     """Since when it cannot."""
     every_s: float | None = None
-    """How often it is looked at when nothing is pushed; a part older than three of these is stale as well."""
+    """How often it is looked at when nothing is pushed; older than three of these and a writing is stale as well."""
 
     def stale(self, now: float) -> bool:
         """Whether what the part shows may no longer be so."""
-        late = self.at is not None and self.every_s is not None and now - self.at > 3 * self.every_s
+        late = self.at is not None and self.every_s is not None and now - self.at > 3 * self.every_s + WRITE_S
         return self.at is None or bool(self.problem) or late
 
 
