@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pexpect
+import pytest
 from typer.testing import CliRunner
 
 from oc_ops.cli import app
@@ -192,3 +193,11 @@ def untouched(machine: StuckMachine) -> None:
     assert machine.switches == []
     assert machine.job()["state"]["runningAtMs"] == machine.marker_ms
     assert machine.job()["enabled"] is True
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[StuckMachine]:
+    """A machine whose gateway runs and has a stuck job."""
+    made = StuckMachine(tmp_path)
+    with made.gateway():
+        yield made

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pexpect
 import pytest
 
 from tests.machine import PROJECT, SECRET
-from tests.stuck_machine import JOB, MARKER, NAME, PROMPT, StuckMachine, ended, until, untouched, words
+from tests.stuck_machine import JOB, MARKER, NAME, PROMPT, StuckMachine, ended, machine, until, untouched, words
+
+__all__ = ["machine"]
 
 pytestmark = pytest.mark.timeout(180)
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[StuckMachine]:
-    """A machine whose gateway runs and has a stuck job."""
-    made = StuckMachine(tmp_path)
-    with made.gateway():
-        yield made
 
 
 # -- looking -----------------------------------------------------------------------------------------------------------

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.stuck_machine import JOB, MARKER, NAME, PROMPT, StuckMachine, ended, until
+from tests.stuck_machine import JOB, MARKER, NAME, PROMPT, StuckMachine, ended, machine, until
+
+__all__ = ["machine"]
 
 pytestmark = pytest.mark.timeout(180)
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[StuckMachine]:
-    """A machine whose gateway runs and has a stuck job."""
-    made = StuckMachine(tmp_path)
-    with made.gateway():
-        yield made
 
 
 # -- verification ------------------------------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,6 +26,8 @@ from oc_ops.judge.jobtimes import Terms
 from oc_ops.observe import watchlist
 from oc_ops.observe.jobs import Job, Jobs, Schedule
 from oc_ops.observe.watchlist import Watched
+from tests.machine import SECRET
+from tests.stuck_machine import StuckMachine
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 NOW_MS = round(NOW.timestamp() * 1000)
@@ -214,3 +218,26 @@ def test_no_source_at_all_is_could_not_look(run: Callable[..., Any], tmp_path: P
     """Without a gateway and without a store nothing is claimed."""
     (tmp_path / ".openclaw" / "cron" / "jobs.json").unlink()
     assert isinstance(run("fine").exception, CouldNotLook)
+
+
+def test_what_openclaw_said_to_a_failure_is_harmless_and_without_secrets(tmp_path: Path) -> None:
+    """Its error may hold the token and a terminal's commands: neither reaches the terminal."""
+    machine = StuckMachine(tmp_path)
+    (machine.root / "bin" / "openclaw").write_text(
+        f'#!/bin/sh\ncase "$1" in --version) echo OpenClaw 2026.2.26 ;; gateway) echo "{{\\"heartbeat\\": {{}}}}" ;; '
+        f'*) printf "Error: \\033[2J no such device: {SECRET}\\n" >&2; exit 1 ;; esac\n'
+    )
+    (machine.memory / "ops_critical_cron_jobs.txt").write_text("job-1\n")
+    with machine.gateway():
+        done = subprocess.run(
+            [sys.executable, "-c", "from oc_ops.cli import main; main()", "jobs"],
+            env={**machine.environ, "OC_OPS_RPC": "off"},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 4, done.stdout
+    assert "no such device: [redacted]" in done.stderr
+    assert "\x1b" not in done.stderr

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe.watchlist import FILE
 from oc_ops.once import Blocked
+
+if TYPE_CHECKING:
+    from oc_ops.doctor import Doctor
 
 
 def register(app: typer.Typer) -> None:
@@ -38,6 +42,8 @@ def jobs(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a 
         seen, verdicts = verdicts_now(doctor, watched)
     except Blocked as blocked:
         raise CouldNotLook(f"neither the gateway nor its store tells its jobs: {blocked.cause.sentence}") from None
+    except CouldNotLook as error:
+        raise CouldNotLook(_harmless(str(error), doctor)) from None
     to_watch = jobtable.unwatched(seen, verdicts)
     if as_json:
         print(json.dumps(jobtable.as_json(seen, verdicts, to_watch)))
@@ -45,3 +51,11 @@ def jobs(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a 
         jobtable.show(seen, verdicts, to_watch, doctor.settings.memory_dir / FILE, cause(doctor))
     if any(each.unseen or any(one.severity == "error" for one in each.findings) for each in verdicts):
         raise typer.Exit(1)
+
+
+def _harmless(text: str, doctor: Doctor) -> str:
+    """What an `openclaw` said to a failure, as it may stand on a terminal."""
+    from oc_ops.record.redact import Redactor, secrets_in
+
+    secrets = (*doctor.config.secrets, *secrets_in(os.environ))
+    return Redactor(secrets, Path.home(), [doctor.target.home]).line(text, 1000)
