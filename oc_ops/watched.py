@@ -94,17 +94,8 @@ def zone(doctor: Doctor) -> tzinfo:
 def _connected(doctor: Doctor) -> RpcClient:
     from oc_ops.observe import rpc
 
-    settings, config = doctor.settings, doctor.config
     try:
-        return rpc.connect(
-            config.host,
-            doctor.port(),
-            config.credential,
-            settings.memory_dir,
-            connect_s=settings.rpc_connect_s,
-            request_s=settings.rpc_request_s,
-            tls=config.tls,
-        )
+        return rpc.connect_to(doctor.config, doctor.port(), doctor.settings)
     except rpc.RpcRefused as refused:
         raise CouldNotLook(f"the RPC lane closed: {refused.reason}") from refused
 

@@ -25,6 +25,8 @@ from tests.live.examine import examine
 
 FOUR = (("gateway", "status"), ("status",), ("cron", "list"), ("browser", "status"))
 ROUNDS = 3
+NO_CALL_RATIO = 0.05
+"""The goal of 0.7 CPU seconds without any call, on a machine where the four commands take 14."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ def measured(lab: Lab, folder: Path) -> int:
         "--quick ≤ 0.08 × CPU": quick.cpu_s <= 0.08 * base.cpu_s,
         "hung: verdict within 5 s": seen.wall_s <= 5 and seen.report["cause"] == "gateway/hung",
         "hung: the four take over a minute": stuck.wall_s > 60,
-        "no call: ≤ 0.7 s CPU": nothing.cpu_s <= 0.7,
+        f"no call: ≤ {NO_CALL_RATIO} × CPU (0.7 s where the four take 14)": nothing.cpu_s <= NO_CALL_RATIO * base.cpu_s,
     }
     for goal, reached in goals.items():
         print(f"{'reached' if reached else 'MISSED '}  {goal}")

@@ -125,15 +125,7 @@ class Lanes:
         if self._shut:
             raise CouldNotLook(self._shut)
         try:
-            self._client = rpc.connect(
-                config.host,
-                self._gateway.port,
-                config.credential,
-                settings.memory_dir,
-                connect_s=settings.rpc_connect_s,
-                request_s=settings.rpc_request_s,
-                tls=config.tls,
-            )
+            self._client = rpc.connect_to(config, self._gateway.port, settings)
         except rpc.RpcRefused as refused:
             # Knocking once a second with a credential that is not taken would only fill the gateway's log.
             self._shut = "" if refused.kind in _PASSING else refused.reason
