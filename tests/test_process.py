@@ -291,6 +291,7 @@ def test_survivors_allowed(call: Run, token: str) -> None:
     result = call("family", "exit", "apart", survivors_allowed=True)
     left = carrying(token)
     end(left)
+    psutil.wait_procs(left, 10)
     assert (result.outcome, result.killed, len(left)) == ("answered", 0, 1)
     assert result.stdout.text == ANSWER
 
