@@ -80,6 +80,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
     except KeyboardInterrupt:
         exits.close()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is ended: one more Ctrl-C would only spoil the exit code
         pytest.exit("interrupted before the first check", returncode=pytest.ExitCode.INTERRUPTED)
     run.report.wanted_page = config.option.htmlpath
     config.option.htmlpath, config.option.self_contained_html = str(drawn), True

@@ -94,12 +94,20 @@ def until(holds: Callable[[], bool], budget_s: float = ROOM_S) -> None:
         time.sleep(0.1)
 
 
+def next_second() -> None:
+    """cron tells a changed table by whole seconds: what changes within the second of its last reading goes unseen."""
+    now = int(time.time())
+    until(lambda: int(time.time()) > now, 5.0)
+
+
 def test_cron_runs_the_doctor_every_minute(lab: Lab, cron: Cron, tmp_path: Path) -> None:
     """Installed in an operator's shell, run by cron with HOME and two folders on the PATH: healthy, then hung; gone."""
     oc_ops = (sys.executable, "-m", "oc_ops", "schedule")
     others = tmp_path / "others"
     others.write_text(OTHERS)
+    next_second()
     cron.sees("crontab", str(others))
+    next_second()
     said = cron.sees(*oc_ops, "install", "--every", "1m")
     assert said.startswith("installed: * * * * * cd "), said
     assert "installed already: " in cron.sees(*oc_ops, "install", "--every", "1m")
