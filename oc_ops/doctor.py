@@ -174,7 +174,7 @@ class Doctor:
         cause = judge_gateway.cause(self.look(), self.limits)
         if cause is None or cause.check not in ("gateway/down", "gateway/crash-loop"):
             return cause
-        if not self.config.exists and self.found_executable is None:
+        if not self.config.exists and self.found_executable is None and self.look().service.manager == "none":
             return self.cli_fault()
         return judge_cli.missing_config(self.config) or self._rejected_config() or cause
 

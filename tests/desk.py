@@ -172,6 +172,17 @@ class Desk:
         shutil.rmtree(self.sockets, ignore_errors=True)
 
 
+@contextmanager
+def watched(root: Path) -> Iterator[Desk]:
+    """A desk on which a healthy gateway is watched."""
+    desk = Desk(root)
+    desk.show("healthy")
+    try:
+        yield desk
+    finally:
+        desk.close()
+
+
 def clients(desk: Desk, session: str = "oc-ops") -> int:
     """How many terminals show a session."""
     return len(desk.tmux("list-clients", "-t", f"={session}", check=False).splitlines())

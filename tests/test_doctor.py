@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from oc_ops.observe.openclaw import Answer, Openclaw
 from oc_ops.observe.process import Call
 from oc_ops.observe.reads import RpcReads
 from oc_ops.observe.rpc import Hello, RefusalKind, RpcRefused
+from oc_ops.observe.service import NO_SERVICE, Service
 from oc_ops.once import Blocked, NotAsked
 from oc_ops.settings import Settings
 from tests.sights import answer, call, gateway_process, nothing, reply, sight
@@ -284,6 +286,31 @@ def test_no_openclaw(world: World, make: Make, monkeypatch: pytest.MonkeyPatch) 
     cause = doctor.cause_before("cli")
     assert cause is not None
     assert cause.check == "cli/missing"
+
+
+def nothing_set_up(world: World, make: Make, monkeypatch: pytest.MonkeyPatch, unit: Service) -> Finding | None:
+    """The cause where neither command nor config is found, and nothing listens."""
+    monkeypatch.setattr(install, "find", lambda *_: None)
+    world.look = replace(DOWN, service=unit)
+    doctor = make(cli=False)
+    doctor.config = replace(doctor.config, exists=False)
+    return doctor.http_cause()
+
+
+def test_without_command_and_config_it_is_another_user_s(
+    world: World, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No service unit either: one cause, and it is not the gateway."""
+    cause = nothing_set_up(world, make, monkeypatch, NO_SERVICE)
+    assert cause is not None
+    assert cause.check == "cli/missing"
+
+
+def test_a_gateway_that_has_a_unit_is_set_up_here(world: World, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its unit says that it is this user's: not seeing the command from here explains nothing."""
+    cause = nothing_set_up(world, make, monkeypatch, Service("systemd", "openclaw-gateway.service", "stopped"))
+    assert cause is not None
+    assert cause.check == "config/invalid"
 
 
 def test_an_openclaw_that_does_not_work(world: World, make: Make) -> None:

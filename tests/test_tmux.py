@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from oc_ops.supervise.state import LogLine
-from tests.desk import LATEST_S, PROJECT, WINDOWS, Desk, clients
+from tests.desk import LATEST_S, PROJECT, WINDOWS, Desk, clients, watched
 from tests.machine import Operator, closed_port
 from tests.snapshots import sample
 from tests.survivors import eventually
@@ -29,12 +29,8 @@ pytestmark = pytest.mark.timeout(120)
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
     """A desk on which a healthy gateway is watched."""
-    desk = Desk(tmp_path)
-    desk.show("healthy")
-    try:
+    with watched(tmp_path) as desk:
         yield desk
-    finally:
-        desk.close()
 
 
 # -- start, status, stop ----------------------------------------------------------------------------------------------

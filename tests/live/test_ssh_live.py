@@ -17,7 +17,7 @@ import pexpect
 import psutil
 import pytest
 
-from tests.desk import WINDOWS, Desk, clients
+from tests.desk import WINDOWS, Desk, clients, watched
 from tests.machine import closed_port
 from tests.survivors import eventually
 
@@ -42,12 +42,8 @@ class Sshd:
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
     """A desk on which a healthy gateway is watched."""
-    desk = Desk(tmp_path)
-    desk.show("healthy")
-    try:
+    with watched(tmp_path) as desk:
         yield desk
-    finally:
-        desk.close()
 
 
 @pytest.fixture
