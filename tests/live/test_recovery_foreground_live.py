@@ -1,0 +1,120 @@
+"""Recovery of a real gateway that nobody supervises: what it can do there, and what it leaves to a person."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from oc_ops.act.examine import examine
+from oc_ops.act.recovery import Observation, recover
+from oc_ops.judge.finding import Finding
+from oc_ops.lab import faults, sweep
+from oc_ops.lab.config import find_chromium
+from oc_ops.lab.gateway import Lab
+from oc_ops.observe.http import probe
+from oc_ops.settings import PROJECT, load
+from tests.live.recovered import PATIENT, Recovered
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+
+
+def in_lab(lab: Lab, folder: Path, *options: str) -> Recovered:
+    """`python recover.py --json` for a foreground gateway."""
+    environ = {
+        **lab.environ,
+        "OC_OPS_OPENCLAW": str(lab.openclaw),
+        "OC_OPS_MEMORY_DIR": str(folder / "memory"),
+        "OC_OPS_REPORT_DIR": str(folder / "reports"),
+        "XDG_STATE_HOME": str(folder / "state"),
+        "XDG_RUNTIME_DIR": str(folder / "no-user-manager"),
+        **PATIENT,
+    }
+    done = subprocess.run(
+        [sys.executable, str(PROJECT / "recover.py"), "--json", *options],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.stdout.strip(), done.stderr
+    return Recovered(done.returncode, json.loads(done.stdout), done.stderr)
+
+
+def test_a_foreground_gateway_that_hangs_or_is_gone_is_left_with_the_fix(lab: Lab, tmp_path: Path) -> None:
+    """Without a service nobody can start it, and one that hangs takes no request: exit 4, and what to do by hand."""
+    with faults.stopped(lab) as pid:
+        hung = in_lab(lab, tmp_path)
+        assert psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    assert hung.exit == 4, hung.progress
+    assert f"kill -CONT {pid}" in hung.sentence
+    with faults.killed(lab):
+        gone = in_lab(lab, tmp_path)
+    assert gone.exit == 4, gone.progress
+    assert "openclaw gateway run" in gone.sentence
+    assert hung.outcome["acted"] is gone.outcome["acted"] is False
+
+
+def test_a_foreground_gateway_that_can_be_asked_is_drained_in_place(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2026.9.6 restarts without a service too: `--safe`, the same process, a new start, and its browser back."""
+    environ = {
+        **lab.environ,
+        **PATIENT,
+        "OC_OPS_OPENCLAW": str(lab.openclaw),
+        "OC_OPS_MEMORY_DIR": str(tmp_path / "memory"),
+        "OC_OPS_REPORT_DIR": str(tmp_path / "reports"),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+        "XDG_RUNTIME_DIR": str(tmp_path / "no-user-manager"),
+    }
+    if not find_chromium():
+        environ["OC_OPS_BROWSER"] = "off"
+    for name in ("XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
+        monkeypatch.setenv(name, environ[name])
+    settings = load(environ=environ)
+    found = Finding(
+        "gateway/rpc-unanswered", "error", "it is said not to answer", "a test says so", "none automatic: -"
+    )
+    said = Observation("unhealthy", found, (found,))
+    script = [said]
+    listener = lab.listener()
+    assert listener is not None
+    outcome = recover(settings, environ, lambda: script.pop() if script else examine(settings, environ), first=said)
+    assert outcome.exit == 0, outcome.sentence
+    assert "`openclaw gateway restart --safe`" in outcome.sentence
+    assert lab.listener() == listener
+    uptime = (probe("127.0.0.1", lab.port, "/readyz", budget_s=2.0).json or {})["uptimeMs"]
+    assert isinstance(uptime, (int, float))
+    assert uptime / 1000 < outcome.duration_s
+    assert lab.browser_runs() is bool(find_chromium())
+
+
+def main_browser(lab: Lab) -> psutil.Process:
+    """The lab's browser itself, none of its helpers."""
+    (main,) = (each for each in sweep.browsers(lab.root) if "--type=" not in " ".join(each.cmdline()))
+    return main
+
+
+def test_a_browser_fault_gets_a_browser_cure(lab: Lab, tmp_path: Path) -> None:
+    """Stopped by the operator's command it is started, frozen by SIGSTOP it is made anew; the gateway goes on."""
+    gateway = lab.listener()
+    with faults.browser_stopped(lab):
+        seen = in_lab(lab, tmp_path / "stopped")
+        assert (seen.exit, seen.outcome["cause"]) == (0, "browser/not-running"), seen.progress
+        assert lab.browser_runs()
+    frozen = main_browser(lab)
+    frozen.suspend()
+    try:
+        seen = in_lab(lab, tmp_path / "frozen")
+    finally:
+        if sweep.alive(frozen):
+            frozen.resume()
+    assert (seen.exit, seen.outcome["cause"]) == (0, "browser/not-running"), seen.progress
+    assert main_browser(lab) != frozen
+    assert lab.listener() == gateway
