@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from oc_ops import settings
 from oc_ops.act.breaker.book import Book, who
 from oc_ops.act.breaker.marker import left_off, markers
 from oc_ops.act.breaker.mutex import Mutex, Refused, find, typed_name
-from oc_ops.act.breaker.sight import Sight
-from oc_ops.act.breaker.verify import later
+from oc_ops.act.breaker.sight import Hands, Sight
+from oc_ops.act.breaker.verify import later, verified
 from oc_ops.judge.finding import Finding
+from oc_ops.observe.commands import Commands
 from oc_ops.observe.jobs import Job, Jobs, Schedule
 from oc_ops.observe.owners import Ownership
 from oc_ops.observe.target import locate
@@ -219,3 +221,27 @@ def test_what_became_of_a_break(
     book.write("done", "p1", target="marker:j1", outcome=outcome, after=told)
     result = later("j1", book, seen(tmp_path, job), 60.0)
     assert (result.outcome if result else None) == word
+
+
+def test_ctrl_c_on_hearing_that_the_next_run_is_awaited_ends_the_wait(tmp_path: Path) -> None:
+    """However soon after those words it comes: the break is done, and is not called unknown."""
+
+    def interrupted(said: str) -> None:
+        assert "waiting for its next run" in said
+        raise KeyboardInterrupt
+
+    def never() -> Commands:
+        raise AssertionError("looking needs no command here")
+
+    cleared = replace(JOB, running_ms=None)
+    hands = Hands(
+        settings.load({}, {}),
+        lambda: seen(tmp_path, cleared),
+        never,
+        note=lambda _: None,
+        say=interrupted,
+        now_ms=lambda: NOW_MS + HOUR_MS - 1000,
+    )
+    result = verified(JOB.id, NOW_MS, JOB.running_ms, hands)
+    assert result.outcome == "cleared"
+    assert "not awaited" in result.said

@@ -42,8 +42,8 @@ def verified(job_id: str, since_ms: int, marker_ms: int | None, hands: Hands, *,
     )
     if not awaited or ahead_s > hands.settings.breaker_await_s:
         return not_awaited
-    hands.say(f"cleared; waiting for its next run, due at {clock(moment(due_ms))} (Ctrl-C: it is not awaited)")
     try:
+        hands.say(f"cleared; waiting for its next run, due at {clock(moment(due_ms))} (Ctrl-C: it is not awaited)")
         return _awaited(job_id, since_ms, marker_ms, due_ms, hands)
     except KeyboardInterrupt:
         return not_awaited
