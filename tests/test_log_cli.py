@@ -5,6 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +136,28 @@ def test_standard_input_may_be_long() -> None:
     stdin.write(b"healthy\n" * 1_000_000 + EPIPE.encode() + b"\n")
     said = scan("-", stdin=stdin.getvalue())
     assert ([each["count"] for each in said["signatures"]], said["lines"]) == ([1], 1_000_001)
+
+
+@pytest.mark.parametrize("option", ["--json", ""], ids=["json", "table"])
+def test_a_terminal_that_knows_no_utf_8_gets_the_whole_answer(tmp_path: Path, option: str) -> None:
+    """An arrow or an umlaut in a log line costs no answer in a locale of 128 or 256 characters."""
+    log = tmp_path / "log"
+    log.write_text(line(f"{SAMPLES['rpc.slow']} \u2026 m\u00fcde") + "\n", encoding="utf-8")
+    command = [sys.executable, "-m", "oc_ops", "logs", "scan", str(log), *filter(None, [option])]
+    environ = {**os.environ, "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "COLUMNS": "80"}
+    done = subprocess.run(command, env=environ, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"rpc.slow" in done.stdout
+    if option:
+        assert json.loads(done.stdout)["signatures"][0]["excerpt"].endswith("\u2026 m\u00fcde")
+
+
+def test_a_narrow_table_cuts_neither_a_time_nor_an_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells fold: at 80 columns, which is also what a pipe gets, when a signature fired can still be read."""
+    monkeypatch.setenv("COLUMNS", "80")
+    log = tmp_path / "log"
+    log.write_text(line(SAMPLES["ws.1000_handshake"], time="2026-11-22T10:11:12.000Z") + "\n")
+    head, *rows, _count = CliRunner().invoke(app, ["scan", str(log)]).output.splitlines()
+    first, last = head.index("first"), head.index("last")
+    assert "".join(row[first:last].strip() for row in rows) == "2026-11-22T10:11:12Z"
+    assert "".join(row[: head.index("count")].strip() for row in rows) == "ws.1000_handshake"

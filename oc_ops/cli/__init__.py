@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import os
 import sys
@@ -174,6 +175,9 @@ def _print_lab(facts: dict[str, object], as_json: bool) -> None:
 
 def main() -> None:
     """The console script; what oc-ops raises on purpose is one sentence here too."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a locale that lacks a log's letters costs no answer
     try:
         app()
     except OcOpsError as error:

@@ -41,7 +41,7 @@ def scan(
     """Only what the gateway itself wrote counts. Raises OcOpsError for a file that cannot be read."""
     tally = scanned(files)
     if as_json:
-        print(json.dumps(tally.document(), ensure_ascii=False))
+        print(json.dumps(tally.document()))
     else:
         _print_table(tally)
 
@@ -162,7 +162,9 @@ def _print_table(tally: Tally) -> None:
 
     console = Console()
     if tally.fired:
-        table = Table("signature", "count", "first", "last", "newest line", box=None, pad_edge=False)
+        table = Table(box=None, pad_edge=False)
+        for title in ("signature", "count", "first", "last", "newest line"):
+            table.add_column(title, overflow="fold")  # no time and no id may be cut, however narrow the terminal
         for name, each, excerpt in tally._rows():
             cells = (name, str(each.count), _utc(each.first) or "-", _utc(each.last) or "-", excerpt)
             table.add_row(*(Text(cell) for cell in cells))
