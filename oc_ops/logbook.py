@@ -12,7 +12,7 @@ from oc_ops.errors import CouldNotLook
 from oc_ops.judge import catalogue
 from oc_ops.judge.catalogue import Signature
 from oc_ops.judge.signatures import window_s
-from oc_ops.observe.logs import LogView, Needle, planned_restarts, raw_shape, recent
+from oc_ops.observe.logs import LogView, Needle, Window, planned_restarts, raw_shape, recent
 from oc_ops.observe.service import service
 from oc_ops.once import Blocked
 from oc_ops.settings import Settings
@@ -42,17 +42,18 @@ def read(doctor: Doctor, signatures: Sequence[Signature]) -> LogView:
     paths = doctor.log_files()
     since = doctor.started_at - timedelta(seconds=window_s(signatures))
     needles = [Needle(each.id, each.literals, raw_shape(each.expression)) for each in signatures]
+    planned = planned_restarts(doctor.target.state_dir, since, lasts_s=_RESTART_S)
     view = recent(
         paths,
         needles,
         since=since,
         tail_bytes=doctor.settings.log_tail_bytes,
-        planned=planned_restarts(doctor.target.state_dir, since, lasts_s=_RESTART_S),
+        planned=planned,
         remember=doctor.settings.memory_dir / f"logs-{doctor.key}.json",
     )
     if unread := [path for path in paths if path not in view.files and os.path.isfile(path)]:  # noqa: PTH113
         raise CouldNotLook(f"cannot read {unread[0]}: run the doctor as the user who owns it")
-    view = _with_journal(doctor, view, needles)
+    view = _with_journal(doctor, view, needles, planned)
     if not view.files:
         if cause := doctor.http_cause():
             raise Blocked(cause)
@@ -60,11 +61,11 @@ def read(doctor: Doctor, signatures: Sequence[Signature]) -> LogView:
     return view
 
 
-def _with_journal(doctor: Doctor, view: LogView, needles: Sequence[Needle]) -> LogView:
+def _with_journal(doctor: Doctor, view: LogView, needles: Sequence[Needle], planned: Sequence[Window]) -> LogView:
     """Where the files are near empty, what the systemd unit printed is in the journal (#74801)."""
     from oc_ops.observe.logs import journal
 
     if not journal.wanted(view.files) or (unit := service(doctor.target)).manager != "systemd":
         return view
     found = journal.journal(unit.unit, doctor.target, needles, view.since)
-    return view if found is None else journal.added(view, unit.unit, found)
+    return view if found is None else journal.added(view, unit.unit, found, planned)

@@ -132,3 +132,13 @@ def test_a_view_takes_the_journal_in() -> None:
     assert len(both.records) == 4
     assert both.files == (log, Path(f"journal:{UNIT}"))
     assert both.newest == NOON + timedelta(seconds=5)
+
+
+def test_what_a_planned_restart_printed_into_the_journal_counts_no_more_than_in_a_file() -> None:
+    """Left out and counted, both ends of the window included; what was printed before and after stays."""
+    view = LogView((), NOON, (), 0, planned_dropped=7)
+    found = list(matching(records(PRINTED, UNIT), NEEDLES))
+    both = added(view, UNIT, found, [(NOON + timedelta(seconds=3), NOON + timedelta(seconds=4, microseconds=1))])
+    assert [each.time for each in both.records] == [NOON + timedelta(seconds=2), NOON + timedelta(seconds=5)]
+    assert both.planned_dropped == 8
+    assert both.newest == NOON + timedelta(seconds=5)

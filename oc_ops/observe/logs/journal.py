@@ -13,6 +13,7 @@ from pathlib import Path
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe.logs.kept import clipped
 from oc_ops.observe.logs.records import Record, read
+from oc_ops.observe.logs.restarts import Window
 from oc_ops.observe.logs.scan import Needle
 from oc_ops.observe.logs.view import LogView
 from oc_ops.observe.process import run
@@ -56,12 +57,19 @@ def journal(unit: str, target: Target, needles: Sequence[Needle], since: datetim
     return tuple(matching(records(call.stdout.text, unit), needles))
 
 
-def added(view: LogView, unit: str, found: Sequence[Record]) -> LogView:
-    """A view with the journal's records in it, oldest first."""
-    both = sorted((*view.records, *found), key=lambda each: each.time or view.since)
+def added(view: LogView, unit: str, found: Sequence[Record], planned: Sequence[Window] = ()) -> LogView:
+    """A view with the journal's records in it, oldest first; those of a planned restart are left out, as in files."""
+    told = [each for each in found if not any(each.time and begin <= each.time <= end for begin, end in planned)]
+    both = sorted((*view.records, *told), key=lambda each: each.time or view.since)
     times = [each.time for each in found if each.time]
     newest = max((*times, *((view.newest,) if view.newest else ())), default=None)
-    return replace(view, files=(*view.files, _place(unit)), records=tuple(both), newest=newest)
+    return replace(
+        view,
+        files=(*view.files, _place(unit)),
+        records=tuple(both),
+        newest=newest,
+        planned_dropped=view.planned_dropped + len(found) - len(told),
+    )
 
 
 def records(text: str, unit: str) -> Iterator[Record]:
