@@ -261,6 +261,22 @@ def test_max_age(state: dict[str, Any], fact: str | None) -> None:
     assert [each.fact for each in verdict.findings] == ([f'the watched job "nightly" {fact}'] if fact else [])
 
 
+@pytest.mark.parametrize(
+    ("owner", "checks"),
+    [(UNKNOWN, ["run-missed"]), (SOMEBODY, ["run-missed"]), (None, ["run-missed"]), (NOBODY, ["marker-stale"])],
+    ids=["unknown", "somebody", "not seen", "nobody"],
+)
+def test_a_run_that_never_ends_is_a_job_that_stopped(owner: Ownership | None, checks: list[str]) -> None:
+    """Once max-age is over it is an error whoever owns the marker, and one finding; before that it is slow."""
+    watched = replace(WATCHED, max_age_s=26 * 3600)
+    found = one(watched, owner, running_ms=NOW_MS - 90 * HOUR).findings
+    assert [each.check.removeprefix("cron/") for each in found] == checks
+    assert [each.severity for each in found] == ["error"]
+    assert "3.8 d" in found[0].fact + found[0].saw
+    young = one(watched, SOMEBODY, running_ms=NOW_MS - 26 * HOUR)
+    assert [each.check for each in young.findings] == ["cron/job-slow"]
+
+
 def test_one_finding_a_job_and_cause() -> None:
     """Late by its schedule and by max-age is missed once."""
     finding = only(one(replace(WATCHED, max_age_s=3600), last_run_ms=LAST_MS - DAY))

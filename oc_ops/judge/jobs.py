@@ -56,12 +56,13 @@ def _watched(watched: Watched, jobs: Jobs, owners: Mapping[str, Ownership], term
     if finding := disabled(job, jobs, terms):
         return Verdict(watched, job, (finding,))
     stale = marker_stale(job, watched, jobs, owners.get(job.id), terms)
-    found, unseen = [stale, failing(job, watched, jobs, terms)], ""
+    found, missed, unseen = [stale, failing(job, watched, jobs, terms)], None, ""
     try:
-        found.append(run_missed(job, watched, jobs, terms))
+        missed = run_missed(job, watched, jobs, terms) if stale is None else None
     except CouldNotLook as error:
         unseen = str(error)
-    if stale is None:
+    found.append(missed)
+    if stale is None and (missed is None or job.running_ms is None):  # of one run that does not end, one finding
         found.append(slow(job, watched, jobs, owners.get(job.id), terms))
     return Verdict(watched, job, tuple(each for each in found if each), unseen)
 

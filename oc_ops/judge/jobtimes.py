@@ -42,11 +42,14 @@ class Terms:
 def run_missed(job: Job, watched: Watched, jobs: Jobs, terms: Terms) -> Finding | None:
     """A due time passed without a run, by the schedule, by the gateway's own next run, or by the watchlist's max-age.
 
+    While it runs only max-age counts, from that run's beginning: a run that never ends is a job that stopped silently.
     Raises CouldNotLook when none of the three says anything about a job that has a schedule.
     """
     job = _with_history(job, _runs(job, jobs))
-    if not job.enabled or job.running_ms is not None:
+    if not job.enabled:
         return None
+    if job.running_ms is not None:
+        return _overrun(job, watched, jobs, terms)
     now_ms, grace_ms, unread = due.milliseconds(jobs.seen_at), round(terms.grace_s * 1000), ""
     said = []
     try:
@@ -69,6 +72,23 @@ def run_missed(job: Job, watched: Watched, jobs: Jobs, terms: Terms) -> Finding 
         saw=f"{plan(job, terms.zone)}; {ran(job, _runs(job, jobs), jobs.seen_at)}; {_next(job, now_ms)}",
         fix="none automatic: see why first (openclaw cron status: is the scheduler awake?); a run by hand is "
         f"openclaw cron run {shlex.quote(job.id)}",
+        verify=VERIFY,
+    )
+
+
+def _overrun(job: Job, watched: Watched, jobs: Jobs, terms: Terms) -> Finding | None:
+    """A run that goes on for longer than its job may be without a new one."""
+    began_ms = job.running_ms or 0
+    running_s = (due.milliseconds(jobs.seen_at) - began_ms) / 1000
+    if watched.max_age_s is None or running_s <= watched.max_age_s:
+        return None
+    return Finding(
+        "cron/run-missed",
+        terms.severity("error"),
+        fact=f"{by(jobs)}the watched job {named(job.name)} is marked as running for {span(running_s)}, and began no "
+        f"other run since (max-age {span(watched.max_age_s)})",
+        saw=f"its marker of {clock(due.moment(began_ms))}; {ran(job, _runs(job, jobs), jobs.seen_at)}",
+        fix=f"none automatic: read openclaw cron runs --id {shlex.quote(job.id)} and what the run waits for",
         verify=VERIFY,
     )
 
