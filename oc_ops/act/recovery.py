@@ -304,7 +304,7 @@ class _Recovery:
         """What cannot be looked at after the act is unknown, not undone."""
         try:
             return self._look_again()
-        except CouldNotLook as error:
+        except OcOpsError as error:  # also a doctor that refuses now: its report folder may be full since
             return Observation("unknown", note=str(error))
 
     def _look_again(self) -> Observation:
