@@ -122,7 +122,9 @@ class Settings:
     )
     notify_s: float = _seconds(20.0, "deadline of telling people, in a process of its own that no run waits for")
 
-    schedule_s: float = _seconds(1200.0, "deadline of one scheduled run, recovery included; then its tree is ended")
+    schedule_s: float = _seconds(
+        1200.0, "deadline of one scheduled run, plus a recovery's worst case with --recover; then its tree is ended"
+    )
     schedule_log_bytes: int = _setting(2**20, "size above which memory/schedule.log is rotated; 3 are kept", above=0)
 
     keep_healthy_runs: int = _setting(20, "healthy runs kept in reports/runs", above=0)

@@ -49,6 +49,22 @@ def test_the_budget_is_a_sliding_window(minutes: tuple[float, ...], refused: str
     assert said.startswith(refused) if refused else said == ""
 
 
+@pytest.mark.parametrize(
+    ("minutes", "refused"),
+    [
+        ((-45, -30, -15), "the budget of 3 restarts of the gateway an hour is spent until 13:15:00 UTC"),
+        ((-30, 20, 40), "the budget of 3 restarts of the gateway an hour is spent until 12:20:00 UTC"),
+        ((-1400,), "the last one (oc-ops recover) was at 11:20:00 UTC; the cool-down ends in 84300 s"),
+        ((-1441, -1450, -1460), ""),
+    ],
+    ids=["three-ahead", "one-ahead", "cool-down", "a-clock-that-was-days-ahead"],
+)
+def test_a_clock_that_was_set_back_frees_no_budget(minutes: tuple[float, ...], refused: str) -> None:
+    """What seems to lie ahead has been done all the same; a day and more ahead it was a clock that went quite wrong."""
+    said = bounds.exhausted(acts(*minutes), "gateway", LIMITS, NOON)
+    assert said.startswith(refused) if refused else said == ""
+
+
 def test_a_browser_s_restarts_are_counted_apart() -> None:
     """A gateway that spent its budget leaves the browser its own, and the other way round."""
     assert bounds.exhausted(acts(50, 30, 10), "browser", LIMITS, NOON) == ""

@@ -230,3 +230,22 @@ def test_a_reused_pid_is_never_signalled() -> None:
         until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE)
         of = Pid.of(process.pid)
         assert of is None or of.living() is None
+
+
+def test_a_gateway_that_was_not_seen_afterwards_is_not_said_to_answer(tmp_path: Path) -> None:
+    """The process is gone, which is all that is known: nothing is claimed of its port."""
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+        found = Pid.of(process.pid)
+        assert found is not None
+        evidence: dict[str, Json] = {"pid": found.pid, "started": found.started, "finding": "gateway/hung"}
+        mutex = Mutex("hung", f"hung:{found.pid}", "openclaw", "a fact", "an act", evidence)
+
+        def never() -> Commands:
+            raise AssertionError("ending a process needs no call")
+
+        blind = Sight("key", locate({"HOME": str(tmp_path)}), unseen=("the gateway could not be looked at",))
+        hands = Hands(settings.load({}, {}), lambda: blind, never, note=lambda _: None, say=lambda _: None)
+        result = end(mutex, hands)
+        assert process.wait(10) == -15
+    assert "could not be looked at" in result.said
+    assert "answers" not in result.said

@@ -132,6 +132,22 @@ def test_killed_between_off_and_on(machine: StuckMachine) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda each: each.name)
+def test_interrupted_while_the_next_run_is_awaited(machine: StuckMachine, number: signal.Signals) -> None:
+    """Ctrl-C, SIGTERM and a closed terminal: the break is on record as done; a later look says what became of it."""
+    machine.script(next_s=300)
+    running = machine.start("break", "--approve", machine.plan())
+    until(lambda: f"enable {JOB}" in machine.switches)
+    assert running.stdout is not None
+    until(lambda: "waiting for its next run" in running.stdout.readline())  # type: ignore[union-attr]
+    running.send_signal(number)
+    said, _ = running.communicate(timeout=60)
+    assert running.returncode == 2, said
+    assert "not awaited" in said
+    assert [each["outcome"] for each in machine.book if each["what"] == "done"] == ["cleared"]
+    assert "its next run is due" in machine.run("show", MARKER).stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda each: each.name)
 def test_interrupted_between_off_and_on(machine: StuckMachine, number: signal.Signals) -> None:
     """Ctrl-C, SIGTERM and a closed terminal: the job is switched on first."""
     machine.script(disable=["wait"], next_s=300)

@@ -16,6 +16,16 @@ from tests.machine import Operator, closed_port, gateway, silent_port
 from tests.survivors import eventually
 
 pytestmark = pytest.mark.timeout(180)
+INTERRUPTED_AT = """
+import signal, sys
+class Finder:
+    def find_spec(self, name, *_):
+        if name == {moment!r}:
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+from oc_ops.cli.recover import main
+main()
+"""
 FORMS = {
     "recover.py": [str(PROJECT / "recover.py")],
     "oc-ops": ["-c", "from oc_ops.cli import main; main()", "recover"],
@@ -105,6 +115,23 @@ def test_a_wrong_option_is_one_sentence(
     assert sentence.startswith("recover: refused: ")
     assert words in sentence
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("moment", ["oc_ops.act.examine", "oc_ops.act.recovery"])
+def test_an_interruption_before_the_first_look_is_no_verdict(tmp_path: Path, moment: str) -> None:
+    """While it still reads its own code: exit 2 and the same sentence, nobody was told that it tried."""
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_AT.format(moment=moment)],
+        cwd=tmp_path,
+        env={**Operator(tmp_path, closed_port()).environ, "PYTHONPATH": str(PROJECT)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("recover: interrupted: ")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 from oc_ops.act import preflight
 from oc_ops.errors import CouldNotLook
+from oc_ops.observe.look import GatewayLook
 from oc_ops.observe.rpc import RpcReply
 from oc_ops.observe.service import Service
 from tests import sights
@@ -106,6 +107,25 @@ def test_one_that_cannot_be_asked_is_restarted_plainly(
     connects(monkeypatch, answers, *methods)
     assert stage.recover().exit == 0
     assert stage.acts == ["gateway restart --json"]
+
+
+@pytest.mark.parametrize(
+    ("look", "shows"),
+    [
+        (sights.sight(ready=sights.ready(delay_ms=2500.0)), "gateway/saturated"),
+        (sights.sight(sights.page("Directory listing"), processes=(), listener=sights.PYTHON), "gateway/port-taken"),
+        (HUNG, "gateway/hung"),
+    ],
+    ids=["saturated", "port-taken", "hung"],
+)
+def test_an_unanswered_read_that_the_last_look_explains_is_no_reason_to_restart(
+    stage: Stage, look: GatewayLook, shows: str
+) -> None:
+    """The cause is another one than the doctor saw: looked at anew, and what is never cured is not acted on as this."""
+    stage.looks, stage.seen = [look], [saw("gateway/rpc-unanswered")]
+    refused = stage.recover(force=True)
+    assert (refused.exit, stage.acts) == (3, [])
+    assert f"the last look before the act shows {shows}" in refused.why
 
 
 def test_a_closed_lane_leaves_the_store(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

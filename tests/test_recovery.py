@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from oc_ops.act.outcome import Observation
-from oc_ops.errors import CouldNotLook
+from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.observe.service import NO_SERVICE, Service
 from tests.stage import DOWN, HUNG, STARTING, STOPPED, WELL, Stage, saw
 
@@ -161,12 +161,13 @@ def test_a_record_that_cannot_be_written_any_more_does_not_stop_the_proof(stage:
     assert stage.recover().exit == 0
 
 
-def test_a_doctor_that_cannot_look_after_the_act_is_unknown(stage: Stage) -> None:
+@pytest.mark.parametrize("error", [CouldNotLook, OcOpsError], ids=["could-not-look", "refused"])
+def test_a_doctor_that_cannot_look_after_the_act_is_unknown(stage: Stage, error: type[OcOpsError]) -> None:
     """Exit 2, and the sentence says what was done."""
 
     def observe() -> Observation:
         if stage.acts:
-            raise CouldNotLook("another doctor run is under way")
+            raise error("another doctor run is under way")
         return saw("gateway/hung")
 
     stage.observe = observe

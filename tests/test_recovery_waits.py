@@ -63,6 +63,19 @@ def test_a_supervisor_that_restarts_it_is_waited_for(stage: Stage) -> None:
     assert (outcome.exit, outcome.word, stage.acts) == (0, "healthy", [])
 
 
+@pytest.mark.parametrize("detail", ["deactivating/stop-sigterm", "activating/start-pre"])
+def test_a_stop_or_start_that_is_under_way_is_not_raced(stage: Stage, detail: str) -> None:
+    """Somebody's `systemctl restart` of a hung gateway waits minutes for its end: no second restart beside it."""
+    stage.looks, stage.seen = [HUNG], [saw("gateway/hung")]
+    stage.services = [Service("systemd", "u", "running", detail=detail)]
+    refused = stage.recover(force=True)
+    assert (refused.exit, stage.acts) == (3, [])
+    assert detail in refused.why
+    stage.looks, stage.seen = [HUNG, WELL], [saw("gateway/hung"), saw("gateway/hung"), saw()]
+    came_up = stage.recover(force=True)
+    assert (came_up.exit, came_up.word, stage.acts) == (0, "healthy", [])
+
+
 def test_what_has_passed_by_the_last_look_is_left_alone(stage: Stage) -> None:
     """The preflight's own look shows a live gateway, or another fault: nothing is restarted for what was."""
     stage.looks, stage.seen = [WELL], [saw("gateway/hung"), saw("gateway/hung"), saw()]

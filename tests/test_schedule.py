@@ -19,9 +19,11 @@ import pytest
 from cronsim import CronSim
 from typer.testing import CliRunner, Result
 
+from oc_ops.act.recovery import longest_s
 from oc_ops.act.schedule import crontab, plan, turn, units
 from oc_ops.act.schedule.crontab import Crontab
 from oc_ops.act.schedule.plan import PERIODS_S, Plan
+from oc_ops.act.steps import BROWSER_START_S
 from oc_ops.cli import main, schedule
 from oc_ops.errors import OcOpsError
 from oc_ops.observe.flight import single_flight
@@ -342,6 +344,15 @@ def test_what_comes_of_a_scheduled_run(
     assert f" {outcome}: " in log.read_text().splitlines()[0]
     assert turn.last(Settings(memory_dir=tmp_path / "memory")) == log.read_text().splitlines()[0]
     assert log.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_recovery_has_its_time_beside_the_run_s(shell: Path, fake_doctor: Path, tmp_path: Path) -> None:
+    """The deadline of a run that may recover lies beyond the worst case of that, whatever the settings are."""
+    fake_doctor.write_text("sleep 1.5; echo 'doctor: healthy in 1.5 s · recovered from gateway/hung'")
+    assert take(tmp_path, schedule_s=1.0, kill_grace_s=0.1).outcome == "lost"
+    assert take(tmp_path, "--recover", schedule_s=1.0, kill_grace_s=0.1).outcome == "ran"
+    some = Settings(start_budget_s=1.0, drain_budget_s=10.0, recover_act_s=100.0, run_s=1000.0, check_s=10_000.0)
+    assert longest_s(some) == 2 * 11 + 100 + BROWSER_START_S + 4 * 11_000
 
 
 def test_options_and_mark_reach_the_doctor(shell: Path, fake_doctor: Path, tmp_path: Path) -> None:

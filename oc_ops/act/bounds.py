@@ -83,8 +83,11 @@ def _is_one_of(told: Act, own: Sequence[Act]) -> bool:
 
 
 def exhausted(acts: Iterable[Act], kind: Kind, bounds: Bounds, now: datetime) -> str:
-    """Why no further act of this kind is allowed now; empty when one is. No probe, however good, resets it."""
-    times = [each for each in acts if each.kind == kind and each.at <= now]
+    """Why no further act of this kind is allowed now; empty when one is. No probe, however good, resets it.
+
+    Nor does a clock that was set back: an act that seems to lie ahead, by less than a day, has been done as well.
+    """
+    times = [each for each in acts if each.kind == kind and each.at < now + DAY]
     for span, most, words in ((_HOUR, bounds.per_hour, "an hour"), (DAY, bounds.per_day, "a day")):
         within = [each for each in times if each.at > now - span]
         if len(within) >= most:

@@ -31,7 +31,10 @@ IN_PLACE_SINCE = (2026, 9, 6)
 nothing, on 2026.2.26 it is refused. A gateway that answers nobody takes no signal either."""
 
 _SEEN_BY_LOOK = ("gateway/down", "gateway/hung", "gateway/zombie")
-"""Causes that the last look before the act has to show still: nothing is done about what has passed meanwhile."""
+"""Causes that the last look before the act has to show still: nothing is done about what has passed meanwhile.
+Of the others it must show nothing: what it shows then explains them, and may be what a restart never cures."""
+_AT_IT = ("activating", "deactivating")
+"""How systemd's detail begins while somebody's start or stop of the unit is under way; a stop may take 330 s."""
 
 _FULL = 5
 """A disk is full at this part of the setting disk_low_bytes, as the doctor's own judge has it."""
@@ -68,9 +71,11 @@ def clear(site: Site, cure: Cure, first: Observation) -> Clearance:
         return Clearance(f"{finding.check} stands against it: {why}: {finding.fact}", finding.fix)
     seen, service = site.look(), site.service()
     now = site.cause(seen)
-    if service.state == "restarting" or (now is not None and now.check in ("gateway/starting", "gateway/draining")):
-        return Clearance(elsewhere=service.summary if service.state == "restarting" else now.saw if now else "")
-    if cause.check in _SEEN_BY_LOOK and (now is None or now.check != cause.check):
+    if service.state == "restarting" or service.detail.startswith(_AT_IT):
+        return Clearance(elsewhere=service.summary)
+    if now is not None and now.check in ("gateway/starting", "gateway/draining"):
+        return Clearance(elsewhere=now.saw)
+    if now.check != cause.check if now else cause.check in _SEEN_BY_LOOK:
         return Clearance(elsewhere=f"the last look before the act shows {now.check if now else 'a live gateway'}")
     if service.exit_status == NEVER_RETRY and not seen.processes:
         words = f"{service.summary}: it exits with {NEVER_RETRY}, its configuration or lock is at fault"

@@ -25,7 +25,7 @@ from oc_ops.settings import Settings
 if TYPE_CHECKING:
     from oc_ops.observe.process import Call
 
-__all__ = ["Clock", "Observation", "Observe", "Outcome", "recover"]
+__all__ = ["Clock", "Observation", "Observe", "Outcome", "longest_s", "recover"]
 
 Observe = Callable[[], Observation]
 """A fresh look: a whole doctor run, or in pytest the failed and blocked checks again. Called up to five times: before,
@@ -55,6 +55,13 @@ def recover(
     and five looks at most.
     """
     return _Recovery(settings, environ, observe, dry_run=dry_run, force=force, say=say, clock=clock).run(first)
+
+
+def longest_s(settings: Settings) -> float:
+    """The worst case of `recover` after its first look, in seconds: see there."""
+    waits_s = 2 * (settings.start_budget_s + settings.drain_budget_s)
+    looks_s = 4 * (settings.run_s + settings.check_s)
+    return settings.recover_act_s + waits_s + steps.BROWSER_START_S + looks_s
 
 
 class _Recovery:
@@ -304,7 +311,7 @@ class _Recovery:
         """What cannot be looked at after the act is unknown, not undone."""
         try:
             return self._look_again()
-        except CouldNotLook as error:
+        except OcOpsError as error:  # also a doctor that refuses now: its report folder may be full since
             return Observation("unknown", note=str(error))
 
     def _look_again(self) -> Observation:

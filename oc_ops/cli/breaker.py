@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
 
 import typer
@@ -119,7 +121,7 @@ def break_(
     """Everything is recorded in memory/approvals.jsonl: who, when, what evidence, before, after."""
     from oc_ops.act.breaker import breaking
 
-    with _exits():
+    with _exits(), _interruptible():
         place = _place()
         plan, how = _approved(place, target, approve, as_json)
         hands = place.hands(plan.id, lambda line: _print(place, [line], sys.stderr if as_json else sys.stdout))
@@ -209,6 +211,24 @@ def _exits() -> Iterator[None]:
         print(f"oc-ops: {one_line(str(error), 2000)}", file=sys.stderr)
         code = BUSY if isinstance(error, Busy) else COULD_NOT_TELL if isinstance(error, CouldNotLook) else REFUSED
         raise typer.Exit(code) from None
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM and a terminal that closes end a break as Ctrl-C does, on record; under nohup it goes on."""
+
+    def interrupted(signum: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt(f"signal {signum}")
+
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
+    heard = [each for each, handler in before.items() if handler is not signal.SIG_IGN]
+    try:
+        for each in heard:
+            signal.signal(each, interrupted)
+        yield
+    finally:
+        for each in heard:
+            signal.signal(each, before[each])
 
 
 def _place() -> Workplace:

@@ -48,14 +48,14 @@ def recover(
     oc_profile: Profile = None,
 ) -> None:
     """Progress goes to stderr; the last line of stdout is the sentence, or with --json the whole outcome."""
-    from oc_ops import settings as oc_settings
-    from oc_ops.act import recovery
-    from oc_ops.act.examine import examine
-
     signal.signal(signal.SIGTERM, _terminated)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # under nohup it goes on
         signal.signal(signal.SIGHUP, _terminated)
     try:
+        from oc_ops import settings as oc_settings
+        from oc_ops.act import recovery
+        from oc_ops.act.examine import examine
+
         loaded = oc_settings.load({"openclaw": openclaw, "profile": oc_profile})
         environ = dict(os.environ)
         options = [

@@ -123,10 +123,12 @@ def _signal(found: Pid, verb: str, hands: Hands) -> bool:
 
 def _after(mutex: Mutex, said: str, hands: Hands) -> Result:
     """Gone is gone; what stands in the way now is told, with its fix."""
-    cause = hands.look().cause
+    sight = hands.look()
+    cause = sight.cause
     if cause is not None and cause.check == mutex.evidence["finding"] and str(mutex.evidence["pid"]) in cause.saw:
         return Result("ineffective", f"{said}, and is found again: {cause.saw}", {"finding": cause.check})
-    now = f"; now {cause.check}, fix: {cause.fix}" if cause else "; the gateway answers"
+    well = "; the gateway answers" if sight.look else "; what runs now could not be looked at"
+    now = f"; now {cause.check}, fix: {cause.fix}" if cause else well
     return Result("verified", said + now, {"lives": False, "finding": cause.check if cause else None})
 
 

@@ -76,11 +76,18 @@ def _doctor(settings: Settings, environ: Mapping[str, str], options: Sequence[st
     return run(
         [*DOCTOR, *options],
         environ={**environ, MARK: "1"},
-        deadline_s=settings.schedule_s,
+        deadline_s=settings.schedule_s + (_recovery_s(settings) if "--recover" in options else 0.0),
         kill_grace_s=settings.kill_grace_s + 2.0,  # it ends its own calls, and writes its report
         cwd=PROJECT,
         survivors_allowed=True,  # a gateway that a recovery started
     )
+
+
+def _recovery_s(settings: Settings) -> float:
+    """A recovery that is cut off between its act and its proof tells nobody whether it helped."""
+    from oc_ops.act.recovery import longest_s
+
+    return longest_s(settings)
 
 
 def _came_of(call: Call) -> Turn:
