@@ -207,6 +207,18 @@ def test_a_second_run_says_so_and_looks_at_nothing(tmp_path: Path) -> None:
             Run.of(first)
 
 
+def test_a_lock_that_cannot_be_taken_is_no_other_run(operator: Operator, tmp_path: Path) -> None:
+    """A state folder that cannot be written is said as such: there is no other run to wait for."""
+    operator.run("--quick")
+    (lock,) = (tmp_path / "state").rglob("doctor-*.lock")
+    lock.unlink()
+    lock.mkdir()
+    run = operator.run("--quick")
+    assert run.code == 1
+    assert run.last_line.startswith(f"doctor: unknown in 0.0 s: could not look: cannot lock {lock}: ")
+    assert "another doctor run" not in run.out
+
+
 # -- being a good guest -----------------------------------------------------------------------------------------------
 
 
