@@ -293,7 +293,8 @@ class Wiring:
             sick = self.run.conclude().verdict in ("unhealthy", "unknown")
             session.exitstatus = pytest.ExitCode.TESTS_FAILED if sick else pytest.ExitCode.OK
         self.run.report.save()
-        yield
+        with self.run.report.drawing():
+            yield
         self.run.report.publish()
         for plugin in list(session.config.pluginmanager.get_plugins()):
             # pytest-html would name the page's temporary place as the report.
