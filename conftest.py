@@ -21,6 +21,7 @@ import oc_ops.bytecode  # noqa: F401 - first: it spares the others their compila
 from oc_ops import settings as oc_settings
 from oc_ops.doctor import Lane
 from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.observe.flight import Held
 from oc_ops.once import Blocked, NotAsked
 from oc_ops.record.document import CheckRecord
 from oc_ops.run import DoctorRun
@@ -72,7 +73,8 @@ def pytest_configure(config: pytest.Config) -> None:
         try:
             exits.enter_context(run.alone())
         except CouldNotLook as error:
-            config.pluginmanager.register(Overlapping(str(error), exits), "oc-ops doctor")
+            why = f"another doctor run is under way: {error}" if isinstance(error, Held) else str(error)
+            config.pluginmanager.register(Overlapping(why, exits), "oc-ops doctor")
             return
         drawn = run.report.folder.page_in_progress
     except OcOpsError as error:
@@ -164,7 +166,7 @@ def _lab_settings(settings: oc_settings.Settings) -> oc_settings.Settings:
 
 
 class Overlapping:
-    """The hooks of a run that found another one under way: it looks at nothing, says so, and exits with 1."""
+    """The hooks of a run that cannot have the gateway to itself: it looks at nothing, says why, and exits with 1."""
 
     def __init__(self, why: str, exits: ExitStack) -> None:
         self.why, self.exits = why, exits
@@ -180,7 +182,7 @@ class Overlapping:
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self, config: pytest.Config) -> None:
         """The last line says why."""
-        _say(config, f"doctor: unknown in 0.0 s: could not look: another doctor run is under way: {self.why}")
+        _say(config, f"doctor: unknown in 0.0 s: could not look: {self.why}")
         self.exits.close()
 
 
@@ -291,7 +293,8 @@ class Wiring:
             sick = self.run.conclude().verdict in ("unhealthy", "unknown")
             session.exitstatus = pytest.ExitCode.TESTS_FAILED if sick else pytest.ExitCode.OK
         self.run.report.save()
-        yield
+        with self.run.report.drawing():
+            yield
         self.run.report.publish()
         for plugin in list(session.config.pluginmanager.get_plugins()):
             # pytest-html would name the page's temporary place as the report.

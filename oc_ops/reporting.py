@@ -85,6 +85,16 @@ class Reporting:
             artifacts.write(self.folder.path / artifacts.REPORT_JSON, to_json(self.run.conclude(), self.run.redactor))
             self._make_latest()
 
+    @contextmanager
+    def drawing(self) -> Iterator[None]:
+        """While pytest-html draws its page: one that was not drawn whole is taken away, and said to be missing."""
+        with self._on_disk():
+            try:
+                yield
+            except OSError:
+                self.folder.page_in_progress.unlink(missing_ok=True)
+                raise
+
     def publish(self) -> None:
         """Make report.html of the page that pytest-html drew, make it the latest, and prune."""
         drawn, settings = self.folder.page_in_progress, self.run.settings
@@ -92,11 +102,12 @@ class Reporting:
             artifacts.discard(self.folder)
             return
         with self._on_disk():
-            page = self.page_parts.finish(drawn.read_text(encoding="utf-8"))
-            for place in (self.folder.path / artifacts.REPORT_HTML, self.wanted_page):
-                if place:
-                    artifacts.write(Path(place), page)
-            drawn.unlink()
+            if drawn.exists():
+                page = self.page_parts.finish(drawn.read_text(encoding="utf-8"))
+                for place in (self.folder.path / artifacts.REPORT_HTML, self.wanted_page):
+                    if place:
+                        artifacts.write(Path(place), page)
+                drawn.unlink()
             self._make_latest()
             artifacts.prune(settings.report_dir, settings.keep_healthy_runs, settings.keep_failing_runs)
             from oc_ops import remembered

@@ -207,6 +207,38 @@ def test_a_second_run_says_so_and_looks_at_nothing(tmp_path: Path) -> None:
             Run.of(first)
 
 
+def test_a_lock_that_cannot_be_taken_is_no_other_run(operator: Operator, tmp_path: Path) -> None:
+    """A state folder that cannot be written is said as such: there is no other run to wait for."""
+    operator.run("--quick")
+    (lock,) = (tmp_path / "state").rglob("doctor-*.lock")
+    lock.unlink()
+    lock.mkdir()
+    run = operator.run("--quick")
+    assert run.code == 1
+    assert run.last_line.startswith(f"doctor: unknown in 0.0 s: could not look: cannot lock {lock}: ")
+    assert "another doctor run" not in run.out
+
+
+def test_a_page_that_cannot_be_drawn_costs_no_verdict(operator: Operator, tmp_path: Path) -> None:
+    """On a disk that fills while the page is drawn the verdict, its summary and report.json stand; no traceback."""
+    (tmp_path / "full_disk.py").write_text(
+        "import errno, os\nfrom pytest_html.basereport import BaseReport\n"
+        "def full(self, page):\n"
+        "    self._report_path.write_text(page[:100])\n"
+        "    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n"
+        "BaseReport._write_report = full\n"
+    )
+    run = operator.run("--quick", "-p", "full_disk", PYTHONPATH=str(tmp_path))
+    assert run.code == 1
+    assert run.last_line.startswith("doctor: unhealthy in ")
+    assert "the report could not be written whole: No space left on device)" in run.out
+    assert "1 failed" in run.out
+    assert "Traceback" not in run.out + run.err
+    assert operator.latest()["verdict"] == "unhealthy"
+    assert not list((operator.reports / "runs").rglob("*.html"))
+    assert not list(operator.reports.rglob("*.part"))
+
+
 # -- being a good guest -----------------------------------------------------------------------------------------------
 
 
