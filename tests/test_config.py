@@ -170,6 +170,16 @@ def test_an_include_that_cannot_be_had_is_an_error(config: Reader, tmp_path: Pat
     assert "$include ./no.json: " in str(config({"$include": "./no.json"}).error)
     (tmp_path / ".openclaw" / "bad.json").write_text("{,")
     assert "line 1 column 2" in str(config({"gateway": {"$include": "bad.json"}}).error)
+    for nothing in ({"a": 1}, None, [7]):
+        assert str(config({"$include": nothing}).error).startswith("$include names no file: ")
+
+
+def test_the_decoders_words_are_told_plainly(config: Reader) -> None:
+    """An operator reads what is open and where, not how Python writes it."""
+    assert (
+        config('{"gateway": {"mode": "loc').error
+        == "JSON5 does not parse: Unclosed string starting at line 1 column 22"
+    )
 
 
 def test_files_that_include_each_other_end(config: Reader) -> None:

@@ -20,6 +20,7 @@ _SECRET_TEXT = re.compile(rf"""(?:{_SECRET_KEY.pattern})\w*["']?\s*:\s*((?:[\[{{
 """A value under such a key in a text that does not parse: a string to the end of its line, or all in its brackets."""
 _STRING = re.compile(r"""(["'])(.+?)(?:\1|[\s,]*$)""", re.M)
 _NEAR = re.compile(r"near (\d+)")
+_BYTES = re.compile(r"\bb'([^']*)'")
 _MOST_INCLUDES = 10
 """How deep files may include each other, as in OpenClaw."""
 _REFERENCE = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -131,13 +132,13 @@ def _parsed(text: str) -> Mapping[str, object]:
 
 
 def _placed(said: str, text: str) -> str:
-    """The decoder's message with its offset as line and column."""
+    """The decoder's message with its offset as line and column, and its names of things without Python's quotes."""
 
     def place(near: re.Match[str]) -> str:
         before = text[: max(int(near[1]) - 1, 0)]
         return f"at line {before.count(chr(10)) + 1} column {len(before) - before.rfind(chr(10))}"
 
-    return _NEAR.sub(place, said)
+    return _NEAR.sub(place, _BYTES.sub(r"\1", said))
 
 
 def _included(value: object, folder: Path, home: Path, depth: int = 0) -> object:
@@ -153,7 +154,9 @@ def _included(value: object, folder: Path, home: Path, depth: int = 0) -> object
     named = value.get("$include", [])
     merged: object = {}
     for name in named if isinstance(named, list) else [named]:
-        path = folder / _path(str(name), home)
+        if not isinstance(name, str):
+            raise ValueError("$include names no file: it takes a path, or a list of paths")
+        path = folder / _path(name, home)
         if depth >= _MOST_INCLUDES:
             raise ValueError(f"$include {name} is nested too deeply")
         try:
