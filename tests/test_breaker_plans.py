@@ -81,6 +81,18 @@ def test_a_marker_that_is_gone_is_nothing_to_break(machine: StuckMachine) -> Non
     assert machine.switches == []
 
 
+def test_a_lock_that_cannot_be_taken_is_nobody_s_break(machine: StuckMachine) -> None:
+    """A place that cannot be locked is said as such, exit 2; nobody is told to wait for somebody."""
+    plan = machine.plan()
+    lock = machine.root / "state" / "oc-ops" / "locks" / f"recovery-{machine.book[-1]['gateway']}.lock"
+    lock.mkdir(parents=True)
+    done = machine.run("break", "--approve", plan)
+    assert done.returncode == 2, done.stderr
+    assert f"cannot lock {lock}: " in done.stderr
+    assert "under way" not in done.stderr
+    untouched(machine)
+
+
 @pytest.mark.parametrize("plan", ["nobody-knows", "", "../../x"])
 def test_no_such_plan(machine: StuckMachine, plan: str) -> None:
     """An id that was never given approves nothing."""

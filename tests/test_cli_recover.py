@@ -161,3 +161,16 @@ def test_an_interruption_is_one_sentence_and_frees_the_lock(tmp_path: Path, numb
     again = run(operator, OC_OPS_CONFIRM_GAP_S="0.1")
     assert again.returncode == 4, again.stderr
     assert "another recovery" not in again.stdout
+
+
+def test_a_lock_that_cannot_be_taken_is_no_other_recovery(tmp_path: Path) -> None:
+    """A place that cannot be locked is said as such: exit 2, and nobody is told to wait for somebody."""
+    operator = Operator(tmp_path, closed_port())
+    run(operator, OC_OPS_CONFIRM_GAP_S="0.1")
+    (lock,) = (tmp_path / "state").rglob("recovery-*.lock")
+    lock.unlink()
+    lock.mkdir()
+    done = run(operator, OC_OPS_CONFIRM_GAP_S="0.1")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert f"cannot lock {lock}: " in done.stdout
+    assert "another recovery" not in done.stdout

@@ -18,7 +18,7 @@ from oc_ops.act.recoverylog import RecoveryLog
 from oc_ops.act.site import Site
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.judge.finding import Finding
-from oc_ops.observe.flight import held_by, holder, single_flight
+from oc_ops.observe.flight import Held, held_by, holder, single_flight
 from oc_ops.record import artifacts
 from oc_ops.settings import Settings
 
@@ -100,8 +100,10 @@ class _Recovery:
         with contextlib.ExitStack() as held:
             try:
                 self._own(held)
-            except CouldNotLook as error:
+            except Held as error:
                 return self._outcome(Ended(3, "refused", f"another recovery or break is under way: {error}"))
+            except CouldNotLook as error:
+                return self._outcome(Ended(2, "unknown", str(error)))
             try:
                 self._routine(first)
             except Ended as ended:
@@ -118,7 +120,7 @@ class _Recovery:
         if not self.dry_run:
             held.enter_context(single_flight(self.site.lock, 0))
         elif holder(self.site.lock):
-            raise CouldNotLook(f"{self.site.lock.name} is held by {held_by(self.site.lock)}")
+            raise Held(f"{self.site.lock.name} is held by {held_by(self.site.lock)}")
 
     def _closed(self, ended: Ended) -> Outcome:
         outcome = self._outcome(ended)

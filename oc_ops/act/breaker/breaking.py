@@ -16,7 +16,7 @@ from oc_ops.act.breaker.plan import Plan
 from oc_ops.act.breaker.sight import Hands
 from oc_ops.act.breaker.targets import BREAKS, mutexes
 from oc_ops.errors import CouldNotLook, OcOpsError
-from oc_ops.observe.flight import lock_dir, single_flight
+from oc_ops.observe.flight import Held, lock_dir, single_flight
 from oc_ops.record.journal import JournalError
 from oc_ops.record.redact import Json
 
@@ -86,7 +86,7 @@ def _alone(gateway: str) -> AbstractContextManager[None]:
 
 
 class _Turn(AbstractContextManager[None]):
-    """The lock of the gateway's breaker; only a failure to get it is Busy, not what is raised inside."""
+    """The lock of the gateway's breaker; only that somebody holds it is Busy, not what is raised inside."""
 
     def __init__(self, lock: Path) -> None:
         self._flight = single_flight(lock, 0)
@@ -94,7 +94,7 @@ class _Turn(AbstractContextManager[None]):
     def __enter__(self) -> None:
         try:
             self._flight.__enter__()
-        except CouldNotLook as error:
+        except Held as error:
             raise Busy(f"another break or recovery is under way: {error}") from None
 
     def __exit__(self, *error: object) -> None:
