@@ -174,3 +174,11 @@ def test_a_lock_that_cannot_be_taken_is_no_other_recovery(tmp_path: Path) -> Non
     assert done.returncode == 2, done.stdout + done.stderr
     assert f"cannot lock {lock}: " in done.stdout
     assert "another recovery" not in done.stdout
+
+
+def test_a_locale_that_lacks_a_character_costs_no_answer(tmp_path: Path) -> None:
+    """The sentence is told with its escape, with its own exit code and no traceback."""
+    done = run(Operator(tmp_path, closed_port()), PYTHONUTF8="0", PYTHONIOENCODING="ascii", OC_OPS_CONFIRM_GAP_S="0.1")
+    assert done.returncode == 4, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("recover: ")
+    assert "Traceback" not in done.stderr

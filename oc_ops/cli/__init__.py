@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import io
 import json
 import os
 import sys
@@ -16,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from oc_ops.cli import breaker, history, incidents, jobs, logs, metrics, notify, recover, run, schedule, tmux
+from oc_ops.cli.streams import lenient
 from oc_ops.errors import OcOpsError
 from oc_ops.settings import PROJECT, declared, environment_name
 
@@ -175,9 +175,7 @@ def _print_lab(facts: dict[str, object], as_json: bool) -> None:
 
 def main() -> None:
     """The console script; what oc-ops raises on purpose is one sentence here too."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a locale that lacks a log's letters costs no answer
+    lenient()
     try:
         app()
     except OcOpsError as error:
