@@ -265,3 +265,13 @@ def test_a_secret_s_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         loaded.secret("notify_urls")
     assert loaded.secrets == ()
     assert settings.Settings().secret("notify_urls") == ""
+
+
+def test_an_installed_package_is_no_checkout(tmp_path: Path) -> None:
+    """site-packages may hold a `checks` of somebody else's; only with a pyproject.toml beside it is it a checkout."""
+    package = tmp_path / "site-packages" / "oc_ops"
+    package.mkdir(parents=True)
+    (package.parent / "checks").mkdir()
+    assert settings._checkout(package) is None
+    (package.parent / "pyproject.toml").touch()
+    assert settings._checkout(package) == package.parent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import sys
@@ -11,7 +12,7 @@ from oc_ops.act.outcome import Observation
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.observe.process import Call, run
 from oc_ops.record.artifacts import REPORT_JSON
-from oc_ops.settings import PROJECT, Settings
+from oc_ops.settings import CHECKOUT, SUITE, Settings, start_folder
 
 _ENDING_S = 60.0
 """Beyond the run's own deadline: imports, the report, and what it waits for other `openclaw` calls."""
@@ -20,17 +21,19 @@ _REPORT = re.compile(r"^report: .*?runs[/\\]([\w-]+)[/\\]report\.html", re.M)
 
 def argv(options: Sequence[str] = ()) -> list[str]:
     """The command line of `oc-ops doctor`, with further options of the doctor."""
-    checks = PROJECT / "checks"
-    if not checks.is_dir():
-        raise OcOpsError(f"{checks} is missing: oc-ops runs from a checkout (pip install -e .)")
-    command = [sys.executable, "-m", "pytest", str(checks), "-m", "doctor"]
-    return [*command, "-c", str(PROJECT / "pyproject.toml"), "--rootdir", str(PROJECT), *options]
+    if importlib.util.find_spec("pytest") is None:
+        raise OcOpsError(f"pytest is not installed for {sys.executable}: install oc-ops again, with what it needs")
+    command = [sys.executable, "-m", "pytest", str(SUITE / "checks"), "-m", "doctor"]
+    command += ["-c", str(SUITE / "pyproject.toml"), "--rootdir", str(SUITE)]
+    if CHECKOUT is None:
+        command.append("--assert=plain")  # pytest would write its own bytecode into site-packages
+    return [*command, *options]
 
 
 def examine(settings: Settings, environ: Mapping[str, str], options: Sequence[str] = ()) -> Observation:
     """Run the doctor and read its report; raises OcOpsError when it refuses, CouldNotLook when it left no report."""
     deadline_s = settings.run_s + settings.check_s + _ENDING_S
-    call = run(argv(options), environ=environ, deadline_s=deadline_s, cwd=PROJECT)
+    call = run(argv(options), environ=environ, deadline_s=deadline_s, cwd=start_folder())
     said = call.stdout.text
     if call.exit not in (0, 1):
         raise (OcOpsError if call.exit == 4 else CouldNotLook)(_last_words(call))

@@ -14,7 +14,7 @@ from typing import Literal
 from oc_ops.errors import OcOpsError, SettingError
 from oc_ops.observe.flight import lock_dir, single_flight
 from oc_ops.observe.process import run
-from oc_ops.settings import PROJECT, Settings
+from oc_ops.settings import Settings, start_folder
 from oc_ops.supervise import snapshot, tmux, windows
 from oc_ops.supervise.panes import WINDOWS
 
@@ -27,7 +27,7 @@ _EXACT = f"={SESSION}:"
 
 _MARK, _ROLE = "@oc_ops", "@oc_ops_window"
 _SIZE = ("-x", "120", "-y", "36")
-_IN_PROJECT = ("-c", str(PROJECT).replace("#", "##"))
+_IN_PROJECT = ("-c", str(start_folder()).replace("#", "##"))
 _PRINT = ("-P", "-F", "#{pane_id}")
 _RESPAWN_S = 2
 _LOOK_AGAIN_S = 0.1

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from oc_ops.errors import OcOpsError
-from oc_ops.settings import PROJECT, Settings
+from oc_ops.settings import Settings, start_folder
 
 if TYPE_CHECKING:
     from oc_ops.supervise.loop import Loop
@@ -45,7 +45,7 @@ def start(settings: Settings, environ: Mapping[str, str] | None = None) -> int:
         process = subprocess.Popen(
             [sys.executable, "-m", "oc_ops.supervise.watcher", *_options(settings)],
             env={**(os.environ if environ is None else environ), **_environ(settings)},
-            cwd=PROJECT,
+            cwd=start_folder(),
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=said,

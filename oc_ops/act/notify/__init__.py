@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 
-from oc_ops.settings import PROJECT, Settings
+from oc_ops.settings import Settings, start_folder
 
 _STARTED: list[subprocess.Popen[bytes]] = []
 """Kept, so that none is collected, and warned of, while it is still delivering."""
@@ -31,7 +31,7 @@ def start(settings: Settings, request: Mapping[str, object], *, wait: bool = Fal
         # Addresses are secrets: by a pipe, since everybody may read a command line.
         child = subprocess.Popen(
             [sys.executable, "-m", "oc_ops.act.notify.deliver"],
-            cwd=PROJECT,
+            cwd=start_folder(),
             env={name: value for name, value in os.environ.items() if name != "OC_OPS_CALL"},
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,

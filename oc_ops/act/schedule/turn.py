@@ -17,7 +17,7 @@ from oc_ops.errors import CouldNotLook
 from oc_ops.observe.flight import lock_dir, single_flight
 from oc_ops.observe.process import Call, run
 from oc_ops.observe.target import locate
-from oc_ops.settings import PROJECT, Settings
+from oc_ops.settings import Settings, start_folder
 
 FILE = "schedule.log"
 MARK = "OC_OPS_SCHEDULED"
@@ -78,7 +78,7 @@ def _doctor(settings: Settings, environ: Mapping[str, str], options: Sequence[st
         environ={**environ, MARK: "1"},
         deadline_s=settings.schedule_s + (_recovery_s(settings) if "--recover" in options else 0.0),
         kill_grace_s=settings.kill_grace_s + 2.0,  # it ends its own calls, and writes its report
-        cwd=PROJECT,
+        cwd=start_folder(),
         survivors_allowed=True,  # a gateway that a recovery started
     )
 
