@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import gc
 import itertools
 import os
@@ -23,6 +24,7 @@ from oc_ops.doctor import Lane
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.observe.flight import Held
 from oc_ops.once import Blocked, NotAsked
+from oc_ops.record import report as report_page
 from oc_ops.record.document import CheckRecord
 from oc_ops.run import DoctorRun
 
@@ -57,6 +59,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("oc_ops_tmux", "see that the cockpit session is up before every doctor run", "bool", default=False)
     group.addoption("--nagios", action="store_true", help="end with the line of a monitoring plugin, with its figures")
     group.addoption("--report-dir", metavar="DIR", help="where runs leave their reports")
+    group.addoption("--result", type=Path, help=argparse.SUPPRESS)  # for a recovery in another process
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -211,7 +214,8 @@ class Wiring:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """What the run means to look at; a check that is not reached must not go unnoticed."""
         self.run.planned = len([item for item in session.items if item.get_closest_marker("doctor")])
-        self.run.report.announce()
+        if not (self.run.lab or self.run.left_out):
+            self.run.report.announce(self.run.doctor.key)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
@@ -226,7 +230,7 @@ class Wiring:
 
         terminal = session.config.pluginmanager.getplugin("terminalreporter")
         terminal.write_sep("=", "recovery")
-        first = self.run.observation()
+        first = self._observation()
         try:
             outcome = recover(
                 self.run.settings,
@@ -239,7 +243,7 @@ class Wiring:
             terminal.write_line(self.run.redactor.line(f"recover: refused: {error}", 1000))
             return
         terminal.write_line(self.run.redactor.line(outcome.sentence, 1000))
-        self.run.recovered(outcome)
+        self.run.recovered(outcome.as_json())
 
     def _look_again(self, session: pytest.Session) -> Observation:
         """Run the failed and blocked checks again, on fresh observations, and say what stands now."""
@@ -252,7 +256,15 @@ class Wiring:
         for item, following in itertools.zip_longest(items, items[1:]):
             item.stash[LOOK] = item.stash.get(LOOK, 1) + 1
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-        return self.run.observation()
+        return self._observation()
+
+    def _observation(self) -> Observation:
+        """The run so far, for a recovery to go by; its report.json is on disk then."""
+        from oc_ops.act.outcome import Observation
+
+        record, report = self.run.finish(), self.run.report
+        report.save(record)
+        return Observation.of_record(record, report.folder.path)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> pytest.TestReport | None:
@@ -290,12 +302,14 @@ class Wiring:
         """Sum up, set the exit status, let pytest-html draw the page, publish it."""
         self.run.interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
         if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-            sick = self.run.conclude().verdict in ("unhealthy", "unknown")
+            sick = self.run.finish().verdict in ("unhealthy", "unknown")
             session.exitstatus = pytest.ExitCode.TESTS_FAILED if sick else pytest.ExitCode.OK
-        self.run.report.save()
+        self.run.report.save(self.run.finish())
+        if result := session.config.getoption("result"):
+            self.run.report.point_to(result)
         with self.run.report.drawing():
             yield
-        self.run.report.publish()
+        self.run.report.publish(self.run.finish())
         for plugin in list(session.config.pluginmanager.get_plugins()):
             # pytest-html would name the page's temporary place as the report.
             if type(plugin).__module__.startswith("pytest_html."):
@@ -307,12 +321,13 @@ class Wiring:
             terminalreporter.write_line(self.cockpit)
         if line := self.run.report.incident_line():
             terminalreporter.write_line(line)
-        terminalreporter.write_line(self.run.report.where_it_is())
+        terminalreporter.write_line(self.run.report.where_it_is(self.run.finish()))
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self, config: pytest.Config) -> None:
         """The last line on the terminal is the run in one sentence."""
-        _say(config, self.run.report.plugin_line() if config.getoption("nagios") else self.run.report.last_line())
+        report, record = self.run.report, self.run.finish()
+        _say(config, report.plugin_line(record) if config.getoption("nagios") else report.last_line(record))
         self.exits.close()
 
     # pytest-html draws the page; oc_ops.record.report says what is on it.
@@ -323,16 +338,17 @@ class Wiring:
 
     def pytest_html_results_summary(self, prefix: list[str], postfix: list[str]) -> None:
         """Verdict, cause and fix above the table of checks; calls, log lines and versions below it."""
-        prefix.append(self.run.report.page_parts.first_screen())
-        postfix.append(self.run.report.page_parts.evidence())
+        parts = self.run.report.page_parts(self.run.finish())
+        prefix.append(parts.first_screen())
+        postfix.append(parts.evidence())
 
     def pytest_html_results_table_header(self, cells: list[str]) -> None:
         """Our columns beside pytest-html's own result."""
-        cells[:] = self.run.report.header()
+        cells[:] = report_page.header()
 
     def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
         """One row, escaped: pytest-html puts cells into the page as they are."""
-        cells[1:] = self.run.report.row(report.nodeid, report.duration, _check(report))
+        cells[1:] = report_page.cells(report.nodeid, report.duration, _check(report), self.run.redactor)
 
 
 def _mark(item: pytest.Item) -> pytest.Mark:

@@ -30,7 +30,7 @@ from oc_ops.observe.reads import RpcReads
 from oc_ops.observe.rpc import RpcRefused, RpcReply
 from oc_ops.observe.service import service
 from oc_ops.observe.target import locate
-from oc_ops.once import Blocked, NotAsked, once
+from oc_ops.once import Blocked, Memo, NotAsked, once
 from oc_ops.record import known_good
 from oc_ops.settings import Settings
 
@@ -68,8 +68,7 @@ class Doctor:
             settings.start_budget_s, settings.late_answer_s, settings.event_loop_delay_ms
         )
         self._on_call = on_call
-        self.kept: dict[str, object] = {}
-        self.failed: dict[str, BaseException] = {}
+        self.memo = Memo()
         if settings.profile and not self.target.state_dir.is_dir():
             need = f"a profile that exists: there is no {self.target.state_dir}"
             raise SettingError("profile", settings.profile, settings.source("profile"), need)
@@ -353,8 +352,8 @@ class Doctor:
     @once
     def log_files(self) -> tuple[Path, ...]:
         """The gateway's log files; the CLI's own word counts when it was asked anyway."""
-        told = self.kept.get("gateway_status")
-        named = text_at(told.value, "logFile") if isinstance(told, Answer) else ""
+        told = self.gateway_status.seen
+        named = text_at(told.value, "logFile") if told else ""
         return logs.files(self.target, self.config, datetime.now(), (named,) if named else ())
 
     @once
@@ -365,7 +364,12 @@ class Doctor:
     @once
     def log_view(self) -> LogView:
         """The gateway's own records that a signature may know, within the longest window of any."""
-        return logbook.read(self, self.signatures())
+        view = logbook.read(self.target, self.log_files(), self.signatures(), self.settings, self.started_at)
+        if view.files:
+            return view
+        if cause := self.http_cause():
+            raise Blocked(cause)
+        raise CouldNotLook("the gateway's log file was not found")
 
     # -- what blocks what ---------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from oc_ops import told
 from oc_ops.doctor import Doctor
@@ -31,12 +32,21 @@ def kept(doctor: Doctor, *, failed: bool) -> tuple[Evidence, ...]:
 
 def _around_hits(doctor: Doctor) -> Iterator[Evidence]:
     """The lines around the newest record of each signature that fired, however far back it lies."""
-    view = doctor.kept.get("log_view")
-    if not isinstance(view, logs.LogView):
+    view = doctor.log_view.seen
+    if view is None:
         return
     for signature, records in fired(view, doctor.signatures(), now=doctor.started_at).items():
         lines = logs.around(records[-1], _NEIGHBOURS) or records[-1:]
         yield Evidence(f"Around {signature.id} in {records[-1].file.name}", tuple(map(_line, lines)))
+
+
+def first_sign(doctor: Doctor) -> datetime | None:
+    """When the first log signature of the window fired, as far as the log was read."""
+    view = doctor.log_view.seen
+    if view is None:
+        return None
+    hits = fired(view, doctor.signatures(), now=doctor.started_at).values()
+    return min((each.time for records in hits for each in records if each.time), default=None)
 
 
 def _line(record: logs.Record) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
-from typing import Protocol, TypeVar, cast
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar, cast, overload
 
 from oc_ops.errors import OcOpsError
 from oc_ops.judge.finding import Finding
@@ -22,33 +22,69 @@ class NotAsked(OcOpsError):
     """A check was left out on purpose: by --quick, or by a setting."""
 
 
-class Remembering(Protocol):
-    """Whoever looks: `kept` holds what came, `failed` what was raised instead, each by the observation's name."""
+@dataclass(slots=True)
+class Memo:
+    """Observations of one looker, each under its method: what came, or what was raised instead."""
 
-    kept: dict[str, object]
-    failed: dict[str, BaseException]
+    values: dict[object, object] = field(default_factory=dict)
+    errors: dict[object, BaseException] = field(default_factory=dict)
 
 
-Looker = TypeVar("Looker", bound=Remembering)
+class Looker(Protocol):
+    """An object with observations."""
+
+    memo: Memo
+
+
+L = TypeVar("L", bound=Looker)
 T = TypeVar("T")
 
 
-def once(fetch: Callable[[Looker], T]) -> Callable[[Looker], T]:
-    """Keep what the first call gave, or whatever it raised: nothing is looked at twice, nor waited for twice."""
-    name = fetch.__name__
+class Lookup(Generic[T]):
+    """One observation of one looker: call it to look, or ask what an earlier call gave."""
 
-    @wraps(fetch)
-    def remembered(self: Looker) -> T:
-        if name in self.failed:
-            raise self.failed[name]
-        if name not in self.kept:
+    def __init__(self, memo: Memo, key: object, fetch: Callable[[], T]) -> None:
+        self._memo, self._key, self._fetch = memo, key, fetch
+
+    def __call__(self) -> T:
+        """Return what the first call gave, or raise what it raised: nothing is looked at twice, nor awaited twice."""
+        memo, key = self._memo, self._key
+        if key in memo.errors:
+            raise memo.errors[key]
+        if key not in memo.values:
             try:
-                self.kept[name] = fetch(self)
+                memo.values[key] = self._fetch()
             except (KeyboardInterrupt, SystemExit):
                 raise
             except BaseException as error:
-                self.failed[name] = error
+                memo.errors[key] = error
                 raise
-        return cast("T", self.kept[name])
+        return cast("T", memo.values[key])
 
-    return remembered
+    @property
+    def seen(self) -> T | None:
+        """The value, where it was looked at and came; None otherwise. Does not look."""
+        return cast("T | None", self._memo.values.get(self._key))
+
+    @property
+    def failure(self) -> BaseException | None:
+        """The error of a look that failed. Does not look."""
+        return self._memo.errors.get(self._key)
+
+
+class once(Generic[L, T]):  # noqa: N801 -- read as the decorator it is
+    """Make a method an observation: `doctor.look()` looks, `doctor.look.seen` is what was seen, if anything was."""
+
+    def __init__(self, fetch: Callable[[L], T]) -> None:
+        self._fetch = fetch
+        self.__doc__ = fetch.__doc__
+
+    @overload
+    def __get__(self, looker: None, owner: type[L]) -> once[L, T]: ...
+    @overload
+    def __get__(self, looker: L, owner: type[L]) -> Lookup[T]: ...
+    def __get__(self, looker: L | None, owner: type[L]) -> once[L, T] | Lookup[T]:
+        """Bind to one looker."""
+        if looker is None:
+            return self
+        return Lookup(looker.memo, self, lambda: self._fetch(looker))

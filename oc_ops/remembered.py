@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oc_ops.errors import SettingError
-from oc_ops.observe.jobs import Job, JobRun, Jobs
+from oc_ops.observe.jobs import Job, JobRun
 from oc_ops.observe.jsontext import number_at
 from oc_ops.observe.logs import planned_restarts
 from oc_ops.observe.look import GatewayLook
-from oc_ops.observe.reads import RpcReads
 from oc_ops.observe.rpc import RpcRefused
 from oc_ops.record import incidents
-from oc_ops.record.document import Around
+from oc_ops.record.document import Around, Observations, RunRecord
 from oc_ops.record.history import (
     CallEntry,
     CheckEntry,
@@ -36,12 +35,12 @@ from oc_ops.record.history import (
 from oc_ops.record.incident import Incident
 from oc_ops.record.journal import JournalError
 from oc_ops.record.recoveries import restarts_by_us
+from oc_ops.record.redact import Redactor
+from oc_ops.settings import Settings
 
 if TYPE_CHECKING:
-    from oc_ops.doctor import Doctor
     from oc_ops.record.charts import Latency
-    from oc_ops.record.document import CallRecord, RunRecord
-    from oc_ops.run import DoctorRun
+    from oc_ops.record.incidents import IncidentUpdate
 
 _DRAWN_EVERY_S = 3600.0
 """A page that nothing changed is drawn anew at most this often: it costs what a run may not, some 100 ms of CPU."""
@@ -54,32 +53,33 @@ _TIMED_OUT = re.compile(r"time[d -]{0,2}out", re.IGNORECASE)
 _WORD = re.compile(r"(?:--version|[a-z][a-z.-]{1,30})")
 
 
-def note(run: DoctorRun, record: RunRecord) -> tuple[Around | None, Latency | None, str]:
+def note(
+    record: RunRecord, update: IncidentUpdate | None, settings: Settings, redactor: Redactor, stamp: str
+) -> tuple[Around | None, Latency | None, str]:
     """Write the run into the history; what a run with an incident lies in, a chart, and what the operator must be told.
 
-    Nothing of it is raised: the verdict does not depend on it.
+    `stamp` is the name of the run's folder. Raises nothing: the verdict does not depend on it.
     """
     notice = ""
     try:
-        if aside := _keep(run, record):
+        if aside := _keep(entry(record, update, settings.memory_dir, redactor, stamp), update, settings):
             notice = f"the history: {aside}"
-        return *_around(run, record), notice
+        return *_around(record, update, settings.memory_dir), notice
     except (HistoryError, JournalError, OSError, SettingError) as error:
         return None, None, notice or f"the run is not in the history: {error}"
 
 
-def draw(run: DoctorRun) -> str:
-    """Draw reports/index.html where this run changed an incident or the page is old; what the operator must be told.
+def draw(key: str, settings: Settings, redactor: Redactor, *, changed: bool) -> str:
+    """Draw reports/index.html where an incident has changed or the page is old; what the operator must be told.
 
     Raises OSError for a disk that is full.
     """
-    settings, update = run.settings, run.incidents
-    if not (update and update.changed) and _is_young(settings.report_dir / "index.html"):
+    if not changed and _is_young(settings.report_dir / "index.html"):
         return ""
     from oc_ops.record import trends
 
     try:
-        trends.write(settings.report_dir, settings.memory_dir, run.redactor, run.doctor.key)
+        trends.write(settings.report_dir, settings.memory_dir, redactor, key)
     except HistoryError as error:
         return f"index.html was not drawn: {error}"
     return ""
@@ -92,77 +92,73 @@ def _is_young(page: Path) -> bool:
         return False
 
 
-def _keep(run: DoctorRun, record: RunRecord) -> str:
+def _keep(made: Entry, update: IncidentUpdate | None, settings: Settings) -> str:
     """Write the run into the history; that a corrupt one was set aside, or nothing."""
-    settings = run.settings
 
     def ended(ids: Collection[str]) -> Iterator[IncidentEntry]:
-        if run.incidents is not None:
+        if update is not None:
             told = incidents.read(incidents.journal(settings.memory_dir)).incidents
             yield from (_incident(told[each]) for each in ids if each in told)
 
-    return remember(settings.memory_dir, entry(run, record), settings.keep_history_days, ended)
+    return remember(settings.memory_dir, made, settings.keep_history_days, ended)
 
 
-def _around(run: DoctorRun, record: RunRecord) -> tuple[Around | None, Latency | None]:
+def _around(record: RunRecord, update: IncidentUpdate | None, memory_dir: Path) -> tuple[Around | None, Latency | None]:
     """The last green run, what changed since, the incident so far, the gateway's latency; nothing without incident."""
-    incident = run.incidents.incident if run.incidents else None
+    incident = update.incident if update else None
     if incident is None:
         return None, None
     from oc_ops.record import context
     from oc_ops.record.history.asking import History
 
-    with reading(run.settings.memory_dir) as connection:
+    with reading(memory_dir) as connection:
         assert connection is not None
-        return context.around(History(connection), run.doctor.key, _ms(record.started_at), incident)
+        return context.around(History(connection), record.scope.key, _ms(record.started_at), incident)
 
 
-def retold(run: DoctorRun, record: RunRecord) -> RunRecord:
+def retold(record: RunRecord, update: IncidentUpdate | None, memory_dir: Path) -> RunRecord:
     """The record with its incident's timeline as the book has it now, a recovery's outcome included."""
-    incident = run.incidents.incident if run.incidents else None
+    incident = update.incident if update else None
     if record.around is None or incident is None:
         return record
     from oc_ops.record import context
 
     try:
-        now = incidents.read(incidents.journal(run.settings.memory_dir)).incidents.get(incident.id, incident)
+        now = incidents.read(incidents.journal(memory_dir)).incidents.get(incident.id, incident)
     except JournalError:
         return record
     return replace(record, around=replace(record.around, timeline=tuple(context.timeline(now))))
 
 
-def entry(run: DoctorRun, record: RunRecord) -> Entry:
+def entry(record: RunRecord, update: IncidentUpdate | None, memory_dir: Path, redactor: Redactor, stamp: str) -> Entry:
     """The run as the history has it."""
-    doctor, about = run.doctor, record.openclaw
-    load, now_ms = record.load, _ms(record.started_at)
-    seen = doctor.kept.get("look")
-    look = seen if isinstance(seen, GatewayLook) else None
-    update = run.incidents
+    about, observed = record.openclaw, record.observed
+    load, now_ms, probe = record.load, _ms(record.started_at), observed.probe
     known = {each.id: each for each in (update.open if update else ())}
     if update and update.incident:
         known[update.incident.id] = update.incident
     return Entry(
-        key=doctor.key,
+        key=record.scope.key,
         profile=about.profile or "default",
         port=about.port,
         at_ms=now_ms,
-        stamp=run.report.folder.stamp,
+        stamp=stamp,
         duration_s=record.duration_s,
         verdict=record.verdict,
         cause=record.cause,
-        whole=not (run.left_out or run.cut_short or doctor.quick),
+        whole=record.whole,
         own_cpu_s=load.own_cpu_s if load else 0.0,
         calls_cpu_s=load.calls_cpu_s if load else 0.0,
         incident=update.incident.id if update and update.incident else None,
-        process=_process(look, now_ms),
-        delay_ms=look.event_loop_delay_ms if look else None,
-        state=dict(_state(run, record)),
+        process=_process(probe, now_ms),
+        delay_ms=probe.event_loop_delay_ms if probe else None,
+        state=dict(_state(record, redactor)),
         checks=tuple(CheckEntry(each.id, each.outcome, each.duration_s) for each in record.checks),
-        calls=tuple(_calls(doctor, look, record.calls)),
+        calls=tuple(_calls(record)),
         findings=tuple(FindingEntry(each.check, each.subject, each.severity) for each in record.findings),
-        jobs=tuple(_jobs(run)),
+        jobs=tuple(_jobs(observed, redactor)),
         incidents=tuple(map(_incident, known.values())),
-        restarts=_restarts(doctor),
+        restarts=_restarts(memory_dir, record.scope.key, observed.state_dir),
     )
 
 
@@ -180,18 +176,19 @@ def _process(look: GatewayLook | None, now_ms: int) -> Process | None:
     )
 
 
-def _calls(doctor: Doctor, look: GatewayLook | None, calls: Sequence[CallRecord]) -> Iterator[CallEntry]:
+def _calls(record: RunRecord) -> Iterator[CallEntry]:
     """Every question that was asked, in the order of the lanes."""
+    look, lane = record.observed.probe, record.observed.rpc
     for probe in (look.live, look.again, look.startup, look.ready, look.ready_again) if look else ():
         if probe is not None:
             yield CallEntry(f"http {probe.path}", probe.kind, probe.wall_s)
-    lane = doctor.kept.get("rpc_lane")
-    if isinstance(lane, RpcRefused) and lane.kind != "off":
-        yield CallEntry("rpc connect", lane.kind, 0.0)
-    elif isinstance(lane, RpcReads):
+    if isinstance(lane, RpcRefused):
+        if lane.kind != "off":
+            yield CallEntry("rpc connect", lane.kind, 0.0)
+    elif lane is not None:
         for reply in {each.method: each for each in (lane.status, lane.cron_status, lane.cron_list)}.values():
             yield CallEntry(f"rpc {reply.method}", reply.outcome, reply.wall_s)
-    for call in calls:
+    for call in record.calls:
         yield CallEntry(f"cli {_command(call.argv)}", call.outcome, call.wall_s, call.cpu_s)
 
 
@@ -208,24 +205,25 @@ def _command(argv: Sequence[str]) -> str:
     return " ".join(named) or "openclaw"
 
 
-def _state(run: DoctorRun, record: RunRecord) -> Iterator[tuple[str, str]]:
+def _state(record: RunRecord, redactor: Redactor) -> Iterator[tuple[str, str]]:
     """What may have changed when something broke: releases, the config's content, the jobs as they are defined."""
-    about, config = record.openclaw, run.doctor.config
+    about, observed = record.openclaw, record.observed
     if about.cli_version:
         yield "CLI", about.cli_version
     if about.gateway_version:
-        yield "gateway", run.redactor.line(about.gateway_version, 60)
-    try:
-        yield "config", hashlib.sha256(config.path.read_bytes()).hexdigest()[:12]
-    except OSError:
-        yield "config", "cannot be read"
-    told = _jobs_told(run)
-    if told is not None and told.complete:
-        yield "jobs", str(len(told.jobs))
-        for job in told.jobs[:200]:
+        yield "gateway", redactor.line(about.gateway_version, 60)
+    if observed.config is not None:
+        try:
+            yield "config", hashlib.sha256(observed.config.read_bytes()).hexdigest()[:12]
+        except OSError:
+            yield "config", "cannot be read"
+    jobs = observed.jobs
+    if jobs is not None and jobs.complete:
+        yield "jobs", str(len(jobs.jobs))
+        for job in jobs.jobs[:200]:
             switch = "on" if job.enabled else "off"
-            text = run.redactor.line(f"{job.name or job.id}: {_plan(job)}, {switch}", 160)
-            yield f"job {run.redactor.line(job.id, 80)}", text
+            text = redactor.line(f"{job.name or job.id}: {_plan(job)}, {switch}", 160)
+            yield f"job {redactor.line(job.id, 80)}", text
 
 
 def _plan(job: Job) -> str:
@@ -234,21 +232,13 @@ def _plan(job: Job) -> str:
     return words.get(plan.kind, plan.kind)
 
 
-def _jobs_told(run: DoctorRun) -> Jobs | None:
-    told = run.surroundings.kept.get("judged_jobs")
-    return told[0] if isinstance(told, tuple) and isinstance(told[0], Jobs) else None
-
-
-def _jobs(run: DoctorRun) -> Iterator[JobEntry]:
+def _jobs(observed: Observations, redactor: Redactor) -> Iterator[JobEntry]:
     """Every job with what was told of its runs: its history where it was asked for, else its last run."""
-    told = _jobs_told(run)
-    if told is None:
-        return
-    watched = {each.job.id for each in run.surroundings.verdicts() if each.watched and each.job}
-    for job in told.jobs:
-        runs = {each.started_ms: each for each in _runs(job, told.runs.get(job.id, ()))}
-        line = run.redactor.line
-        yield JobEntry(line(job.id, 80), line(job.name or job.id, 80), job.id in watched, tuple(runs.values()))
+    jobs = observed.jobs
+    for job in jobs.jobs if jobs else ():
+        runs = {each.started_ms: each for each in _runs(job, jobs.runs.get(job.id, ()) if jobs else ())}
+        line = redactor.line
+        yield JobEntry(line(job.id, 80), line(job.name or job.id, 80), job.id in observed.watched, tuple(runs.values()))
 
 
 def _runs(job: Job, history: Sequence[JobRun]) -> Iterator[CronRunEntry]:
@@ -276,11 +266,11 @@ def _incident(incident: Incident) -> IncidentEntry:
     )
 
 
-def _restarts(doctor: Doctor) -> tuple[tuple[int, str], ...]:
+def _restarts(memory_dir: Path, key: str, state_dir: Path | None) -> tuple[tuple[int, str], ...]:
     """The restarts that somebody wrote down: recoveries of ours, and OpenClaw's audit log for all the others."""
-    ours = restarts_by_us(doctor.settings.memory_dir, doctor.key)
-    told = planned_restarts(doctor.target.state_dir, datetime(2020, 1, 1, tzinfo=UTC), lasts_s=_RESTART_S)
-    others = (_ms(begin) for begin, _end in told)
+    ours = restarts_by_us(memory_dir, key)
+    written = planned_restarts(state_dir, datetime(2020, 1, 1, tzinfo=UTC), lasts_s=_RESTART_S) if state_dir else ()
+    others = (_ms(begin) for begin, _end in written)
     found = [(at, "oc-ops") for at in ours]
     found += [(at, "openclaw") for at in others if not any(-5_000 <= at - own <= _BY_US_MS for own in ours)]
     return tuple(sorted(found))

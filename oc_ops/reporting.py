@@ -1,33 +1,40 @@
-"""What one doctor run leaves behind: its folder and files, its page, and the lines about it on the terminal."""
+"""What happens to a finished run: incidents, history, its folder and files, its page, messages, its last lines."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oc_ops import told
+from oc_ops import noted, told
 from oc_ops.errors import SettingError
 from oc_ops.observe.process import Call
 from oc_ops.record import artifacts, report
-from oc_ops.record.document import CheckRecord, to_json
+from oc_ops.record.document import RunRecord, to_json
+from oc_ops.record.journal import JournalError
+from oc_ops.record.redact import Redactor
+from oc_ops.settings import Settings
 
 if TYPE_CHECKING:
     from oc_ops.record.charts import Latency
-    from oc_ops.run import DoctorRun
+    from oc_ops.record.incidents import IncidentUpdate
 
 
 class Reporting:
-    """The report of one run. What cannot be written is said beside its place, and costs no verdict."""
+    """What is kept and said of one run. A file that cannot be written is named beside the report, at no other cost."""
 
-    def __init__(self, run: DoctorRun) -> None:
+    def __init__(self, settings: Settings, redactor: Redactor, started_at: datetime) -> None:
         """Touches nothing yet."""
-        self.run = run
+        self.settings, self.redactor = settings, redactor
         self.wanted_page: str | None = None
         """Where the operator wants a copy of the page (pytest's own `--html`)."""
-        self.chart: Latency | None = None
+        self.incidents: IncidentUpdate | None = None
+        self._chart: Latency | None = None
+        self._started_at = started_at
         self._folder: artifacts.Run | None = None
         self._trouble = ""
 
@@ -35,9 +42,9 @@ class Reporting:
     def folder(self) -> artifacts.Run:
         """The run's directory, made when it is first needed; raises SettingError when `report_dir` cannot hold it."""
         if self._folder is None:
-            settings = self.run.settings
+            settings = self.settings
             try:
-                self._folder = artifacts.open_run(settings.report_dir, self.run.doctor.started_at)
+                self._folder = artifacts.open_run(settings.report_dir, self._started_at)
                 if settings.source("report_dir") == "default":
                     settings.report_dir.chmod(0o700)  # git left it open to all; a folder of the operator's is theirs
             except OSError as error:
@@ -48,7 +55,7 @@ class Reporting:
     def transcript(self, number: int, call: Call) -> str:
         """Write what a call did and printed; its place inside the folder, nothing when it could not be written."""
         with self._on_disk():
-            return artifacts.write_transcript(self.folder, number, call, self.run.redactor)
+            return artifacts.write_transcript(self.folder, number, call, self.redactor)
         return ""
 
     @contextmanager
@@ -64,26 +71,62 @@ class Reporting:
         if trouble and trouble not in self._trouble:
             self._trouble = "; ".join(filter(None, (self._trouble, trouble)))
 
-    @property
-    def page_parts(self) -> report.Report:
+    # -- a finished record: what is kept of it, each of which may add to it ------------------------------------------
+
+    def keep(self, record: RunRecord) -> RunRecord:
+        """Update the incidents, then the history; returns the record with what they add to it."""
+        if record.empty:
+            return record
+        for sink in (self._into_incidents, self._into_history):
+            record = sink(record)
+        return record
+
+    def _into_incidents(self, record: RunRecord) -> RunRecord:
+        """If incidents.jsonl cannot be written, the run goes on without an incident."""
+        try:
+            self.incidents = noted.note(record, self.settings, self.redactor, self.folder.path)
+        except (JournalError, OSError, SettingError) as error:
+            self.tell(f"no incident was recorded: {error}")
+            return record
+        incident = self.incidents.incident
+        if incident is None:
+            return record
+        return replace(record, incident=self.incidents.as_json(), since=incident.opened_at)
+
+    def _into_history(self, record: RunRecord) -> RunRecord:
+        """Write the run into the history, and take from it what led to the incident."""
+        from oc_ops import remembered
+
+        around, self._chart, trouble = remembered.note(
+            record, self.incidents, self.settings, self.redactor, self.folder.stamp
+        )
+        self.tell(trouble)
+        return replace(record, around=around)
+
+    def retell(self, record: RunRecord) -> RunRecord:
+        """The record with its incident's timeline as it stands after a recovery."""
+        from oc_ops import remembered
+
+        return remembered.retold(record, self.incidents, self.settings.memory_dir)
+
+    # -- files and page ------------------------------------------------------------------------------------------------
+
+    def page_parts(self, record: RunRecord) -> report.Report:
         """The report page's parts."""
-        return report.Report(self.run.conclude(), self.run.redactor, self.folder.path, self.chart)
+        return report.Report(record, self.redactor, self.folder.path, self._chart)
 
-    def header(self) -> list[str]:
-        """The header cells of pytest-html's own table."""
-        return report.header()
-
-    def row(self, nodeid: str, duration_s: float, check: CheckRecord | None) -> list[str]:
-        """The cells of one row of that table after pytest-html's own first one."""
-        return report.cells(nodeid, duration_s, check, self.run.redactor)
-
-    def save(self) -> None:
+    def save(self, record: RunRecord) -> None:
         """Write report.json, before anything that could fail draws a page; makes it the latest."""
-        if self.run.empty:
+        if record.empty:
             return
         with self._on_disk():
-            artifacts.write(self.folder.path / artifacts.REPORT_JSON, to_json(self.run.conclude(), self.run.redactor))
-            self._make_latest()
+            artifacts.write(self.folder.path / artifacts.REPORT_JSON, to_json(record, self.redactor))
+            self._make_latest(record)
+
+    def point_to(self, result: Path) -> None:
+        """Write where report.json is, as JSON, for the program that has started this run."""
+        with self._on_disk():
+            artifacts.write(result, json.dumps({"report": str(self.folder.path / artifacts.REPORT_JSON)}) + "\n")
 
     @contextmanager
     def drawing(self) -> Iterator[None]:
@@ -95,58 +138,61 @@ class Reporting:
                 self.folder.page_in_progress.unlink(missing_ok=True)
                 raise
 
-    def publish(self) -> None:
-        """Make report.html of the page that pytest-html drew, make it the latest, and prune."""
-        drawn, settings = self.folder.page_in_progress, self.run.settings
-        if self.run.empty:
+    def publish(self, record: RunRecord) -> None:
+        """Make report.html of the page that pytest-html drew, make it the latest, and prune; then send messages."""
+        drawn, settings = self.folder.page_in_progress, self.settings
+        if record.empty:
             artifacts.discard(self.folder)
             return
         with self._on_disk():
             if drawn.exists():
-                page = self.page_parts.finish(drawn.read_text(encoding="utf-8"))
+                page = self.page_parts(record).finish(drawn.read_text(encoding="utf-8"))
                 for place in (self.folder.path / artifacts.REPORT_HTML, self.wanted_page):
                     if place:
                         artifacts.write(Path(place), page)
                 drawn.unlink()
-            self._make_latest()
+            self._make_latest(record)
             artifacts.prune(settings.report_dir, settings.keep_healthy_runs, settings.keep_failing_runs)
             from oc_ops import remembered
 
-            self.tell(remembered.draw(self.run))
+            changed = self.incidents is not None and bool(self.incidents.changed)
+            self.tell(remembered.draw(record.scope.key, settings, self.redactor, changed=changed))
         if settings.notify_urls or settings.ping_url:
             from oc_ops import telling
 
-            self.tell(telling.people(self.run))
+            self.tell(telling.people(record, settings, self.last_line(record)))
 
-    def announce(self) -> None:
-        """Tell the dead-man service, where there is one, that a run begins."""
-        if self.run.settings.ping_url:
+    def announce(self, gateway: str) -> None:
+        """Tell the dead-man service, where there is one, that a run of the whole doctor begins."""
+        if self.settings.ping_url:
             from oc_ops import telling
 
-            telling.of_the_start(self.run)
+            telling.of_the_start(self.settings, gateway)
 
-    def _make_latest(self) -> None:
+    def _make_latest(self, record: RunRecord) -> None:
         """A whole run becomes the latest, or one that found something: three green checks are no healthy gateway."""
-        if not self.run.left_out or self.run.conclude().verdict != "healthy":
+        if not record.scope.left_out or record.verdict != "healthy":
             artifacts.publish(self.folder)
 
-    def where_it_is(self) -> str:
+    # -- lines on the terminal -----------------------------------------------------------------------------------------
+
+    def where_it_is(self, record: RunRecord) -> str:
         """Where the report is, or why it is not all there."""
-        if self.run.empty:
+        if record.empty:
             return "report: none, no check was selected"
         where = f"report: {self.folder.path / artifacts.REPORT_HTML}"
-        return self.run.redactor.line(f"{where} ({self._trouble})" if self._trouble else where)
+        return self.redactor.line(f"{where} ({self._trouble})" if self._trouble else where)
 
     def incident_line(self) -> str:
         """The incident in one sentence; empty when nothing is or was wrong."""
-        return self.run.redactor.line(self.run.incidents.sentence(datetime.now(UTC))) if self.run.incidents else ""
+        return self.redactor.line(self.incidents.sentence(datetime.now(UTC))) if self.incidents else ""
 
-    def last_line(self) -> str:
+    def last_line(self, record: RunRecord) -> str:
         """The run in one sentence, the last thing on the terminal."""
-        return self.run.redactor.line(told.sentence(self.run), 1000)
+        return self.redactor.line(told.sentence(record), 1000)
 
-    def plugin_line(self) -> str:
+    def plugin_line(self, record: RunRecord) -> str:
         """The same as the line of a monitoring plugin."""
         from oc_ops.record import nagios
 
-        return nagios.line(self.run.conclude(), self.last_line())
+        return nagios.line(record, self.last_line(record))

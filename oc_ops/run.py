@@ -11,9 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oc_ops import evidence, noted, told
+from oc_ops import evidence, told
 from oc_ops.doctor import Doctor
-from oc_ops.errors import SettingError
 from oc_ops.judge import verdict as judge_verdict
 from oc_ops.judge.finding import Finding
 from oc_ops.observe.flight import lock_dir, single_flight
@@ -25,18 +24,18 @@ from oc_ops.record.document import (
     CheckRecord,
     Lanes,
     Load,
+    Observations,
     RunRecord,
+    Scope,
     environment,
 )
-from oc_ops.record.incidents import IncidentUpdate
-from oc_ops.record.journal import JournalError
 from oc_ops.record.redact import Redactor, secrets_in
 from oc_ops.reporting import Reporting
 from oc_ops.settings import Settings
 from oc_ops.surroundings import Surroundings
 
 if TYPE_CHECKING:
-    from oc_ops.act.outcome import Observation, Outcome
+    from oc_ops.record.redact import Json
 
 _COMMANDS = "(?:gateway|browser|channels|config|cron|devices|doctor|tasks)"
 
@@ -66,8 +65,6 @@ class DoctorRun:
         """What each check, by nodeid, found: an error where it found one."""
         self.before: RunRecord | None = None
         """The run as it stood before a recovery."""
-        self.recovery: Outcome | None = None
-        self.incidents: IncidentUpdate | None = None
         self.calls: list[CallRecord] = []
         self.lab = lab
         self.planned = 0
@@ -75,7 +72,7 @@ class DoctorRun:
         """Checks that were deselected: a part of the doctor does not speak for the whole."""
         self.interrupted = False
         self.record: RunRecord | None = None
-        self.report = Reporting(self)
+        self.report = Reporting(settings, self.redactor, self.doctor.started_at)
 
     def _look(self) -> Doctor:
         return Doctor(self.settings, self.environ, quick=self.quick, on_call=self._call_ended)
@@ -145,33 +142,11 @@ class DoctorRun:
         """True when not every planned check came to its end: interrupted, out of time, or stopped by an option."""
         return self.interrupted or len(self.checks) < self.planned
 
-    @property
-    def empty(self) -> bool:
-        """True when no check was selected: such a run leaves the latest report what it was."""
-        return not self.checks and not self.planned and not self.interrupted
-
     # -- a recovery ---------------------------------------------------------------------------------------------
-
-    def observation(self) -> Observation:
-        """The run so far, for a recovery to go by; its report.json is on disk then."""
-        from oc_ops.act.outcome import Observation
-
-        record = self.conclude()
-        self.report.save()
-        incident = self.incidents.incident if self.incidents else None
-        notes = [each.note for each in record.could_not_look]
-        return Observation(
-            record.verdict,
-            record.cause_finding,
-            record.findings,
-            self.report.folder.path,
-            incident.id if incident else None,
-            next(iter(notes), ""),
-        )
 
     def begin_again(self) -> frozenset[str]:
         """Forget what failed or could not be looked at, to look at it afresh; returns those checks' nodeids."""
-        self.before, self.record = self.before or self.conclude(), None
+        self.before, self.record = self.before or self.finish(), None
         again = {each.nodeid for each in self.checks.values() if each.outcome in ("failed", "blocked", "error")}
         self.checks = {nodeid: each for nodeid, each in self.checks.items() if nodeid not in again}
         self.findings = {
@@ -185,66 +160,64 @@ class DoctorRun:
         self.surroundings = Surroundings(self.doctor)
         return frozenset(again)
 
-    def recovered(self, outcome: Outcome) -> None:
-        """Put what came of a recovery into the record."""
-        from oc_ops import remembered
-
-        self.recovery = outcome
-        record = remembered.retold(self, self.conclude())
+    def recovered(self, outcome: Mapping[str, Json]) -> None:
+        """Put what came of a recovery, as report.json has it, into the record."""
+        record = self.report.retell(self.finish())
+        cured = self.before.cause if self.before and outcome.get("outcome") == "recovered" else None
         self.record = replace(
-            record, recovery=outcome.as_json(), duration_s=time.monotonic() - self._began, load=self._load()
+            record,
+            recovery=outcome,
+            duration_s=time.monotonic() - self._began,
+            load=self._load(),
+            scope=replace(record.scope, cured=cured),
         )
 
     # -- afterwards ---------------------------------------------------------------------------------------------
 
-    def conclude(self) -> RunRecord:
-        """Sum the run up; the same record every time."""
+    def finish(self) -> RunRecord:
+        """Sum the run up and have it kept: the same record every time, but for an interruption that came later."""
         if self.record is None:
-            findings = tuple(self.findings.values())
-            cause = judge_verdict.cause(findings)
-            outcomes = [each.outcome for each in self.checks.values()]
-            looked = RunRecord(
-                verdict=judge_verdict.verdict(findings, outcomes, cut_short=self.cut_short),
-                cause=cause.check if cause else None,
-                started_at=self.doctor.started_at,
-                duration_s=time.monotonic() - self._began,
-                lanes=Lanes(**told.lanes(self.doctor)),
-                openclaw=told.about(self.doctor),
-                findings=findings,
-                checks=tuple(self.checks.values()),
-                calls=tuple(self.calls),
-                load=self._load(),
-                evidence=evidence.kept(self.doctor, failed=bool(findings)),
-                environment=environment(self.settings),
-            )
+            looked = self._summed_up()
             # Incidents and history know each look by its own time; the report is of the run from its beginning.
-            record = self._remember(self._noted(looked))
-            self.record = replace(record, started_at=(self.before or looked).started_at)
+            self.record = replace(self.report.keep(looked), started_at=(self.before or looked).started_at)
+        elif self.interrupted and not self.record.scope.interrupted:
+            self.record = replace(self.record, scope=replace(self.record.scope, interrupted=True))
         return self.record
 
-    def _noted(self, record: RunRecord) -> RunRecord:
-        """The record with its incident. That the book cannot be written costs the incident, never the verdict."""
-        if self.empty:
-            return record
-        try:
-            self.incidents = noted.note(self, record)
-        except (JournalError, OSError, SettingError) as error:
-            self.report.tell(f"no incident was recorded: {error}")
-            return record
-        incident = self.incidents.incident
-        if incident is None:
-            return record
-        return replace(record, incident=self.incidents.as_json(), since=incident.opened_at)
+    def _summed_up(self) -> RunRecord:
+        doctor, findings = self.doctor, tuple(self.findings.values())
+        cause = judge_verdict.cause(findings)
+        outcomes = [each.outcome for each in self.checks.values()]
+        return RunRecord(
+            verdict=judge_verdict.verdict(findings, outcomes, cut_short=self.cut_short),
+            cause=cause.check if cause else None,
+            started_at=doctor.started_at,
+            duration_s=time.monotonic() - self._began,
+            lanes=Lanes(**told.lanes(doctor)),
+            openclaw=told.about(doctor),
+            findings=findings,
+            checks=tuple(self.checks.values()),
+            calls=tuple(self.calls),
+            load=self._load(),
+            evidence=evidence.kept(doctor, failed=bool(findings)),
+            environment=environment(self.settings),
+            scope=Scope(doctor.key, self.planned, self.left_out, self.quick, self.interrupted, self.lab),
+            observed=self._observed(),
+        )
 
-    def _remember(self, record: RunRecord) -> RunRecord:
-        """Write the run into the history, and take from it what it lies in; trouble is said, the verdict stands."""
-        if self.empty:
-            return record
-        from oc_ops import remembered
-
-        around, self.report.chart, trouble = remembered.note(self, record)
-        self.report.tell(trouble)
-        return replace(record, around=around)
+    def _observed(self) -> Observations:
+        doctor, judged = self.doctor, self.surroundings.judged_jobs.seen
+        jobs, verdicts = judged or (None, ())
+        return Observations(
+            config=doctor.config.path,
+            state_dir=doctor.target.state_dir,
+            probe=doctor.look.seen,
+            rpc=doctor.rpc_lane.seen,
+            jobs=jobs,
+            watched=frozenset(each.job.id for each in verdicts if each.watched and each.job),
+            first_signature_at=evidence.first_sign(doctor),
+            found_by=dict(self.found_by),
+        )
 
     def _load(self) -> Load:
         own = os.times()

@@ -9,8 +9,7 @@ from oc_ops.errors import CouldNotLook
 from oc_ops.judge import browser as judge_browser
 from oc_ops.judge.finding import Finding
 from oc_ops.observe.jsontext import at
-from oc_ops.observe.look import GatewayLook
-from oc_ops.once import Blocked, NotAsked, once
+from oc_ops.once import Blocked, Memo, NotAsked, once
 
 if TYPE_CHECKING:
     from oc_ops.doctor import Doctor
@@ -27,8 +26,7 @@ class Surroundings:
 
     def __init__(self, doctor: Doctor) -> None:
         self.doctor = doctor
-        self.kept: dict[str, object] = {}
-        self.failed: dict[str, BaseException] = {}
+        self.memo = Memo()
 
     # -- cron jobs ------------------------------------------------------------------------------------------------
 
@@ -107,10 +105,10 @@ class Surroundings:
         """The machine around the gateway: needs no gateway, and uses the look at it where there was one."""
         from oc_ops.observe import gateways, host
 
-        doctor, seen = self.doctor, self.doctor.kept.get("look")
+        doctor, seen = self.doctor, self.doctor.look.seen
         return host.look(
             doctor.target,
-            seen.processes if isinstance(seen, GatewayLook) else gateways.gateway_processes(doctor.target),
+            seen.processes if seen else gateways.gateway_processes(doctor.target),
             places={"reports": doctor.settings.report_dir, "memory": doctor.settings.memory_dir},
             log_files=doctor.log_files(),
             executable=doctor.found_executable,

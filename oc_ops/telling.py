@@ -1,4 +1,4 @@
-"""What a run has people told, once its report is written: by a process of its own, which the run does not wait for."""
+"""Send notifications and beats for a run, in a process of their own, which the run does not wait for."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from oc_ops.act import notify
 from oc_ops.act.notify import state
 from oc_ops.act.schedule.turn import MARK
 from oc_ops.errors import SettingError
+from oc_ops.record.document import RunRecord
+from oc_ops.settings import Settings
 
 if TYPE_CHECKING:
     from oc_ops.record.redact import Json
-    from oc_ops.run import DoctorRun
 
 
-def of_the_start(run: DoctorRun) -> None:
-    """One beat: a run begins. A part of the doctor does not beat for the whole."""
-    if not (run.lab or run.left_out):
-        _start(run, beat="start")
+def of_the_start(settings: Settings, gateway: str) -> None:
+    """Send one beat to the dead-man service: a run of the whole doctor begins."""
+    _start(settings, gateway, beat="start")
 
 
-def people(run: DoctorRun) -> str:
-    """Whatever they do not know yet, and one beat: it ended well, or it did not. Returns why the last time failed.
+def people(record: RunRecord, settings: Settings, sentence: str) -> str:
+    """Send what people do not know yet, and one beat: it ended well, or it did not. Returns why the last time failed.
 
-    The lab's troubles are nobody's; of an interrupted run there is nothing to say, and its missing beat says it.
+    The lab's troubles are not sent. An interrupted run and a part of the doctor send no beat: its absence says it.
     """
-    if run.lab:
+    scope = record.scope
+    if scope.lab:
         return ""
-    record = run.conclude()
     beat = "ok" if record.verdict in ("healthy", "degraded") else "fail"
-    mute = run.left_out or run.interrupted
-    _start(run, beat=None if mute else beat, text=run.report.last_line(), refused=_refused(record.recovery), told=True)
-    failed = state.read(run.settings.memory_dir).failed
+    mute = scope.left_out or scope.interrupted
+    refused = _refused(record.recovery)
+    _start(settings, scope.key, beat=None if mute else beat, text=sentence, refused=refused, told=True)
+    failed = state.read(settings.memory_dir).failed
     return f"the last message was not taken: {failed}" if failed else ""
 
 
-def _start(run: DoctorRun, *, told: bool = False, **request: object) -> None:
-    settings = run.settings
+def _start(settings: Settings, gateway: str, *, told: bool = False, **request: object) -> None:
     try:
         urls = settings.secret("notify_urls") if told else ""
-        said = {**request, "urls": urls, "ping_url": settings.secret("ping_url"), "gateway": run.doctor.key}
+        said = {**request, "urls": urls, "ping_url": settings.secret("ping_url"), "gateway": gateway}
     except SettingError:
         return  # it names a file that is not there: `oc-ops notify test` says so
     notify.start(settings, said, wait=told and MARK in os.environ)

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from oc_ops.doctor import Doctor
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe import install
 from oc_ops.observe.jsontext import text_at
-from oc_ops.observe.look import GatewayLook
-from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.reads import RpcReads
 from oc_ops.observe.rpc import RpcRefused
-from oc_ops.record.document import OpenclawInfo
-
-if TYPE_CHECKING:
-    from oc_ops.run import DoctorRun
+from oc_ops.record.document import OpenclawInfo, RunRecord
 
 
 def about(doctor: Doctor) -> OpenclawInfo:
@@ -41,8 +35,8 @@ def log_files(doctor: Doctor) -> tuple[Path, ...]:
 
 def gateway_version(doctor: Doctor) -> str | None:
     """The running gateway's release, from whatever was looked at already."""
-    seen, lane = doctor.kept.get("look"), doctor.kept.get("rpc_lane")
-    startup = seen.startup if isinstance(seen, GatewayLook) else None
+    look, lane = doctor.look.seen, doctor.rpc_lane.seen
+    startup = look.startup if look else None
     told = [text_at(startup.json if startup else None, "version")]
     if isinstance(lane, RpcReads):
         # 2026.2.26 calls itself "dev" here, which is no release.
@@ -52,35 +46,34 @@ def gateway_version(doctor: Doctor) -> str | None:
 
 def notes(doctor: Doctor) -> tuple[str, ...]:
     """What the operator should know of how the RPC lane got in, such as a device key that had to be renewed."""
-    lane = doctor.kept.get("rpc_lane")
+    lane = doctor.rpc_lane.seen
     return lane.notes if isinstance(lane, RpcReads) else ()
 
 
 def lanes(doctor: Doctor) -> dict[str, str]:
     """How each lane did, in the words of the report."""
-    lane, status = doctor.kept.get("rpc_lane"), doctor.kept.get("gateway_status")
-    failed = doctor.failed.get("gateway_status")
+    lane, status = doctor.rpc_lane.seen, doctor.gateway_status.seen
+    failed = doctor.gateway_status.failure
     rpc_word = "not needed"
     if isinstance(lane, RpcRefused):
         rpc_word = "off" if lane.kind == "off" else f"unavailable: {lane.reason}"
     elif isinstance(lane, RpcReads):
         rpc_word = "ok"
     cli_word = "not asked: --quick" if doctor.quick else "not needed"
-    if isinstance(status, Answer):
+    if status:
         cli_word = "ok" if status.came else f"unavailable: {status.call.summary}"
     elif isinstance(failed, CouldNotLook):
         cli_word = f"unavailable: {failed}"
     return {
-        "http": "ok" if isinstance(doctor.kept.get("look"), GatewayLook) else "not needed",
+        "http": "ok" if doctor.look.seen else "not needed",
         "rpc": rpc_word,
         "cli": cli_word,
     }
 
 
-def sentence(run: DoctorRun) -> str:
+def sentence(record: RunRecord) -> str:
     """The run in one sentence, unredacted."""
-    record = run.conclude()
-    head = f"doctor: {record.verdict} in {record.duration_s:.1f} s"
+    head, scope = f"doctor: {record.verdict} in {record.duration_s:.1f} s", record.scope
     finding = record.cause_finding
     if finding is None and record.verdict == "degraded":
         finding = next(each for each in record.findings if each.severity == "warning")
@@ -89,16 +82,12 @@ def sentence(run: DoctorRun) -> str:
     if record.verdict == "healthy":
         passed = sum(each.outcome == "passed" for each in record.checks)
         version = record.openclaw.gateway_version or "of unknown release"
-        part = f" of {passed + run.left_out}" if run.left_out else ""
-        return f"{head}: {passed}{part} checks passed, gateway {version} on port {record.openclaw.port}{_cured(run)}"
+        part = f" of {passed + scope.left_out}" if scope.left_out else ""
+        cured = f" · recovered from {scope.cured}" if scope.cured else ""
+        return f"{head}: {passed}{part} checks passed, gateway {version} on port {record.openclaw.port}{cured}"
     notes = [each.note for each in record.checks if each.outcome == "error"]
     notes += [each.note for each in record.checks if each.outcome == "skipped"]
-    if run.empty:
+    if record.empty:
         return f"{head}: could not look: no check was selected"
-    left = f"{run.planned - len(run.checks)} checks were not reached"
-    return f"{head}: could not look: {'interrupted' if run.interrupted else notes[0] if notes else left}"
-
-
-def _cured(run: DoctorRun) -> str:
-    cause = run.before.cause if run.before and run.recovery and run.recovery.word == "recovered" else None
-    return f" · recovered from {cause}" if cause else ""
+    left = f"{scope.planned - len(record.checks)} checks were not reached"
+    return f"{head}: could not look: {'interrupted' if scope.interrupted else notes[0] if notes else left}"

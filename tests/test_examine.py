@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,31 @@ def test_outside_a_checkout_the_wheel_s_own_suite_is_run(tmp_path: Path, monkeyp
         str(tmp_path / "checks"), "-m", "doctor", "-c", str(tmp_path / "pyproject.toml"),
         "--rootdir", str(tmp_path), "--assert=plain", "--quick",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("result", "why"),
+    [
+        (None, "doctor: unknown in 0.1 s: words of its own"),
+        ("{", "cannot be read"),
+        ("[]", "is not one"),
+        ("{}", "cannot be read"),
+        ('{"report": "/nowhere/runs/2026/report.json"}', "/nowhere/runs/2026/report.json cannot be read"),
+    ],
+    ids=["none", "torn", "no object", "no place", "place without a report"],
+)
+def test_a_result_is_data_or_none(
+    result: str | None, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the doctor prints is no result, even where it looks like one; nor is a file that is not whole."""
+    code = (
+        "import sys, pathlib\nplace, text = sys.argv[-1], sys.argv[1]\n"
+        "print('report: /x/runs/2026-11-22T10-00-00Z/report.html\\ndoctor: unknown in 0.1 s: words of its own')\n"
+        "if text: pathlib.Path(place).write_text(text)\nsys.exit(1)"
+    )
+    monkeypatch.setattr(act_examine, "argv", lambda options: [sys.executable, "-c", code, result or "", *options])
+    folder = tmp_path / "runs" / "2026-11-22T10-00-00Z"
+    folder.mkdir(parents=True)
+    (folder / "report.json").write_text(json.dumps(REPORT))
+    with pytest.raises(CouldNotLook, match=why):
+        examine(Settings(report_dir=tmp_path), {"PATH": "/usr/bin:/bin"})

@@ -84,7 +84,7 @@ def test_a_finding_is_recorded_once(run: DoctorRun) -> None:
     end(run, "a/one", AssertionError(), HUNG)
     end(run, "a/two", AssertionError(), Finding("gateway/hung", "error", "again", "again", "none automatic: x"))
     end(run, "a/three", Blocked(NOT_READY))
-    record = run.conclude()
+    record = run.finish()
     assert [(each.check, each.fact) for each in record.findings] == [
         ("gateway/hung", "the gateway hangs"),
         ("gateway/not-ready", "it is not ready"),
@@ -121,7 +121,7 @@ def test_last_line(
     """Each verdict has its sentence: the cause and its fix, or why nothing can be said."""
     for name, error, found in ends:
         end(run, name, error, found)
-    line = run.report.last_line()
+    line = run.report.last_line(run.finish())
     assert line.startswith(start)
     assert words in line
     assert "\n" not in line
@@ -131,16 +131,16 @@ def test_an_interrupted_run_says_so(run: DoctorRun) -> None:
     """What was looked at before the interruption does not make it healthy."""
     end(run)
     run.interrupted = True
-    assert "interrupted" in run.report.last_line()
-    assert run.conclude().verdict == "unknown"
+    assert "interrupted" in run.report.last_line(run.finish())
+    assert run.finish().verdict == "unknown"
 
 
 def test_a_run_cut_short_is_not_healthy(run: DoctorRun) -> None:
     """A run that did not reach all of its checks does not speak for them."""
     run.planned = 3
     end(run)
-    assert run.conclude().verdict == "unknown"
-    assert "2 checks were not reached" in run.report.last_line()
+    assert run.finish().verdict == "unknown"
+    assert "2 checks were not reached" in run.report.last_line(run.finish())
 
 
 @pytest.mark.parametrize("where", ["fact", "saw", "fix", "note"])
@@ -151,16 +151,16 @@ def test_no_secret_in_the_last_line(where: str, run: DoctorRun) -> None:
     else:
         fields = {"fact": "fact", "saw": "saw", "fix": "fix", where: f"with {SECRET}"}
         end(run, "a/b", AssertionError(), Finding("x/y", "error", fields["fact"], fields["saw"], fields["fix"]))
-    assert SECRET not in run.report.last_line()
-    assert "[redacted]" in run.report.last_line() or where == "saw"
+    assert SECRET not in run.report.last_line(run.finish())
+    assert "[redacted]" in run.report.last_line(run.finish()) or where == "saw"
 
 
 def test_the_record_stands(run: DoctorRun) -> None:
     """Asked twice, a run says the same: the last line and the report agree."""
     end(run)
-    first = run.conclude()
+    first = run.finish()
     end(run, "late", AssertionError(), HUNG)
-    assert run.conclude() is first
+    assert run.finish() is first
 
 
 def test_nothing_is_made_before_it_is_needed(run: DoctorRun) -> None:
@@ -174,7 +174,7 @@ def test_report_on_disk(run: DoctorRun) -> None:
     """report.json and latest.json are whole, say the same, and hold the call, its transcript and the log's end."""
     run.doctor._on_call(call("cron list --json", "timed-out", stdout=f"token {SECRET}"))
     end(run, "a/b", AssertionError(), HUNG)
-    run.report.save()
+    run.report.save(run.finish())
     report = json.loads((run.report.folder.path / "report.json").read_text())
     assert report == json.loads((run.settings.report_dir / "latest.json").read_text())
     assert (report["schema"], report["verdict"], report["cause"]) == (1, "unhealthy", "gateway/hung")
@@ -192,12 +192,12 @@ def test_report_on_disk(run: DoctorRun) -> None:
 def test_page_on_disk(run: DoctorRun) -> None:
     """The page that pytest-html drew is finished, published as the latest, and old healthy runs are pruned."""
     end(run)
-    run.report.save()
+    run.report.save(run.finish())
     run.report.folder.page_in_progress.write_text(
         "<!DOCTYPE html><html><head><title>x</title></head><body>"
-        f"{run.report.page_parts.first_screen()}{run.report.page_parts.evidence()}</body></html>"
+        f"{run.report.page_parts(run.finish()).first_screen()}{run.report.page_parts(run.finish()).evidence()}</body></html>"
     )
-    run.report.publish()
+    run.report.publish(run.finish())
     latest = (run.settings.report_dir / "latest.html").read_text()
     assert latest == (run.report.folder.path / "report.html").read_text()
     assert "healthy" in latest
@@ -235,8 +235,8 @@ def test_a_part_of_the_doctor_does_not_speak_for_the_whole(run: DoctorRun, left_
     """Three green checks are no healthy gateway: a run of `-k` keeps its report and is not the latest."""
     end(run)
     run.left_out = left_out
-    run.report.save()
-    assert run.conclude().verdict == "healthy"
+    run.report.save(run.finish())
+    assert run.finish().verdict == "healthy"
     assert (run.settings.report_dir / "latest.json").exists() is latest
     assert (run.report.folder.path / "report.json").exists()
 
@@ -245,13 +245,13 @@ def test_a_warning_does_not_hide_what_could_not_be_looked_at(run: DoctorRun) -> 
     """The last line of an unknown run says what could not be looked at, not what is merely worth a warning."""
     end(run, "a/b", found=DRIFT)
     end(run, "c/d", CouldNotLook("cannot read the log"))
-    assert run.report.last_line().endswith("could not look: cannot read the log")
+    assert run.report.last_line(run.finish()).endswith("could not look: cannot read the log")
 
 
 @pytest.mark.parametrize(("source", "mode"), [("default", 0o700), ("--report-dir", 0o755)], ids=["ours", "theirs"])
 def test_the_checkouts_own_report_folder_is_private(run: DoctorRun, source: str, mode: int) -> None:
     """git makes reports/ readable by everybody; a folder that the operator chose keeps its mode."""
-    run.settings = replace(run.settings, sources={"report_dir": source})
+    run.report.settings = replace(run.settings, sources={"report_dir": source})
     run.settings.report_dir.mkdir()
     run.settings.report_dir.chmod(0o755)
     assert run.report.folder.path.is_dir()

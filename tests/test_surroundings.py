@@ -14,11 +14,12 @@ from oc_ops.settings import Settings
 from oc_ops.surroundings import Surroundings
 
 
-def test_a_watched_job_that_could_not_be_judged_is_not_green(tmp_path: Path) -> None:
+def test_a_watched_job_that_could_not_be_judged_is_not_green(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every reason is said; jobs that were judged raise nothing."""
     seen = Surroundings(Doctor(Settings(memory_dir=tmp_path), {"HOME": str(tmp_path)}))
-    seen.kept["verdicts"] = (Verdict(Watched("well"), None),)
+    monkeypatch.setattr(seen, "verdicts", lambda: (Verdict(Watched("well"), None),))
     seen.all_jobs_judged()
-    seen.kept["verdicts"] = (Verdict(Watched("a"), None, unseen="one"), Verdict(Watched("b"), None, unseen="two"))
+    verdicts = (Verdict(Watched("a"), None, unseen="one"), Verdict(Watched("b"), None, unseen="two"))
+    monkeypatch.setattr(seen, "verdicts", lambda: verdicts)
     with pytest.raises(CouldNotLook, match="one; two"):
         seen.all_jobs_judged()

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import re
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from oc_ops.act.outcome import Observation
 from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.observe.jsontext import text_at
 from oc_ops.observe.process import Call, run
-from oc_ops.record.artifacts import REPORT_JSON
 from oc_ops.settings import CHECKOUT, SUITE, Settings, start_folder
 
 _ENDING_S = 60.0
 """Beyond the run's own deadline: imports, the report, and what it waits for other `openclaw` calls."""
-_REPORT = re.compile(r"^report: .*?runs[/\\]([\w-]+)[/\\]report\.html", re.M)
 
 
 def argv(options: Sequence[str] = ()) -> list[str]:
@@ -33,21 +33,30 @@ def argv(options: Sequence[str] = ()) -> list[str]:
 def examine(settings: Settings, environ: Mapping[str, str], options: Sequence[str] = ()) -> Observation:
     """Run the doctor and read its report; raises OcOpsError when it refuses, CouldNotLook when it left no report."""
     deadline_s = settings.run_s + settings.check_s + _ENDING_S
-    call = run(argv(options), environ=environ, deadline_s=deadline_s, cwd=start_folder())
-    said = call.stdout.text
-    if call.exit not in (0, 1):
-        raise (OcOpsError if call.exit == 4 else CouldNotLook)(_last_words(call))
-    found = _REPORT.findall(said)
-    if not found:
-        raise CouldNotLook(_last_words(call))
-    folder = settings.report_dir / "runs" / found[-1]
     try:
-        report = json.loads((folder / REPORT_JSON).read_text(encoding="utf-8"))
+        with tempfile.TemporaryDirectory(prefix="oc-ops-") as folder:
+            result = Path(folder) / "result.json"
+            command = argv((*options, "--result", str(result)))
+            call = run(command, environ=environ, deadline_s=deadline_s, cwd=start_folder())
+            if call.exit not in (0, 1):
+                raise (OcOpsError if call.exit == 4 else CouldNotLook)(_last_words(call))
+            if not result.exists():
+                raise CouldNotLook(_last_words(call))
+            place = Path(text_at(_read(result), "report"))
+    except OSError as error:
+        raise CouldNotLook(f"no place for the doctor's result: {error}") from error
+    return Observation.of_report(_read(place), place.parent)
+
+
+def _read(path: Path) -> Mapping[str, object]:
+    """A file of the doctor's; raises CouldNotLook for one that is not whole."""
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CouldNotLook(f"the doctor's report in {folder} cannot be read: {error}") from error
+        raise CouldNotLook(f"the doctor's report {path} cannot be read: {error}") from error
     if not isinstance(report, dict):
-        raise CouldNotLook(f"the doctor's report in {folder} is not one")
-    return Observation.of_report(report, folder)
+        raise CouldNotLook(f"the doctor's report {path} is not one")
+    return report
 
 
 def _last_words(call: Call) -> str:

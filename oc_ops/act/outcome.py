@@ -12,6 +12,7 @@ from oc_ops.judge.verdict import Verdict
 from oc_ops.observe.jsontext import at, text_at
 
 if TYPE_CHECKING:
+    from oc_ops.record.document import RunRecord
     from oc_ops.record.redact import Json
 
 Word = Literal["healthy", "recovered", "would act", "ineffective", "unknown", "refused"]
@@ -31,6 +32,18 @@ class Observation:
     incident: str | None = None
     note: str = ""
     """Why it could not look, where it could not."""
+
+    @classmethod
+    def of_record(cls, record: RunRecord, folder: Path) -> Observation:
+        """The observation that a run of this process has made."""
+        return cls(
+            record.verdict,
+            record.cause_finding,
+            record.findings,
+            folder,
+            text_at(record.incident, "id") or None,
+            next((each.note for each in record.could_not_look), ""),
+        )
 
     @classmethod
     def of_report(cls, report: Mapping[str, object], folder: Path) -> Observation:

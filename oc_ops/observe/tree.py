@@ -10,8 +10,6 @@ from contextlib import suppress
 
 import psutil
 
-from oc_ops.observe.warden import MARKER
-
 KILL_PATIENCE_S = 2.0
 """How long SIGKILL may take: a process in uninterruptible sleep does not die before its system call returns."""
 
@@ -20,11 +18,12 @@ class Tree:
     """The processes of one call, without `root`, which stands above them.
 
     With `adopts`, orphans become children of `root` (Linux), so its descendants are all there is. Without, those ever
-    seen among the descendants and those that carry the marker are looked for too. Every signal goes through
-    psutil, which compares the start time first: a pid that was reused in the meantime is never hit.
+    seen among the descendants and those that carry the marker (a variable of their environment and its value) are
+    looked for too. Every signal goes through psutil, which compares the start time first: a pid that was reused in the
+    meantime is never hit.
     """
 
-    def __init__(self, root: int, marker: str, *, adopts: bool) -> None:
+    def __init__(self, root: int, marker: tuple[str, str], *, adopts: bool) -> None:
         self._root, self._marker, self._adopts = root, marker, adopts
         self._seen: set[psutil.Process] = set()
 
@@ -39,11 +38,11 @@ class Tree:
         return {process for process in found if _lives(process)}
 
     def _marked(self) -> set[psutil.Process]:
-        found = set()
+        found, (variable, value) = set(), self._marker
         for process in psutil.process_iter():
             # Strangers' environments are not ours to read, and macOS hides those of protected programs.
             with suppress(psutil.Error, OSError):
-                if process.pid not in (self._root, os.getpid()) and process.environ().get(MARKER) == self._marker:
+                if process.pid not in (self._root, os.getpid()) and process.environ().get(variable) == value:
                     found.add(process)
         return found
 

@@ -133,7 +133,7 @@ class Warden:
             sys.path += [project, self._library]
             from oc_ops.observe.tree import Tree
 
-            self._known = Tree(os.getpid(), os.environ.get(MARKER, ""), adopts=self._adopts)
+            self._known = Tree(os.getpid(), (MARKER, os.environ.get(MARKER, "")), adopts=self._adopts)
         return self._known
 
 

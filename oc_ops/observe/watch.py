@@ -143,7 +143,7 @@ class Watch:
         """The warden was killed or stopped by somebody: find the tree by its marker, then end the warden as well."""
         from oc_ops.observe.tree import Tree
 
-        self.killed = Tree(self._warden.process.pid, self._warden.marker, adopts=False).end(0)
+        self.killed = Tree(self._warden.process.pid, (warden.MARKER, self._warden.marker), adopts=False).end(0)
         self._warden.process.kill()
 
     def _wait(self, seconds: float) -> None:

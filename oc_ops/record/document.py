@@ -7,8 +7,9 @@ import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from oc_ops import __version__
@@ -17,7 +18,11 @@ from oc_ops.judge.verdict import Verdict
 from oc_ops.settings import Settings, declared
 
 if TYPE_CHECKING:
+    from oc_ops.observe.jobs import Jobs
+    from oc_ops.observe.look import GatewayLook
     from oc_ops.observe.process import Call
+    from oc_ops.observe.reads import RpcReads
+    from oc_ops.observe.rpc import RpcRefused
     from oc_ops.record.redact import Json, Redactor
 
 SCHEMA = 1
@@ -137,8 +142,42 @@ class Around:
 
 
 @dataclass(frozen=True, slots=True)
+class Scope:
+    """How much of the doctor ran, and at which gateway: a part of it does not speak for the whole."""
+
+    key: str = ""
+    planned: int = 0
+    left_out: int = 0
+    """Checks that were deselected."""
+    quick: bool = False
+    interrupted: bool = False
+    lab: bool = False
+    cured: str | None = None
+    """The cause that a recovery within the run has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observations:
+    """Observations of a run that its incident and its history are made of; None for what was not looked at."""
+
+    config: Path | None = None
+    state_dir: Path | None = None
+    probe: GatewayLook | None = None
+    rpc: RpcReads | RpcRefused | None = None
+    jobs: Jobs | None = None
+    watched: frozenset[str] = frozenset()
+    """The ids of the jobs that must never stop."""
+    first_signature_at: datetime | None = None
+    found_by: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """The check, by nodeid, that found each finding: by its id and subject."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
-    """Everything one doctor run has to say. Texts are raw: `to_json` and the report page redact them."""
+    """Everything one doctor run has to say. Texts are raw: `to_json` and the report page redact them.
+
+    `scope` and `observed` are for what is made of the run; report.json does not hold them.
+    """
 
     verdict: Verdict
     cause: str | None
@@ -156,6 +195,19 @@ class RunRecord:
     around: Around | None = None
     evidence: tuple[Evidence, ...] = ()
     environment: Environment | None = None
+    scope: Scope = Scope()
+    observed: Observations = Observations()
+
+    @property
+    def empty(self) -> bool:
+        """True when no check was selected: such a run leaves the latest report what it was."""
+        return not (self.checks or self.scope.planned or self.scope.interrupted)
+
+    @property
+    def whole(self) -> bool:
+        """True when every check of the doctor came to its end, the costly ones included."""
+        scope = self.scope
+        return not (scope.left_out or scope.quick or scope.interrupted or len(self.checks) < scope.planned)
 
     @property
     def cause_finding(self) -> Finding | None:
@@ -208,7 +260,8 @@ def to_json(record: RunRecord, redactor: Redactor) -> str:
 
     `verdict` is the second member, so that a reader of many runs can look at the first line or two only.
     """
-    members: dict[str, Any] = {"schema": SCHEMA, **asdict(record)}
+    members: dict[str, Any] = {"schema": SCHEMA, **asdict(replace(record, scope=Scope(), observed=Observations()))}
+    del members["scope"], members["observed"]
     members["calls"] = [{**asdict(each), "argv": redactor.argv(each.argv)} for each in record.calls]
     members["recovery"] = redactor.json(record.recovery)
     members["incident"] = redactor.json(record.incident)

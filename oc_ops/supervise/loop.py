@@ -12,7 +12,7 @@ from pathlib import Path
 
 from oc_ops import logbook
 from oc_ops.errors import CouldNotLook, OcOpsError
-from oc_ops.observe import logs, rpc
+from oc_ops.observe import install, logs, rpc
 from oc_ops.observe.rpc import RpcClient, RpcRefused
 from oc_ops.observe.service import Service, service
 from oc_ops.observe.target import Target, locate
@@ -29,7 +29,6 @@ from oc_ops.supervise.port import Port
 from oc_ops.supervise.resident import Resident, own_costs
 from oc_ops.supervise.slow import Aside, Cli, Task
 from oc_ops.supervise.state.seen import WRITE_S
-from oc_ops.supervise.whole import whole
 from oc_ops.supervise.work import Work
 
 UNWATCHED_LOOK_S = 10.0
@@ -272,7 +271,34 @@ class Loop:
         self._written, self._news = self.clock.steady(), False
         self._number += 1
         self.work.settle()
-        self._writer.write(whole(self, self._number), now=self.clock.now(), monotonic=self.clock.steady())
+        self._writer.write(self._whole(), now=self.clock.now(), monotonic=self.clock.steady())
+
+    def _whole(self) -> state.Snapshot:
+        """Everything as it is known now."""
+        events, idle = self.line.talks, not self.port.answers
+        words = "" if events else self.work.words(idle)
+        version = self.port.gateway.version
+        if not version and install.release(self.line.version):  # 2026.2.26 calls itself "dev", which is no release
+            version = self.clean(self.line.version)
+        return state.Snapshot(
+            key=self.key,
+            profile=self.target.profile or "",
+            state_dir=self.clean(str(self.target.state_dir)),
+            number=self._number,
+            watcher=replace(self.me, mode="events" if events else "polling", words=words),
+            gateway=replace(self.port.gateway, version=version),
+            rpc=self.line.state,
+            event_loop=self.port.event_loop,
+            memory=self.resident.memory,
+            scheduler=self.work.scheduler,
+            doctor=self.papers.doctor,
+            jobs=self.work.jobs,
+            browser=self.browsing.browser,
+            service=self.port.service,
+            digest=self.work.digest,
+            incidents=self.papers.incidents,
+            log=self.follow.log,
+        )
 
     def _renew_secrets(self) -> None:
         """Secrets come from the config and the environment; a config that was written may hold new ones."""
