@@ -78,8 +78,8 @@ class StartLook:
         if found := judge_cli.missing_config(doctor.config):
             return found
         found = outdated(doctor.target, doctor.config, doctor.found_executable, doctor.cli_release)
-        if found or doctor.quick:
-            return found
+        if found or doctor.quick or not self.seen().is_ours:
+            return found  # a command of another account than the gateway's leaves files that the gateway cannot use
         try:
             answer = doctor.openclaw().config_validate()
         except (Blocked, OcOpsError):

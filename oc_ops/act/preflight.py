@@ -137,6 +137,8 @@ def _start_fault(site: Site, look: GatewayLook) -> Finding | None:
     seen = state.look(site.target, look.processes)
     if found := judge_state.fault(seen):
         return found
+    if not seen.is_ours and seen.runner:
+        raise CouldNotLook(f"the gateway's user is {seen.runner} ({seen.by}): recover it as that user, no other")
     cli = site.openclaw
     if not look.processes and (found := start.outdated(site.target, site.config, cli.executable, cli.release)):
         return found

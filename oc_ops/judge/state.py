@@ -260,7 +260,8 @@ def unsaid(answer: Answer) -> str:
     told = [text_at(each, "message") for each in listed] or [text_at(answer.value, "error", "message")]
     words = " ".join(" ".join(filter(None, told)).split())
     if not words:
-        words = " ".join((answer.call.stderr.text or answer.call.stdout.text).split())
+        printed = answer.call.stderr.text or ("" if answer.value else answer.call.stdout.text)
+        words = " ".join(printed.split())
     ended = "fails" if answer.call.outcome in ("answered", "lingered", "refused") else answer.call.outcome
     shown = f"{words[:_MOST_WORDS]}{'…' if len(words) > _MOST_WORDS else ''}" or "it says nothing"
     return f"`openclaw config validate` {ended}: {shown}"

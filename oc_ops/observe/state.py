@@ -153,7 +153,7 @@ def _runner(target: Target, processes: Sequence[GatewayProcess]) -> tuple[int | 
                 uid = int(psutil.Process(each.pid).uids().effective)
                 return (uid, f"it runs as pid {each.pid}") if _same_users(each.pid) else (None, "")
     try:
-        owner, home = target.state_dir.stat().st_uid, target.state_dir.parent.stat().st_uid
+        owner, home = _owner(target.state_dir), _owner(target.state_dir.parent)
     except OSError:
         return None, ""
     ran = _ran(target.state_dir)
@@ -163,6 +163,10 @@ def _runner(target: Target, processes: Sequence[GatewayProcess]) -> tuple[int | 
         if len(uids) == 1:
             return next(iter(uids)), f"it ran as them ({target.state_dir / 'tmp'})"
     return owner, f"{target.state_dir} is theirs"
+
+
+def _owner(path: Path) -> int:
+    return path.stat().st_uid
 
 
 def _same_users(pid: int) -> bool:
@@ -288,8 +292,9 @@ def _opened(database: Path) -> tuple[str, int | None, str, Lease | None]:
         with snapshot(database, CHECK_S) as tables:
             schema = int(str(tables.rows("PRAGMA user_version")[0][0]))
             writer, lease = _first(tables, "schema_meta", _WRITER), _lease(tables)
-            if size <= MOST_CHECKED_BYTES and (said := str(tables.rows("PRAGMA quick_check(3)")[0][0])) != "ok":
-                return f"quick_check: {said}", schema, writer, lease
+            said = str(tables.rows("PRAGMA quick_check(3)")[0][0]) if size <= MOST_CHECKED_BYTES else "ok"
+            if said != "ok":
+                return f"quick_check: {'; '.join(said.splitlines())}", schema, writer, lease
     except CouldNotLook as error:
         words = str(error).rpartition(": ")[2]
         return (words if _DAMAGED.search(str(error)) else ""), schema, writer, lease
