@@ -339,3 +339,13 @@ def test_could_not_look_is_what_it_raises() -> None:
 
     with pytest.raises(CouldNotLook, match="the moon"):
         start.refused(refuses(failed("the moon")), locate({"HOME": "/home/me"}), CONFIG, view())
+
+
+def test_a_refusal_that_another_account_got_says_so() -> None:
+    """What would let us see is to look as the gateway's user."""
+    from oc_ops import start
+    from oc_ops.observe.target import locate
+
+    said = refuses(read_failed("Error: Unsafe fallback OpenClaw temp dir: /root/.cache/openclaw-0"))
+    with pytest.raises(CouldNotLook, match="the gateway's user is me, another than ours"):
+        start.refused(said, locate({"HOME": "/home/me"}), CONFIG, view(is_ours=False))

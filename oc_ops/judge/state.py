@@ -95,6 +95,7 @@ def corrupt(seen: StateView) -> Finding | None:
             "the gateway writes into database files that were deleted: what it writes now is lost with its end",
             "; ".join(seen.detached),
             seen,
+            "before anything ends that gateway, copy what it has open (ls -l /proc/PID/fd shows the numbers) and",
         )
     return _corrupt(_DAMAGED, f"{seen.database}: {seen.damage}", seen) if seen.damage else None
 
@@ -102,13 +103,13 @@ def corrupt(seen: StateView) -> Finding | None:
 _DAMAGED = "the state database is damaged: a gateway does not start with it, and commands of the CLI fail"
 
 
-def _corrupt(fact: str, saw: str, seen: StateView) -> Finding:
+def _corrupt(fact: str, saw: str, seen: StateView, copy: str = "keep a copy of") -> Finding:
     return Finding(
         "state/corrupt",
         "error",
         fact,
         saw=f"{saw}; {_backup(seen)}",
-        fix=f"none automatic: stop every openclaw command and job first, keep a copy of {seen.database.parent}, then "
+        fix=f"none automatic: stop every openclaw command and job first, {copy} {seen.database.parent}, then "
         f"restore {seen.database} from a verified backup (openclaw backup verify); until then no start, no restart, "
         "no openclaw doctor --fix, and its -wal and -shm files stay",
         verify=_VERIFY,
