@@ -50,6 +50,7 @@ class GatewayConfig:
     browser_enabled: bool = True
     cron_store: Path | None = None
     log_file: Path | None = None
+    written_by: str = ""
     includes: bool = False
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
@@ -94,6 +95,7 @@ def read(target: Target) -> GatewayConfig:
         cron_store=_path(cron_store, target.home) if isinstance(cron_store, str) and cron_store else None,
         log_file=_path(log_file, target.home) if isinstance(log_file, str) and log_file else None,
         includes="$include" in text,
+        written_by=str(_table(root, "meta").get("lastTouchedVersion") or ""),
         secrets=(*_secrets(root, environ), *own_secrets),
     )
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from oc_ops.errors import SettingError
+from oc_ops.observe.package import package
 
 _PLACES = (
     "~/.openclaw/bin",
@@ -85,6 +86,24 @@ def _npmrc_prefix(home: Path) -> str | None:
         return None
     match = re.search(r"^\s*prefix\s*=\s*(.+?)\s*$", text, re.M)
     return match[1] if match else None
+
+
+def everywhere(environ: Mapping[str, str], home: Path) -> Iterator[tuple[Path, str]]:
+    """Every `openclaw` on PATH and in the usual places, each package once, with its release; nothing is started."""
+    path = (Path(folder) for folder in environ.get("PATH", os.defpath).split(os.pathsep) if folder)
+    packages: set[Path] = set()
+    for folder in dict.fromkeys((*path, *_folders(environ, home))):
+        name = shutil.which("openclaw", path=str(folder))
+        found = package(Path(name)) if name else None
+        if name and found and found.path not in packages:
+            packages.add(found.path)
+            yield Path(name), found.version
+
+
+def version(executable: Path, known: tuple[int, ...] | None) -> str:
+    """Its release in words without starting it, by what is known of it or by its package; "" where neither says."""
+    found = None if known else package(executable)
+    return ".".join(map(str, known)) if known else found.version if found else ""
 
 
 def packaged_version(executable: Path) -> str | None:
