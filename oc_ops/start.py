@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -16,13 +17,13 @@ from oc_ops.observe.look import GatewayLook
 from oc_ops.observe.openclaw import Answer, Openclaw
 from oc_ops.observe.state import StateView
 from oc_ops.observe.target import Target
-from oc_ops.once import Blocked, once
+from oc_ops.once import Blocked, Memo, once
 
 DOWN = ("gateway/down", "gateway/crash-loop")
 """Causes of a gateway that does not live: only then is it asked why it would not come up."""
 
 
-class Looker(Protocol):
+class GatewayFacts(Protocol):
     """What is needed of a doctor."""
 
     target: Target
@@ -34,20 +35,21 @@ class Looker(Protocol):
     def cli_release(self) -> tuple[int, ...] | None:
         """The command's release, where that is known."""
 
-    def look(self) -> GatewayLook:
+    @property
+    def look(self) -> Callable[[], GatewayLook]:
         """The gateway from outside."""
 
-    def openclaw(self) -> Openclaw:
+    @property
+    def openclaw(self) -> Callable[[], Openclaw]:
         """The command, ready to be called."""
 
 
 class StartLook:
     """What keeps a gateway from coming up, cheapest first, each looked at once."""
 
-    def __init__(self, doctor: Looker) -> None:
+    def __init__(self, doctor: GatewayFacts) -> None:
         self._doctor = doctor
-        self.kept: dict[str, object] = {}
-        self.failed: dict[str, BaseException] = {}
+        self.memo = Memo()
 
     @once
     def seen(self) -> StateView:
