@@ -238,7 +238,7 @@ def test_a_config_that_its_gateway_may_not_read_is_an_observation(
         except PermissionError as error:
             raise CouldNotLook("cannot read it") from error
 
-    monkeypatch.setattr(state.config, "read", denied)
+    monkeypatch.setattr("oc_ops.observe.config.read", denied)
     with pytest.raises(CouldNotLook, match="cannot read it"):
         state.read_config(target)
     run_by(monkeypatch, OTHER)
