@@ -16,7 +16,7 @@ import pytest
 from oc_ops.errors import CouldNotLook
 from oc_ops.judge import state as judge
 from oc_ops.judge.finding import Finding
-from oc_ops.observe import config, state
+from oc_ops.observe import state
 from oc_ops.observe.target import Target, locate
 from tests.sights import gateway_process
 
@@ -238,7 +238,7 @@ def test_a_config_that_its_gateway_may_not_read_is_an_observation(
         except PermissionError as error:
             raise CouldNotLook("cannot read it") from error
 
-    monkeypatch.setattr(config, "read", denied)
+    monkeypatch.setattr("oc_ops.observe.config.read", denied)
     with pytest.raises(CouldNotLook, match="cannot read it"):
         state.read_config(target)
     run_by(monkeypatch, OTHER)
