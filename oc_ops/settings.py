@@ -15,6 +15,7 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast, get_type_hints
 
+from oc_ops import files
 from oc_ops.errors import SettingError
 
 
@@ -180,7 +181,7 @@ class Settings:
         if value is None or not self.names_a_file(name):
             return value or ""
         try:
-            return Path(value).expanduser().read_text(encoding="utf-8").strip()
+            return files.read_text(Path(value).expanduser(), files.SMALL_BYTES).strip()
         except (OSError, ValueError, RuntimeError) as error:
             file = f"{name.partition('_')[0]} file"
             raise SettingError(file, value, self.source(name), f"a text file that can be read ({error})") from error
@@ -266,7 +267,7 @@ _OPTION_NAMES = {"profile": "oc-profile", "tmux_socket": "socket"}
 
 def _table(pyproject: Path) -> Mapping[str, object]:
     try:
-        text = pyproject.read_bytes()
+        text = files.read_bytes(pyproject, files.SMALL_BYTES)
     except FileNotFoundError:
         return {}
     except OSError as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from oc_ops.errors import CouldNotLook
 from oc_ops.judge.cron import scheduler_off
-from oc_ops.observe.jobs import Job, JobRun, Jobs
+from oc_ops.observe.jobs import MOST_JOBS, Job, JobRun, Jobs
 from oc_ops.observe.jobtext import jobs_of, more_of, runs_of
 from oc_ops.observe.watchlist import Watched
 from oc_ops.once import Blocked, NotAsked
@@ -110,7 +110,7 @@ def by_rpc(client: RpcClient, watched: Sequence[Watched]) -> Jobs:
             raise CouldNotLook(f"cron.list: {reply.outcome}: {reply.message or reply.code or 'no reason given'}")
         told += jobs_of(reply.payload)
         following = more_of(reply.payload)
-        if following is None or following <= offset:
+        if following is None or following <= offset or len(told) >= MOST_JOBS:
             break
         offset = following
     words = {each.job for each in watched}

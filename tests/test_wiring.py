@@ -146,7 +146,7 @@ def test_a_check_that_could_not_look_is_not_green(tmp_path: Path) -> None:
         (("--deep", "--quick"), {}, "--quick makes no `openclaw` call and --deep needs some"),
         (("--lab", "--oc-profile", "x"), {}, "--lab brings its own OpenClaw"),
         (("--tmux", "--lab"), {}, "--lab is gone after the run and --tmux shows a gateway that stays"),
-        ((), {"OPENCLAW_CONFIG_PATH": "/"}, "cannot read /: Is a directory"),
+        ((), {"OPENCLAW_CONFIG_PATH": "/"}, "cannot read /: it is a folder, not a regular file"),
         (("--report-dir", "/dev/null/reports"), {}, "/dev/null/reports"),
         ((), {"HOME": "/dev/null", "XDG_STATE_HOME": "/dev/null"}, "/dev/null"),
     ],

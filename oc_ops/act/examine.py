@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from oc_ops import files
 from oc_ops.act.outcome import Observation
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.observe.jsontext import text_at
@@ -51,7 +52,7 @@ def examine(settings: Settings, environ: Mapping[str, str], options: Sequence[st
 def _read(path: Path) -> Mapping[str, object]:
     """A file of the doctor's; raises CouldNotLook for one that is not whole."""
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        report = json.loads(files.read_text(path, files.DATA_BYTES))
     except (OSError, ValueError) as error:
         raise CouldNotLook(f"the doctor's report {path} cannot be read: {error}") from error
     if not isinstance(report, dict):

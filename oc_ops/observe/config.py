@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
+from oc_ops import files
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe.target import Target
 
@@ -23,6 +25,8 @@ _NEAR = re.compile(r"near (\d+)")
 _BYTES = re.compile(r"\bb'([^']*)'")
 _MOST_INCLUDES = 10
 """How deep files may include each other, as in OpenClaw."""
+_MOST_INCLUDED = 100
+"""How many files one config may include altogether."""
 _REFERENCE = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -65,14 +69,15 @@ def read(target: Target) -> GatewayConfig:
     environ = {**dotenv, **target.environ}
     own_secrets = tuple(value for name, value in dotenv.items() if value and _SECRET_KEY.search(name))
     try:
-        text = path.read_bytes().decode("utf-8", "replace")
+        text = files.read_text(path, files.CONFIG_BYTES, errors="replace")
     except (FileNotFoundError, NotADirectoryError):
         credential = _credential({}, environ)
         return GatewayConfig(path, False, port=_port(environ, {}), credential=credential, secrets=own_secrets)
     except OSError as error:
-        raise CouldNotLook(f"cannot read {path}: {error.strerror}; run the doctor as the user who owns it") from error
+        as_whom = "; run the doctor as the user who owns it" if isinstance(error, PermissionError) else ""
+        raise CouldNotLook(f"cannot read {path}: {error.strerror}{as_whom}") from error
     try:
-        root = _table({"": _included(_parsed(text), path.parent, target.home)}, "")
+        root = _table({"": _Includes(target.home).merged(_parsed(text), path.parent)}, "")
     except ValueError as error:
         secrets = tuple(each[2] for found in _SECRET_TEXT.finditer(text) for each in _STRING.finditer(found[1]))
         return GatewayConfig(path, True, error=str(error), port=_port(environ, {}), secrets=secrets + own_secrets)
@@ -107,7 +112,7 @@ def quieted(target: Target, log_file: Path) -> str | None:
     (2026.2.26 crashes on it). The text holds the token: whoever writes it down uses mode 0600.
     """
     try:
-        root = dict(_parsed(target.config_path.read_text(encoding="utf-8")))
+        root = dict(_parsed(files.read_text(target.config_path, files.CONFIG_BYTES)))
     except (OSError, ValueError):
         return None
     if "$include" in json.dumps(root):
@@ -118,6 +123,8 @@ def quieted(target: Target, log_file: Path) -> str | None:
 
 def _parsed(text: str) -> Mapping[str, object]:
     """JSON5, read as strict JSON where it is (OpenClaw writes it so); raises ValueError with line and column."""
+    if (deep := files.too_deep(text)) is not None:
+        raise ValueError(f"it is nested deeper than {files.MOST_DEPTH} levels {_place(text, deep)}")
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -136,39 +143,56 @@ def _parsed(text: str) -> Mapping[str, object]:
 def _placed(said: str, text: str) -> str:
     """The decoder's message with its offset as line and column, and its names of things without Python's quotes."""
 
-    def place(near: re.Match[str]) -> str:
-        before = text[: max(int(near[1]) - 1, 0)]
-        return f"at line {before.count(chr(10)) + 1} column {len(before) - before.rfind(chr(10))}"
-
-    return _NEAR.sub(place, _BYTES.sub(r"\1", said))
+    return _NEAR.sub(lambda near: _place(text, int(near[1]) - 1), _BYTES.sub(r"\1", said))
 
 
-def _included(value: object, folder: Path, home: Path, depth: int = 0) -> object:
-    """The value with its `$include` files in place: merged in order, the keys beside `$include` last.
+def _place(text: str, offset: int) -> str:
+    before = text[: max(offset, 0)]
+    return f"at line {before.count(chr(10)) + 1} column {len(before) - before.rfind(chr(10))}"
 
-    Raises ValueError for a file that cannot be read or parsed: OpenClaw would not start with it either.
-    """
-    if isinstance(value, list):
-        return [_included(each, folder, home, depth) for each in value]
-    if not isinstance(value, dict):
-        return value
-    own = {name: _included(each, folder, home, depth) for name, each in value.items() if name != "$include"}
-    named = value.get("$include", [])
-    merged: object = {}
-    for name in named if isinstance(named, list) else [named]:
-        if not isinstance(name, str):
-            raise ValueError("$include names no file: it takes a path, or a list of paths")
-        path = folder / _path(name, home)
+
+class _Includes:
+    """The `$include` files of one config: so many, so large and so deep altogether, whatever includes what."""
+
+    def __init__(self, home: Path) -> None:
+        self._home, self._left, self._left_bytes = home, _MOST_INCLUDED, files.CONFIG_BYTES
+        self._until = time.monotonic() + files.DEADLINE_S
+
+    def merged(self, value: object, folder: Path, depth: int = 0) -> object:
+        """The value with its files in place: merged in order, the keys beside `$include` last.
+
+        Raises ValueError for a file that cannot be read or parsed: OpenClaw would not start with it either.
+        """
+        if isinstance(value, list):
+            return [self.merged(each, folder, depth) for each in value]
+        if not isinstance(value, dict):
+            return value
+        own = {name: self.merged(each, folder, depth) for name, each in value.items() if name != "$include"}
+        named = value.get("$include", [])
+        merged: object = {}
+        for name in named if isinstance(named, list) else [named]:
+            if not isinstance(name, str):
+                raise ValueError("$include names no file: it takes a path, or a list of paths")
+            merged = _merged(merged, self._file(name, folder / _path(name, self._home), depth))
+        return _merged(merged, own)
+
+    def _file(self, name: str, path: Path, depth: int) -> object:
         if depth >= _MOST_INCLUDES:
             raise ValueError(f"$include {name} is nested too deeply")
+        self._left -= 1
+        if self._left < 0:
+            raise ValueError(f"$include {name}: more than {_MOST_INCLUDED} files are included")
+        if time.monotonic() > self._until:
+            raise ValueError(f"$include {name}: the included files take longer than {files.DEADLINE_S:g} s")
         try:
-            part = _parsed(path.read_bytes().decode("utf-8", "replace"))
+            content = files.read_bytes(path, self._left_bytes)
+            self._left_bytes -= len(content)
+            part = _parsed(content.decode("utf-8", "replace"))
         except OSError as error:
             raise ValueError(f"$include {name}: {error.strerror}") from error
         except ValueError as error:
             raise ValueError(f"$include {name}: {error}") from error
-        merged = _merged(merged, _included(part, path.parent, home, depth + 1))
-    return _merged(merged, own)
+        return self.merged(part, path.parent, depth + 1)
 
 
 def _merged(under: object, over: object) -> object:
@@ -253,7 +277,7 @@ def _secrets(value: object, environ: Mapping[str, str], key: str = "") -> Iterat
 def _dotenv(path: Path) -> dict[str, str]:
     """The state directory's .env, which OpenClaw reads before it fills in references; unreadable means empty."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = files.read_text(path, files.SMALL_BYTES, errors="replace").splitlines()
     except OSError:
         return {}
     pairs = (line.removeprefix("export ").split("=", 1) for line in lines if "=" in line and not line.startswith("#"))

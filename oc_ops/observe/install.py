@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from oc_ops import files
 from oc_ops.errors import SettingError
 from oc_ops.observe.package import package
 
@@ -81,7 +82,7 @@ def _under(place: str, home: Path) -> Path:
 
 def _npmrc_prefix(home: Path) -> str | None:
     try:
-        text = (home / ".npmrc").read_text(encoding="utf-8", errors="replace")
+        text = files.read_text(home / ".npmrc", files.SMALL_BYTES, errors="replace")
     except OSError:
         return None
     match = re.search(r"^\s*prefix\s*=\s*(.+?)\s*$", text, re.M)
@@ -111,7 +112,7 @@ def packaged_version(executable: Path) -> str | None:
     folder = executable.resolve().parent
     for candidate in (folder, folder.parent):
         try:
-            package = json.loads((candidate / "package.json").read_text(encoding="utf-8"))
+            package = json.loads(files.read_text(candidate / "package.json", files.SMALL_BYTES))
         except (OSError, ValueError):
             continue
         if isinstance(package, dict) and package.get("name") == "openclaw":

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from oc_ops import files
 from oc_ops.act.schedule.plan import refuse_inside_a_gateway
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe.flight import lock_dir, single_flight
@@ -66,9 +67,10 @@ def take(settings: Settings, environ: Mapping[str, str], options: Sequence[str])
 def last(settings: Settings) -> str:
     """The headline of the last run on record; empty when there is none."""
     try:
-        lines = (settings.memory_dir / FILE).read_text(encoding="utf-8", errors="replace").splitlines()
+        tail = files.read_tail(settings.memory_dir / FILE, 4 * files.SMALL_BYTES)
     except OSError:
         return ""
+    lines = tail.decode("utf-8", "replace").splitlines()
     return next((line for line in reversed(lines) if _HEADLINE.match(line)), "")
 
 

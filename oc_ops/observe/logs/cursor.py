@@ -17,6 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from oc_ops import files
 from oc_ops.observe.logs.kept import Entry, Kept
 from oc_ops.observe.logs.records import Record, moment
 from oc_ops.observe.logs.scan import Needle
@@ -86,7 +87,7 @@ def load(path: Path, needles: Sequence[Needle], since: datetime) -> State:
     """The state of the last run, if it looked for the same needles and reaches back as far; else a new one."""
     fresh = State(Kept(needles), since)
     try:
-        said = json.loads(path.read_bytes())
+        said = json.loads(files.read_bytes(path, files.DATA_BYTES))
         if said["schema"] != _SCHEMA or said["needles"] != _digest(needles):
             return fresh
         state = _read(said, needles)

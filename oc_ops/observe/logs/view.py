@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from io import FileIO
 from pathlib import Path
 
+from oc_ops import files
 from oc_ops.observe.logs import cursor
 from oc_ops.observe.logs.cursor import Place, State
 from oc_ops.observe.logs.kept import Entry, Kept, entry_of
@@ -135,7 +136,7 @@ def _read_on(path: Path, state: State, tail_bytes: int) -> tuple[Place, int]:
     known = state.places.get((found.st_dev, found.st_ino))
     if known is not None and known.unchanged(found):
         return known, 0
-    with path.open("rb", buffering=0) as file:
+    with files.open_regular(path) as file:
         found = os.fstat(file.fileno())
         known = state.resumable(file.fileno(), found)
         start = known.offset if known else 0
