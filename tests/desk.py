@@ -131,11 +131,16 @@ class Desk:
         """The process that draws a window."""
 
         def found() -> list[psutil.Process]:
-            children = psutil.Process(self.panes()[window]).children()
-            return [each for each in children if "oc_ops.supervise.panes" in each.cmdline()]
+            drawings = []
+            for each in psutil.Process(self.panes()[window]).children():
+                # The window's shell has other children, which may be gone before they are asked.
+                with suppress(psutil.Error):
+                    drawings += [each] if "oc_ops.supervise.panes" in each.cmdline() else []
+            return drawings
 
-        assert eventually(found)
-        return found()[0]
+        seen: list[psutil.Process] = []
+        assert eventually(lambda: seen.extend(found()) or seen)
+        return seen[0]
 
     @contextmanager
     def terminal(self, *argv: str, lines: int = 24, columns: int = 80, **environ: str) -> Iterator[pexpect.spawn]:
