@@ -17,11 +17,11 @@ from statistics import median
 
 import psutil
 
-from oc_ops.lab import faults
 from oc_ops.lab.gateway import Lab
 from oc_ops.observe.process import run
 from oc_ops.settings import PROJECT
 from tests.live.examine import examine
+from tests.support import faults
 
 FOUR = (("gateway", "status"), ("status",), ("cron", "list"), ("browser", "status"))
 ROUNDS = 3

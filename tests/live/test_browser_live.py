@@ -15,7 +15,7 @@ import pytest
 
 from oc_ops.judge import browser as judge
 from oc_ops.judge.finding import Finding
-from oc_ops.lab import faults, sweep
+from oc_ops.lab import sweep
 from oc_ops.lab.config import CDP_OFFSET
 from oc_ops.lab.gateway import Lab
 from oc_ops.observe import chrome, click
@@ -25,6 +25,7 @@ from oc_ops.observe.target import locate
 from oc_ops.settings import Settings
 from tests.live.conftest import LabOf
 from tests.live.examine import examine
+from tests.support import faults
 
 pytestmark = [
     pytest.mark.live,

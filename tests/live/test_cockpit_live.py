@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from oc_ops.lab import faults
 from oc_ops.lab.gateway import Lab
 from oc_ops.observe.target import locate
 from tests.desk import WINDOWS, Desk
+from tests.support import faults
 from tests.survivors import eventually
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]

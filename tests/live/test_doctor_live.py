@@ -8,10 +8,10 @@ from typing import get_args
 
 import pytest
 
-from oc_ops.lab import faults, stranger
 from oc_ops.lab.gateway import Lab
 from tests.live.conftest import LabOf
 from tests.live.examine import Examination, examine
+from tests.support import faults, stranger
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from oc_ops.lab import faults, sweep
+from oc_ops.lab import sweep
 from oc_ops.lab.config import CDP_OFFSET
 from oc_ops.lab.gateway import Lab
 from oc_ops.observe.watchlist import FILE
 from tests.live.examine import Examination, examine
+from tests.support import faults
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 

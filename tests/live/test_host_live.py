@@ -17,7 +17,7 @@ from oc_ops.judge import files as judge_files
 from oc_ops.judge import gateway as judge_gateway
 from oc_ops.judge import host as judge
 from oc_ops.judge.host import HostLimits
-from oc_ops.lab import faults, sweep
+from oc_ops.lab import sweep
 from oc_ops.lab.config import find_chromium, free_ports
 from oc_ops.lab.gateway import START_S, Lab
 from oc_ops.observe import gateways, host
@@ -28,6 +28,7 @@ from oc_ops.observe.service import NO_SERVICE
 from oc_ops.observe.target import locate
 from tests.live.conftest import LabOf
 from tests.live.examine import examine
+from tests.support import faults
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from oc_ops.lab import faults
 from oc_ops.lab.gateway import Lab
 from oc_ops.record import incidents
 from tests.live.examine import examine
+from tests.support import faults
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from oc_ops.lab import config, faults, install, sweep
+from oc_ops.lab import config, install, sweep
 from oc_ops.lab.gateway import Lab
 from oc_ops.lab.jobs import NAMES
 from oc_ops.observe.http import Probe, probe
+from tests.support import faults
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 

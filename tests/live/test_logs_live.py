@@ -13,13 +13,13 @@ import pytest
 from websockets.sync.client import connect
 
 from oc_ops.judge import signatures
-from oc_ops.lab import faults
 from oc_ops.lab.gateway import Lab
 from oc_ops.observe import config
 from oc_ops.observe.logs import LogView, Needle, around, files, raw_shape, recent
 from oc_ops.observe.target import locate
 from tests.live.conftest import LabOf
 from tests.live.examine import examine
+from tests.support import faults
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 

@@ -13,12 +13,13 @@ import pytest
 from oc_ops.act.examine import examine
 from oc_ops.act.recovery import Observation, recover
 from oc_ops.judge.finding import Finding
-from oc_ops.lab import faults, sweep
+from oc_ops.lab import sweep
 from oc_ops.lab.config import find_chromium
 from oc_ops.lab.gateway import Lab
 from oc_ops.observe.http import probe
 from oc_ops.settings import PROJECT, load
 from tests.live.recovered import PATIENT, Recovered
+from tests.support import faults
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 

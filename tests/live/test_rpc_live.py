@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from oc_ops.lab.faults import stopped
 from oc_ops.lab.gateway import Lab
 from oc_ops.lab.install import install
 from oc_ops.observe.config import Credential
 from oc_ops.observe.device import load
 from oc_ops.observe.rpc import RpcClient, RpcRefused, connect
+from tests.support.faults import stopped
 
 pytestmark = pytest.mark.live
 

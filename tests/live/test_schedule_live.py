@@ -14,10 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from oc_ops.lab import faults
 from oc_ops.lab.gateway import Lab
 from oc_ops.settings import PROJECT
 from tests.live.systemd import user_manager
+from tests.support import faults
 
 pytestmark = [
     pytest.mark.live,

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from oc_ops.errors import CouldNotLook
-from oc_ops.lab.faults import killed, stopped
 from oc_ops.lab.gateway import Lab
 from oc_ops.observe import owners, store
 from oc_ops.observe.config import Credential
@@ -26,6 +25,7 @@ from oc_ops.observe.rpc import RpcReply, connect
 from oc_ops.observe.service import NO_SERVICE
 from oc_ops.observe.target import locate
 from tests.live.conftest import LabOf
+from tests.support.faults import killed, stopped
 
 pytestmark = pytest.mark.live
 

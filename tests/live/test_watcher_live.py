@@ -14,13 +14,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from oc_ops.lab import faults
 from oc_ops.lab.gateway import Lab
 from oc_ops.observe.target import locate
 from oc_ops.settings import PROJECT
 from oc_ops.supervise import snapshot
 from oc_ops.supervise.state import Run, Snapshot
 from oc_ops.supervise.watcher import HELD
+from tests.support import faults
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
