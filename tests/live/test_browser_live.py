@@ -38,6 +38,12 @@ LIMITS = Limits(step_s=25.0, start_s=60.0, walk_s=150.0)
 DEAD_PID = 2**22 + 1
 
 
+@pytest.fixture(scope="module")
+def lab(lab_with_browser: Lab) -> Lab:
+    """The lab with its browser, which is what this module is about."""
+    return lab_with_browser
+
+
 class Seen:
     """One look at a lab's browser as the doctor takes it: status, machine, findings, and a click where one is due."""
 
@@ -89,16 +95,15 @@ def user_data(lab: Lab) -> Path:
 
 @contextmanager
 def lock_left(lab: Lab, text: str) -> Iterator[None]:
-    """The browser is stopped, and a SingletonLock that names `text` is left in its profile."""
+    """A SingletonLock that names `text` is left in the profile of a browser that is stopped."""
     link = user_data(lab) / "SingletonLock"
-    with faults.browser_stopped(lab):
-        link.unlink(missing_ok=True)
-        link.symlink_to(text)
-        try:
-            yield
-        finally:
-            if link.is_symlink() and str(link.readlink()) == text:
-                link.unlink()
+    link.unlink(missing_ok=True)
+    link.symlink_to(text)
+    try:
+        yield
+    finally:
+        if link.is_symlink() and str(link.readlink()) == text:
+            link.unlink()
 
 
 @contextmanager
@@ -138,8 +143,24 @@ def suspended(processes: list[psutil.Process]) -> Iterator[None]:
                 each.resume()
 
 
+@pytest.mark.parametrize("runs", [3, pytest.param(20, marks=pytest.mark.nightly)])
+def test_healthy_runs_in_a_row_find_nothing(lab: Lab, tmp_path: Path, runs: int) -> None:
+    """A healthy gateway is healthy every time, through all three lanes, and being looked at logs no error."""
+    size = lab.log_file.stat().st_size
+    for _ in range(runs):
+        seen = examine(lab, tmp_path, browser="running")
+        assert_healthy(seen)
+        assert seen.report["lanes"] == {"http": "ok", "rpc": "ok", "cli": "ok"}
+        assert [each["outcome"] for each in seen.report["calls"]] == ["answered"] * len(seen.report["calls"])
+    written = lab.log_file.read_bytes()[size:].decode("utf-8", "replace")
+    assert not [line for line in written.splitlines() if '"logLevelName":"ERROR"' in line]
+
+
 def test_a_click_lands_and_leaves_nothing_behind(lab: Lab, tmp_path: Path) -> None:
-    """In a running browser, beside somebody's tab: ours is gone afterwards, theirs and the browser are as before."""
+    """In a running browser, beside somebody's tab: ours is gone afterwards, theirs and the browser are as before.
+
+    A whole doctor run with --deep makes the same click.
+    """
     seen = Seen(lab, tmp_path)
     theirs = seen.openclaw.browser_open("about:blank", 25.0).value
     assert theirs is not None
@@ -149,13 +170,20 @@ def test_a_click_lands_and_leaves_nothing_behind(lab: Lab, tmp_path: Path) -> No
         assert (walk.page, walk.started) == ("drawn", False)  # 2026.9.6 forbids loopback pages by default
         assert seen.tabs() == [theirs["targetId"]]
         assert [each.pid for each in processes(lab, "")] == browser
+        whole = examine(lab, tmp_path, "--deep", browser="running")
+        outcomes = {each["id"]: each["outcome"] for each in whole.report["checks"]}
+        assert outcomes["browser/acts"] == "passed", whole.output
+        assert whole.errors == []
     finally:
         seen.openclaw.browser_close(str(theirs["targetId"]), 25.0)
 
 
 def test_a_browser_that_was_not_running_is_not_running_afterwards(lab: Lab, tmp_path: Path) -> None:
-    """Started for the click and stopped again."""
+    """It is the only error, with the fix that every release understands; for the click it is started and stopped."""
     with faults.browser_stopped(lab):
+        whole = examine(lab, tmp_path, browser="running")
+        assert whole.errors == ["browser/not-running"], whole.output
+        assert whole.finding("browser/not-running")["fix"] == "openclaw browser --browser-profile openclaw start"
         seen = Seen(lab, tmp_path)
         assert_only(seen, "browser/not-running")
         seen.findings.clear()  # as where the setting `browser` expects it only to answer
@@ -194,6 +222,9 @@ def test_a_stopped_browser_hangs(lab: Lab, tmp_path: Path) -> None:
         assert "SIGSTOP" in finding.fact
         assert finding.fix == f"kill -CONT {main[0].pid}"
         assert seen.walk is None
+        whole = examine(lab, tmp_path, browser="running")
+        assert whole.errors == ["browser/not-running"], whole.output
+        assert whole.finding("browser/not-running")["fix"] == finding.fix
     assert_lands(Seen(lab, tmp_path).deep())
     assert [each.pid for each in processes(lab, "")] == [main[0].pid]
 
@@ -218,6 +249,9 @@ def test_a_program_on_the_browser_s_port_is_named(lab: Lab, tmp_path: Path) -> N
         finding = assert_only(seen, "browser/cdp-port-taken")
         assert f"end pid {pid}" in finding.fix
         assert "already in use" in seen.openclaw.browser_start(40.0).error
+        whole = examine(lab, tmp_path, browser="running")
+        assert whole.errors == ["browser/cdp-port-taken"], whole.output
+        assert f"end pid {pid}" in whole.finding("browser/cdp-port-taken")["fix"]
     assert Seen(lab, tmp_path).findings == []
 
 
@@ -241,7 +275,7 @@ def test_a_chrome_of_an_earlier_gateway(lab: Lab, tmp_path: Path) -> None:
 
 def test_a_lock_of_a_dead_pid_is_no_fault(lab: Lab, tmp_path: Path) -> None:
     """The browser starts over it: what is wrong is only that it does not run, and the fix cures that."""
-    with lock_left(lab, f"{socket.gethostname()}-{DEAD_PID}"):
+    with faults.browser_stopped(lab), lock_left(lab, f"{socket.gethostname()}-{DEAD_PID}"):
         finding = assert_only(Seen(lab, tmp_path), "browser/not-running")
         assert finding.fix == judge.START
         lab.start_browser()
@@ -251,13 +285,15 @@ def test_a_lock_of_a_dead_pid_is_no_fault(lab: Lab, tmp_path: Path) -> None:
 def test_a_lock_that_the_browser_does_not_start_over(lab: Lab, tmp_path: Path) -> None:
     """Of another host, or of a pid that another program has by now: 2026.9.6 refuses to start, and says no more."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger:
-        for text in ("elsewhere-4711", f"{socket.gethostname()}-{stranger.pid}"):
-            with lock_left(lab, text):
-                seen = Seen(lab, tmp_path).deep()
-                finding = assert_only(seen, "browser/profile-locked")
-                assert text in finding.saw
-                assert "profile lock" in seen.openclaw.browser_start(40.0).error
-                assert examine(lab, tmp_path).errors == ["browser/profile-locked"]
+        with faults.browser_stopped(lab):
+            for text in ("elsewhere-4711", f"{socket.gethostname()}-{stranger.pid}"):
+                with lock_left(lab, text):
+                    seen = Seen(lab, tmp_path).deep()
+                    finding = assert_only(seen, "browser/profile-locked")
+                    assert text in finding.saw
+                    assert "profile lock" in seen.openclaw.browser_start(40.0).error
+                    whole = examine(lab, tmp_path, browser="running")
+                    assert whole.errors == ["browser/profile-locked"], whole.output
         stranger.communicate(b"\n")
     assert Seen(lab, tmp_path).findings == []
 
@@ -269,10 +305,11 @@ def test_a_browser_that_is_not_there(lab: Lab, tmp_path: Path) -> None:
         finding = assert_only(Seen(lab, tmp_path), "browser/not-found")
         assert "/nowhere/chromium" in finding.saw
         assert "browser.executablePath" in finding.fix
-        assert examine(lab, tmp_path).errors == ["browser/not-found"]
+        assert examine(lab, tmp_path, browser="running").errors == ["browser/not-found"]
     assert Seen(lab, tmp_path).findings == []
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(("version", "page"), [("2026.5.28", "drawn"), ("2026.2.26", "served")])
 def test_a_click_lands_on_older_releases_too(lab_of: LabOf, tmp_path: Path, version: str, page: str) -> None:
     """By the same routes; 2026.2.26 forbids no loopback page."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from oc_ops.lab import config, install, sweep
+from oc_ops.lab import install, sweep
 from oc_ops.lab.gateway import Lab
 from oc_ops.lab.jobs import NAMES
 from oc_ops.observe.http import Probe, probe
@@ -41,10 +41,11 @@ def users_own() -> dict[str, int]:
 
 
 @pytest.fixture
-def well(lab: Lab) -> Lab:
+def well(lab_with_browser: Lab) -> Lab:
     """The lab, found well by every test whatever the last one did to it."""
+    lab = lab_with_browser
     status = lab.status()
-    assert (status.up, status.healthy, status.browser) == (True, True, config.find_chromium() is not None)
+    assert (status.up, status.healthy, status.browser) == (True, True, True)
     return lab
 
 
@@ -93,7 +94,7 @@ def test_down_leaves_nothing_and_up_brings_it_back(well: Lab) -> None:
     assert not well.status().up
     assert _look(well).kind == "refused"
     well.up()
-    assert (well.port, well.token) == before
+    assert (well.port, well.token, well.browser_runs()) == (*before, True)
     assert sorted(_jobs(well)) == sorted(NAMES)
 
 

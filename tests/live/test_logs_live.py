@@ -126,6 +126,7 @@ def test_our_own_looks_leave_nothing_that_counts(lab: Lab, tmp_path: Path) -> No
     assert (after.records, after.left_out) == (before.records, before.left_out)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("version", ["2026.5.28", "2026.2.26"])
 def test_older_releases_write_what_we_read(lab_of: LabOf, version: str, tmp_path: Path) -> None:
     """Their records carry time and logger as well, and a visit is found once."""

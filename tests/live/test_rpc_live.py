@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from oc_ops.lab.gateway import Lab
-from oc_ops.lab.install import install
+from oc_ops.lab.install import DEFAULT_VERSION, RELEASES, install
 from oc_ops.observe.config import Credential
 from oc_ops.observe.device import load
 from oc_ops.observe.rpc import RpcClient, RpcRefused, connect
@@ -21,7 +21,10 @@ pytestmark = pytest.mark.live
 READS = ("health", "status", "cron.status", "cron.list", "logs.tail")
 
 
-@pytest.fixture(scope="module", params=["2026.9.6", "2026.5.28", "2026.2.26"])
+OLDER = [pytest.param(each, marks=pytest.mark.nightly) for each in RELEASES if each != DEFAULT_VERSION]
+
+
+@pytest.fixture(scope="module", params=[DEFAULT_VERSION, *OLDER])
 def virgin(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A gateway that no client has ever spoken to: no cron job, no browser, nobody paired."""
     lab = Lab(tmp_path_factory.mktemp("virgin"), request.param)

@@ -251,6 +251,7 @@ def test_a_gateway_that_dies_during(person: Person, slow: str) -> None:
     assert "interrupted by gateway restart" in " ".join(lost.shown.split())
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("version", ["2026.5.28", "2026.2.26"])
 def test_older_releases(lab_of: LabOf, tmp_path: Path, version: str) -> None:
     """One that waits and one that neither waits nor gives an id: both runs are found, and told from older ones."""

@@ -107,7 +107,9 @@ def far(desk: Desk, sshd: Sshd, *words: str) -> Iterator[pexpect.spawn]:
         yield terminal
 
 
-@pytest.mark.parametrize("cut", ["the client is killed", "the connection breaks"])
+@pytest.mark.parametrize(
+    "cut", ["the connection breaks", pytest.param("the client is killed", marks=pytest.mark.nightly)]
+)
 def test_a_session_outlives_the_connection_that_started_it(desk: Desk, sshd: Sshd, cut: str) -> None:
     """attach over ssh starts and shows it; after the cut every process is the same one, and it is shown again."""
     with far(desk, sshd, "oc-ops", "tmux", "attach") as terminal:

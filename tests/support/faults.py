@@ -92,20 +92,6 @@ def broken_config(lab: Lab, kind: Literal["syntax", "schema"] = "syntax") -> Ite
 
 
 @contextmanager
-def browser_disabled(lab: Lab) -> Iterator[None]:
-    """The gateway runs with `browser.enabled` false."""
-    with _reconfigured(lab, {"browser": {"enabled": False}}):
-        yield
-
-
-@contextmanager
-def cron_disabled(lab: Lab) -> Iterator[None]:
-    """The gateway runs with `cron.enabled` false."""
-    with _reconfigured(lab, {"cron": {"enabled": False}}):
-        yield
-
-
-@contextmanager
 def browser_stopped(lab: Lab) -> Iterator[None]:
     """The browser is enabled and was stopped by the operator's own command."""
     with _mended(lab):
@@ -183,7 +169,8 @@ def _in_background(lab: Lab, argv: list[str]) -> Iterator[None]:
 
 
 @contextmanager
-def _reconfigured(lab: Lab, changes: Mapping[str, object]) -> Iterator[None]:
+def reconfigured(lab: Lab, changes: Mapping[str, object]) -> Iterator[None]:
+    """The gateway runs with these changes to its config."""
     _listener(lab)
     with _mended(lab):
         lab.stop_gateway()
