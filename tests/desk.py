@@ -22,6 +22,7 @@ import psutil
 from oc_ops.supervise import snapshot
 from oc_ops.supervise.state import Snapshot
 from tests.snapshots import sample
+from tests.support import bytecode
 from tests.survivors import eventually
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -62,7 +63,7 @@ class Desk:
             "SHELL": "/bin/bash",
             "TERM": "xterm-256color",
             "LANG": "C.UTF-8",
-            "PYTHONDONTWRITEBYTECODE": "1",
+            **bytecode.environ(),
         }
         self.key = hashlib.sha256(os.fsencode(self.home.resolve() / ".openclaw")).hexdigest()[:12]
 

@@ -346,7 +346,7 @@ def test_a_silent_tls_handshake_is_silent() -> None:
 
 
 @given(raw=st.binary(max_size=300))
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 def test_no_bytes_make_the_parser_raise(raw: bytes) -> None:
     """Whatever arrives is an answer or no HTTP."""
     found = http._parsed("/", b"HTTP/1.1 200 OK\r\n" + raw, 0.0)

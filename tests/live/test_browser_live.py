@@ -24,7 +24,7 @@ from oc_ops.observe.openclaw import Openclaw
 from oc_ops.observe.target import locate
 from oc_ops.settings import Settings
 from tests.live.conftest import LabOf
-from tests.live.examine import examine
+from tests.live.examine import assert_healthy, examine
 from tests.support import faults
 
 pytestmark = [

@@ -144,7 +144,7 @@ def test_a_gateway_that_was_just_started_is_starting(lab: Lab, folder: Path, lis
 def test_a_gateway_whose_event_loop_is_held_up_is_saturated(lab: Lab, folder: Path) -> None:
     """It answers, but late: that is load, not a hang, and no restart is advised."""
     with faults.held_up(lab):
-        seen = examine(lab, folder)
+        seen = examine(lab, folder, patient=False)
     assert_only(seen, "gateway/saturated")
     assert seen.finding("gateway/saturated")["fix"].startswith("none automatic")
     assert seen.report["calls"] == []

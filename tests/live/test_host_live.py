@@ -146,11 +146,10 @@ def second_gateway(lab: Lab, folder: Path, *options: str, port: int, **environ: 
 @pytest.mark.nightly
 def test_a_second_gateway_on_another_port_is_the_only_error(lab_of: LabOf, tmp_path: Path) -> None:
     """It has the same state directory, no lock and a plain title: found by its socket and its open database."""
-    patient = {"OC_OPS_LATE_ANSWER_S": "60", "OC_OPS_EVENT_LOOP_DELAY_MS": "60000", "OC_OPS_HTTP_PROBE_S": "7"}
     lab = lab_of(OLD_VERSION)
     port = free_ports()
     with second_gateway(lab, tmp_path, port=port, OPENCLAW_ALLOW_MULTI_GATEWAY="1") as second:
-        seen = examine(lab, tmp_path, "--quick", environ={**lab.environ, **patient})
+        seen = examine(lab, tmp_path, "--quick", environ={**lab.environ, "OC_OPS_HTTP_PROBE_S": "7"})
     assert seen.errors == ["gateway/duplicate"], seen.output
     found = seen.finding("gateway/duplicate")
     assert found["fact"] == "2 gateways run for the same state directory"

@@ -16,7 +16,7 @@ from tests.live.systemd import Manager, user_manager
 
 pytestmark = [
     pytest.mark.live,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(sys.platform != "linux", reason="systemd exists on Linux only; launchd's words are unit tests"),
 ]
 

@@ -13,7 +13,7 @@ import pytest
 from oc_ops.lab.gateway import Lab
 from oc_ops.settings import PROJECT
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
