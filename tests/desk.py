@@ -27,7 +27,7 @@ from tests.survivors import eventually
 
 PROJECT = Path(__file__).resolve().parent.parent
 WINDOWS = ["status", "runs", "browser", "incidents", "adhoc"]
-LATEST_S = 30.0
+LATEST_S = 90.0
 FRESH_S = 3600.0
 """A snapshot stamped so far ahead stays fresh for the whole test, and nobody starts a watcher."""
 
@@ -115,7 +115,7 @@ class Desk:
         """What a window shows."""
         return self.tmux("capture-pane", "-p", *words, "-t", f"=oc-ops:{window}", check=False)
 
-    def sees(self, window: str, pattern: str, within_s: float = 15.0) -> bool:
+    def sees(self, window: str, pattern: str, within_s: float = 45.0) -> bool:
         """Whether a window comes to show something."""
         return eventually(lambda: re.search(pattern, self.screen(window)), within_s)
 
