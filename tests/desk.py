@@ -131,17 +131,18 @@ class Desk:
     def drawing(self, window: str) -> psutil.Process:
         """The process that draws a window."""
 
-        def found() -> list[psutil.Process]:
-            drawings = []
+        drawings: list[psutil.Process] = []
+
+        def found() -> bool:
+            drawings.clear()
             for each in psutil.Process(self.panes()[window]).children():
                 # The window's shell has other children, which may be gone before they are asked.
                 with suppress(psutil.Error):
-                    drawings += [each] if "oc_ops.supervise.panes" in each.cmdline() else []
-            return drawings
+                    drawings.extend([each] if "oc_ops.supervise.panes" in each.cmdline() else [])
+            return bool(drawings)
 
-        seen: list[psutil.Process] = []
-        assert eventually(lambda: seen.extend(found()) or seen)
-        return seen[0]
+        assert eventually(found)
+        return drawings[0]
 
     @contextmanager
     def terminal(self, *argv: str, lines: int = 24, columns: int = 80, **environ: str) -> Iterator[pexpect.spawn]:

@@ -16,7 +16,29 @@ from tests.live.labs import SharedLab, calm
 
 LabOf = Callable[[str], Lab]
 
-MINUTES = {}
+MINUTES = {
+    "test_recovery_live": 9.0,
+    "test_browser_live": 8.0,
+    "test_run_live": 5.0,
+    "test_doctor_live": 5.0,
+    "test_watcher_live": 4.0,
+    "test_breaker_live": 4.0,
+    "test_store_live": 4.0,
+    "test_recovery_foreground_live": 4.0,
+    "test_jobs_live": 3.5,
+    "test_rpc_live": 3.0,
+    "test_schedule_live": 3.0,
+    "test_history_live": 3.0,
+    "test_cockpit_live": 3.0,
+    "test_host_live": 3.0,
+    "test_lab_live": 2.0,
+    "test_evidence_live": 2.0,
+    "test_service_live": 2.0,
+    "test_logs_live": 2.0,
+    "test_lab_signals_live": 1.5,
+    "test_skill_live": 1.0,
+    "test_ssh_live": 1.0,
+}
 """How long a module takes, roughly, on two cores: the longest is begun first, so that no worker ends alone."""
 
 _shared: list[SharedLab] = []
@@ -45,8 +67,8 @@ def terminate_as_ctrl_c() -> Iterator[None]:
 def labs_end() -> Iterator[None]:
     """Every lab ends with the session, whichever test began it."""
     yield
-    for each in (*_shared, *_older.values()):
-        take_down(each.lab if isinstance(each, SharedLab) else each)
+    for lab in (*(shared.lab for shared in _shared), *_older.values()):
+        take_down(lab)
 
 
 @pytest.fixture(scope="module", autouse=True)
