@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from oc_ops.errors import CouldNotLook
 from oc_ops.lab import sweep
 from oc_ops.lab.gateway import Lab
+from oc_ops.lab.install import LabError
 from oc_ops.observe import store
 
+READY_S = 30.0
+"""What a gateway that was just let go on, or started again, may take to say that it is ready."""
 _COMPLAINTS = (b'"logLevelName":"ERROR"', b'"logLevelName":"WARN"')
 
 
@@ -31,7 +35,15 @@ class SharedLab:
     def __init__(self, root: Path, version: str) -> None:
         self.lab = TestLab(root, version)
         self._seed = root / "seed"
-        self.lab.up()
+        try:
+            self.lab.up()
+            self._keep_seed()
+        except BaseException:
+            self.lab.down()
+            raise
+        self._jobs = self._seen_jobs()
+
+    def _keep_seed(self) -> None:
         # A frozen gateway writes nothing: the copy is what a power failure would leave, which OpenClaw starts from.
         listener = self.lab.listener()
         assert listener is not None
@@ -40,7 +52,6 @@ class SharedLab:
             shutil.copytree(self.lab.state_dir, self._seed, symlinks=True)
         finally:
             listener.resume()
-        self._jobs = self._seen_jobs()
 
     def take_back(self) -> None:
         """Make sure that the next module meets a lab that is well, as seeded, and has no complaint in its log."""
@@ -64,6 +75,8 @@ class SharedLab:
     def _as_seeded(self) -> bool:
         """Up, healthy, with the config, the jobs and the restart log of a new lab; a good run leaves no trace."""
         lab = self.lab
+        with suppress(LabError):
+            lab.wait_ready(READY_S)
         return (
             lab.status().healthy
             and lab.config_path.read_text(encoding="utf-8") == lab.config({})

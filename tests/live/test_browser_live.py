@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from oc_ops.errors import CouldNotLook
 from oc_ops.judge import browser as judge
 from oc_ops.judge.finding import Finding
 from oc_ops.lab import sweep
@@ -109,16 +110,19 @@ def lock_left(lab: Lab, text: str) -> Iterator[None]:
 @contextmanager
 def reconfigured(lab: Lab, browser: dict[str, object]) -> Iterator[None]:
     """The gateway runs with these changes to its `browser` table; afterwards with none, and its browser runs."""
-    lab.stop_gateway()
-    lab.write_config({"browser": browser})
-    lab.start_gateway()
+    run_with(lab, browser)
     try:
         yield
     finally:
-        lab.stop_gateway()
-        lab.write_config({})
-        lab.start_gateway()
+        run_with(lab, {})
         lab.start_browser()
+
+
+def run_with(lab: Lab, browser: dict[str, object]) -> None:
+    """Start the gateway anew with these changes to its `browser` table."""
+    lab.stop_gateway()
+    lab.write_config({"browser": browser} if browser else {})
+    lab.start_gateway()
 
 
 def processes(lab: Lab, *kinds: str) -> list[psutil.Process]:
@@ -159,7 +163,7 @@ def test_healthy_runs_in_a_row_find_nothing(lab: Lab, tmp_path: Path, runs: int)
 def test_a_click_lands_and_leaves_nothing_behind(lab: Lab, tmp_path: Path) -> None:
     """In a running browser, beside somebody's tab: ours is gone afterwards, theirs and the browser are as before.
 
-    A whole doctor run with --deep makes the same click.
+    Nothing that is kept of it shows the token. A whole doctor run with --deep makes the same click.
     """
     seen = Seen(lab, tmp_path)
     theirs = seen.openclaw.browser_open("about:blank", 25.0).value
@@ -168,6 +172,7 @@ def test_a_click_lands_and_leaves_nothing_behind(lab: Lab, tmp_path: Path) -> No
         browser = [each.pid for each in processes(lab, "")]
         walk = assert_lands(seen.deep())
         assert (walk.page, walk.started) == ("drawn", False)  # 2026.9.6 forbids loopback pages by default
+        assert lab.token not in json.dumps([repr(walk), seen.answer.call.argv, repr(seen.chrome)])
         assert seen.tabs() == [theirs["targetId"]]
         assert [each.pid for each in processes(lab, "")] == browser
         whole = examine(lab, tmp_path, "--deep", browser="running")
@@ -192,25 +197,29 @@ def test_a_browser_that_was_not_running_is_not_running_afterwards(lab: Lab, tmp_
         assert processes(lab, "") == []
 
 
-def test_a_page_of_our_own_is_opened_where_policy_allows_it(lab: Lab, tmp_path: Path) -> None:
-    """With 127.0.0.1 among the allowed hosts the page comes from us and tells us of the click."""
+def test_the_config_decides_what_can_be_tried(lab: Lab, tmp_path: Path) -> None:
+    """With 127.0.0.1 among the allowed hosts the page comes from us and tells us of the click; without scripts and
+    loopback pages a click that may not be tried is neither fault nor health, and the setting is named; an
+    `executablePath` that leads nowhere is the one finding.
+    """
     with reconfigured(lab, {"ssrfPolicy": {"allowedHostnames": ["127.0.0.1"]}}):
         lab.start_browser()
         seen = Seen(lab, tmp_path).deep()
         assert assert_lands(seen).page == "served"
         assert seen.tabs() == []
-
-
-def test_without_scripts_and_loopback_pages_the_setting_is_named(lab: Lab, tmp_path: Path) -> None:
-    """A click that may not be tried is neither a fault nor health."""
-    from oc_ops.errors import CouldNotLook
-
-    with reconfigured(lab, {"evaluateEnabled": False}):
+        run_with(lab, {"evaluateEnabled": False})
         lab.start_browser()
         seen = Seen(lab, tmp_path)
         with pytest.raises(CouldNotLook, match="allowedHostnames"):
             seen.deep()
         assert seen.tabs() == []
+        run_with(lab, {"executablePath": "/nowhere/chromium"})
+        sweep.end(sweep.browsers(lab.root), 2.0)
+        finding = assert_only(Seen(lab, tmp_path), "browser/not-found")
+        assert "/nowhere/chromium" in finding.saw
+        assert "browser.executablePath" in finding.fix
+        assert examine(lab, tmp_path, browser="running").errors == ["browser/not-found"]
+    assert Seen(lab, tmp_path).findings == []
 
 
 def test_a_stopped_browser_hangs(lab: Lab, tmp_path: Path) -> None:
@@ -225,7 +234,7 @@ def test_a_stopped_browser_hangs(lab: Lab, tmp_path: Path) -> None:
         whole = examine(lab, tmp_path, browser="running")
         assert whole.errors == ["browser/not-running"], whole.output
         assert whole.finding("browser/not-running")["fix"] == finding.fix
-    assert_lands(Seen(lab, tmp_path).deep())
+    assert Seen(lab, tmp_path).findings == []
     assert [each.pid for each in processes(lab, "")] == [main[0].pid]
 
 
@@ -298,17 +307,6 @@ def test_a_lock_that_the_browser_does_not_start_over(lab: Lab, tmp_path: Path) -
     assert Seen(lab, tmp_path).findings == []
 
 
-def test_a_browser_that_is_not_there(lab: Lab, tmp_path: Path) -> None:
-    """`browser.executablePath` leads nowhere."""
-    with reconfigured(lab, {"executablePath": "/nowhere/chromium"}):
-        sweep.end(sweep.browsers(lab.root), 2.0)
-        finding = assert_only(Seen(lab, tmp_path), "browser/not-found")
-        assert "/nowhere/chromium" in finding.saw
-        assert "browser.executablePath" in finding.fix
-        assert examine(lab, tmp_path, browser="running").errors == ["browser/not-found"]
-    assert Seen(lab, tmp_path).findings == []
-
-
 @pytest.mark.nightly
 @pytest.mark.parametrize(("version", "page"), [("2026.5.28", "drawn"), ("2026.2.26", "served")])
 def test_a_click_lands_on_older_releases_too(lab_of: LabOf, tmp_path: Path, version: str, page: str) -> None:
@@ -320,9 +318,3 @@ def test_a_click_lands_on_older_releases_too(lab_of: LabOf, tmp_path: Path, vers
     before = seen.tabs()
     assert assert_lands(seen.deep()).page == page
     assert seen.tabs() == before
-
-
-def test_no_call_shows_the_token(lab: Lab, tmp_path: Path) -> None:
-    """Neither on a command line nor in what is kept of a walk."""
-    seen = Seen(lab, tmp_path).deep()
-    assert lab.token not in json.dumps([repr(seen.walk), seen.answer.call.argv, repr(seen.chrome)])
