@@ -24,7 +24,7 @@ from oc_ops.settings import PROJECT
 from oc_ops.watched import sight
 from tests.live.examine import examine
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 
 BREAKER = "from oc_ops.cli import main; main()"
 PATIENCE_S = 240

@@ -30,7 +30,7 @@ from tests.support import faults
 
 pytestmark = [
     pytest.mark.live,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1200),
 ]
 
 LIMITS = Limits(step_s=25.0, start_s=60.0, walk_s=150.0)

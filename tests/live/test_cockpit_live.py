@@ -19,7 +19,7 @@ from tests.desk import WINDOWS, Desk
 from tests.support import faults
 from tests.survivors import eventually
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 
 HUNG_S, RUN_S = 5.0, 1.0
 """How soon a stopped gateway, and the beginning and the end of a run, are to be on the screen."""

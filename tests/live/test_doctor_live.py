@@ -15,7 +15,7 @@ from tests.live.conftest import LabOf
 from tests.live.examine import Examination, assert_healthy, examine
 from tests.support import faults, stranger
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")

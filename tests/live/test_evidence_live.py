@@ -15,7 +15,7 @@ from oc_ops.observe.watchlist import FILE
 from tests.live.examine import Examination, examine
 from tests.support import faults
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")

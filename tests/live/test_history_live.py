@@ -26,7 +26,7 @@ from oc_ops.settings import PROJECT
 from tests.live.examine import Examination, examine
 from tests.support.faults import killed, stopped
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 
 T = TypeVar("T")
 PATIENCE_S = 90.0

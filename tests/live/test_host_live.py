@@ -31,7 +31,7 @@ from tests.live.conftest import LabOf
 from tests.live.examine import examine
 from tests.support import faults
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 
 OLD_VERSION = "2026.5.28"
 """2026.9.6 refuses a second gateway of one state directory (exit 78); this one does not, and titles it `openclaw`."""

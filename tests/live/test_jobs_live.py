@@ -23,7 +23,7 @@ from oc_ops.watched import sight, verdicts_now, zone
 from tests.live.examine import examine as examine_lab
 from tests.support.faults import killed, stopped
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 
 T = TypeVar("T")
 PATIENCE_S = 300.0

@@ -18,7 +18,7 @@ from oc_ops.lab import install, sweep
 from oc_ops.settings import PROJECT
 from tests.survivors import eventually
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 
 ENDS_S = 60.0
 STARTS_S = 300.0

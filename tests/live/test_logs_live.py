@@ -21,7 +21,7 @@ from tests.live.conftest import LabOf
 from tests.live.examine import examine
 from tests.support import faults
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 
 DEADLINE_S = 90.0
 VISIT = "closed before connect"

@@ -20,7 +20,7 @@ from oc_ops.settings import PROJECT, load
 from tests.live.recovered import PATIENT, Recovered
 from tests.support import faults
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def in_lab(lab: Lab, folder: Path, *options: str) -> Recovered:
         env=environ,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     assert done.stdout.strip(), done.stderr

@@ -16,7 +16,7 @@ from oc_ops.observe.device import load
 from oc_ops.observe.rpc import RpcClient, RpcRefused, connect
 from tests.support.faults import stopped
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 
 READS = ("health", "status", "cron.status", "cron.list", "logs.tail")
 

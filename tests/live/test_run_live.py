@@ -26,7 +26,7 @@ from oc_ops.watched import sight
 from tests.live.conftest import LabOf
 from tests.support.faults import killed, stopped
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 
 PATIENCE_S = 300.0
 COMMAND = "from oc_ops.cli import main; main()"

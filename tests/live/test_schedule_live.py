@@ -21,7 +21,7 @@ from tests.support import faults
 
 pytestmark = [
     pytest.mark.live,
-    pytest.mark.timeout(700),
+    pytest.mark.timeout(1200),
     pytest.mark.skipif(sys.platform != "linux", reason="a cron with its own spool needs Linux's mount namespaces"),
 ]
 

@@ -21,7 +21,7 @@ from tests.desk import WINDOWS, Desk, clients, watched
 from tests.machine import closed_port
 from tests.survivors import eventually
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 
 PRIVSEP = Path("/run/sshd")
 """A root's sshd insists on it; elsewhere the service manager makes it."""

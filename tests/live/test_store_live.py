@@ -28,7 +28,7 @@ from oc_ops.observe.target import locate
 from tests.live.conftest import LabOf
 from tests.support.faults import killed, stopped
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 
 OLDER = [pytest.param(each, marks=pytest.mark.nightly) for each in RELEASES if each != DEFAULT_VERSION]
 FOLDERS = ("state", "cron", "tasks")

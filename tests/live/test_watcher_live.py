@@ -22,7 +22,7 @@ from oc_ops.supervise.state import Run, Snapshot
 from oc_ops.supervise.watcher import HELD
 from tests.support import faults
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 
 SHOWN_S = 5.0
 """How soon a stopped gateway has to be shown."""
