@@ -12,6 +12,7 @@ import hypothesis
 import pytest
 
 from tests.support.bytecode import VARIABLE
+from tests.support.minutes import minutes
 
 # A run in the background of a script has SIGINT ignored, one under nohup SIGHUP; all that it starts would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -30,14 +31,16 @@ hypothesis.settings.load_profile("ci")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """`-m nightly` takes many examples of each property, any other run a few."""
+    """`-m nightly` takes many examples of each property, any other run a few; xdist keeps the order of collection."""
+    config.option.loadscopereorder = False
     if config.option.markexpr == "nightly":
         hypothesis.settings.load_profile("nightly")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """`-m nightly` selects the properties as well, which every other run has too."""
+    """The longest modules first. `-m nightly` selects the properties as well, which every other run has too."""
+    items.sort(key=lambda item: -minutes(item.path.stem))
     if config.option.markexpr == "nightly":
         for item in items:
             if hypothesis.is_hypothesis_test(getattr(item, "obj", None)):

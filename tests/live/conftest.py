@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -17,43 +16,8 @@ from tests.live.labs import SharedLab, calm
 
 LabOf = Callable[[str], Lab]
 
-MINUTES = {
-    "test_recovery_live": 9.0,
-    "test_browser_live": 8.0,
-    "test_run_live": 5.0,
-    "test_doctor_live": 5.0,
-    "test_watcher_live": 4.0,
-    "test_breaker_live": 4.0,
-    "test_store_live": 4.0,
-    "test_recovery_foreground_live": 4.0,
-    "test_jobs_live": 3.5,
-    "test_rpc_live": 3.0,
-    "test_schedule_live": 3.0,
-    "test_history_live": 3.0,
-    "test_cockpit_live": 3.0,
-    "test_host_live": 3.0,
-    "test_lab_live": 2.0,
-    "test_evidence_live": 2.0,
-    "test_service_live": 2.0,
-    "test_logs_live": 2.0,
-    "test_lab_signals_live": 1.5,
-    "test_skill_live": 1.0,
-    "test_ssh_live": 1.0,
-}
-"""How long a module takes, roughly, on two cores: the longest is begun first, so that no worker ends alone."""
-
 _shared: list[SharedLab] = []
 _older: dict[str, Lab] = {}
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Have xdist hand the modules out in the order of collection, which is the one below."""
-    config.option.loadscopereorder = False
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest modules first; one that is not in the table is taken for long."""
-    items.sort(key=lambda item: -MINUTES.get(item.path.stem, 99) if item.path.parent == Path(__file__).parent else 0)
 
 
 @pytest.fixture(scope="session", autouse=True)

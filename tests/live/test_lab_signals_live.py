@@ -20,7 +20,7 @@ from tests.survivors import eventually
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 
-ENDS_S = 60.0
+ENDS_S = 180.0
 STARTS_S = 300.0
 TWICE = (signal.SIGINT, signal.SIGINT)
 ONCE = pytest.param((signal.SIGINT,), marks=pytest.mark.nightly)
