@@ -104,7 +104,7 @@ def deaf_process(operator: Operator) -> Iterator[int]:
             lock = operator.config.parent / "tmp" / "openclaw-0" / "gateway.0a1b2c3d.lock"
             lock.parent.mkdir(parents=True)
             lock.write_text(json.dumps({"pid": process.pid, "configPath": str(operator.config)}))
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 60
             while time.time() - created < 1.5 and time.monotonic() < deadline:
                 time.sleep(0.05)
             yield process.pid

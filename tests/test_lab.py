@@ -432,7 +432,7 @@ def test_a_restart_that_never_ends_holds_no_drill_up(lab: Lab, tmp_path: Path, m
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 
-def _until(condition: Callable[[], object], budget_s: float = 20.0) -> None:
+def _until(condition: Callable[[], object], budget_s: float = 60.0) -> None:
     deadline = time.monotonic() + budget_s
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true"

@@ -169,7 +169,7 @@ def gateway(target: Target) -> Iterator[subprocess.Popen[bytes]]:
 
 def until(pid: int, holds: Callable[[psutil.Process], bool]) -> None:
     """Wait for a process to be so, with a deadline."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not holds(psutil.Process(pid)):
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.01)

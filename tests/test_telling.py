@@ -130,7 +130,7 @@ def delivering(memory: Path) -> list[str]:
 
 def until(holds: Callable[[], bool]) -> None:
     """Wait for it."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.05)
