@@ -16,10 +16,10 @@ import pytest
 from tests.machine import CLI, Operator, closed_port, gateway
 
 IMPATIENT = {
-    "OC_OPS_HTTP_PROBE_S": "1",
-    "OC_OPS_RPC_REQUEST_S": "1",
-    "OC_OPS_CLI_TIMEOUT_S": "2",
-    "OC_OPS_CALL_S": "3",
+    "OC_OPS_HTTP_PROBE_S": "2",
+    "OC_OPS_RPC_REQUEST_S": "2",
+    "OC_OPS_CLI_TIMEOUT_S": "4",
+    "OC_OPS_CALL_S": "6",
     "OC_OPS_KILL_GRACE_S": "0.2",
 }
 
