@@ -29,6 +29,12 @@ MOST_BYTES = 250 * 2**20
 
 
 @pytest.fixture(scope="module")
+def lab(lab_with_browser: Lab) -> Lab:
+    """The lab with its browser, which has a window of its own."""
+    return lab_with_browser
+
+
+@pytest.fixture(scope="module")
 def desk(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """A desk whose gateway is the lab's, its three jobs watched, the cockpit up and somebody attached to it."""
     root = tmp_path_factory.mktemp("desk")
