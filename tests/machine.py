@@ -19,10 +19,11 @@ from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
 from tests.fakes.fake_gateway import Talk
+from tests.support import bytecode
 
 PROJECT = Path(__file__).resolve().parent.parent
 SECRET = "shared-secret-0123456789"
-TOO_LONG_S = 50.0
+TOO_LONG_S = 120.0
 
 CLI = f"""#!{sys.executable}
 import json, os, sys
@@ -73,7 +74,7 @@ class Operator:
             "OC_OPS_MEMORY_DIR": str(root / "memory"),
             "OC_OPS_REPORT_DIR": str(self.reports),
             "FAKE_CALLS": str(root / "calls.txt"),
-            "PYTHONDONTWRITEBYTECODE": "1",
+            **bytecode.environ(),
         }
 
     def configure(self, port: int, **more: object) -> None:

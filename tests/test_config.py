@@ -361,7 +361,7 @@ def test_no_secret_is_ever_shown(config: Reader) -> None:
 
 
 @given(st.recursive(st.none() | st.text(max_size=8), lambda kids: st.dictionaries(st.text(max_size=8), kids)))
-@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
 def test_any_object_is_read(tmp_path_factory: pytest.TempPathFactory, root: object) -> None:
     """No table that parses makes the reader raise or report an error, unless it includes something."""
     home = tmp_path_factory.getbasetemp() / "any"

@@ -254,7 +254,7 @@ def test_out_of_time(bench: Bench) -> None:
     began = time.monotonic()
     result = bench.run(["say", "connecting"], ["mark"], ["hang"], limit_s=3.0)
     assert (result.outcome, result.exit) == ("out-of-time", 124)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 40
     assert "it may still be running, and is not started again: under way for" in result.sentence
     assert "| connecting\n" in log_of(result)
     assert len(bench.triggers()) == 1
