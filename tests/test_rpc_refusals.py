@@ -174,7 +174,7 @@ def test_nobody_there_is_unreachable(tmp_path: Path) -> None:
 def test_tls_is_left_to_the_cli(tmp_path: Path) -> None:
     """A gateway with TLS is not even dialled."""
     with pytest.raises(RpcRefused) as caught:
-        connect("127.0.0.1", 1, TOKEN, tmp_path, connect_s=1, request_s=1, tls=True)
+        connect("127.0.0.1", 1, TOKEN, tmp_path, tuple, connect_s=1, request_s=1, tls=True)
     assert caught.value.kind == "tls"
 
 
