@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Mapping
@@ -24,6 +25,9 @@ _SEED_BYTES = 32
 _LOCK_S = 5.0
 _MOST_TOKENS = 16
 """Throwaway gateways come and go; the tokens of the most recent ones are enough."""
+
+_MOST_BYTES = 256 * 2**10
+"""Sixteen of the longest tokens that are taken, and room beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +95,13 @@ def keep_token(device: Device, gateway: str, token: str | None) -> Device:
 def _read(path: Path) -> Device | None:
     """The device in the file; None when there is no file or nothing usable in it."""
     try:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_mode & 0o077:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            seen = os.fstat(file.fileno())
+            if not stat.S_ISREG(seen.st_mode) or seen.st_size > _MOST_BYTES:
+                return None
+            if seen.st_mode & 0o077:
                 os.fchmod(file.fileno(), 0o600)
-            table = cast("object", json.load(file))
+            table = cast("object", json.loads(file.read(_MOST_BYTES)))
     except (FileNotFoundError, ValueError, RecursionError):
         return None
     if not isinstance(table, dict):

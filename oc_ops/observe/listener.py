@@ -295,7 +295,7 @@ def _socket_users(port: int) -> Iterator[int]:
     """Whose listening sockets hold a port: Linux tells it to everybody (proc(5)), other systems do not."""
     for name in ("tcp", "tcp6"):
         try:
-            lines = Path("/proc/net", name).read_text(encoding="ascii").splitlines()[1:]
+            lines = Path("/proc/net", name).read_bytes().decode("ascii").splitlines()[1:]
         except (OSError, ValueError):
             continue
         for words in (line.split() for line in lines):
