@@ -82,7 +82,7 @@ def prove(target: Target, host: str, port: int) -> tuple[Proven, ...]:
     Raises Unproven with the reason, and with what would let us see. Takes some milliseconds, and half a second where a
     listener is not to be seen and does not take a connection.
     """
-    holders = dict.fromkeys(_holders(host, port))
+    holders = dict.fromkeys(_locked_holders(target, port) or _holders(host, port))
     if not holders and not _is_closed(host, port):
         raise Unproven("unseen", f"{_who(port)} cannot be seen by this account; {_LOOK_AS}")
     return tuple(_proof(target, port, pid) for pid in holders)
@@ -158,6 +158,22 @@ def _is_loopback(host: str) -> bool:
 
 
 # -- who holds the port ------------------------------------------------------------------------------------------------
+
+
+def _locked_holders(target: Target, port: int) -> list[int]:
+    """The processes of the lock, where every listener of the port is theirs: a tenth of the cost of asking everybody.
+
+    Empty on systems without Linux' tables, and where another process listens too or these do not show their files.
+    """
+    left, pids = {words[9] for words in _table(port)}, []
+    for pid in lock_pids(target) if left else ():
+        with contextlib.suppress(OSError):
+            links = (str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir())
+            own = {each[len("socket:[") : -1] for each in links if each.startswith("socket:[")}
+            if left & own:
+                pids.append(pid)
+            left -= own
+    return [] if left else pids
 
 
 def _holders(host: str, port: int) -> Iterator[int | None]:
@@ -280,7 +296,7 @@ def _is_forwarder(process: psutil.Process) -> bool:
 
 
 def _unseen(port: int, owner: int, accounts: set[int]) -> Unproven:
-    users = set(_socket_users(port))
+    users = _socket_users(port)
     if users and not users & {*accounts, _UNMAPPED_UID}:
         return _foreign(port, f"a process of user {_name(users.pop())}", owner)
     return Unproven("unseen", f"{_who(port)} cannot be looked at by this account; {_LOOK_AS}")
@@ -291,16 +307,19 @@ def _foreign(port: int, who: str, owner: int) -> Unproven:
     return Unproven("foreign", f"{who} listens on port {port}, and {looked_for}: nothing secret is sent to it")
 
 
-def _socket_users(port: int) -> Iterator[int]:
+def _socket_users(port: int) -> set[int]:
     """Whose listening sockets hold a port: Linux tells it to everybody (proc(5)), other systems do not."""
+    return {int(words[7]) for words in _table(port)}
+
+
+def _table(port: int) -> Iterator[list[str]]:
+    """The lines of the kernel's tables for the listening sockets of a port; none where there are no such tables."""
     for name in ("tcp", "tcp6"):
-        try:
-            lines = Path("/proc/net", name).read_bytes().decode("ascii").splitlines()[1:]
-        except (OSError, ValueError):
-            continue
-        for words in (line.split() for line in lines):
-            if words[3] == _LISTENING and int(words[1].rpartition(":")[2], 16) == port:
-                yield int(words[7])
+        with contextlib.suppress(OSError):
+            lines = Path("/proc/net", name).read_bytes().decode("ascii", "replace").splitlines()[1:]
+            for words in map(str.split, lines):
+                if words[3] == _LISTENING and int(words[1].rpartition(":")[2], 16) == port:
+                    yield words
 
 
 def _who(port: int) -> str:

@@ -29,7 +29,10 @@ MAX_FRAME_BYTES = 8 * 2**20
 """The largest answer taken; `cron.list` and `logs.tail` of a big installation stay well below."""
 
 _CLOSE_S = 0.25
-_CHUNK_BYTES = 64 * 2**10
+_CHUNK_BYTES = 4 * 2**10
+"""Read at once: two thousand empty frames fit in, each of which takes some 30 µs before the clock is looked at."""
+
+_WRITTEN_BYTES = 64 * 2**10
 _MOST_UNSENT_BYTES = 2**20
 """What may wait for an end that does not read, pongs to a flood of its pings above all; then it is not read either."""
 
@@ -178,7 +181,7 @@ class Wire:
 
     def _write(self) -> None:
         try:
-            del self._unsent[: self._sock.send(self._unsent[:_CHUNK_BYTES])]
+            del self._unsent[: self._sock.send(self._unsent[:_WRITTEN_BYTES])]
         except BlockingIOError:
             return
         except OSError:
