@@ -49,6 +49,8 @@ def look(doctor: Doctor) -> Sight:
         unseen.append(f"the jobs could not be looked at: {blocked.cause.sentence}")
     except CouldNotLook as error:
         unseen.append(f"the jobs could not be looked at: {error}")
+    if jobs is not None and (why := not_asked(doctor)):
+        unseen.append(f"the gateway was not asked: {why}")
     return Sight(
         doctor.key,
         doctor.target,
