@@ -24,10 +24,13 @@ from oc_ops.observe.commands import Commands
 from oc_ops.observe.handshake import RpcRefused
 from oc_ops.observe.listener import Unproven, confirm, guard, prove
 from oc_ops.observe.openclaw import Openclaw
+from oc_ops.observe.service import NO_SERVICE
 from oc_ops.observe.target import locate
 from oc_ops.settings import PROJECT, Settings
+from oc_ops.supervise.port import Port
 from tests import proven, sights
 from tests.fakes import thief as fake
+from tests.fakes.fake_line import Hands
 from tests.lane import TOKEN, refused
 from tests.machine import SECRET, Operator
 from tests.stage import Stage
@@ -395,6 +398,33 @@ def test_a_remote_gateway_is_sent_nothing(tmp_path: Path) -> None:
     target.config_path.write_text('{"gateway": {"mode": "remote", "remote": {"url": "wss://far.example"}}}')
     with pytest.raises(Unproven, match="mode is remote"):
         guard(target)
+
+
+@AS_ROOT
+def test_the_watcher_tells_a_strangers_port(tmp_path: Path) -> None:
+    """Its pages are those of a ready gateway, and the cockpit shows that the port is taken."""
+    with stranger(tmp_path / "record") as port:
+        target = locate({"HOME": str(tmp_path), "OPENCLAW_GATEWAY_PORT": str(port)})
+        seen = Port(target, Settings(), Hands().clock, str, lambda _: NO_SERVICE)
+        seen.look(2.0)
+    assert (seen.gateway.state, seen.gateway.check) == ("port-taken", "gateway/port-taken")
+    assert not seen.answers
+
+
+@AS_ROOT
+def test_the_owner_of_the_state_directory_is_the_gateways_account(tmp_path: Path) -> None:
+    """Root looks at a user's gateway: that user's process is the gateway by its lock, and no stranger."""
+    with stranger(tmp_path / "record") as port:
+        target = locate({"HOME": str(tmp_path)})
+        (process,) = psutil.Process().children()
+        lock = proven.lock(target, port, process.pid)
+        for path in (target.state_dir, lock):
+            os.chown(path, STRANGER_UID, STRANGER_UID)
+        (found,) = prove(target, "127.0.0.1", port)
+        assert found.process.pid == process.pid
+        os.chown(target.state_dir, 0, 0)
+        with pytest.raises(Unproven, match=f"user {STRANGER_UID} listens"):
+            prove(target, "127.0.0.1", port)
 
 
 # -- what is made of it ------------------------------------------------------------------------------------------------
