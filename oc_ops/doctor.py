@@ -15,10 +15,11 @@ from oc_ops.judge import browser as judge_browser
 from oc_ops.judge import cli as judge_cli
 from oc_ops.judge import cron as judge_cron
 from oc_ops.judge import gateway as judge_gateway
+from oc_ops.judge import listener as judge_listener
 from oc_ops.judge import state as judge_state
 from oc_ops.judge.catalogue import Signature
 from oc_ops.judge.finding import Finding
-from oc_ops.observe import gateways, install, logs, reads, state
+from oc_ops.observe import gateways, install, listener, logs, reads, state
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.flight import lock_dir
 from oc_ops.observe.jsontext import at, text_at
@@ -37,7 +38,7 @@ from oc_ops.settings import Settings
 Lane = Literal["http", "rpc", "cli", "files", "log"]
 """How a check looks: each lane rests on the ones before it, but `files` (config, processes) and `log` on none."""
 
-_SPOKEN = ("auth", "silent", "closed", "unreachable", "starting", "stranger")
+_SPOKEN = ("auth", "silent", "closed", "unreachable", "starting", "stranger", "unproven")
 """RPC refusals that say something about the gateway; every other one only closes the lane."""
 
 
@@ -178,7 +179,14 @@ class Doctor:
         if cause := self.config_cause():
             return cause
         cause = judge_gateway.cause(self.look(), self.limits)
+        if cause is not None and (another := self._held_by_another()):
+            return another
         return (self.start.hindrance() or cause) if cause is not None and cause.check in start.DOWN else cause
+
+    def _held_by_another(self) -> Finding | None:
+        """Another user's process on the port: what ails it is not this gateway's state."""
+        error = listener.stranger(self.target, self.config.host, self.port())
+        return judge_listener.held_by_another(self.port(), error.why, str(error)) if error else None
 
     # -- the RPC lane -------------------------------------------------------------------------------------------
 
@@ -189,7 +197,7 @@ class Doctor:
             raise Blocked(cause)
         if not self.settings.rpc:
             return RpcRefused("off", "the setting rpc is off")
-        return reads.all_at_once(self.config, self.port(), self.settings)
+        return reads.all_at_once(self.target, self.config, self.port(), self.settings)
 
     @once
     def status_read(self) -> RpcReply | RpcRefused | Answer:
@@ -197,6 +205,8 @@ class Doctor:
         lane = self.rpc_lane()
         if not isinstance(lane, RpcRefused):
             return lane.status
+        if lane.kind == "unproven" and lane.code != "foreign":
+            raise CouldNotLook(lane.reason)
         if lane.kind in _SPOKEN:
             return lane
         return self._by_cli(lane, Openclaw.status)

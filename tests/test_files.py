@@ -292,6 +292,7 @@ def test_a_store_of_200_000_jobs_is_one_sentence(tmp_path: Path) -> None:
 OWN_READS = {
     "files": "the bounded reader itself",
     "observe/state": "/proc of a process",
+    "observe/listener": "/proc of the system",
     "observe/zone": "the system's time zone",
     "observe/terminal": "our own terminal",
     "supervise/panes/kept": "appends to a log of its own",

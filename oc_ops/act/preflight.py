@@ -18,7 +18,7 @@ from oc_ops.judge import cli as judge_cli
 from oc_ops.judge import state as judge_state
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.gateway import NEVER_RETRY
-from oc_ops.observe import rpc, state, store
+from oc_ops.observe import listener, rpc, state, store
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.jobtext import jobs_of
 from oc_ops.observe.jsontext import at, text_at
@@ -72,6 +72,8 @@ def clear(site: Site, cure: Cure, first: Observation) -> Clearance:
     if against := standing_against(first.findings, site.signatures):
         finding, why = against
         return Clearance(f"{finding.check} stands against it: {why}: {finding.fact}", finding.fix)
+    # Nothing is done about a port whose listener is not shown to be the gateway: CouldNotLook.
+    listener.guard(site.target)
     seen, service = site.look(), site.service()
     now = site.cause(seen)
     if service.state == "restarting" or service.detail.startswith(_AT_IT):
@@ -182,7 +184,7 @@ def _connected(site: Site) -> RpcClient:
     settings, config = site.settings, site.config
     if not settings.rpc:
         raise CouldNotLook("the setting rpc is off")
-    return rpc.connect_to(config, config.port, settings)
+    return rpc.connect_to(site.target, config, config.port, settings)
 
 
 def _told(client: RpcClient) -> Iterator[str]:

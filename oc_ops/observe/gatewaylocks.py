@@ -28,7 +28,7 @@ def locks(target: Target) -> Iterator[tuple[Path, Mapping[str, object]]]:
             try:
                 with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
                     seen = os.fstat(file.fileno())
-                    if not stat.S_ISREG(seen.st_mode) or seen.st_uid not in owners:
+                    if not stat.S_ISREG(seen.st_mode) or seen.st_mode & stat.S_IWOTH or seen.st_uid not in owners:
                         continue
                     value = json.loads(file.read(_LOCK_BYTES))
             except OSError:

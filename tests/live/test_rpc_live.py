@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from oc_ops.lab.gateway import Lab
 from oc_ops.lab.install import DEFAULT_VERSION, RELEASES, install
+from oc_ops.observe import listener
 from oc_ops.observe.config import Credential
 from oc_ops.observe.device import load
 from oc_ops.observe.rpc import RpcClient, RpcRefused, connect
+from oc_ops.observe.target import locate
 from tests.support.faults import stopped
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
@@ -46,7 +49,8 @@ def memory(virgin: Lab) -> Path:
 def join(lab: Lab, memory: Path, credential: Credential | None = None, *, connect_s: float = 20.0) -> RpcClient:
     """Connect as the doctor does, with room for a busy machine."""
     credential = credential or Credential("token", lab.token)
-    return connect("127.0.0.1", lab.port, credential, memory, connect_s=connect_s, request_s=20.0)
+    show = partial(listener.prove, locate(lab.environ), "127.0.0.1", lab.port)
+    return connect("127.0.0.1", lab.port, credential, memory, show, connect_s=connect_s, request_s=20.0)
 
 
 def written(lab: Lab, offset: int) -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from oc_ops.errors import CouldNotLook
 from oc_ops.lab.gateway import Lab
 from oc_ops.lab.install import DEFAULT_VERSION, RELEASES
-from oc_ops.observe import owners, store
+from oc_ops.observe import listener, owners, store
 from oc_ops.observe.config import Credential
 from oc_ops.observe.jobs import Job, Jobs
 from oc_ops.observe.jobtext import jobs_of, more_of, runs_of
@@ -40,7 +41,9 @@ READ_S = 1.0
 def ask(lab: Lab, *requests: tuple[str, Mapping[str, object]]) -> list[RpcReply]:
     """The answers to some requests over one connection."""
     memory = lab.root / "memory"
-    with connect("127.0.0.1", lab.port, Credential("token", lab.token), memory, connect_s=20, request_s=20) as client:
+    show = partial(listener.prove, locate(lab.environ), "127.0.0.1", lab.port)
+    credential = Credential("token", lab.token)
+    with connect("127.0.0.1", lab.port, credential, memory, show, connect_s=20, request_s=20) as client:
         return [client.request(method, params) for method, params in requests]
 
 
