@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oc_ops.errors import CouldNotLook
@@ -15,6 +16,7 @@ from oc_ops.judge.signatures import window_s
 from oc_ops.observe.logs import LogView, Needle, Window, planned_restarts, raw_shape, recent
 from oc_ops.observe.service import service
 from oc_ops.once import Blocked
+from oc_ops.record.redact import Redactor, secrets_in
 from oc_ops.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ def read(doctor: Doctor, signatures: Sequence[Signature]) -> LogView:
         tail_bytes=doctor.settings.log_tail_bytes,
         planned=planned,
         remember=doctor.settings.memory_dir / f"logs-{doctor.key}.json",
+        clean=_redactor(doctor).text,
     )
     if unread := [path for path in paths if path not in view.files and os.path.isfile(path)]:  # noqa: PTH113
         raise CouldNotLook(f"cannot read {unread[0]}: run the doctor as the user who owns it")
@@ -59,6 +62,12 @@ def read(doctor: Doctor, signatures: Sequence[Signature]) -> LogView:
             raise Blocked(cause)
         raise CouldNotLook("the gateway's log file was not found")
     return view
+
+
+def _redactor(doctor: Doctor) -> Redactor:
+    """For what is kept of the log: paths stay as they are, since the signatures look at it again."""
+    secrets = (*doctor.config.secrets, *secrets_in(doctor.target.environ), *doctor.settings.secrets)
+    return Redactor(secrets, Path("/"))
 
 
 def _with_journal(doctor: Doctor, view: LogView, needles: Sequence[Needle], planned: Sequence[Window]) -> LogView:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from enum import IntEnum
 from functools import lru_cache
+from itertools import pairwise
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 SHORTEST = 4
@@ -31,7 +34,10 @@ _INSIDE = re.compile(
 """What makes even an unseparated word secret: PGPASSWORD, authtoken, dbpass."""
 _PAIRS = (
     ({"connection", "conn"}, {"string", "str", "uri"}),
-    ({"recovery", "backup", "verification", "pairing", "security", "login", "device", "setup", "access"}, {"code", "codes"}),
+    (
+        {"recovery", "backup", "verification", "pairing", "security", "login", "device", "setup", "access"},
+        {"code", "codes"},
+    ),
 )
 _HARMLESS_KEYS = frozenset(
     """
@@ -90,7 +96,7 @@ _SHOWN = frozenset(
 """Places of the config whose values are shown: a random look makes them no secret, a secret's name above them does."""
 _ASSIGNED = re.compile(r"""(?<![\w.-])(-{0,2}[A-Za-z][\w.-]{1,63})(?:["']?[ \t]*[:=][ \t]*|[ \t]+)["']?([^\s"',;&]+)""")
 _SCHEME = re.compile(r"(?:bearer|basic|token|digest|bot)[ \t]+(\S+)", re.I)
-_MEMBER = re.compile(r"""["']?([A-Za-z_$][\w.$-]*)["']?[ \t]*[:=][ \t]*""")
+_MEMBER = re.compile(r"""["']?([A-Za-z_$][\w.$-]*)["']?[ \t]*[:=]\s*""")
 _STRINGS = re.compile(r"""(["'])(.+?)(?:\1|[\s,]*$)|([^\s"',\[\]{}]+)""", re.M)
 
 
@@ -108,7 +114,7 @@ def names_a_secret(name: str) -> bool:
         return False
     if any(word in _SECRET or _INSIDE.search(word) for word in words):
         return not ("tokens" in words and words[0] in _QUANTITIES)
-    for before, word in zip(words, words[1:], strict=False):
+    for before, word in pairwise(words):
         if word in ("key", "keys") and before not in _HARMLESS_KEYS:
             return True
         if any(before in first and word in second for first, second in _PAIRS):
@@ -142,7 +148,7 @@ def tells(name: str, value: str, *, quoted: bool = True) -> bool:
         return False
     words = _words(name)
     number = re.fullmatch(r"[\d.,]+[kKmM%]?", value) is not None
-    if number and (words[-1].endswith("s") and words[-1] != "pass" or sum(map(str.isdigit, value)) < SHORTEST):
+    if number and ((words[-1].endswith("s") and words[-1] != "pass") or sum(map(str.isdigit, value)) < SHORTEST):
         return False
     strong = any(word not in _WEAK and (word in _SECRET or _INSIDE.search(word)) for word in words)
     return strong or quoted or len(value) > 300 or not is_everyday(value) or "key" in words
@@ -182,17 +188,19 @@ def _mixed(run: str) -> bool:
 
 def secrets_in(environ: Mapping[str, str]) -> tuple[str, ...]:
     """Return what is secret in an environment: values of secret names, random ones, passwords inside addresses."""
-    return tuple(dict.fromkeys(each for name, value in environ.items() for each in _leaf(value, name, False, environ)))
+    return tuple(
+        dict.fromkeys(each for name, value in environ.items() for each in _leaf(value, name, _Within.ORDINARY, environ))
+    )
 
 
 def secrets_of(table: object, environ: Mapping[str, str]) -> Iterator[str]:
     """Every secret in a config: by its name, by the table it stands in, by its look; and what references lead to."""
-    yield from _value(table, "", False, environ)
+    yield from _value(table, "", _Within.ORDINARY, environ)
 
 
 def secrets_in_table(table: Mapping[str, str]) -> Iterator[str]:
     """Every value of a table that holds secrets (a `.env`, headers) except everyday ones."""
-    yield from _value(table, "env", True, {})
+    yield from _value(table, "env", _Within.TABLE, {})
 
 
 def secrets_in_broken(text: str) -> Iterator[str]:
@@ -205,12 +213,21 @@ def secrets_in_broken(text: str) -> Iterator[str]:
             end = re.compile(r"[\]}]" if begins in ("[", "{") else r"\n").search(text, member.end())
             piece = text[member.end() : min(end.start() if end else len(text), member.end() + 65536)]
             for found in _STRINGS.finditer(piece):
-                yield from _leaf(found[2] or found[3], member[1] if names_a_secret(member[1]) else "", True, {})
+                yield from _leaf(
+                    found[2] or found[3], member[1] if names_a_secret(member[1]) else "", _Within.TABLE, {}
+                )
     yield from (run for run in re.findall(r"[^\s\"',\[\]{}]{12,4096}", text) if looks_random(run))
 
 
-def _value(value: object, name: str, inside: bool, environ: Mapping[str, str]) -> Iterator[str]:
-    """`inside`: in a table that holds secrets."""
+class _Within(IntEnum):
+    """The kind of table a value stands in: an ordinary one, one like `env` or `headers`, one of secrets by its name."""
+
+    ORDINARY = 0
+    TABLE = 1
+    SECRETS = 2
+
+
+def _value(value: object, name: str, inside: _Within, environ: Mapping[str, str]) -> Iterator[str]:
     if isinstance(value, Mapping):
         yield from _table(value, name, inside, environ)
     elif isinstance(value, list):
@@ -225,7 +242,7 @@ def _value(value: object, name: str, inside: bool, environ: Mapping[str, str]) -
             yield text
 
 
-def _table(table: Mapping[str, object], name: str, inside: bool, environ: Mapping[str, str]) -> Iterator[str]:
+def _table(table: Mapping[str, object], name: str, inside: _Within, environ: Mapping[str, str]) -> Iterator[str]:
     if is_reference(table):
         # A true SecretRef names where the secret is; of the environment it can be had, and an id may be a mistake.
         said = str(table["id"])
@@ -234,10 +251,11 @@ def _table(table: Mapping[str, object], name: str, inside: bool, environ: Mappin
         elif looks_random(said):
             yield said
         return
-    held = inside or names_a_secret(name) or name.lower() in TABLES
+    own = _Within.SECRETS if names_a_secret(name) else _Within.TABLE if name.lower() in TABLES else _Within.ORDINARY
+    held = max(inside, own)
     for key, each in table.items():
         plain = _words(key)[-1:] and _words(key)[-1] in _ABOUT and not isinstance(each, Mapping | list)
-        yield from _value(each, key, held and not plain, environ)
+        yield from _value(each, key, _Within.ORDINARY if plain else held, environ)
         if looks_random(key) and "/" not in key:
             yield key
 
@@ -251,20 +269,26 @@ def is_reference(table: Mapping[str, object]) -> bool:
     )
 
 
-def _leaf(value: str, name: str, inside: bool, environ: Mapping[str, str]) -> Iterator[str]:
+def _leaf(value: str, name: str, inside: _Within, environ: Mapping[str, str]) -> Iterator[str]:
     value = value.strip()
     named = names_a_secret(name)
-    if named and value:
-        yield value
-    elif inside and len(value) >= 6 and not is_everyday(value):
-        yield value
-    elif looks_random(value) and name.lower() not in _SHOWN:
+    shown = name.lower() in _SHOWN or not (looks_random(value) or _held(value, inside))
+    if value and (named or not shown):
         yield value
     for variable in _REFERENCE.findall(value):
         held = environ.get(variable, "")
         if held and (named or inside or names_a_secret(variable)):
             yield held
-    yield from _parts(value, named or inside, environ)
+    yield from _parts(value, named or inside > 0, environ)
+
+
+def _held(value: str, inside: _Within) -> bool:
+    """Whether a table makes its member secret: words and paths are none in one of settings, words in one of secrets."""
+    if inside is _Within.ORDINARY or len(value) < 6 or is_trivial(value):
+        return False
+    if inside is _Within.SECRETS:
+        return not (value.isalpha() or value.startswith(("/", "~", "./")))
+    return not is_everyday(value)
 
 
 def _parts(value: str, hidden: bool, environ: Mapping[str, str]) -> Iterator[str]:
@@ -275,10 +299,8 @@ def _parts(value: str, hidden: bool, environ: Mapping[str, str]) -> Iterator[str
     if "://" in value:
         yield from _address(value, hidden)
     if value[:1] in "[{" and value[-1:] in "]}" and len(value) < 2**20:
-        try:
-            yield from _value(json.loads(value), "", hidden, environ)
-        except (ValueError, RecursionError):
-            pass
+        with suppress(ValueError, RecursionError):
+            yield from _value(json.loads(value), "", _Within.TABLE if hidden else _Within.ORDINARY, environ)
     if len(value) < 65536:
         for said in _ASSIGNED.finditer(value):
             flag = said[1].startswith("-") or not said[0][len(said[1]) :][:1].isspace()
@@ -314,8 +336,3 @@ def _address(value: str, hidden: bool) -> Iterator[str]:
         for step in url.path.split("/"):
             if looks_random(step) or (hidden and len(step) >= 8 and not is_everyday(step)):
                 yield step
-
-
-def without_our_secrets(environ: Mapping[str, str], secret_names: Sequence[str]) -> dict[str, str]:
-    """An environment for a child process: the addresses that messages go to are no child's business."""
-    return {name: value for name, value in environ.items() if name not in secret_names}

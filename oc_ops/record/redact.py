@@ -17,6 +17,7 @@ __all__ = ["Json", "Redactor", "secrets_in"]
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
+
 class Redactor:
     """Replaces known secrets, whatever looks like one, and the home directory (as `~`).
 

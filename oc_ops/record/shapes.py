@@ -13,7 +13,8 @@ _COLOUR = r"(?:\x1b\[[0-9;]{0,16}m)?"
 _QUOTE = r"(?:\\{0,3}[\"'])?"
 # In a lowered copy, by the stems of names, which is many times as fast as looking at every label.
 _LABEL = re.compile(
-    rf"(?:{'|'.join(STEMS)})[\w.-]{{0,64}}+{_COLOUR}({_QUOTE})[ \t]{{0,8}}+(?:=>|[:=]|%(?:25)?3[ad])[ \t]{{0,8}}+{_COLOUR}"
+    rf"(?:{'|'.join(STEMS)})[\w.-]{{0,64}}+{_COLOUR}({_QUOTE})"
+    rf"[ \t]{{0,8}}+(?:=>|[:=]|%(?:25)?3[ad])[ \t]{{0,8}}+{_COLOUR}"
 )
 _BEFORE = re.compile(r"[\w.-]*+")
 _NAME = re.compile(r"[\w.-]*+")

@@ -29,14 +29,16 @@ _UNSEEN = (
 )
 _PICTURES = "\u2400-\u2426"
 _ANSI = re.compile(
-    r"(?:[\x1b\u241b]|\^\[)(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b\u2407\u241b]{0,256}(?:\x07|\u2407|[\x1b\u241b]\\)|[()][A-Z0-9])"
+    r"(?:[\x1b\u241b]|\^\[)(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|[()][A-Z0-9]"
+    r"|\][^\x07\x1b\u2407\u241b]{0,256}(?:\x07|\u2407|[\x1b\u241b]\\))"
     r"|\x9b[0-?]{0,32}[ -/]{0,4}[@-~]"
 )
 _IGNORED = re.compile(f"[{_C0} {_UNSEEN}{_PICTURES}]+")
 _UNSEEN_RUN = re.compile(f"[{_UNSEEN}{_PICTURES}\x80-\x9f]+")
 _BLANK = bytes((*range(0x21), 0x7F))
 _ESCAPED = re.compile(
-    r"\\\\*(?:u(d[89ab][0-9a-f]{2})\\+u(d[c-f][0-9a-f]{2})|[nrtbfva0]|u\{0{0,4}([0-9a-f]{1,6})\}|u([0-9a-f]{4})|x([0-9a-f]{2})|U000([0-9a-f]{5})|[!-/:-@\[-`{-~])", re.I
+    r"\\\\*(?:u(d[89ab][0-9a-f]{2})\\+u(d[c-f][0-9a-f]{2})|[nrtbfva0]|u\{0{0,4}([0-9a-f]{1,6})\}|u([0-9a-f]{4})|x([0-9a-f]{2})|U000([0-9a-f]{5})|[!-/:-@\[-`{-~])",
+    re.I,
 )
 _PERCENT = re.compile(r"(?:%[0-9a-f]{2})+", re.I)
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]{2,8});", re.I)
@@ -222,7 +224,7 @@ class Known:
                     yield start, stop
 
     def _torn(self, text: str) -> Iterator[tuple[int, int]]:
-        """What a cut left of a secret: its beginning before an ellipsis or the end, its end after one or at the start."""
+        """What a cut left of a secret: its head before an ellipsis or the end, its tail after one or at the start."""
         if not self._longest:
             return
         cuts = [match.start() for match in re.finditer("…", text)] if "…" in text else []

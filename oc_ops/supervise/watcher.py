@@ -13,7 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from oc_ops.errors import OcOpsError
-from oc_ops.settings import PROJECT, Settings
+from oc_ops.settings import PROJECT, Settings, for_a_child
 
 if TYPE_CHECKING:
     from oc_ops.supervise.loop import Loop
@@ -44,7 +44,7 @@ def start(settings: Settings, environ: Mapping[str, str] | None = None) -> int:
     with open(path, "wb" if fresh else "ab", opener=lambda name, flags: os.open(name, flags, 0o600)) as said:
         process = subprocess.Popen(
             [sys.executable, "-m", "oc_ops.supervise.watcher", *_options(settings)],
-            env={**(os.environ if environ is None else environ), **_environ(settings)},
+            env=for_a_child({**(os.environ if environ is None else environ), **_environ(settings)}),
             cwd=PROJECT,
             stdin=subprocess.DEVNULL,
             stdout=said,
