@@ -248,7 +248,7 @@ def _table(table: Mapping[str, object], name: str, inside: _Within, environ: Map
         said = str(table["id"])
         if said in environ:
             yield environ[said]
-        elif looks_random(said):
+        elif looks_random(said) or (table["source"] == "env" and not _REFERENCE.fullmatch(f"${{{said}}}")):
             yield said
         return
     own = _Within.SECRETS if names_a_secret(name) else _Within.TABLE if name.lower() in TABLES else _Within.ORDINARY
