@@ -33,6 +33,7 @@ _INSIDE = re.compile(
 )
 """What makes even an unseparated word secret: PGPASSWORD, authtoken, dbpass."""
 _PAIRS = (
+    ({"notify", "ping", "callback"}, {"url", "urls"}),
     ({"connection", "conn"}, {"string", "str", "uri"}),
     (
         {"recovery", "backup", "verification", "pairing", "security", "login", "device", "setup", "access"},
@@ -273,8 +274,11 @@ def _leaf(value: str, name: str, inside: _Within, environ: Mapping[str, str]) ->
     value = value.strip()
     named = names_a_secret(name)
     shown = name.lower() in _SHOWN or not (looks_random(value) or _held(value, inside))
-    if value and (named or not shown):
+    placed = value.startswith(("/", "~/")) and name.lower().endswith(("url", "urls"))
+    if value and (named or not shown) and not placed:
         yield value
+        if "://" in value:
+            yield from value.split()
     for variable in _REFERENCE.findall(value):
         held = environ.get(variable, "")
         if held and (named or inside or names_a_secret(variable)):

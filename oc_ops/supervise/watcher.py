@@ -13,6 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from oc_ops.errors import OcOpsError
+from oc_ops.record.redact import Redactor, secrets_in
 from oc_ops.settings import PROJECT, Settings, for_a_child
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def _watch(loop: Loop) -> int:
 
 def _say(words: str) -> None:
     """For watcher.log, or whoever started it by hand."""
+    words = Redactor(secrets_in(os.environ), Path.home()).line(words, 1000)
     sys.stderr.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} oc-ops watcher {os.getpid()}: {words}\n")
 
 
