@@ -24,7 +24,23 @@ _SECRET = frozenset(
 )
 STEMS = (
     *("token", "secret", "pass", "key", "pwd", "cred", "cookie", "bearer", "hook", "pat", "pin", "otp", "dsn", "jwt"),
-    *("auth", "priv", "mnemonic", "hmac", "salt", "pepper", "seed", "sig", "psk", "kek", "dek", "code", "conn"),
+    *(
+        "auth",
+        "priv",
+        "mnemonic",
+        "hmac",
+        "salt",
+        "pepper",
+        "seed",
+        "sig",
+        "psk",
+        "kek",
+        "dek",
+        "code",
+        "conn",
+        "notify",
+        "callback",
+    ),
 )
 """One of these is in every name that names a secret, in lower case: a text without them needs no closer look."""
 _INSIDE = re.compile(
