@@ -167,6 +167,8 @@ def tells(name: str, value: str, *, quoted: bool = True) -> bool:
     number = re.fullmatch(r"[\d.,]+[kKmM%]?", value) is not None
     if number and ((words[-1].endswith("s") and words[-1] != "pass") or sum(map(str.isdigit, value)) < SHORTEST):
         return False
+    if number and ("pin" in words or "pins" in words):
+        return True
     strong = any(word not in _WEAK and (word in _SECRET or _INSIDE.search(word)) for word in words)
     return strong or quoted or len(value) > 300 or not is_everyday(value) or "key" in words
 
@@ -291,7 +293,7 @@ def _leaf(value: str, name: str, inside: _Within, environ: Mapping[str, str]) ->
     named = names_a_secret(name)
     shown = name.lower() in _SHOWN or not (looks_random(value) or _held(value, inside))
     placed = value.startswith(("/", "~/")) and name.lower().endswith(("url", "urls"))
-    if value and (named or not shown) and not placed:
+    if value and ((named and not _ordinary(name, value)) or not shown) and not placed:
         yield value
         if "://" in value:
             yield from value.split()
@@ -300,6 +302,12 @@ def _leaf(value: str, name: str, inside: _Within, environ: Mapping[str, str]) ->
         if held and (named or inside or names_a_secret(variable)):
             yield held
     yield from _parts(value, named or inside > 0, environ)
+
+
+def _ordinary(name: str, value: str) -> bool:
+    """Whether it is a word under a name that is as often a setting's: `pin: latest`, `cookie: session`."""
+    words = set(_words(name)) & (_SECRET | {"key"})
+    return value.isalpha() and len(value) < 12 and bool(words) and words <= _WEAK - {"pass", "bearer"}
 
 
 def _held(value: str, inside: _Within) -> bool:
@@ -323,8 +331,10 @@ def _parts(value: str, hidden: bool, environ: Mapping[str, str]) -> Iterator[str
             yield from _value(json.loads(value), "", _Within.TABLE if hidden else _Within.ORDINARY, environ)
     if len(value) < 65536:
         for said in _ASSIGNED.finditer(value):
-            flag = said[1].startswith("-") or not said[0][len(said[1]) :][:1].isspace()
-            if flag and tells(said[1], said[2], quoted=False) and len(said[2]) >= SHORTEST and not is_trivial(said[2]):
+            flag = said[1].startswith("-")
+            if not flag and (is_everyday(said[2]) or said[0][len(said[1]) :][:1].isspace()):
+                continue  # prose
+            if len(said[2]) >= SHORTEST and tells(said[1], said[2], quoted=False) and not is_trivial(said[2]):
                 yield said[2]
         if header := re.match(r"[\w-]{1,64}:[ \t]*(.+)", value):
             yield from (each[1] for each in (_SCHEME.fullmatch(header[1]),) if each)

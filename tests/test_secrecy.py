@@ -148,6 +148,23 @@ def test_everyday_values_are_no_secrets(value: str) -> None:
     assert set(secrets_of({"env": {"MODE": value}, "agents": {"defaults": {"model": value}}, "id": value}, {})) == set()
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"prompt": "the token: provided by the operator, password is required"},
+        {"pin": "latest", "cookie": "session", "auth": "device", "webhook": "enabled", "private": "yes"},
+        {"auth": {"mode": "token", "profiles": {"anthropic:default": {"provider": "anthropic", "mode": "oauth"}}}},
+        {"secrets": {"providers": {"vault": {"source": "exec", "command": "/usr/bin/vault"}}}},
+        {"env": {"NODE_ENV": "production", "TZ": "Europe/Berlin", "PATH": "/usr/bin:/bin", "N": "12"}},
+        {"headers": {"Content-Type": "application/json", "Accept": "text/html"}},
+    ],
+)
+def test_words_of_a_config_are_no_secrets(table: object) -> None:
+    """To look for them would black out ordinary sentences all over a report."""
+    text = json.dumps(table) + " provided by the operator: latest session on a device, enabled, yes, anthropic, vault"
+    assert Redactor(secrets_of(table, {}), Path("/")).text(text) == Redactor((), Path("/")).text(text)
+
+
 def test_a_broken_config_gives_its_secrets_up_too() -> None:
     """Numbers, tables and lists included."""
     text = "{ password: 48151623, env: { X: 'q1w2-e3r4' }, hooks: [ pins: ['ab3d5'] "
