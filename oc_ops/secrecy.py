@@ -270,7 +270,9 @@ def _table(table: Mapping[str, object], name: str, inside: _Within, environ: Map
         elif looks_random(said) or (table["source"] == "env" and not _REFERENCE.fullmatch(f"${{{said}}}")):
             yield said
         return
-    own = _Within.SECRETS if names_a_secret(name) else _Within.TABLE if name.lower() in TABLES else _Within.ORDINARY
+    own = _Within.TABLE if name.lower() in TABLES or names_a_secret(name) else _Within.ORDINARY
+    if names_a_secret(name) and not set(_words(name)) & _WEAK:
+        own = _Within.SECRETS
     held = max(inside, own)
     for key, each in table.items():
         plain = _words(key)[-1:] and _words(key)[-1] in _ABOUT and not isinstance(each, Mapping | list)

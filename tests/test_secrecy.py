@@ -154,6 +154,7 @@ def test_everyday_values_are_no_secrets(value: str) -> None:
         {"prompt": "the token: provided by the operator, password is required"},
         {"pin": "latest", "cookie": "session", "auth": "device", "webhook": "enabled", "private": "yes"},
         {"auth": {"mode": "token", "profiles": {"anthropic:default": {"provider": "anthropic", "mode": "oauth"}}}},
+        {"auth": {"order": {"anthropic": ["anthropic:default", "anthropic:work-2"]}}},
         {"secrets": {"providers": {"vault": {"source": "exec", "command": "/usr/bin/vault"}}}},
         {"env": {"NODE_ENV": "production", "TZ": "Europe/Berlin", "PATH": "/usr/bin:/bin", "N": "12"}},
         {"headers": {"Content-Type": "application/json", "Accept": "text/html"}},
