@@ -369,7 +369,14 @@ class Doctor:
     @once
     def log_view(self) -> LogView:
         """The gateway's own records that a signature may know, within the longest window of any."""
-        view = logbook.read(self.target, self.log_files(), self.signatures(), self.settings, self.started_at)
+        view = logbook.read(
+            self.target,
+            self.log_files(),
+            self.signatures(),
+            self.settings,
+            self.started_at,
+            self.config.secrets,
+        )
         if view.files:
             return view
         if cause := self.http_cause():

@@ -211,6 +211,12 @@ def environment_name(name: str) -> str:
     return f"OC_OPS_{name.upper()}"
 
 
+def for_a_child(environ: Mapping[str, str]) -> dict[str, str]:
+    """An environment for another program: the addresses that people are told through are none of its business."""
+    secret = {environment_name(each.name) for each in declared() if each.metadata["secret"]}
+    return {name: value for name, value in environ.items() if name not in secret}
+
+
 def load(
     options: Mapping[str, object] | None = None,
     environ: Mapping[str, str] | None = None,
@@ -259,7 +265,7 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
 
             near = difflib.get_close_matches(name, known, n=1)
             hint = f", maybe {near[0]}" if near else ""
-            raise SettingError(name, environ[name], "environment", f"a known setting{hint}")
+            raise SettingError(name, None, "environment", f"a known setting{hint}")
 
 
 _OPTION_NAMES = {"profile": "oc-profile", "tmux_socket": "socket"}
@@ -286,9 +292,7 @@ def _table(pyproject: Path) -> Mapping[str, object]:
     known = {each.name for each in declared()}
     for name in table:
         if name not in known:
-            raise SettingError(
-                name, table[name], f"{pyproject.name} [tool.oc_ops]", f"one of {', '.join(sorted(known))}"
-            )
+            raise SettingError(name, None, f"{pyproject.name} [tool.oc_ops]", f"one of {', '.join(sorted(known))}")
     return table
 
 

@@ -378,7 +378,10 @@ def test_the_quiet_copy_differs_in_the_log_file_alone(target: Target, tmp_path: 
     """Everything else stays, comments apart, and references stay references."""
     text = "{gateway: {auth: {token: '${GT}'}}, logging: {level: 'debug', file: '/old'}, list: [1, null, 'ü']} // c"
     target.config_path.write_text(text)
-    copy = json.loads(quieted(target, tmp_path / "cli.log") or "")
+    quiet = quieted(target, tmp_path / "cli.log")
+    assert quiet is not None
+    assert quiet.environ == {}
+    copy = json.loads(quiet.text)
     assert copy.pop("logging") == {"level": "debug", "file": str(tmp_path / "cli.log")}
     expected = pyjson5.decode(text)
     del expected["logging"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
@@ -13,14 +13,11 @@ from typing import Literal, cast
 from oc_ops import files
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe.target import Target
+from oc_ops.secrecy import secrets_in_broken, secrets_in_table, secrets_of
 
 DEFAULT_PORT = 18789
 """The documented default of `gateway.port`."""
 
-_SECRET_KEY = re.compile(r"token|password|passwd|secret|api.?key|private.?key|credential|authorization", re.I)
-_SECRET_TEXT = re.compile(rf"""(?:{_SECRET_KEY.pattern})\w*["']?\s*:\s*((?:[\[{{][^\]}}]*)|["'][^\n]*)""", re.I)
-"""A value under such a key in a text that does not parse: a string to the end of its line, or all in its brackets."""
-_STRING = re.compile(r"""(["'])(.+?)(?:\1|[\s,]*$)""", re.M)
 _NEAR = re.compile(r"near (\d+)")
 _BYTES = re.compile(r"\bb'([^']*)'")
 _MOST_INCLUDES = 10
@@ -67,7 +64,7 @@ def read(target: Target) -> GatewayConfig:
     path = target.config_path
     dotenv = _dotenv(target.state_dir / ".env")
     environ = {**dotenv, **target.environ}
-    own_secrets = tuple(value for name, value in dotenv.items() if value and _SECRET_KEY.search(name))
+    own_secrets = tuple(secrets_in_table(dotenv))
     try:
         text = files.read_text(path, files.CONFIG_BYTES, errors="replace")
     except (FileNotFoundError, NotADirectoryError):
@@ -79,7 +76,7 @@ def read(target: Target) -> GatewayConfig:
     try:
         root = _table({"": _Includes(target.home).merged(_parsed(text), path.parent)}, "")
     except ValueError as error:
-        secrets = tuple(each[2] for found in _SECRET_TEXT.finditer(text) for each in _STRING.finditer(found[1]))
+        secrets = tuple(secrets_in_broken(text))
         return GatewayConfig(path, True, error=str(error), port=_port(environ, {}), secrets=secrets + own_secrets)
     own = _table(root, "env")
     environ = {
@@ -101,15 +98,24 @@ def read(target: Target) -> GatewayConfig:
         log_file=_path(log_file, target.home) if isinstance(log_file, str) and log_file else None,
         includes="$include" in text,
         written_by=str(_table(root, "meta").get("lastTouchedVersion") or ""),
-        secrets=(*_secrets(root, environ), *own_secrets),
+        secrets=(*secrets_of(root, environ), *own_secrets),
     )
 
 
-def quieted(target: Target, log_file: Path) -> str | None:
-    """The config as text with `logging.file` pointed elsewhere, or None where a copy would not mean the same.
+@dataclass(frozen=True, slots=True)
+class Quieted:
+    """A copy of the config that logs elsewhere: no secret is in its `text`, references lead to `environ`."""
 
-    It keeps an `openclaw` call out of the gateway's own log on releases whose log level cannot be lowered
-    (2026.2.26 crashes on it). The text holds the token: whoever writes it down uses mode 0600.
+    text: str
+    environ: Mapping[str, str] = field(repr=False)
+
+
+def quieted(target: Target, log_file: Path) -> Quieted | None:
+    """The config with `logging.file` pointed elsewhere, or None where a copy would not mean the same.
+
+    It keeps an `openclaw` call out of the gateway's own log on releases whose log level cannot be lowered (2026.2.26
+    crashes on it). A secret stands in it as `${OC_OPS_SECRET_n}`, and what `env` sets is in the environment: a copy
+    that a killed run leaves behind gives nothing away.
     """
     try:
         root = dict(_parsed(files.read_text(target.config_path, files.CONFIG_BYTES)))
@@ -117,8 +123,51 @@ def quieted(target: Target, log_file: Path) -> str | None:
         return None
     if "$include" in json.dumps(root):
         return None
+    dotenv = _dotenv(target.state_dir / ".env")
+    secrets = frozenset(each for each in secrets_of(root, {}) if not _REFERENCE.fullmatch(each))
+    environ = {name: each for name, each in _moved_out(root, secrets).items() if name not in dotenv}
+    known = {**environ, **dotenv, **target.environ}
     root["logging"] = {**_table(root, "logging"), "file": str(log_file)}
-    return json.dumps(root)
+    copy = json.dumps(_referring(root, secrets, environ, known))
+    # A number, a key or a setting without a value of its own: no reference can stand there.
+    return None if any(each in copy or json.dumps(each)[1:-1] in copy for each in secrets) else Quieted(copy, environ)
+
+
+def _moved_out(root: dict[str, object], secrets: frozenset[str]) -> dict[str, str]:
+    """Take the secrets out of the config's `env`: OpenClaw sets it as it stands, and only what is not set yet."""
+    own = _table(root, "env")
+    if not own:
+        return {}
+    moved: dict[str, str] = {}
+
+    def without(table: Mapping[str, object]) -> dict[str, object]:
+        kept: dict[str, object] = {}
+        for name, value in table.items():
+            if isinstance(value, str) and "${" not in value and any(each in value for each in secrets):
+                moved[name] = value
+            else:
+                kept[name] = value
+        return kept
+
+    root["env"] = without(own)
+    if "vars" in own:
+        root["env"] = {**without(own), "vars": without(_table(own, "vars"))}
+    return moved
+
+
+def _referring(value: object, secrets: frozenset[str], environ: dict[str, str], known: Mapping[str, str]) -> object:
+    """The value with each text that holds a secret replaced by a reference, what it leads to put into `environ`."""
+    if isinstance(value, dict):
+        return {name: _referring(each, secrets, environ, known) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_referring(each, secrets, environ, known) for each in value]
+    if isinstance(value, str) and any(each in value for each in secrets) and not _REFERENCE.fullmatch(value):
+        resolved = _substituted(value, known)
+        if isinstance(resolved, str) and resolved:
+            name = f"OC_OPS_SECRET_{len(environ)}"
+            environ[name] = resolved
+            return f"${{{name}}}"
+    return value
 
 
 def _parsed(text: str) -> Mapping[str, object]:
@@ -257,21 +306,6 @@ def _substituted(value: object, environ: Mapping[str, str]) -> object:
     if any(not environ.get(name) for name in names):
         return None
     return _REFERENCE.sub(lambda match: environ[match[1]], value).replace("$${", "${")
-
-
-def _secrets(value: object, environ: Mapping[str, str], key: str = "") -> Iterator[str]:
-    """Every string that stands under a key that names a secret, and what its references resolve to."""
-    if isinstance(value, dict):
-        if {"source", "id"} <= value.keys():
-            return  # a SecretRef names where the secret is, and `env` or `default` are no secrets
-        for name, each in value.items():
-            yield from _secrets(each, environ, name if _SECRET_KEY.search(name) else key)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _secrets(each, environ, key)
-    elif isinstance(value, str) and key:
-        yield value
-        yield from (environ[name] for name in _REFERENCE.findall(value) if environ.get(name))
 
 
 def _dotenv(path: Path) -> dict[str, str]:

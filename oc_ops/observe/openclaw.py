@@ -293,9 +293,10 @@ class Openclaw:
 
     def _quieted(self, folder: Path) -> dict[str, str]:
         """What points a call to a copy of the config that logs elsewhere; nothing where there can be none."""
-        copy, text = folder / "openclaw.json", config.quieted(self.target, folder / "cli.log")
-        if text is None:
+        copy, quiet = folder / "openclaw.json", config.quieted(self.target, folder / "cli.log")
+        if quiet is None:
             return {}
         with os.fdopen(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(text)
-        return {"OPENCLAW_CONFIG_PATH": str(copy), "OPENCLAW_STATE_DIR": str(self.target.state_dir)}
+            file.write(quiet.text)
+        places = {"OPENCLAW_CONFIG_PATH": str(copy), "OPENCLAW_STATE_DIR": str(self.target.state_dir)}
+        return {**{name: each for name, each in quiet.environ.items() if name not in self.target.environ}, **places}

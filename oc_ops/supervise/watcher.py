@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from oc_ops import files
 from oc_ops.errors import OcOpsError
-from oc_ops.settings import Settings, start_folder
+from oc_ops.record.redact import Redactor, secrets_in
+from oc_ops.settings import Settings, for_a_child, start_folder
 
 if TYPE_CHECKING:
     from oc_ops.supervise.loop import Loop
@@ -51,7 +52,7 @@ def start(settings: Settings, environ: Mapping[str, str] | None = None) -> int:
     ) as said:
         process = subprocess.Popen(
             [sys.executable, "-m", "oc_ops.supervise.watcher", *_options(settings)],
-            env={**(os.environ if environ is None else environ), **_environ(settings)},
+            env=for_a_child({**(os.environ if environ is None else environ), **_environ(settings)}),
             cwd=start_folder(),
             stdin=subprocess.DEVNULL,
             stdout=said,
@@ -121,6 +122,7 @@ def _watch(loop: Loop) -> int:
 
 def _say(words: str) -> None:
     """For watcher.log, or whoever started it by hand."""
+    words = Redactor(secrets_in(os.environ), Path.home()).line(words, 1000)
     sys.stderr.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} oc-ops watcher {os.getpid()}: {words}\n")
 
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 
-from oc_ops.settings import Settings, start_folder
+from oc_ops.settings import Settings, for_a_child, start_folder
 
 _STARTED: list[subprocess.Popen[bytes]] = []
 """Kept, so that none is collected, and warned of, while it is still delivering."""
@@ -32,7 +32,7 @@ def start(settings: Settings, request: Mapping[str, object], *, wait: bool = Fal
         child = subprocess.Popen(
             [sys.executable, "-m", "oc_ops.act.notify.deliver"],
             cwd=start_folder(),
-            env={name: value for name, value in os.environ.items() if name != "OC_OPS_CALL"},
+            env={name: value for name, value in for_a_child(os.environ).items() if name != "OC_OPS_CALL"},
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from io import FileIO
@@ -51,10 +51,12 @@ def recent(
     tail_bytes: int,
     planned: Sequence[Window] = (),
     remember: Path | None = None,
+    clean: Callable[[str], str] = str,
 ) -> LogView:
     """The gateway's records since a moment that contain one of the needles (case kept), oldest first.
 
-    `remember` is a file that carries the state from one look to the next; without it each look starts anew. What was
+    `remember` is a file that carries the state from one look to the next, its texts made fit for a file by `clean`
+    (secrets are taken out); without it each look starts anew. What was
     not read before is read back at most `tail_bytes` per file; the start of the window is found by bisection. A file
     that vanishes or cannot be read on the way is left out of `files`; a line without a readable time has that of the
     line before it, or of the file's last change.
@@ -63,7 +65,7 @@ def recent(
     state = cursor.load(remember, sought, since) if remember else State(Kept(sought), since)
     view = _looked(paths, state, tail_bytes, planned)
     if remember and state.changed:
-        cursor.save(remember, state)
+        cursor.save(remember, state, clean)
     return view
 
 
