@@ -306,6 +306,8 @@ class Doctor:
         """Whether there is a browser to look at; raises NotAsked when the operator said that none is wanted."""
         if self.settings.browser == "off":
             raise NotAsked("no browser is expected here (setting browser = off)")
+        if self.settings.browser == "auto" and not self.config.browser_enabled:
+            raise NotAsked(f"browser.enabled is false in {self.config.path}")
         return self.config.browser_enabled
 
     @once
@@ -317,7 +319,11 @@ class Doctor:
         if finding := judge_browser.disabled(wanted, self.config):
             return finding
         answer = self.browser_status()
-        return judge_access.cli_rejected(answer) or judge_browser.unanswered(answer)
+        if finding := judge_access.cli_rejected(answer) or judge_browser.unanswered(answer, self.settings.browser):
+            return finding
+        if at(answer.value, "running") is None:
+            raise NotAsked(f"the browser is switched off: {answer.error}")
+        return None
 
     @once
     def browser_answer(self) -> Answer:

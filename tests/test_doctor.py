@@ -352,8 +352,11 @@ def room_judge(payload: object) -> object:
 
 def test_a_browser_that_is_switched_off_or_not_wanted_is_not_asked_for(world: World, make: Make) -> None:
     """The config says that it is off: a finding without a call. The setting says that none is wanted: not asked."""
-    found = everything(make(text='{"browser": {"enabled": false}}'))
-    assert causes(found) == {"browser/not-running"}
+    off = '{"browser": {"enabled": false}}'
+    assert causes(everything(make(text=off, browser="running"))) == {"browser/not-running"}
+    found = everything(make(text=off))
+    assert causes(found) == set()
+    assert isinstance(found["browser_answer"], NotAsked)
     unwanted = make(browser="off")
     with pytest.raises(NotAsked, match="no browser is expected"):
         unwanted.browser_answer()
