@@ -18,8 +18,7 @@ from oc_ops.judge import cron as judge_cron
 from oc_ops.judge import gateway as judge_gateway
 from oc_ops.judge.catalogue import Signature
 from oc_ops.judge.finding import Finding
-from oc_ops.observe import config, gateways, install, logs, reads
-from oc_ops.observe.config import GatewayConfig
+from oc_ops.observe import credential, gateways, install, logs, reads
 from oc_ops.observe.flight import lock_dir
 from oc_ops.observe.jsontext import at, text_at
 from oc_ops.observe.logs import LogView
@@ -59,8 +58,7 @@ class Doctor:
         """
         self.settings = settings
         self.quick = quick
-        self.target = locate(environ, settings.profile)
-        self.config: GatewayConfig = config.read(self.target)
+        self.target, self.config, self.held = credential.complete(locate(environ, settings.profile))
         if self.config.mode == "remote":
             raise CouldNotLook(f"gateway.mode is remote in {self.config.path}: run the doctor where the gateway runs")
         self.started_at = datetime.now(UTC)
@@ -212,7 +210,17 @@ class Doctor:
         """What keeps an authenticated read from being answered."""
         if cause := self.http_cause():
             return cause
-        return judge_access.read_unanswered(self.status_read(), self.look(), self.limits)
+        return self.rpc_fault()
+
+    @once
+    def rpc_fault(self) -> Finding | None:
+        """Why no authenticated read is answered, by a lane that HTTP leaves open; raises Blocked where it does not."""
+        lane, asked = self.rpc_lane(), (self.config.credential, self.held)
+        closed = judge_access.lane_closed(lane, *asked) if isinstance(lane, RpcRefused) and self.quick else None
+        if closed is not None:
+            return closed
+        read = self.status_read()
+        return judge_access.read_unanswered(read, self.look(), self.limits, *asked)
 
     @once
     def cron_status(self) -> object:
@@ -246,6 +254,11 @@ class Doctor:
             raise CouldNotLook(f"the RPC lane is closed ({refused.reason}) and --quick makes no CLI call")
         if fault := judge_cli.unusable(self.version_said()):
             raise Blocked(fault)
+        if why := self.openclaw().refusal():
+            raise Blocked(
+                judge_access.lane_closed(refused, self.config.credential, self.held)
+                or judge_access.unpaired(f"{why}; the RPC lane is closed: {refused.reason}", "error")
+            )
         return ask(self.openclaw())
 
     # -- the CLI lane -------------------------------------------------------------------------------------------
@@ -253,7 +266,18 @@ class Doctor:
     @once
     def gateway_status(self) -> Answer:
         """`openclaw gateway status`: the operator's own path, the service manager and the config's validation."""
+        if unpaired := self.cli_unpaired():
+            raise Blocked(unpaired)
         return self._through_cli(Openclaw.gateway_status)
+
+    @once
+    def cli_unpaired(self) -> Finding | None:
+        """A CLI that was never paired is asked nothing on a release where that would bind it: a warning."""
+        self._asked()
+        if cause := self.rpc_cause() or self.cli_fault():
+            raise Blocked(cause)
+        why = self.openclaw().refusal()
+        return judge_access.unpaired(why, "warning") if why else None
 
     @once
     def cli_cause(self) -> Finding | None:
@@ -267,7 +291,9 @@ class Doctor:
     @once
     def status_fault(self) -> Finding | None:
         """What keeps `openclaw gateway status` from getting through."""
-        return judge_access.status_answered(self.gateway_status(), read=isinstance(self.rpc_lane(), RpcReads))
+        return self.cli_unpaired() or judge_access.status_answered(
+            self.gateway_status(), read=self.rpc_cause() is None, credential=self.config.credential, held=self.held
+        )
 
     @once
     def config_rejected(self) -> Finding | None:
@@ -319,7 +345,7 @@ class Doctor:
         if finding := judge_browser.disabled(wanted, self.config):
             return finding
         answer = self.browser_status()
-        if finding := judge_access.cli_rejected(answer) or judge_browser.unanswered(answer, self.settings.browser):
+        if finding := judge_browser.unanswered(answer, self.settings.browser):
             return finding
         if at(answer.value, "running") is None:
             raise NotAsked(f"the browser is switched off: {answer.error}")
@@ -341,7 +367,10 @@ class Doctor:
         self._asked()
         if cause := self.cli_cause():
             raise Blocked(cause)
-        return ask(self.openclaw())
+        answer = ask(self.openclaw())
+        if ours := judge_access.cli_rejected(answer):
+            raise Blocked(ours)
+        return answer
 
     def _through_cli(self, ask: Callable[[Openclaw], Answer]) -> Answer:
         """A call that a cheaper lane's cause makes needless; the CLI itself has to work first."""
