@@ -134,15 +134,9 @@ class Doctor:
     @once
     def look(self) -> GatewayLook:
         """The gateway's port, probes and processes."""
-        return look(
-            self.target,
-            self.config.host,
-            self.port(),
-            tls=self.config.tls,
-            budget_s=self.settings.http_probe_s,
-            delay_limit_ms=self.settings.event_loop_delay_ms,
-            service_of=service,
-        )
+        budget_s, delay_ms = self.settings.http_probe_s, self.settings.event_loop_delay_ms
+        where = (self.target, self.config.host, self.port())
+        return look(*where, tls=self.config.tls, budget_s=budget_s, delay_limit_ms=delay_ms, service_of=service)
 
     @once
     def readiness(self) -> GatewayLook:
@@ -268,7 +262,7 @@ class Doctor:
         """`openclaw gateway status`: the operator's own path, the service manager and the config's validation."""
         if unpaired := self.cli_unpaired():
             raise Blocked(unpaired)
-        return self._through_cli(Openclaw.gateway_status)
+        return self.openclaw().gateway_status()
 
     @once
     def cli_unpaired(self) -> Finding | None:
@@ -286,7 +280,10 @@ class Doctor:
             return cause
         if finding := self.cli_fault():
             return finding
-        return self.config_rejected() or self.status_fault()
+        with contextlib.suppress(CouldNotLook):  # a validation that does not answer keeps nothing else from being asked
+            if finding := self.config_rejected():
+                return finding
+        return self.status_fault()
 
     @once
     def status_fault(self) -> Finding | None:
@@ -345,11 +342,10 @@ class Doctor:
         if finding := judge_browser.disabled(wanted, self.config):
             return finding
         answer = self.browser_status()
-        if finding := judge_browser.unanswered(answer, self.settings.browser):
-            return finding
-        if at(answer.value, "running") is None:
+        finding = judge_browser.unanswered(answer, self.settings.browser)
+        if finding is None and at(answer.value, "running") is None:
             raise NotAsked(f"the browser is switched off: {answer.error}")
-        return None
+        return finding
 
     @once
     def browser_answer(self) -> Answer:
@@ -371,13 +367,6 @@ class Doctor:
         if ours := judge_access.cli_rejected(answer):
             raise Blocked(ours)
         return answer
-
-    def _through_cli(self, ask: Callable[[Openclaw], Answer]) -> Answer:
-        """A call that a cheaper lane's cause makes needless; the CLI itself has to work first."""
-        self._asked()
-        if cause := self.rpc_cause() or self.cli_fault():
-            raise Blocked(cause)
-        return ask(self.openclaw())
 
     def _asked(self) -> None:
         if self.quick:
@@ -406,9 +395,5 @@ class Doctor:
 
     def cause_before(self, lane: Lane) -> Finding | None:
         """The named cause that a check through this lane rests on; None when its lane is free to look."""
-        chain: Mapping[str, Callable[[], Finding | None]] = {
-            "http": self.http_cause,
-            "rpc": self.rpc_cause,
-            "cli": self.cli_cause,
-        }
+        chain = {"http": self.http_cause, "rpc": self.rpc_cause, "cli": self.cli_cause}
         return chain[lane]() if lane in chain else None

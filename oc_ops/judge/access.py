@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Literal
-from urllib.parse import urlsplit
 
 from oc_ops.judge.credential import reason
 from oc_ops.judge.finding import Finding, Severity
@@ -21,7 +21,7 @@ _LIMITS = Limits()
 _VERIFY = "pytest checks/ -m doctor -k test_rpc_answers"
 _STATUS_VERIFY = "pytest checks/ -m doctor -k test_gateway_status_answers"
 _WELL = "the gateway is well by all that could be looked at, and a restart is useless"
-_LOOPBACK = ("127.0.0.1", "localhost", "::1", "")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _ADDRESS = re.compile(r"wss?://[^\s\"'\\]+")
 
 
@@ -142,12 +142,8 @@ def misdirected(config: GatewayConfig, port: int) -> Finding | None:
     """OPENCLAW_GATEWAY_URL sends the operator's own commands to another gateway than the one looked at."""
     if not config.url:
         return None
-    try:
-        url = urlsplit(config.url)
-        same = (url.hostname or "") in (*_LOOPBACK, config.host) and (url.port or 443) == port
-    except ValueError:
-        same = False
-    if same:
+    host, _, told = _bare(config.url).partition("://")[2].rpartition(":")
+    if told == str(port) and host.strip("[]") in (*_LOOPBACK, config.host):
         return None
     return Finding(
         "cli/misdirected",
@@ -266,14 +262,7 @@ def lent(credential: Credential, held: Held | None) -> Finding | None:
         return None
     shown = ", ".join(f"${name}" for name in held.lent)
     found = credential_missing(f"read with {shown} of {held.holders[0]}", "info", credential, held)
-    return Finding(
-        found.check,
-        found.severity,
-        fact=f"the gateway's credential comes from {shown}, which this shell lacks or has otherwise",
-        saw=found.saw,
-        fix=found.fix,
-        verify=found.verify,
-    )
+    return replace(found, fact=f"the gateway's credential comes from {shown}, which this shell lacks or has otherwise")
 
 
 # -- the gateway ------------------------------------------------------------------------------------------------------
