@@ -237,13 +237,13 @@ def credential_missing(
     dotenv = f"put {' or '.join(names)} into the state directory's .env (~/.openclaw/.env) too"
     who = list(held.holders) if held else []
     where = [f"{', '.join(who)} {'has' if len(who) == 1 else 'have'} it"] if who else []
-    if held and held.lacking:
-        where.append(f"{held.lacking} has none in its environment")
+    if held and held.note:
+        where.append(held.note)
     return Finding(
         "gateway/credential-missing",
         severity,
         fact=f"the gateway's credential is not to be had from here{f': {_lack(credential, shown)}' if shown else ''}",
-        saw="; ".join([saw, *([credential.why] if credential and credential.why else []), *where]),
+        saw="; ".join([saw, *([credential.why] if credential and credential.why not in saw else []), *where]),
         fix=f"none automatic: {dotenv if names else 'give this shell what the gateway was started with (gateway.auth)'}"
         f"; {_WELL}",
         verify=_VERIFY,
@@ -261,7 +261,7 @@ def lent(credential: Credential, held: Held | None) -> Finding | None:
     if held is None or not held.lent:
         return None
     shown = ", ".join(f"${name}" for name in held.lent)
-    found = credential_missing(f"read with {shown} of {held.holders[0]}", "info", credential, held)
+    found = credential_missing("the gateway was read with the value of its own process", "info", credential, held)
     return replace(found, fact=f"the gateway's credential comes from {shown}, which this shell lacks or has otherwise")
 
 

@@ -22,13 +22,13 @@ class Held:
     """Where the variables that the credential rests on are, and are not: names only, values never leave `lent`.
 
     `lent` is what the gateway's own process has and our environment has not, or has otherwise. `holders` are the
-    places in words, `lacking` is the gateway's process where it provably has none of them.
+    places in words, `note` is what there is to say of a process that lends nothing.
     """
 
     variables: tuple[str, ...]
     lent: Mapping[str, str] = field(default_factory=dict, repr=False)
     holders: tuple[str, ...] = ()
-    lacking: str = ""
+    note: str = ""
 
 
 def complete(target: Target) -> tuple[Target, GatewayConfig, Held | None]:
@@ -56,7 +56,7 @@ def look(target: Target, read: GatewayConfig) -> Held | None:
         return None
     lent: dict[str, str] = {}
     holders: list[str] = []
-    lacking = ""
+    note = ""
     for process in gateways.gateway_processes(target):
         if not process.certain:
             continue
@@ -64,16 +64,16 @@ def look(target: Target, read: GatewayConfig) -> Held | None:
         try:
             environ = psutil.Process(process.pid).environ()
         except (psutil.Error, OSError):
-            holders.append(f"perhaps {who}, whose environment this user may not read")
+            note = f"the environment of {who} may not be read by this user"
             break
         has = {name: environ[name] for name in variables if environ.get(name)}
         lent = {name: value for name, value in has.items() if target.environ.get(name) != value}
         if has:
             holders.append(who)
         else:
-            lacking = who
+            note = f"{who} was started without it"
         break
-    return Held(variables, lent, (*holders, *_files(target, variables)), lacking)
+    return Held(variables, lent, (*holders, *_files(target, variables)), note)
 
 
 def _files(target: Target, variables: tuple[str, ...]) -> Iterator[str]:

@@ -96,7 +96,8 @@ def telling_line(text: str) -> str:
     """The first line that tells a person something, whitespace collapsed: no brace, no JSON member, no drawn frame."""
     for line in (complaint(text) or _outside(text)).splitlines():
         words = _HEAD.sub("", " ".join(line.strip(_FRAME).split()))
-        if any(each.isalnum() for each in words) and not _NOISE.match(words):
+        titled = "\u2500\u2500" in line  # the upper edge of a box, with its title in it
+        if any(each.isalnum() for each in words) and not titled and not _NOISE.match(words):
             return words
     return ""
 
