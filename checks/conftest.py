@@ -67,7 +67,8 @@ def healthy(request: pytest.FixtureRequest, run: DoctorRun, doctor: Doctor) -> H
         recorded.sort(key=lambda each: each.severity != "error")
         if recorded and recorded[0].severity == "error":
             pytest.fail("\n".join(map(str, recorded)), pytrace=False)
-        if not recorded and (cause := doctor.cause_before(lane)):
+        cause = None if recorded else doctor.cause_before(lane)
+        if cause is not None and cause.severity == "error":
             raise Blocked(cause)
 
     return said

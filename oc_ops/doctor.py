@@ -19,8 +19,7 @@ from oc_ops.judge import listener as judge_listener
 from oc_ops.judge import state as judge_state
 from oc_ops.judge.catalogue import Signature
 from oc_ops.judge.finding import Finding
-from oc_ops.observe import gateways, install, listener, logs, reads, state
-from oc_ops.observe.config import GatewayConfig
+from oc_ops.observe import credential, gateways, install, listener, logs, reads
 from oc_ops.observe.flight import lock_dir
 from oc_ops.observe.jsontext import at, text_at
 from oc_ops.observe.logs import LogView
@@ -60,8 +59,7 @@ class Doctor:
         """
         self.settings = settings
         self.quick = quick
-        self.target = locate(environ, settings.profile)
-        self.config: GatewayConfig = state.read_config(self.target)
+        self.target, self.config, self.held = credential.complete(locate(environ, settings.profile))
         if self.config.mode == "remote":
             raise CouldNotLook(f"gateway.mode is remote in {self.config.path}: run the doctor where the gateway runs")
         self.started_at = datetime.now(UTC)
@@ -141,15 +139,9 @@ class Doctor:
     @once
     def look(self) -> GatewayLook:
         """The gateway's port, probes and processes."""
-        return look(
-            self.target,
-            self.config.host,
-            self.port(),
-            tls=self.config.tls,
-            budget_s=self.settings.http_probe_s,
-            delay_limit_ms=self.settings.event_loop_delay_ms,
-            service_of=service,
-        )
+        budget_s, delay_ms = self.settings.http_probe_s, self.settings.event_loop_delay_ms
+        where = (self.target, self.config.host, self.port())
+        return look(*where, tls=self.config.tls, budget_s=budget_s, delay_limit_ms=delay_ms, service_of=service)
 
     @once
     def readiness(self) -> GatewayLook:
@@ -216,7 +208,17 @@ class Doctor:
         """What keeps an authenticated read from being answered."""
         if cause := self.http_cause():
             return cause
-        return judge_access.read_unanswered(self.status_read(), self.look(), self.limits)
+        return self.rpc_fault()
+
+    @once
+    def rpc_fault(self) -> Finding | None:
+        """Why no authenticated read is answered, by a lane that HTTP leaves open; raises Blocked where it does not."""
+        lane, asked = self.rpc_lane(), (self.config.credential, self.held)
+        closed = judge_access.lane_closed(lane, *asked) if isinstance(lane, RpcRefused) and self.quick else None
+        if closed is not None:
+            return closed
+        read = self.status_read()
+        return judge_access.read_unanswered(read, self.look(), self.limits, *asked)
 
     @once
     def cron_status(self) -> object:
@@ -250,6 +252,11 @@ class Doctor:
             raise CouldNotLook(f"the RPC lane is closed ({refused.reason}) and --quick makes no CLI call")
         if fault := judge_cli.unusable(self.version_said()):
             raise Blocked(fault)
+        if why := self.openclaw().refusal():
+            raise Blocked(
+                judge_access.lane_closed(refused, self.config.credential, self.held)
+                or judge_access.unpaired(f"{why}; the RPC lane is closed: {refused.reason}", "error")
+            )
         return ask(self.openclaw())
 
     # -- the CLI lane -------------------------------------------------------------------------------------------
@@ -257,7 +264,18 @@ class Doctor:
     @once
     def gateway_status(self) -> Answer:
         """`openclaw gateway status`: the operator's own path, the service manager and the config's validation."""
-        return self._through_cli(Openclaw.gateway_status)
+        if unpaired := self.cli_unpaired():
+            raise Blocked(unpaired)
+        return self.openclaw().gateway_status()
+
+    @once
+    def cli_unpaired(self) -> Finding | None:
+        """A CLI that was never paired is asked nothing on a release where that would bind it: a warning."""
+        self._asked()
+        if cause := self.rpc_cause() or self.cli_fault():
+            raise Blocked(cause)
+        why = self.openclaw().refusal()
+        return judge_access.unpaired(why, "warning") if why else None
 
     @once
     def cli_cause(self) -> Finding | None:
@@ -266,12 +284,17 @@ class Doctor:
             return cause
         if finding := self.cli_fault():
             return finding
-        return self.config_rejected() or self.status_fault()
+        with contextlib.suppress(CouldNotLook):  # a validation that does not answer keeps nothing else from being asked
+            if finding := self.config_rejected():
+                return finding
+        return self.status_fault()
 
     @once
     def status_fault(self) -> Finding | None:
         """What keeps `openclaw gateway status` from getting through."""
-        return judge_access.status_answered(self.gateway_status(), read=isinstance(self.rpc_lane(), RpcReads))
+        return self.cli_unpaired() or judge_access.status_answered(
+            self.gateway_status(), read=self.rpc_cause() is None, credential=self.config.credential, held=self.held
+        )
 
     @once
     def config_rejected(self) -> Finding | None:
@@ -310,6 +333,8 @@ class Doctor:
         """Whether there is a browser to look at; raises NotAsked when the operator said that none is wanted."""
         if self.settings.browser == "off":
             raise NotAsked("no browser is expected here (setting browser = off)")
+        if self.settings.browser == "auto" and not self.config.browser_enabled:
+            raise NotAsked(f"browser.enabled is false in {self.config.path}")
         return self.config.browser_enabled
 
     @once
@@ -321,7 +346,10 @@ class Doctor:
         if finding := judge_browser.disabled(wanted, self.config):
             return finding
         answer = self.browser_status()
-        return judge_access.cli_rejected(answer) or judge_browser.unanswered(answer)
+        finding = judge_browser.unanswered(answer, self.settings.browser)
+        if finding is None and at(answer.value, "running") is None:
+            raise NotAsked(f"the browser is switched off: {answer.error}")
+        return finding
 
     @once
     def browser_answer(self) -> Answer:
@@ -339,14 +367,10 @@ class Doctor:
         self._asked()
         if cause := self.cli_cause():
             raise Blocked(cause)
-        return ask(self.openclaw())
-
-    def _through_cli(self, ask: Callable[[Openclaw], Answer]) -> Answer:
-        """A call that a cheaper lane's cause makes needless; the CLI itself has to work first."""
-        self._asked()
-        if cause := self.rpc_cause() or self.cli_fault():
-            raise Blocked(cause)
-        return ask(self.openclaw())
+        answer = ask(self.openclaw())
+        if ours := judge_access.cli_rejected(answer):
+            raise Blocked(ours)
+        return answer
 
     def _asked(self) -> None:
         if self.quick:
@@ -387,9 +411,5 @@ class Doctor:
 
     def cause_before(self, lane: Lane) -> Finding | None:
         """The named cause that a check through this lane rests on; None when its lane is free to look."""
-        chain: Mapping[str, Callable[[], Finding | None]] = {
-            "http": self.http_cause,
-            "rpc": self.rpc_cause,
-            "cli": self.cli_cause,
-        }
+        chain = {"http": self.http_cause, "rpc": self.rpc_cause, "cli": self.cli_cause}
         return chain[lane]() if lane in chain else None

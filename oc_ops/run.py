@@ -53,7 +53,7 @@ class DoctorRun:
         self.doctor = self._look()
         self.surroundings = Surroundings(self.doctor)
         self.redactor = Redactor(
-            (*self.doctor.config.secrets, *secrets_in(environ), *settings.secrets),
+            (*self.doctor.config.secrets, *secrets_in(self.doctor.target.environ), *settings.secrets),
             Path.home(),
             [self.doctor.target.home],
         )
@@ -123,7 +123,11 @@ class DoctorRun:
         outcome: CheckOutcome = "passed"
         blocked_by, note, found = None, "", self.said.get(nodeid)
         if isinstance(error, Blocked):
-            outcome, blocked_by = "blocked", self.found(error.cause).check
+            cause = self.found(error.cause, nodeid if error.cause.severity != "error" else "")
+            if cause.severity == "error":
+                outcome, blocked_by = "blocked", cause.check
+            else:
+                outcome, note = "skipped", f"not asked: {cause.check}: {cause.fact}"
         elif isinstance(error, NotAsked):
             outcome, note = "skipped", self.redactor.line(str(error))
         elif found is not None and found.severity == "error":

@@ -72,9 +72,9 @@ class Settings:
     report_dir: Path = _setting(PROJECT / "reports", "where runs leave their reports")
     rpc: bool = _setting(True, "use the read-only RPC lane; off leaves HTTP and the CLI")
     browser: str = _setting(
-        "running",
-        "what is expected of the browser: running, only answering, or off (not looked at)",
-        choices=("running", "answering", "off"),
+        "auto",
+        "what is expected of the browser: auto (idle is healthy), running, only answering, or off (not looked at)",
+        choices=("auto", "running", "answering", "off"),
     )
 
     http_probe_s: float = _seconds(2.0, "budget of one HTTP probe")

@@ -77,8 +77,9 @@ class Surroundings:
         from oc_ops.observe import chrome
 
         seen = chrome.look(doctor.target, answer.value)
-        return judge_browser.kept_down(answer, seen, doctor.cli_release) or judge_browser.not_running(
-            answer, doctor.settings.browser, seen
+        expected = doctor.settings.browser
+        return judge_browser.kept_down(answer, seen, doctor.cli_release, expected) or judge_browser.not_running(
+            answer, expected, seen
         )
 
     @once

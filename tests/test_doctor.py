@@ -15,6 +15,7 @@ from oc_ops import doctor as room
 from oc_ops import told
 from oc_ops.doctor import Doctor
 from oc_ops.errors import CouldNotLook, SettingError
+from oc_ops.judge import verdict
 from oc_ops.judge.finding import Finding
 from oc_ops.observe import install, reads, state
 from oc_ops.observe.look import GatewayLook
@@ -282,7 +283,7 @@ def test_a_refusal_that_speaks_of_the_gateway_is_the_cause(
 ) -> None:
     """What the handshake says of the gateway is a finding, and the CLI is not asked to say it again."""
     world.reads = RpcRefused(kind, "said no")
-    doctor = make()
+    doctor = make(text='{"gateway": {"auth": {"token": "t0ken-of-the-config"}}}')
     assert causes(everything(doctor)) == {check}
     assert world.asked == {"look": 1, "rpc": 1}
     assert told.lanes(doctor)["rpc"] == "unavailable: said no"
@@ -408,6 +409,65 @@ def test_a_status_that_fails_blocks_what_rests_on_it(world: World, make: Make) -
     assert world.calls["cron_list"] == world.calls["browser_status"] == 0
 
 
+def test_a_refusal_of_a_token_that_only_the_service_has_is_our_own_side_s(world: World, make: Make) -> None:
+    """Nothing in the config, nothing in this shell: the gateway's refusal says that we lack it, and judges nothing."""
+    world.reads = RpcRefused("auth", "unauthorized: gateway token missing", "AUTH_TOKEN_MISSING")
+    found = everything(make())
+    assert causes(found) == {"gateway/credential-missing"}
+    assert world.calls == Counter()
+
+
+UNSET = '{"gateway": {"auth": {"token": "${GW_TOK}"}}}'
+NO_TOKEN = {"ok": False, "error": {"type": "gateway_credentials_required", "message": "a secret reference, no value"}}
+
+
+def test_an_unset_variable_is_one_finding_and_no_fault_of_the_gateway(world: World, make: Make) -> None:
+    """Neither lane has the token: named once, with the variable; what rests on it is blocked by it."""
+    world.reads = RpcRefused("secret-unresolved", "gateway.auth.token refers to an unset environment variable")
+    world.cli["status"] = answer(NO_TOKEN, "gateway call status --json", "refused")
+    for quick in (False, True):
+        found = everything(make(text=UNSET, quick=quick))
+        assert causes(found) == {"gateway/credential-missing"}
+        cause = found["rpc_cause"]
+        assert isinstance(cause, Finding)
+        assert (cause.severity, cause.proof, "$GW_TOK" in cause.fact) == ("error", "", True)
+        assert verdict.verdict([cause], ["failed", "blocked", "passed"]) == "unknown"
+
+
+def test_an_unresolved_token_is_no_finding_where_the_cli_reads(world: World, make: Make) -> None:
+    """The CLI follows a SecretRef that we do not: the gateway is proven well, and nothing is unknown."""
+    world.reads = RpcRefused("secret-unresolved", "gateway.auth.token is a SecretRef")
+    found = everything(make(text='{"gateway": {"auth": {"token": {"source": "exec", "id": "x"}}}}'))
+    assert causes(found) == set()
+    assert not [each for each in found.values() if isinstance(each, CouldNotLook)]
+
+
+@pytest.mark.parametrize("reads", [READS, RpcRefused("tls", "the gateway speaks TLS")], ids=["RPC read", "RPC closed"])
+def test_a_cli_that_was_never_paired_is_asked_nothing(
+    reads: RpcReads | RpcRefused, world: World, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One finding, a warning beside a read that came; the config is validated all the same."""
+    monkeypatch.setattr(Openclaw, "refusal", lambda _self: "never paired")
+    world.reads = reads
+    found = everything(make())
+    assert causes(found) == {"cli/unpaired"}
+    severity = {each.cause.severity for each in found.values() if isinstance(each, Blocked)}
+    assert severity == {"warning" if reads is READS else "error"}
+    assert world.calls["config_validate"] == (reads is READS)
+    assert not set(world.calls) - {"config_validate", "version"}
+
+
+@pytest.mark.parametrize("name", ["gateway_status", "cron_list", "browser_status"])
+def test_a_refused_cli_does_not_overrule_what_was_read(name: str, world: World, make: Make) -> None:
+    """Over RPC the gateway was read: whatever our CLI lacks is one warning, and what rests on it is left out."""
+    error = {"ok": False, "error": {"type": "cli_error", "message": "device pairing required (requestId: 1)"}}
+    world.cli[name] = answer(error, "cron list --json", "refused")
+    found = everything(make())
+    assert causes(found) == {"cli/unpaired"}
+    blocked = [each.cause for each in found.values() if isinstance(each, Blocked)]
+    assert {each.severity for each in blocked} == {"warning"}
+
+
 def test_a_silent_cron_status_is_not_taken_for_a_scheduler_that_is_on(world: World, make: Make) -> None:
     """A reply that did not come is no payload to be judged as healthy."""
     silent = reply("cron.status", outcome="silent", message="no answer within 4 s", wall_s=4.0)
@@ -430,8 +490,11 @@ def room_judge(payload: object) -> object:
 
 def test_a_browser_that_is_switched_off_or_not_wanted_is_not_asked_for(world: World, make: Make) -> None:
     """The config says that it is off: a finding without a call. The setting says that none is wanted: not asked."""
-    found = everything(make(text='{"browser": {"enabled": false}}'))
-    assert causes(found) == {"browser/not-running"}
+    off = '{"browser": {"enabled": false}}'
+    assert causes(everything(make(text=off, browser="running"))) == {"browser/not-running"}
+    found = everything(make(text=off))
+    assert causes(found) == set()
+    assert isinstance(found["browser_answer"], NotAsked)
     unwanted = make(browser="off")
     with pytest.raises(NotAsked, match="no browser is expected"):
         unwanted.browser_answer()

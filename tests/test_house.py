@@ -20,11 +20,11 @@ MOST_LINES = 400
 
 CONTRACT = frozenset(
     """
-    cli/missing cli/unusable cli/outdated config/invalid
+    cli/missing cli/unusable cli/unpaired cli/misdirected cli/outdated config/invalid
     state/unreadable state/corrupt state/newer-schema state/migrating
     gateway/down gateway/crash-loop gateway/starting gateway/draining gateway/hung gateway/zombie gateway/port-taken
     gateway/not-ready gateway/saturated gateway/rpc-unanswered gateway/auth-rejected gateway/duplicate
-    gateway/version-drift
+    gateway/version-drift gateway/credential-missing
     cron/list-unanswered cron/scheduler-off cron/job-missing cron/job-disabled cron/job-failing cron/run-missed
     cron/marker-stale cron/job-slow
     browser/unanswered browser/not-running browser/act-stalled browser/cdp-port-taken browser/profile-locked

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oc_ops.observe.jsontext import at, json_object, number_at, text_at
+from oc_ops.observe.jsontext import at, complaint, json_object, number_at, telling_line, text_at
 
 STATUS = {
     "service": {"label": "systemd", "loaded": False},
@@ -170,3 +170,52 @@ def test_values_are_taken_by_path() -> None:
     assert number_at(value, "rpc", "port") == 18789.0
     assert number_at(value, "rpc", "ok") is None
     assert number_at(value, "rpc", "error") is None
+
+
+REFUSED = {"ok": False, "error": {"type": "cli_error", "message": "no credential\nFix: set one\nConfig: /x"}}
+HEADED = "[openclaw] The CLI command failed.\n[openclaw] Reason: no credential\nFix: set one\n"
+WARNED = "(node:12) ExperimentalWarning: SQLite\n(Use `node --trace-warnings ...` to show)\nError: real\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (json.dumps(REFUSED, indent=2), "no credential"),
+        (json.dumps(REFUSED), "no credential"),
+        (PLUGINS + json.dumps(REFUSED, indent=2), "no credential"),
+        (json.dumps(REFUSED, indent=2)[:90], "no credential"),
+        (json.dumps({"rpc": {"ok": False, "error": "unauthorized: token\nmore"}}), "unauthorized: token"),
+        (json.dumps({"error": "gone"}), "gone"),
+        (json.dumps({"valid": False, "issues": [{"path": "x", "message": "Unrecognized key"}]}), "Unrecognized key"),
+        (json.dumps({"ok": False, "port": 1}, indent=2), ""),
+        ('{\n  "ok": false,\n', ""),
+        ("{", ""),
+        (json.dumps({"ok": False}, indent=2) + "\nbye\n", "bye"),
+        (BOX, "Config invalid; doctor will run with best-effort config."),
+        (HEADED, "no credential"),
+        (WARNED, "Error: real"),
+        (TRACE, "Error: connect ECONNREFUSED 127.0.0.1:18789"),
+        ("\n   \n  spaced   out  \n", "spaced out"),
+        ("────────\n│\n", ""),
+        ("", ""),
+    ],
+    ids=["json", "json on one line", "plugins before", "torn", "status", "text", "issues", "no message", "torn early",
+         "a brace", "a line behind", "box", "heading", "node warns", "trace", "plain", "lines", "nothing"],
+)  # fmt: skip
+def test_the_line_that_tells_something(text: str, line: str) -> None:
+    """Never a brace, a member of JSON or a drawn line: the message, else the first words."""
+    assert telling_line(text) == line
+
+
+def test_a_complaint_is_told_whole() -> None:
+    """Its further lines say where the CLI asked, and why there."""
+    assert complaint(json.dumps(REFUSED)) == "no credential\nFix: set one\nConfig: /x"
+    assert complaint("plain words") == complaint("[1, 2]") == ""
+
+
+@given(st.text(max_size=200))
+def test_no_text_breaks_it(text: str) -> None:
+    """Whatever was printed gives one line, and none that is only braces."""
+    line = telling_line(text)
+    assert "\n" not in line
+    assert not line or any(each.isalnum() for each in line)

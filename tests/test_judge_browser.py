@@ -69,6 +69,8 @@ def test_unanswered(seen: Answer, unanswered: bool) -> None:
     ("value", "expected", "fix"),
     [
         (RUNNING, "running", None),
+        (STOPPED, "auto", None),
+        ({**STOPPED, "enabled": False}, "auto", None),
         (STOPPED, "answering", None),
         (STOPPED, "off", None),
         (STOPPED, "running", judge.START),
@@ -77,7 +79,18 @@ def test_unanswered(seen: Answer, unanswered: bool) -> None:
         ({**STOPPED, "enabled": False}, "running", "openclaw config set browser.enabled true && "),
         ({}, "running", judge.START),
     ],
-    ids=["runs", "need only answer", "not looked at", "stopped", "no browser found", "null", "switched off", "empty"],
+    ids=[
+        "runs",
+        "idle",
+        "off in the config",
+        "need only answer",
+        "not looked at",
+        "stopped",
+        "no browser found",
+        "null",
+        "switched off",
+        "empty",
+    ],
 )
 def test_not_running(value: Mapping[str, object], expected: str, fix: str | None) -> None:
     """A browser that is down is a fault only where it is expected to run; the fix starts it or switches it on."""
@@ -247,7 +260,24 @@ def test_one_cause_is_named_in_the_order_of_a_start() -> None:
     assert judge.kept_down(browser(STOPPED), chrome(), NEW) is None
 
 
-@pytest.mark.parametrize("expected", ["running", "answering"])
+def test_idle_is_healthy_under_auto_and_what_is_broken_is_not() -> None:
+    """No browser program, or one that is switched off, is a choice; a port or profile that others hold is a fault."""
+    off = browser(None, outcome="refused", stderr="browser control disabled (code UNAVAILABLE)")
+    assert judge.unanswered(off, "auto") is None
+    silent = judge.unanswered(browser(None, outcome="timed-out"), "auto")
+    assert silent is not None
+    assert silent.check == "browser/unanswered"
+    without = {**STOPPED, "detectedExecutablePath": None}
+    none = chrome(program="", program_fault="OpenClaw detects no Chrome, Chromium, Brave or Edge")
+    assert judge.kept_down(browser(without), none, NEW, "auto") is None
+    named = judge.kept_down(browser({**without, "executablePath": "/opt/chrome"}), none, NEW, "auto")
+    locked = judge.kept_down(browser(STOPPED), chrome(lock=lock("elsewhere")), NEW, "auto")
+    held = judge.kept_down(browser(without), chrome(port_holder=STRANGER, program_fault="none"), NEW, "auto")
+    found = [each.check for each in (named, locked, held) if each]
+    assert found == ["browser/not-found", "browser/profile-locked", "browser/cdp-port-taken"]
+
+
+@pytest.mark.parametrize("expected", ["auto", "running", "answering"])
 @pytest.mark.parametrize(
     ("status", "fix"),
     [("stopped", "kill -CONT 901"), ("sleeping", "openclaw browser --browser-profile openclaw stop && ")],

@@ -372,25 +372,6 @@ def test_no_command_is_started_before_a_lookalike(tmp_path: Path, call: str) -> 
     assert all(map(harmless, operator.calls))
 
 
-@pytest.mark.parametrize(
-    ("url", "words"),
-    [
-        ("wss://gateway.example:443", "gateway.example"),
-        ("ws://127.0.0.1:{port}", "listens on port"),
-        ("ws://localhost:{port}/x", "listens on port"),
-        ("nonsense", "cannot be read"),
-        ("ws://[::1", "cannot be read"),
-    ],
-)
-def test_where_the_environment_sends_the_command_is_looked_at(tmp_path: Path, port: int, url: str, words: str) -> None:
-    """A proven gateway on the config's port is no proof of where OPENCLAW_GATEWAY_URL leads."""
-    with thief(tmp_path / "record") as theirs:
-        operator = Operator(tmp_path / "machine", port)
-        with pytest.raises(CouldNotLook, match=words):
-            commands(operator, OPENCLAW_GATEWAY_URL=url.format(port=theirs)).status()
-    assert all(map(harmless, operator.calls))
-
-
 def test_a_remote_gateway_is_sent_nothing(tmp_path: Path) -> None:
     """Its credential is not this machine's to send."""
     target = locate({"HOME": str(tmp_path)})

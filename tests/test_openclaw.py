@@ -8,9 +8,11 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sqlite3
 import stat
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +239,73 @@ def paired(made: Bench) -> None:
     identity = Path(made.environ["HOME"]) / ".openclaw" / "identity"
     identity.mkdir(parents=True)
     (identity / "device-auth.json").write_text("{}")
+
+
+def in_database(made: Bench, *statements: str) -> None:
+    """Leave a state database with what these statements make of it."""
+    path = Path(made.environ["HOME"]) / ".openclaw" / "state" / "openclaw.sqlite"
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as database:
+        for each in (
+            "CREATE TABLE device_auth_tokens (device_id TEXT, role TEXT, token TEXT)",
+            "CREATE TABLE device_identities (identity_key TEXT, device_id TEXT)",
+            "CREATE TABLE device_pairing_paired (device_id TEXT)",
+            *statements,
+        ):
+            database.execute(each)
+        database.commit()
+
+
+OURS = "INSERT INTO device_identities VALUES ('cli', 'ours')"
+
+
+@pytest.mark.parametrize(
+    ("statements", "paired"),
+    [
+        (("INSERT INTO device_auth_tokens VALUES ('ours', 'operator', 'x')",), True),
+        ((OURS, "INSERT INTO device_pairing_paired VALUES ('ours')"), True),
+        ((OURS, "INSERT INTO device_pairing_paired VALUES ('a browser')"), False),
+        ((OURS,), False),
+        ((), False),
+        (("DROP TABLE device_auth_tokens", "DROP TABLE device_identities"), False),
+    ],
+    ids=["its token", "its device", "another device", "an identity alone", "nothing", "no such tables"],
+)
+@pytest.mark.parametrize("release", ["2026.7.1-2", "2026.8.2", MIDDLE])
+def test_a_pairing_in_the_state_database_counts(
+    bench: Make, release: str, statements: tuple[str, ...], paired: bool
+) -> None:
+    """Since 2026.7.1 there is no file any more; which release it is decides nothing about the place."""
+    made = bench(OK, release=release)
+    in_database(made, *statements)
+    openclaw = made.openclaw()
+    assert (openclaw.refusal() is None) == paired
+    if not paired:
+        with pytest.raises(CouldNotLook, match="never paired"):
+            openclaw.cron_list()
+        assert made.argvs() == []
+
+
+def test_a_pairing_that_cannot_be_seen_is_not_denied(bench: Make) -> None:
+    """A damaged database says nothing of it: asked nothing, and told as that."""
+    made = bench(OK, release="2026.8.2")
+    (Path(made.environ["HOME"]) / ".openclaw" / "state").mkdir()
+    (Path(made.environ["HOME"]) / ".openclaw" / "state" / "openclaw.sqlite").write_text("no database")
+    assert "cannot be seen" in (made.openclaw().refusal() or "")
+
+
+def test_what_asks_no_gateway_is_never_refused(bench: Make) -> None:
+    """The config is validated by the command itself, paired or not."""
+    made = bench({"stdout": '{"valid": true}'}, release="2026.8.2")
+    assert made.openclaw().config_validate().came
+    assert made.openclaw().version().outcome == "answered"
+
+
+def test_our_calls_go_to_the_gateway_looked_at(bench: Make) -> None:
+    """A URL in this shell or in the state directory's .env would send them to another one: an empty one hides both."""
+    made = bench(OK, OPENCLAW_GATEWAY_URL="ws://192.0.2.2:1")
+    made.openclaw().cron_list()
+    assert made.calls()[0]["environ"]["OPENCLAW_GATEWAY_URL"] == ""
 
 
 @pytest.mark.parametrize("release", [NEW, MIDDLE, "2026.10.1"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -275,6 +276,28 @@ def test_a_new_gateway_gets_its_browser_back(stage: Stage) -> None:
     assert stage.recover().exit == 0
     assert stage.acts[0] == "gateway restart --json"
     assert '"path": "/start"' in stage.acts[1]
+
+
+@pytest.mark.parametrize(
+    ("named", "back"),
+    [
+        (f"{socket.gethostname()}-999999999", True),
+        (f"{socket.gethostname()}-1", False),
+        ("elsewhere-1", False),
+        ("", False),
+    ],
+    ids=["ended with its gateway", "another program", "another host", "none ran"],
+)
+def test_under_auto_a_browser_that_ran_comes_back(stage: Stage, named: str, back: bool) -> None:
+    """The lock of its profile tells that one ran before the act; where none did, none is started."""
+    stage.set(browser="auto")
+    if named:
+        profile = stage.state / "browser" / "openclaw" / "user-data"
+        profile.mkdir(parents=True)
+        (profile / "SingletonLock").symlink_to(named)
+    assert stage.recover().exit == 0
+    assert [each for each in stage.acts if '"path": "/start"' in each] == stage.acts[1:]
+    assert bool(stage.acts[1:]) is back
 
 
 def test_running_jobs_are_named_before_they_are_aborted(stage: Stage) -> None:

@@ -61,6 +61,7 @@ def end(
         (None, DRIFT, ("passed", None, "")),
         (AssertionError("gateway/hung: …"), HUNG, ("failed", None, "")),
         (Blocked(HUNG), None, ("blocked", "gateway/hung", "")),
+        (Blocked(DRIFT), None, ("skipped", None, f"not asked: {DRIFT.check}: {DRIFT.fact}")),
         (NotAsked("--quick makes no CLI call"), None, ("skipped", None, "--quick makes no CLI call")),
         (CouldNotLook("no log"), None, ("error", None, "no log")),
         (OSError("disk full"), None, ("error", None, "disk full")),
@@ -68,7 +69,8 @@ def end(
         (AssertionError("Timeout >60.0s"), None, ("error", None, "Timeout >60.0s")),
         (CouldNotLook(f"token {SECRET}\nof old"), None, ("error", None, "token [redacted]␊of old")),
     ],
-    ids=["passed", "warning", "failed", "blocked", "not asked", "could not look", "broke", "broke without words",
+    ids=["passed", "warning", "failed", "blocked", "left out for a warning", "not asked", "could not look", "broke",
+         "broke without words",
          "ran out of time", "secret in the reason"],
 )  # fmt: skip
 def test_how_a_check_ends(

@@ -110,7 +110,7 @@ def test_no_time_may_overflow_the_clocks(name: str, tmp_path: Path) -> None:
     [
         ('rpc = "maybe"', 'rpc="maybe" in pyproject.toml [tool.oc_ops]: need on or off'),
         ("rpc = 2", 'rpc="2" in pyproject.toml [tool.oc_ops]: need on or off'),
-        ('browser = "on"', 'browser="on" in pyproject.toml [tool.oc_ops]: need one of running, answering, off'),
+        ('browser = "on"', 'browser="on" in pyproject.toml [tool.oc_ops]: need one of auto, running, answering, off'),
         ("browser = true", 'browser="True" in pyproject.toml [tool.oc_ops]: need a text'),
         ("log_tail_bytes = 1.5", 'log_tail_bytes="1.5" in pyproject.toml [tool.oc_ops]: need a whole number > 0'),
         ("keep_healthy_runs = 0", 'keep_healthy_runs="0" in pyproject.toml [tool.oc_ops]: need a whole number > 0'),
@@ -153,7 +153,7 @@ def test_words_for_on_and_off(words: tuple[str, ...], value: bool, tmp_path: Pat
     assert load(tmp_path, toml=table(f"rpc = {str(value).lower()}")).rpc is value
 
 
-@pytest.mark.parametrize("choice", ["running", "answering", "off"])
+@pytest.mark.parametrize("choice", ["auto", "running", "answering", "off"])
 def test_choices(choice: str, tmp_path: Path) -> None:
     """Each choice is taken as it stands."""
     assert load(tmp_path, environ={"OC_OPS_BROWSER": choice}).browser == choice

@@ -44,6 +44,17 @@ def test_the_cause_stands_nearest_to_the_root(checks: Sequence[str], expected: s
             assert (cause.check if cause else None) == expected
 
 
+@pytest.mark.parametrize("ours", ["gateway/credential-missing", "cli/unpaired", "cli/misdirected", "cli/unusable"])
+def test_what_our_own_side_lacks_is_no_verdict_on_the_gateway(ours: str) -> None:
+    """Alone it leaves the gateway unknown, never green; beside a fault of the gateway that one counts."""
+    assert judge.verdict([finding(ours)], ["failed", "blocked", "passed"]) == "unknown"
+    assert judge.verdict([finding(ours), finding("cron/scheduler-off")], ["failed", "passed"]) == "unhealthy"
+    assert judge.verdict([finding(ours, "warning")], ["passed", "skipped"]) == "degraded"
+    cause = judge.cause([finding(ours), finding("gateway/hung")])
+    assert cause is not None
+    assert cause.check == "gateway/hung"
+
+
 def test_a_warning_is_no_cause() -> None:
     """Only an error explains anything."""
     assert judge.cause([finding("gateway/version-drift", "warning"), finding("x/y", "info")]) is None

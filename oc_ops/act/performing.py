@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -12,6 +13,8 @@ from oc_ops.act.recoverylog import RecoveryLog
 from oc_ops.act.settle import Settled, until_started
 from oc_ops.act.site import Site
 from oc_ops.judge.finding import Finding
+from oc_ops.observe.chrome import profile_lock
+from oc_ops.observe.openclaw import BROWSER_PROFILE
 
 REFUSED_IDLE_S = 15.0
 """How long a gateway is watched whose restart was refused: the command may report a failure and the start succeed."""
@@ -32,6 +35,7 @@ def carry_out(
     Raises OcOpsError, before anything is done, when the act cannot be put on record or must never be done.
     """
     command = steps.command(action, cause, safe=safe)
+    wanted = _browser_wanted(site)
     say(f"act:   {command}")
     since, began = clock.now().timestamp(), clock.monotonic()
     with log.step("act", action=action, command=command) as result:
@@ -48,11 +52,24 @@ def carry_out(
     idle_s = patience_s if done.accepted else REFUSED_IDLE_S
     settled = wait(site, log, clock, say, idle_s=idle_s, since=since if action == "restart" else None)
     settled = replace(settled, took_s=clock.monotonic() - began)
-    if settled.started and settings.browser == "running" and site.config.browser_enabled:
+    if settled.started and wanted:
         with log.step("browser", command="browser start") as result:
             browser = steps.start_browser(site)
             result.update(accepted=browser.accepted, said=browser.said)
     return settled, said
+
+
+def _browser_wanted(site: Site) -> bool:
+    """Whether the new gateway is to have its browser back: one is expected, or under `auto` one ran before the act.
+
+    A browser that ended in an orderly way takes its profile's lock away; one that was ended with its gateway does not.
+    """
+    expected = site.settings.browser
+    if not site.config.browser_enabled or expected not in ("auto", "running"):
+        return False
+    lock = profile_lock(site.target.state_dir / "browser" / BROWSER_PROFILE / "user-data")
+    ran = lock is not None and lock.host == socket.gethostname() and (lock.holder is None or lock.holder.ours)
+    return expected == "running" or ran
 
 
 def wait(

@@ -1,48 +1,92 @@
-"""Judges of authenticated reads: does the gateway answer one, and does it take our credential."""
+"""Judges of authenticated reads: does the gateway answer one, does it take our credential, or is it our own side."""
 
 from __future__ import annotations
 
-from oc_ops.judge.credential import is_credential_error
-from oc_ops.judge.finding import Finding
+import re
+from dataclasses import replace
+from typing import Literal
+
+from oc_ops.judge.credential import reason
+from oc_ops.judge.finding import Finding, Severity
 from oc_ops.judge.gateway import RESTART, Limits, starting_now, taken
 from oc_ops.judge.listener import held_by_another
 from oc_ops.judge.stranger import is_openclaw, proves_openclaw
+from oc_ops.observe.config import Credential, GatewayConfig
+from oc_ops.observe.credential import Held
 from oc_ops.observe.jsontext import at, text_at
 from oc_ops.observe.look import GatewayLook
 from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.rpc import RpcRefused, RpcReply
 
 _LIMITS = Limits()
+_VERIFY = "pytest checks/ -m doctor -k test_rpc_answers"
+_STATUS_VERIFY = "pytest checks/ -m doctor -k test_gateway_status_answers"
+_WELL = "the gateway is well by all that could be looked at, and a restart is useless"
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_ADDRESS = re.compile(r"wss?://[^\s\"'\\]+")
 
 
 def read_unanswered(
-    read: RpcReply | RpcRefused | Answer, seen: GatewayLook, limits: Limits = _LIMITS
+    read: RpcReply | RpcRefused | Answer,
+    seen: GatewayLook,
+    limits: Limits = _LIMITS,
+    credential: Credential | None = None,
+    held: Held | None = None,
 ) -> Finding | None:
-    """HTTP is live, and a `status` read is refused or not answered: `openclaw status`'s claim, by content."""
+    """HTTP is live, and a `status` read is refused or not answered: `openclaw status`'s claim, by content.
+
+    Only our own connection can show that the gateway does not answer. What our CLI says speaks of our CLI.
+    """
     if isinstance(read, RpcRefused):
-        return _refused(read, seen, limits)
+        return _refused(read, seen, limits, credential, held)
     if isinstance(read, Answer):
-        return None if read.came and _is_status(read.value) else _by_error(read.error, read.call.summary)
+        return None if read.came and _is_status(read.value) else _lane_lost(read, "error", credential, held)
     if read.outcome == "ok" and _is_status(read.payload):
         return None
     words = f"{read.code or ''} {read.message}".strip() or "an answer without a status"
-    return _by_error(words, f"RPC {read.method}: {read.outcome} after {read.wall_s:.1f} s: {words}")
+    saw = f"RPC {read.method}: {read.outcome} after {read.wall_s:.1f} s: {words}"
+    if read.outcome == "error" and reason(words):
+        return _rejected(saw)
+    return _unanswered(saw, seen, lost=read.outcome in ("silent", "closed"))
 
 
-def _refused(refused: RpcRefused, seen: GatewayLook, limits: Limits) -> Finding | None:
+def _refused(
+    refused: RpcRefused, seen: GatewayLook, limits: Limits, credential: Credential | None, held: Held | None
+) -> Finding | None:
     saw = f"RPC connect: {refused.reason}"
     match refused.kind:
         case "auth":
-            return _rejected(saw)
+            ours = credential is not None and credential.variables
+            return credential_missing(saw, "error", credential, held) if ours else _rejected(saw)
         case "silent" | "closed" | "unreachable":
             # 2026.5.28 has no /startupz and holds its event loop for seconds just before it is ready.
-            return starting_now(saw) if _may_be_starting(seen, limits) else _unanswered(saw)
+            if _may_be_starting(seen, limits):
+                return starting_now(saw)
+            return _unanswered(saw, seen, lost=refused.kind != "unreachable")
         case "stranger":
-            return _unanswered(saw) if _is_proven(seen) else taken(seen, saw)
+            return _unanswered(saw, seen, lost=False) if _is_proven(seen) else taken(seen, saw)
         case "starting":
             return starting_now(saw)
         case "unproven":
             return held_by_another(seen.port, refused.code or "", refused.reason)
+    return None
+
+
+def lane_closed(refused: RpcRefused, credential: Credential | None, held: Held | None) -> Finding | None:
+    """The RPC lane is closed for want of a credential or an approval, and there is no other lane to read through."""
+    saw = f"RPC connect: {refused.reason}"
+    match refused.kind:
+        case "secret-unresolved":
+            return credential_missing(saw, "error", credential, held)
+        case "pairing":
+            return Finding(
+                "gateway/credential-missing",
+                "error",
+                fact="the gateway has not approved the device that oc-ops reads with, so it is not judged by a read",
+                saw=saw,
+                fix=f"none automatic: openclaw devices list, then openclaw devices approve REQUEST; {_WELL}",
+                verify=_VERIFY,
+            )
     return None
 
 
@@ -62,46 +106,195 @@ def _is_status(payload: object) -> bool:
     return at(payload, "runtimeVersion") is not None or at(payload, "heartbeat") is not None
 
 
-def _by_error(error: str, saw: str) -> Finding:
-    return _rejected(saw) if is_credential_error(error) else _unanswered(saw)
+# -- our own command --------------------------------------------------------------------------------------------------
 
 
-def status_answered(answer: Answer, *, read: bool = False) -> Finding | None:
+def status_answered(
+    answer: Answer, *, read: bool = False, credential: Credential | None = None, held: Held | None = None
+) -> Finding | None:
     """`openclaw gateway status` by content: its exit code is 0 in every bad state of every release measured.
 
-    `read` says that the gateway has just answered over RPC: then a call that does not get through is not its fault.
+    `read` says that the gateway has just answered an authenticated read: then it is a warning, whatever the CLI says.
     """
     if at(answer.value, "rpc", "ok") is True:
         return None
-    error = text_at(answer.value, "rpc", "error") or answer.error or "no JSON answer"
-    kind = text_at(answer.value, "rpc", "connectFailure", "kind")
-    saw = f"{answer.call.summary}: {error}"
-    if read and not is_credential_error(f"{kind} {error}"):
-        return Finding(
-            "cli/unusable",
-            "error",
-            fact="the gateway answers, and `openclaw gateway status` does not get through to it",
-            saw=saw,
-            fix="none automatic: the gateway is well, do not restart it; see this call's transcript in the report",
-            verify="pytest checks/ -m doctor -k test_gateway_status_answers",
-        )
-    return _by_error(f"{kind} {error}", saw)
+    return _lane_lost(answer, "warning" if read else "error", credential, held)
 
 
 def cli_rejected(answer: Answer) -> Finding | None:
-    """The gateway refuses the CLI's own device or scope (the pairing trap of 2026.5.28), whatever was asked for."""
-    return _rejected(f"{answer.call.summary}: {answer.error}") if is_credential_error(answer.error) else None
+    """What on our own side keeps a call from being answered, whatever was asked for: a warning beside a live read."""
+    if answer.came and at(answer.value, "rpc", "ok") is not False:
+        return None
+    why = reason(answer.complaint, answer.codes)
+    return _ours(why, answer, "warning", None, None) if why else None
 
 
-def _unanswered(saw: str) -> Finding:
+def unpaired(why: str, severity: Severity) -> Finding:
+    """This CLI was never paired with the gateway, and must not be by a call of ours."""
+    return Finding(
+        "cli/unpaired",
+        severity,
+        fact="the `openclaw` command was never paired with this gateway, so nothing is asked through it",
+        saw=why,
+        fix="none automatic: pair it once, with the scopes it needs: run any `openclaw cron add …`, or the onboarding",
+        verify=_STATUS_VERIFY,
+    )
+
+
+def misdirected(config: GatewayConfig, port: int) -> Finding | None:
+    """OPENCLAW_GATEWAY_URL sends the operator's own commands to another gateway than the one looked at."""
+    if not config.url:
+        return None
+    host, _, told = _bare(config.url).partition("://")[2].rpartition(":")
+    if told == str(port) and host.strip("[]") in (*_LOOPBACK, config.host):
+        return None
+    return Finding(
+        "cli/misdirected",
+        "warning",
+        fact="OPENCLAW_GATEWAY_URL sends the `openclaw` command to another gateway than the one looked at",
+        saw=f"it is {_bare(config.url)}, and the gateway looked at is on port {port}; oc-ops' own calls leave it out",
+        fix="none automatic: unset OPENCLAW_GATEWAY_URL (the shell's, the state directory's .env, env in the config)",
+        verify=_STATUS_VERIFY,
+    )
+
+
+def _bare(url: str) -> str:
+    """An address without what may be secret in it: user, password, path and query."""
+    return re.sub(r"^(\w+://)?(?:[^/@]*@)?([^/?#]*).*$", r"\1\2", url)
+
+
+def _lane_lost(answer: Answer, severity: Severity, credential: Credential | None, held: Held | None) -> Finding:
+    """Why our CLI did not bring the answer: the reason on our side, or that it is not known. Never the gateway's."""
+    return _ours(reason(answer.complaint, answer.codes), answer, severity, credential, held)
+
+
+def _ours(
+    why: Literal["misdirected", "outdated", "unpaired", "missing", "refused", ""],
+    answer: Answer,
+    severity: Severity,
+    credential: Credential | None,
+    held: Held | None,
+) -> Finding:
+    saw = _evidence(answer)
+    match why:
+        case "misdirected":
+            address = _ADDRESS.search(answer.complaint)
+            return Finding(
+                "cli/misdirected",
+                severity,
+                fact="the `openclaw` command asks at another address than the gateway looked at",
+                saw=saw,
+                fix="none automatic: see what sends it there (OPENCLAW_GATEWAY_URL, gateway.remote, gateway.bind in "
+                f"the config{f': {_bare(address[0])}' if address else ''}); {_WELL}",
+                verify=_STATUS_VERIFY,
+            )
+        case "outdated":
+            return Finding(
+                "cli/outdated",
+                severity,
+                fact="the `openclaw` command is older than the release that last wrote the config or the state",
+                saw=saw,
+                fix=f"none automatic: use the newer `openclaw` of this machine, or install that release; {_WELL}",
+                verify=_STATUS_VERIFY,
+            )
+        case "unpaired":
+            return Finding(
+                "cli/unpaired",
+                severity,
+                fact="the gateway wants the `openclaw` command's device, or its scope, to be approved",
+                saw=saw,
+                fix=f"none automatic: openclaw devices list, then openclaw devices approve REQUEST; {_WELL}",
+                verify=_STATUS_VERIFY,
+            )
+        case "missing":
+            return credential_missing(saw, severity, credential, held)
+        case "refused" if severity == "error":
+            ours = credential is not None and credential.variables
+            return credential_missing(saw, severity, credential, held) if ours else _rejected(saw)
+    return Finding(
+        "cli/unusable",
+        severity,
+        fact="the gateway answers, and the `openclaw` command does not get through to it",
+        saw=saw,
+        fix="none automatic: the gateway is well, do not restart it; see this call's transcript in the report"
+        if severity == "warning"
+        else "none automatic: this proves nothing against the gateway, do not restart it; see this call's transcript "
+        "in the report, and let the RPC lane read (OC_OPS_RPC=on)",
+        verify=_STATUS_VERIFY,
+    )
+
+
+def _evidence(answer: Answer) -> str:
+    """The call, and the CLI's own words of it once."""
+    error = answer.error or "no JSON answer"
+    summary = answer.call.summary
+    return summary if error in summary else f"{summary}: {error}"
+
+
+def credential_missing(
+    saw: str, severity: Severity, credential: Credential | None = None, held: Held | None = None
+) -> Finding:
+    """Our side lacks the credential, whoever has it: the gateway is not judged by that."""
+    names = credential.variables if credential else ()
+    shown = " or ".join(f"${name}" for name in names)
+    dotenv = f"put {' or '.join(names)} into the state directory's .env (~/.openclaw/.env) too"
+    who = list(held.holders) if held else []
+    where = [f"{', '.join(who)} {'has' if len(who) == 1 else 'have'} it"] if who else []
+    if held and held.note:
+        where.append(held.note)
+    return Finding(
+        "gateway/credential-missing",
+        severity,
+        fact=f"the gateway's credential is not to be had from here{f': {_lack(credential, shown)}' if shown else ''}",
+        saw="; ".join([saw, *([credential.why] if credential and credential.why not in saw else []), *where]),
+        fix=f"none automatic: {dotenv if names else 'give this shell what the gateway was started with (gateway.auth)'}"
+        f"; {_WELL}",
+        verify=_VERIFY,
+    )
+
+
+def _lack(credential: Credential | None, shown: str) -> str:
+    if credential is not None and credential.kind in ("token", "password"):
+        return f"{shown} has another value here"
+    return f"{shown} is not set here"
+
+
+def lent(credential: Credential, held: Held | None) -> Finding | None:
+    """The gateway was read with what its own process has and this shell lacks: good to know, and no fault."""
+    if held is None or not held.lent:
+        return None
+    shown = ", ".join(f"${name}" for name in held.lent)
+    found = credential_missing("the gateway was read with the value of its own process", "info", credential, held)
+    return replace(found, fact=f"the gateway's credential comes from {shown}, which this shell lacks or has otherwise")
+
+
+# -- the gateway ------------------------------------------------------------------------------------------------------
+
+
+def _unanswered(saw: str, seen: GatewayLook, *, lost: bool) -> Finding:
+    """A read that is not answered. `lost` says that our own connection was taken and then left without an answer."""
+    proof = _proof(seen) if lost else ""
     return Finding(
         "gateway/rpc-unanswered",
         "error",
         fact="the gateway does not answer an authenticated read",
         saw=saw,
-        fix=RESTART,
-        verify="pytest checks/ -m doctor -k test_rpc_answers",
+        fix=RESTART
+        if proof
+        else "none automatic: look again; that its own process leaves a read unanswered is not "
+        "proven, so do not restart it for this",
+        verify=_VERIFY,
+        proof=proof,
     )
+
+
+def _proof(seen: GatewayLook) -> str:
+    """The process that took our connection is this target's gateway, by who listens or by its lock or manager."""
+    for each in seen.processes:
+        listens = seen.listener is not None and seen.listener.pid == each.pid
+        if each.certain and (listens or (seen.listener is None or seen.listener.pid is None)):
+            return f"its own process, {each.summary}, took our connection on port {seen.port} and answered no read"
+    return ""
 
 
 def _rejected(saw: str) -> Finding:
@@ -112,5 +305,5 @@ def _rejected(saw: str) -> Finding:
         saw=saw,
         fix="none automatic: a restart does not help; compare gateway.auth with what the gateway was started with, "
         "then `openclaw devices list`",
-        verify="pytest checks/ -m doctor -k test_rpc_answers",
+        verify=_VERIFY,
     )

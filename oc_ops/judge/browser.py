@@ -32,12 +32,12 @@ def disabled(enabled: bool, config: GatewayConfig) -> Finding | None:
     return None if enabled else _not_running(f"browser.enabled is false in {config.path}", enabled=False)
 
 
-def unanswered(answer: Answer) -> Finding | None:
-    """The browser control does not answer, whatever state the browser is in."""
+def unanswered(answer: Answer, expected: str = "running") -> Finding | None:
+    """The browser control does not answer, whatever state the browser is in; one that is switched off says so."""
     if answer.came and isinstance(at(answer.value, "running"), bool):
         return None
     if _DISABLED.search(answer.error):
-        return _not_running(answer.error, enabled=False)
+        return None if expected == "auto" else _not_running(answer.error, enabled=False)
     return Finding(
         "browser/unanswered",
         "error",
@@ -48,11 +48,16 @@ def unanswered(answer: Answer) -> Finding | None:
     )
 
 
-def kept_down(answer: Answer, chrome: Chrome, release: tuple[int, ...] | None) -> Finding | None:
+def kept_down(
+    answer: Answer, chrome: Chrome, release: tuple[int, ...] | None, expected: str = "running"
+) -> Finding | None:
     """The one cause that keeps the browser from being started, or makes what answers another one; the likeliest first.
 
-    In the order in which a start meets them: the port, the program, the profile's lock.
+    In the order in which a start meets them: the port, the program, the profile's lock. Under `auto` no program is no
+    fault, unless the config names one: a machine without a browser may be meant so.
     """
+    if expected == "auto" and not text_at(answer.value, "executablePath") and not_found(answer, chrome):
+        return cdp_port_taken(answer, chrome)
     return cdp_port_taken(answer, chrome) or not_found(answer, chrome) or profile_locked(answer, chrome, release)
 
 

@@ -10,6 +10,8 @@ from oc_ops.judge.finding import Finding
 Verdict = Literal["healthy", "degraded", "unhealthy", "unknown"]
 
 _ORDER = ("state/", "config/", "gateway/", "cli/", "cron/", "browser/")
+_OURS = ("cli/", "gateway/credential-missing")
+"""Beginnings of ids that speak of our own side: beside nothing worse, the gateway's state could not be told."""
 _LEAST = ("gateway/not-ready", "gateway/duplicate", "gateway/version-drift")
 """Gateway findings that do not keep it from answering: whatever was asked and failed explains more than they do."""
 
@@ -22,13 +24,14 @@ def cause(findings: Iterable[Finding]) -> Finding | None:
 def verdict(findings: Iterable[Finding], outcomes: Collection[str], *, cut_short: bool = False) -> Verdict:
     """Sum a run up from its findings and the outcomes of its checks.
 
-    unhealthy on an error finding; unknown when anything could not be looked at, was blocked by nothing named, or when
-    nothing was looked at; degraded on warnings alone.
+    unhealthy on an error finding; unknown when all of those are about our own side, when anything could not be looked
+    at, was blocked by nothing named, or when nothing was looked at; degraded on warnings alone.
     """
+    findings = tuple(findings)
     severities = {each.severity for each in findings}
-    if "error" in severities:
+    if any(each.severity == "error" and not each.check.startswith(_OURS) for each in findings):
         return "unhealthy"
-    if cut_short or "passed" not in outcomes or {"error", "blocked", "failed"} & set(outcomes):
+    if "error" in severities or cut_short or "passed" not in outcomes or {"error", "blocked", "failed"} & set(outcomes):
         return "unknown"
     return "degraded" if "warning" in severities else "healthy"
 
@@ -37,4 +40,6 @@ def _rank(finding: Finding) -> int:
     """Nearest to the root first; what the log tells of the past (`logs/`, `host/`) last."""
     if finding.check in _LEAST:
         return len(_ORDER)
+    if finding.check.startswith(_OURS):
+        return _ORDER.index("cli/")
     return next((index for index, area in enumerate(_ORDER) if finding.check.startswith(area)), len(_ORDER) + 1)

@@ -29,11 +29,16 @@ _REFERENCE = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What the gateway is asked with. `unresolved` says in `why` which form we do not follow (the CLI does)."""
+    """What the gateway is asked with. `unresolved` says in `why` which form we do not follow (the CLI may).
+
+    `variables` are the environment variables that it rests on, set here or not: none for a value in the config itself.
+    For `none` they are those that could name one.
+    """
 
     kind: Literal["token", "password", "none", "unresolved"]
     value: str = field(default="", repr=False)
     why: str = ""
+    variables: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,8 @@ class GatewayConfig:
     cron_store: Path | None = None
     log_file: Path | None = None
     written_by: str = ""
+    url: str = ""
+    """OPENCLAW_GATEWAY_URL, from wherever the CLI would take it: its calls then go there."""
     includes: bool = False
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
@@ -69,7 +76,9 @@ def read(target: Target) -> GatewayConfig:
         text = files.read_text(path, files.CONFIG_BYTES, errors="replace")
     except (FileNotFoundError, NotADirectoryError):
         credential = _credential({}, environ)
-        return GatewayConfig(path, False, port=_port(environ, {}), credential=credential, secrets=own_secrets)
+        return GatewayConfig(
+            path, False, port=_port(environ, {}), credential=credential, url=_url(environ), secrets=own_secrets
+        )
     except OSError as error:
         as_whom = "; run the doctor as the user who owns it" if isinstance(error, PermissionError) else ""
         raise CouldNotLook(f"cannot read {path}: {error.strerror}{as_whom}") from error
@@ -86,19 +95,21 @@ def read(target: Target) -> GatewayConfig:
     gateway = _table(root, "gateway")
     log_file = _substituted(_table(root, "logging").get("file"), environ)
     cron_store = _table(root, "cron").get("store")
+    credential = _credential(gateway, environ)
     return GatewayConfig(
         path,
         exists=True,
         mode=str(gateway.get("mode", "local")),
         port=_port(environ, gateway),
         tls=bool(_table(gateway, "tls").get("enabled")),
-        credential=_credential(gateway, environ),
+        credential=credential,
         browser_enabled=_table(root, "browser").get("enabled") is not False,
         cron_store=_path(cron_store, target.home) if isinstance(cron_store, str) and cron_store else None,
         log_file=_path(log_file, target.home) if isinstance(log_file, str) and log_file else None,
+        url=_url(environ),
         includes="$include" in text,
         written_by=str(_table(root, "meta").get("lastTouchedVersion") or ""),
-        secrets=(*secrets_of(root, environ), *own_secrets),
+        secrets=(*secrets_of(root, environ), *own_secrets, *filter(None, (credential.value,))),
     )
 
 
@@ -283,19 +294,41 @@ def _credential(gateway: Mapping[str, object], environ: Mapping[str, str]) -> Cr
     if mode in ("none", "trusted-proxy"):
         return Credential("none") if mode == "none" else Credential("unresolved", why=f"gateway.auth.mode is {mode}")
     kinds: tuple[Literal["token", "password"], ...] = ("token", "password")
-    for kind in kinds:
-        if mode in kinds and mode != kind:
-            continue
-        value = auth.get(kind) or environ.get(f"OPENCLAW_GATEWAY_{kind.upper()}") or remote.get(kind)
-        if not value:
-            continue
-        if not isinstance(value, str):
-            return Credential("unresolved", why=f"gateway.auth.{kind} is a SecretRef")
+    usual = {kind: f"OPENCLAW_GATEWAY_{kind.upper()}" for kind in kinds if mode not in kinds or mode == kind}
+    for kind, name in usual.items():
+        own, inherited = auth.get(kind), environ.get(name)
+        if not own and inherited:
+            return Credential(kind, inherited, variables=(name,))
+        if value := own or remote.get(kind):
+            return _resolved(kind, value, environ)
+    return Credential("none", variables=tuple(usual.values()))
+
+
+def _resolved(kind: Literal["token", "password"], value: object, environ: Mapping[str, str]) -> Credential:
+    """A config's value: itself, filled in from the environment, or why it cannot be had here."""
+    if isinstance(value, str):
+        names = tuple(dict.fromkeys(_REFERENCE.findall(value)))
         resolved = _substituted(value, environ)
         if isinstance(resolved, str):
-            return Credential(kind, resolved)
-        return Credential("unresolved", why=f"gateway.auth.{kind} refers to an unset environment variable")
-    return Credential("none")
+            return Credential(kind, resolved, variables=names)
+        return Credential(
+            "unresolved", why=f"gateway.auth.{kind} refers to an unset environment variable", variables=names
+        )
+    source = _table({"": value}, "")
+    name = source.get("id")
+    if source.get("source") != "env" or not isinstance(name, str):
+        return Credential("unresolved", why=f"gateway.auth.{kind} is a SecretRef")
+    if found := environ.get(name):
+        return Credential(kind, found, variables=(name,))
+    return Credential(
+        "unresolved",
+        why=f"gateway.auth.{kind} is a SecretRef",
+        variables=(name,),
+    )
+
+
+def _url(environ: Mapping[str, str]) -> str:
+    return environ.get("OPENCLAW_GATEWAY_URL", "").strip()
 
 
 def _substituted(value: object, environ: Mapping[str, str]) -> object:

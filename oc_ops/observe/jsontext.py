@@ -1,4 +1,4 @@
-"""The JSON value inside an output that also holds other lines: plugin noise before it, notices after it."""
+"""What an output says: the JSON value in it, whatever stands around that, and the one line that a person can read."""
 
 from __future__ import annotations
 
@@ -69,3 +69,47 @@ def number_at(value: object, *path: str) -> float | None:
     """The number at a path, or None; true and false are no numbers."""
     found = at(value, *path)
     return float(found) if isinstance(found, (int, float)) and not isinstance(found, bool) else None
+
+
+_MESSAGE = re.compile(r'"(?:message|error)"\s*:\s*"((?:[^"\\]|\\.)+)')
+_FRAME = "".join(map(chr, range(0x2500, 0x2580))) + " \t*|+=_-◇"
+"""Box drawing and what else plain programs draw lines with."""
+_NOISE = re.compile(r"\(node:\d+\)|\(Use `node |\[openclaw\] The CLI command failed")
+"""Lines that stand before the reason and tell nothing: Node's warnings, 2026.9.6's heading."""
+_HEAD = re.compile(r"\[openclaw\] (?:Reason|Error): ")
+
+
+def complaint(text: str) -> str:
+    """The whole message of an error told in JSON, of several lines perhaps; also of one that was torn off."""
+    value = json_object(text)
+    for path in (("error", "message"), ("rpc", "error"), ("error",), ("message",)):
+        if found := text_at(value, *path).strip():
+            return found
+    issues = at(value, "issues")
+    if isinstance(issues, list) and (found := text_at(next(iter(issues), None), "message").strip()):
+        return found
+    torn = _MESSAGE.search(text) if value is None and _START.search(text) else None
+    return torn[1].replace("\\n", "\n").replace('\\"', '"') if torn else ""
+
+
+def telling_line(text: str) -> str:
+    """The first line that tells a person something, whitespace collapsed: no brace, no JSON member, no drawn frame."""
+    for line in (complaint(text) or _outside(text)).splitlines():
+        words = _HEAD.sub("", " ".join(line.strip(_FRAME).split()))
+        titled = "\u2500\u2500" in line  # the upper edge of a box, with its title in it
+        if any(each.isalnum() for each in words) and not titled and not _NOISE.match(words):
+            return words
+    return ""
+
+
+def _outside(text: str) -> str:
+    """The lines that are no part of a JSON value, whole or torn."""
+    kept, inside = [], False
+    for line in text.splitlines():
+        stripped = line.strip()
+        inside = inside or bool(_START.match(line)) or stripped in ("{", "[")
+        if not inside:
+            kept.append(line)
+        elif line[:1] in ("}", "]") or (line[:1] in ("{", "[") and stripped[-1:] in ("}", "]")):
+            inside = False
+    return "\n".join(kept)

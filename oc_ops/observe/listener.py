@@ -27,7 +27,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlsplit
 
 import psutil
 
@@ -118,43 +117,16 @@ def confirm(proven: Sequence[Proven], ours: Address, theirs: Address) -> None:
 def guard(target: Target) -> None:
     """Raise Unproven when an `openclaw` started now could send the credential to something that is not the gateway.
 
-    It goes where OPENCLAW_GATEWAY_URL says, else to the port of its config. A port on which nothing listens is no
+    It goes to the port of its config: our calls leave OPENCLAW_GATEWAY_URL out. A port on which nothing listens is no
     reason: there is nothing to send to.
     """
-    if url := target.environ.get("OPENCLAW_GATEWAY_URL", "").strip():
-        host, port = _destination(url)
-    else:
-        read = config.read(target)
-        if read.mode == "remote":
-            raise Unproven("unseen", f"gateway.mode is remote in {read.path}: no credential is sent from here")
-        host, port = read.host, read.port
-    prove(target, host, port)
+    read = config.read(target)
+    if read.mode == "remote":
+        raise Unproven("unseen", f"gateway.mode is remote in {read.path}: no credential is sent from here")
+    prove(target, read.host, read.port)
 
 
 _LOOK_AS = "look as root or as the account that runs the gateway"
-
-
-def _destination(url: str) -> Address:
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80)
-    except ValueError:
-        host, port = "", 0
-    if not _is_loopback(host):
-        shown = "".join(each for each in host if each.isprintable())[:100] or "an address that cannot be read"
-        raise Unproven(
-            "unseen", f"OPENCLAW_GATEWAY_URL sends `openclaw` to {shown}, which is not this gateway; unset it"
-        )
-    return host, port
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 # -- who holds the port ------------------------------------------------------------------------------------------------

@@ -14,9 +14,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from oc_ops.errors import CouldNotLook
-from oc_ops.observe import config, install, listener
+from oc_ops.observe import config, install, listener, pairing
 from oc_ops.observe.flight import single_flight
-from oc_ops.observe.jsontext import at, json_object, number_at, text_at
+from oc_ops.observe.jsontext import at, complaint, json_object, number_at, telling_line, text_at
 from oc_ops.observe.process import Call, run
 from oc_ops.observe.target import Target
 from oc_ops.settings import ENDING_S, Settings
@@ -32,6 +32,9 @@ BROWSER_PROFILE = "openclaw"
 
 _ANSWER_S = 1.0
 """How much longer the CLI waits than it lets the gateway's browser control work: for the words why it gave up."""
+
+_ASKS_NOBODY = (("config", "validate"),)
+"""Commands that connect to no gateway, and so pair with none."""
 
 _UNKNOWN = ("unknown option", "unknown command", "does not recognize option", "too many arguments")
 
@@ -56,10 +59,29 @@ class Answer:
 
     @property
     def error(self) -> str:
-        """The CLI's own words of what went wrong: the JSON error, else the first line on stderr."""
-        message = text_at(self.value, "error", "message") or text_at(self.value, "rpc", "error")
-        lines = [line.strip() for line in (message or self.call.stderr.text).splitlines() if line.strip()]
-        return lines[0] if lines else ""
+        """The CLI's own words of what went wrong, on one line: the JSON error, else the first that tells something."""
+        return telling_line(self.complaint)
+
+    @property
+    def complaint(self) -> str:
+        """All that the CLI says of what went wrong: its JSON error, else what it printed beside its answer."""
+        call = self.call
+        told = complaint(call.stdout.text) or complaint(call.stderr.text) or call.stderr.text
+        return told or ("" if self.value is not None or call.outcome != "refused" else call.stdout.text)
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The codes of its JSON error, the most telling first: of a gateway's refusal, of a connection, of the CLI."""
+        paths = (
+            ("rpc", "connectFailure", "detailCode"),
+            ("rpc", "connectFailure", "kind"),
+            ("error", "details", "code"),
+            ("error", "detailCode"),
+            ("error", "code"),
+            ("error", "type"),
+            ("error", "kind"),
+        )
+        return tuple(filter(None, (text_at(self.value, *each) for each in paths)))
 
 
 def alarm_s() -> float:
@@ -87,6 +109,7 @@ class Openclaw:
     on_call: Callable[[Call], None] = lambda _call: None
     left_s: Callable[[], float] = alarm_s
     _version: str | None = field(default=None, init=False)
+    _paired: bool | None = field(default=None, init=False)
     _lacks: set[str] = field(default_factory=set, init=False)
 
     def version(self) -> Call:
@@ -171,13 +194,21 @@ class Openclaw:
     def refusal(self) -> str | None:
         """Why this CLI must not be called now, or None: on a virgin install a read-only call must not be the first."""
         release = self.release
-        trapped = release is not None and (2026, 2, 26) < release < FREE_OF_PAIRING_TRAP
-        if trapped and not (self.target.state_dir / "identity" / "device-auth.json").exists():
-            return (
-                "the CLI was never paired with this gateway, and on this release a read-only first call would leave it "
-                "without write access (run any `openclaw cron add …` or the onboarding first)"
-            )
-        return None
+        if release is None or not (2026, 2, 26) < release < FREE_OF_PAIRING_TRAP:
+            return None
+        if self._paired is not True:
+            self._paired = pairing.paired(self.target.state_dir)
+        if self._paired is True:
+            return None
+        seen = (
+            "whether the CLI was ever paired with this gateway cannot be seen"
+            if self._paired is None
+            else ("the CLI was never paired with this gateway")
+        )
+        return (
+            f"{seen}, and on this release a read-only first call would leave it without write access "
+            "(run any `openclaw cron add …` or the onboarding first)"
+        )
 
     def _browse(
         self,
@@ -210,7 +241,7 @@ class Openclaw:
         deadline_s = self.settings.call_s + told_s - self.settings.cli_timeout_s
         if self.release is None and self._version is None:
             self.version()  # a shim hides the package, and what may be asked depends on the release
-        if reason := self.refusal():
+        if words[:2] not in _ASKS_NOBODY and (reason := self.refusal()):
             raise CouldNotLook(reason)
         argv = list(words)
         if optional and optional not in self._lacks:
@@ -272,6 +303,8 @@ class Openclaw:
         yield from self.target.environ.items()
         yield "PATH", install.search_path(self.executable, self.target.environ, self.target.home)
         yield "NO_COLOR", "1"
+        # Empty it counts as unset, and hides one in the state directory's .env: our calls go to the gateway looked at.
+        yield "OPENCLAW_GATEWAY_URL", ""
         # Documented for embedding: without it the CLI starts itself a second time, a quarter of its cost.
         yield "OPENCLAW_NO_RESPAWN", "1"
 

@@ -17,6 +17,7 @@ from typing import Literal
 
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe import signals
+from oc_ops.observe.jsontext import complaint, telling_line
 from oc_ops.observe.output import Output
 from oc_ops.observe.watch import Watch, start
 from oc_ops.settings import for_a_child
@@ -77,8 +78,15 @@ class Call:
             case "missing":
                 return self.why
             case "refused":
-                said = self.stderr.first_line() or self.stdout.first_line()
-                return f"exited {self.exit} {took}{': ' if said else ''}{said}"
+                return f"exited {self.exit} {took}{': ' if self.said else ''}{self.said}"
+
+    @property
+    def said(self) -> str:
+        """Why it was refused, in its own words on one line: the message of a JSON error before any other line."""
+        for text in (self.stdout.text, self.stderr.text):
+            if found := complaint(text):
+                return telling_line(found)
+        return telling_line(self.stderr.text) or telling_line(self.stdout.text)
 
 
 def run(
@@ -158,7 +166,7 @@ def run(
             )
             on_call(call)
     if lost:
-        said = call.stderr.first_line()
+        said = telling_line(call.stderr.text)
         raise CouldNotLook(f"the warden of `{_named(argv)}` was killed from outside{': ' if said else ''}{said}")
     return call
 

@@ -99,7 +99,8 @@ class Cli:
         """The browser's state; raises OcOpsError when it cannot be had."""
         openclaw = self._ready()
         answer = openclaw.browser_status()
-        if finding := access.cli_rejected(answer) or browser.unanswered(answer):
+        expected = self._settings.browser
+        if finding := access.cli_rejected(answer) or browser.unanswered(answer, expected):
             return state.Browser(
                 self._settings.browser,
                 config.browser_enabled,
@@ -108,8 +109,8 @@ class Cli:
                 seen=state.Seen(now(), "cli"),
             )
         seen = chrome.look(self._target, answer.value)
-        finding = browser.kept_down(answer, seen, openclaw.release) or browser.not_running(
-            answer, self._settings.browser, seen
+        finding = browser.kept_down(answer, seen, openclaw.release, expected) or browser.not_running(
+            answer, expected, seen
         )
         pid = number_at(answer.value, "pid")
         running = at(answer.value, "running")

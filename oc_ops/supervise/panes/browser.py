@@ -61,7 +61,7 @@ def _browser(view: View) -> list[Text]:
     if browser.running is None:
         state = badge("unknown", "unknown")
     else:
-        well = browser.running or browser.expected == "answering"
+        well = browser.running or browser.expected != "running"
         state = badge("running" if browser.running else "not running", "good" if well else "bad")
     said = joined(words(browser.words), f"seen {ago(browser.seen.at, now)}")
     lines = row("browser", joined(state, said, by=" "), width, 2)
