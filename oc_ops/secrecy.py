@@ -113,8 +113,9 @@ _SHOWN = frozenset(
 """Places of the config whose values are shown: a random look makes them no secret, a secret's name above them does."""
 _ASSIGNED = re.compile(r"""(?<![\w.-])(-{0,2}[A-Za-z][\w.-]{1,63})(?:["']?[ \t]*[:=][ \t]*|[ \t]+)["']?([^\s"',;&]+)""")
 _SCHEME = re.compile(r"(?:bearer|basic|token|digest|bot)[ \t]+(\S+)", re.I)
-_MEMBER = re.compile(r"""["']?([A-Za-z_$][\w.$-]*)["']?[ \t]*[:=]\s*""")
-_STRINGS = re.compile(r"""(["'])(.+?)(?:\1|[\s,]*$)|([^\s"',\[\]{}]+)""", re.M)
+_MEMBER = re.compile(r"""(?<![\w.$-])([A-Za-z_$][\w.$-]{0,127}+)["']?[ \t]{0,64}[:=]\s{0,256}""")
+_CLOSED, _LINE_END = re.compile(r"[\]}]"), re.compile(r"\n")
+_STRINGS = re.compile(r"\"([^\"\n]{1,4096})|'([^'\n]{1,4096})|([^\s\"',\[\]{}]+)")
 
 
 @lru_cache(maxsize=8192)
@@ -226,15 +227,17 @@ def secrets_in_broken(text: str) -> Iterator[str]:
     """What is secret in a config that does not parse: any string or number behind a secret's name, to its line's end
     or its closing bracket, and whatever looks random.
     """
+    done = 0
     for member in _MEMBER.finditer(text):
-        if names_a_secret(member[1]) or member[1].lower() in TABLES:
-            begins = text[member.end() : member.end() + 1]
-            end = re.compile(r"[\]}]" if begins in ("[", "{") else r"\n").search(text, member.end())
-            piece = text[member.end() : min(end.start() if end else len(text), member.end() + 65536)]
-            for found in _STRINGS.finditer(piece):
-                yield from _leaf(
-                    found[2] or found[3], member[1] if names_a_secret(member[1]) else "", _Within.TABLE, {}
-                )
+        named = names_a_secret(member[1])
+        if member.start() < done or not (named or member[1].lower() in TABLES):
+            continue
+        listed = text[member.end() : member.end() + 1] in ("[", "{")
+        end = (_CLOSED if listed else _LINE_END).search(text, member.end(), member.end() + 65536)
+        done = end.start() if end else min(len(text), member.end() + 65536)
+        for found in _STRINGS.finditer(text, member.end(), done):
+            said = next(filter(None, found.groups())).strip(" \t,")
+            yield from _leaf(said, member[1] if named else "", _Within.TABLE, {})
     yield from (run for run in re.findall(r"[^\s\"',\[\]{}]{12,4096}", text) if looks_random(run))
 
 

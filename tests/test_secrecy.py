@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -170,6 +171,15 @@ def test_a_broken_config_gives_its_secrets_up_too() -> None:
     """Numbers, tables and lists included."""
     text = "{ password: 48151623, env: { X: 'q1w2-e3r4' }, hooks: [ pins: ['ab3d5'] "
     assert {"48151623", "q1w2-e3r4", "ab3d5"} <= set(secrets_in_broken(text))
+
+
+@pytest.mark.parametrize("unit", ["token:[", "token: '", "a", "[{", "' ", "token: {env: ", '"a": "b",', "token:\n"])
+def test_a_broken_config_takes_no_longer_for_being_nasty(unit: str) -> None:
+    """Linear: 100 kB of what provokes backtracking is read in less than a few seconds."""
+    began = time.process_time()
+    for _ in secrets_in_broken((unit * 100_000)[:100_000]):
+        pass
+    assert time.process_time() - began < 5
 
 
 SPELLINGS: dict[str, Callable[[str], str]] = {
