@@ -65,7 +65,7 @@ def _with_journal(doctor: Doctor, view: LogView, needles: Sequence[Needle], plan
     """Where the files are near empty, what the systemd unit printed is in the journal (#74801)."""
     from oc_ops.observe.logs import journal
 
-    if not journal.wanted(view.files) or (unit := service(doctor.target)).manager != "systemd":
+    if not journal.wanted(view.files) or (unit := service(doctor.target)).manager != "systemd" or unit.scope != "user":
         return view
     found = journal.journal(unit.unit, doctor.target, needles, view.since)
     return view if found is None else journal.added(view, unit.unit, found, planned)
