@@ -31,7 +31,7 @@ def test_config_is_accepted(doctor: Doctor, healthy: Callable[..., None]) -> Non
 @pytest.mark.check("gateway/live", lane="http")
 def test_gateway_is_live(doctor: Doctor, healthy: Callable[..., None]) -> None:
     """The port answers, and what answers is an OpenClaw gateway; a listening port alone does not count."""
-    healthy(judge.one_of(doctor.http_cause(), *judge.NOT_LIVE))
+    healthy(judge.one_of(doctor.http_cause(), *judge.NOT_LIVE), doctor.port_drift())
 
 
 @pytest.mark.check("gateway/started", lane="http")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -89,7 +90,9 @@ class Doctor:
     def openclaw(self) -> Openclaw:
         """The CLI, ready to be called."""
         lock = lock_dir() / f"cli-{self.key}.lock"
-        return Openclaw(self.executable(), self.target, self.settings, lock, self._on_call)
+        seen = self.kept.get("look")
+        target = seen.reached(self.target) if isinstance(seen, GatewayLook) else self.target
+        return Openclaw(self.executable(), target, self.settings, lock, self._on_call)
 
     @once
     def version(self) -> Call:
@@ -124,8 +127,17 @@ class Doctor:
 
     # -- the gateway from outside -------------------------------------------------------------------------------
 
-    @once
     def port(self) -> int:
+        """The port that the gateway serves, by its process and sockets; else the one it should."""
+        return self.look().port
+
+    def served(self) -> GatewayConfig:
+        """The config with the address where the gateway really listens."""
+        seen = self.look()
+        return replace(self.config, host=seen.host, port=seen.port)
+
+    @once
+    def wanted_port(self) -> int:
         """Where the gateway should listen; from its lock file when the config cannot be read."""
         if self.config.error and "OPENCLAW_GATEWAY_PORT" not in self.target.environ:
             if port := gateways.locked_port(self.target):
@@ -139,12 +151,16 @@ class Doctor:
         return look(
             self.target,
             self.config.host,
-            self.port(),
+            self.wanted_port(),
             tls=self.config.tls,
             budget_s=self.settings.http_probe_s,
             delay_limit_ms=self.settings.event_loop_delay_ms,
             service_of=service,
         )
+
+    def port_drift(self) -> Finding | None:
+        """The gateway serves another port than config or environment say; it is looked at where it serves."""
+        return judge_gateway.port_drift(self.look(), config.port_named_by(self.target, self.config))
 
     @once
     def readiness(self) -> GatewayLook:
@@ -172,6 +188,8 @@ class Doctor:
         if cause := self.config_cause():
             return cause
         cause = judge_gateway.cause(self.look(), self.limits)
+        if unseen := judge_gateway.unseen(self.look(), cause):
+            raise CouldNotLook(unseen)
         if cause is None or cause.check not in ("gateway/down", "gateway/crash-loop"):
             return cause
         if not self.config.exists and self.found_executable is None and self.look().service.manager == "none":
@@ -195,7 +213,7 @@ class Doctor:
             raise Blocked(cause)
         if not self.settings.rpc:
             return RpcRefused("off", "the setting rpc is off")
-        return reads.all_at_once(self.config, self.port(), self.settings)
+        return reads.all_at_once(self.served(), self.port(), self.settings)
 
     @once
     def status_read(self) -> RpcReply | RpcRefused | Answer:

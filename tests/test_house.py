@@ -23,7 +23,7 @@ CONTRACT = frozenset(
     cli/missing cli/unusable config/invalid
     gateway/down gateway/crash-loop gateway/starting gateway/draining gateway/hung gateway/zombie gateway/port-taken
     gateway/not-ready gateway/saturated gateway/rpc-unanswered gateway/auth-rejected gateway/duplicate
-    gateway/version-drift
+    gateway/version-drift gateway/port-drift
     cron/list-unanswered cron/scheduler-off cron/job-missing cron/job-disabled cron/job-failing cron/run-missed
     cron/marker-stale cron/job-slow
     browser/unanswered browser/not-running browser/act-stalled browser/cdp-port-taken browser/profile-locked

@@ -10,7 +10,7 @@ from oc_ops.judge.finding import Finding
 Verdict = Literal["healthy", "degraded", "unhealthy", "unknown"]
 
 _ORDER = ("config/", "gateway/", "cli/", "cron/", "browser/")
-_LEAST = ("gateway/not-ready", "gateway/duplicate", "gateway/version-drift")
+_LEAST = ("gateway/not-ready", "gateway/duplicate", "gateway/version-drift", "gateway/port-drift")
 """Gateway findings that do not keep it from answering: whatever was asked and failed explains more than they do."""
 
 
