@@ -91,8 +91,8 @@ def down(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:
     elif _has_service(seen):
         fix = f"none automatic: {service.command('start')}"
     else:
-        container = f", or its container ({seen.runtimes[0]} ps -a)" if seen.runtimes else ""
-        fix = f"none automatic: no service unit runs it; {BY_HAND}{container}"
+        container = f"start its container if it has one ({seen.runtimes[0]} ps -a), else " if seen.runtimes else ""
+        fix = f"none automatic: no service unit runs it; {container}{BY_HAND}"
     return Finding(
         "gateway/down",
         "error",
