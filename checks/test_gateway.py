@@ -37,7 +37,7 @@ def test_state_is_sound(doctor: Doctor, healthy: Callable[..., None]) -> None:
 @pytest.mark.check("gateway/live", lane="http")
 def test_gateway_is_live(doctor: Doctor, healthy: Callable[..., None]) -> None:
     """The port answers, and what answers is an OpenClaw gateway; a listening port alone does not count."""
-    healthy(judge.one_of(doctor.http_cause(), *judge.NOT_LIVE))
+    healthy(judge.one_of(doctor.http_cause(), *judge.NOT_LIVE), doctor.port_drift())
 
 
 @pytest.mark.check("gateway/started", lane="http")

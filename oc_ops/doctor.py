@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -19,7 +20,8 @@ from oc_ops.judge import listener as judge_listener
 from oc_ops.judge import state as judge_state
 from oc_ops.judge.catalogue import Signature
 from oc_ops.judge.finding import Finding
-from oc_ops.observe import credential, gateways, install, listener, logs, reads
+from oc_ops.observe import config, credential, gateways, install, listener, logs, reads
+from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.flight import lock_dir
 from oc_ops.observe.jsontext import at, text_at
 from oc_ops.observe.logs import LogView
@@ -88,7 +90,9 @@ class Doctor:
     def openclaw(self) -> Openclaw:
         """The CLI, ready to be called."""
         lock = lock_dir() / f"cli-{self.key}.lock"
-        return Openclaw(self.executable(), self.target, self.settings, lock, self._on_call)
+        seen = self.look.seen
+        target = seen.reached(self.target) if seen else self.target
+        return Openclaw(self.executable(), target, self.settings, lock, self._on_call)
 
     @once
     def version(self) -> Call:
@@ -127,8 +131,17 @@ class Doctor:
 
     # -- the gateway from outside -------------------------------------------------------------------------------
 
-    @once
     def port(self) -> int:
+        """The port that the gateway serves, by its process and sockets; else the one it should."""
+        return self.look().port
+
+    def served(self) -> GatewayConfig:
+        """The config with the address where the gateway really listens."""
+        seen = self.look()
+        return replace(self.config, host=seen.host, port=seen.port)
+
+    @once
+    def wanted_port(self) -> int:
         """Where the gateway should listen; from its lock file when the config cannot be read."""
         if self.config.error and "OPENCLAW_GATEWAY_PORT" not in self.target.environ:
             if port := gateways.locked_port(self.target):
@@ -140,8 +153,12 @@ class Doctor:
     def look(self) -> GatewayLook:
         """The gateway's port, probes and processes."""
         budget_s, delay_ms = self.settings.http_probe_s, self.settings.event_loop_delay_ms
-        where = (self.target, self.config.host, self.port())
+        where = (self.target, self.config.host, self.wanted_port())
         return look(*where, tls=self.config.tls, budget_s=budget_s, delay_limit_ms=delay_ms, service_of=service)
+
+    def port_drift(self) -> Finding | None:
+        """The gateway serves another port than config or environment say; it is looked at where it serves."""
+        return judge_gateway.port_drift(self.look(), config.port_named_by(self.target, self.config))
 
     @once
     def readiness(self) -> GatewayLook:
@@ -173,6 +190,8 @@ class Doctor:
         cause = judge_gateway.cause(self.look(), self.limits)
         if cause is not None and (another := self._held_by_another()):
             return another
+        if unseen := judge_gateway.unseen(self.look(), cause):
+            raise CouldNotLook(unseen)
         return (self.start.hindrance() or cause) if cause is not None and cause.check in start.DOWN else cause
 
     def _held_by_another(self) -> Finding | None:
@@ -189,7 +208,7 @@ class Doctor:
             raise Blocked(cause)
         if not self.settings.rpc:
             return RpcRefused("off", "the setting rpc is off")
-        return reads.all_at_once(self.target, self.config, self.port(), self.settings)
+        return reads.all_at_once(self.target, self.served(), self.port(), self.settings)
 
     @once
     def status_read(self) -> RpcReply | RpcRefused | Answer:

@@ -66,7 +66,8 @@ def _with_journal(target: Target, view: LogView, needles: Sequence[Needle], plan
     """Where the files are near empty, what the systemd unit printed is in the journal (#74801)."""
     from oc_ops.observe.logs import journal
 
-    if not journal.wanted(view.files) or (unit := service(target)).manager != "systemd":
+    unit = service(target) if journal.wanted(view.files) else None
+    if unit is None or unit.manager != "systemd" or unit.scope != "user":
         return view
     found = journal.journal(unit.unit, target, needles, view.since)
     return view if found is None else journal.added(view, unit.unit, found, planned)

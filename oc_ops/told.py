@@ -15,12 +15,13 @@ from oc_ops.record.document import OpenclawInfo, RunRecord
 
 def about(doctor: Doctor) -> OpenclawInfo:
     """Which OpenClaw was looked at."""
-    release = doctor.cli_release
+    release, seen = doctor.cli_release, doctor.look.seen
+    port = doctor.config.port if doctor.config.error is None else None
     return OpenclawInfo(
         cli_version=".".join(map(str, release)) if release else None,
         gateway_version=gateway_version(doctor),
         profile=doctor.target.profile,
-        port=doctor.config.port if doctor.config.error is None else None,
+        port=seen.port if seen and seen.drifted else port,
         log_files=tuple(str(path) for path in log_files(doctor)),
     )
 

@@ -105,7 +105,7 @@ def _connected(doctor: Doctor) -> RpcClient:
     from oc_ops.observe import rpc
 
     try:
-        return rpc.connect_to(doctor.target, doctor.config, doctor.port(), doctor.settings)
+        return rpc.connect_to(doctor.target, doctor.served(), doctor.port(), doctor.settings)
     except rpc.RpcRefused as refused:
         raise CouldNotLook(f"the RPC lane closed: {refused.reason}") from refused
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.gatewayprocess import gateway_process
 from tests.machine import CLI, Operator, closed_port, gateway
 
 IMPATIENT = {
@@ -132,3 +133,40 @@ def test_a_machine_without_a_config_is_told_so(tmp_path: Path) -> None:
     assert only_error(operator) == "config/invalid"
     assert "there is no config" in run.last_line
     assert "openclaw setup" in run.last_line
+
+
+@pytest.mark.parametrize("by", ["config", "shell"])
+def test_a_gateway_on_another_port_is_healthy_with_a_warning(tmp_path: Path, by: str) -> None:
+    """Changed in the config or in the looking shell: every lane goes where the gateway is, and recovery leaves it."""
+    wanted = closed_port()
+    operator = Operator(tmp_path, wanted)
+    with gateway_process(tmp_path / "home") as own:
+        if by == "shell":
+            operator.configure(own.port)
+        environ = {"OPENCLAW_GATEWAY_PORT": str(wanted)} if by == "shell" else {}
+        run = operator.run(OC_OPS_START_BUDGET_S="1", **environ)
+    assert run.code == 0, run.out
+    report = operator.latest()
+    assert [each["check"] for each in report["findings"]] == ["gateway/port-drift"]
+    assert (report["verdict"], report["openclaw"]["port"]) == ("degraded", own.port)
+    assert (report["lanes"]["http"], report["lanes"]["rpc"]) == ("ok", "ok")
+    said = "OPENCLAW_GATEWAY_PORT in the environment" if by == "shell" else "gateway.port in "
+    assert f"serves port {own.port}, and {said}" in report["findings"][0]["fact"]
+    assert report["findings"][0]["fact"].endswith(f"says {wanted}")
+
+
+def test_a_gateway_that_may_be_ours_and_is_hidden_is_unknown(tmp_path: Path) -> None:
+    """Run without its sockets to see: not down, not a zombie, and the one thing that would let us see."""
+    operator = Operator(tmp_path, closed_port())
+    hide = tmp_path / "hide" / "sitecustomize.py"
+    hide.parent.mkdir()
+    hide.write_text(
+        "import psutil\ndef denied(*_, **__):\n    raise psutil.AccessDenied\npsutil.Process.net_connections = denied\n"
+    )
+    with gateway_process(tmp_path / "home", "deaf") as own:
+        run = operator.run("--quick", OC_OPS_START_BUDGET_S="0.1", PYTHONPATH=str(hide.parent))
+    assert run.code == 1, run.out
+    report = operator.latest()
+    assert (report["verdict"], report["findings"]) == ("unknown", [])
+    assert f"the sockets of pid {own.pid}" in run.out
+    assert "run the doctor as user" in run.out

@@ -17,9 +17,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from oc_ops.observe import gatewaylocks, gateways
+from oc_ops.observe import gatewaylocks, gateways, sockets
 from oc_ops.observe.gateways import GatewayProcess, again, gateway_processes, is_gateway_title, listener, locked_port
 from oc_ops.observe.lockfiles import lock_files
+from oc_ops.observe.sockets import Socket
 from oc_ops.observe.target import Target, locate
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -432,7 +433,9 @@ def test_a_client_s_connection_is_no_listener() -> None:
 
 def test_a_listener_of_another_user_is_somebody(monkeypatch: pytest.MonkeyPatch) -> None:
     """The OS shows that the port is taken, not by whom: that is said, and not taken for nobody."""
-    monkeypatch.setattr(gateways, "_listening", lambda: iter([(4711, None), (4712, 1)]))
+    sockets_seen = [(Socket("127.0.0.1", 4711), None), (Socket("127.0.0.1", 4712), 1)]
+    monkeypatch.setattr(sockets, "_listening", lambda: iter(sockets_seen))
+    monkeypatch.setattr(sockets, "_owner", lambda _socket: None)
     found = listener(4711)
     assert found is not None
     assert (found.pid, found.summary) == (None, "a process of another user")

@@ -24,7 +24,7 @@ CONTRACT = frozenset(
     state/unreadable state/corrupt state/newer-schema state/migrating
     gateway/down gateway/crash-loop gateway/starting gateway/draining gateway/hung gateway/zombie gateway/port-taken
     gateway/not-ready gateway/saturated gateway/rpc-unanswered gateway/auth-rejected gateway/duplicate
-    gateway/version-drift gateway/credential-missing
+    gateway/version-drift gateway/credential-missing gateway/port-drift
     cron/list-unanswered cron/scheduler-off cron/job-missing cron/job-disabled cron/job-failing cron/run-missed
     cron/marker-stale cron/job-slow
     browser/unanswered browser/not-running browser/act-stalled browser/cdp-port-taken browser/profile-locked

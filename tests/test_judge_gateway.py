@@ -146,7 +146,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "silent, then refused": Scenario(sight(SILENT, again=REFUSED), "gateway/hung", words="connection refused"),
     "silent, then answered": Scenario(sight(SILENT, again=LIVE), "gateway/saturated", "none"),
     "silent, then answered, young": Scenario(sight(SILENT, again=LIVE, processes=YOUNG), "gateway/starting", "none"),
-    "garbled, gateway process": Scenario(sight(GARBLED, service=UNIT), "gateway/hung", judge.RESTART, "SSH-2.0"),
+    "garbled, gateway process": Scenario(sight(GARBLED, service=UNIT), "gateway/hung", "none automatic", "SSH-2.0"),
     "garbled, young gateway process": Scenario(sight(GARBLED, processes=YOUNG), "gateway/starting", "none"),
     "no TLS where the config says so": Scenario(sight(NO_TLS), "gateway/hung", words="WRONG_VERSION"),
     # somebody else

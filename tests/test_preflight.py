@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,11 +12,13 @@ import pytest
 
 from oc_ops.act import preflight
 from oc_ops.errors import CouldNotLook
+from oc_ops.judge import gateway as judge
 from oc_ops.observe.look import GatewayLook
 from oc_ops.observe.rpc import RpcReply
-from oc_ops.observe.service import Service
+from oc_ops.observe.service import NO_SERVICE, Service
+from oc_ops.observe.sockets import Listener
 from tests import sights
-from tests.stage import HUNG, RUNNING, WELL, Stage, saw
+from tests.stage import DOWN, HUNG, RUNNING, STOPPED, WELL, Stage, saw
 
 JOBS = {
     "jobs": [
@@ -187,3 +190,102 @@ def test_a_service_manager_that_does_not_answer_has_not_said_that_no_unit_runs_i
     outcome = stage.recover()
     assert (outcome.exit, outcome.acted, stage.acts) == (2, False, [])
     assert "systemd unit openclaw-gateway.service is silent (no answer within 3 s)" in outcome.why
+
+
+# -- positive proof ----------------------------------------------------------------------------------------------------
+
+SILENT = sights.nothing("silent")
+ZOMBIE = sights.sight(sights.nothing("refused"), service=RUNNING)
+SYSTEM = Service("systemd", "openclaw.service", "failed", scope="system", standard=False)
+CONMON = Listener(77, "/usr/bin/conmon --api-version 1", uid=0)
+
+
+@pytest.mark.parametrize("look", [HUNG, ZOMBIE, DOWN], ids=["hung", "zombie", "down"])
+def test_what_is_proven_is_acted_on(stage: Stage, look: GatewayLook) -> None:
+    """The process, its sockets and its unit were seen: the cure of the finding is done."""
+    cause = site_cause(look)
+    stage.looks, stage.services = [look, WELL], [STOPPED if look is DOWN else RUNNING]
+    stage.seen = [saw(cause), saw(cause), saw()]
+    assert stage.recover().exit == 0
+    assert len(stage.acts) == 1
+
+
+def site_cause(look: GatewayLook) -> str:
+    """What the judge says of it."""
+    found = judge.cause(look, judge.Limits())
+    assert found is not None
+    return found.check
+
+
+@pytest.mark.parametrize(
+    ("look", "service", "why"),
+    [
+        (replace(HUNG, listener=Listener(None)), RUNNING, "no positive proof"),
+        (replace(HUNG, listener=Listener(None, uid=0), processes=()), RUNNING, "no positive proof"),
+        (replace(HUNG, processes=()), RUNNING, "no positive proof"),
+        (
+            replace(HUNG, processes=(sights.gateway_process(certain=False),)),
+            RUNNING,
+            "no positive proof",
+        ),
+        (sights.sight(sights.nothing("garbled", detail="no TLS"), service=RUNNING), RUNNING, "no positive proof"),
+        (replace(HUNG, again=sights.nothing("refused")), RUNNING, "no positive proof"),
+        (replace(HUNG, listener=CONMON), RUNNING, "conmon only forwards the port"),
+        (replace(HUNG, listener=CONMON, processes=()), RUNNING, "conmon only forwards the port"),
+        (
+            sights.sight(sights.nothing("garbled"), listener=CONMON, processes=(), service=STOPPED),
+            STOPPED,
+            "conmon only forwards the port",
+        ),
+        (replace(HUNG, wanted=18789), RUNNING, "is wanted on 18789"),
+        (replace(ZOMBIE, listens="127.0.0.1:4"), RUNNING, "no positive proof"),
+        (replace(DOWN, processes=(sights.gateway_process(age_s=999.0, certain=False),)), STOPPED, "no positive proof"),
+        (replace(DOWN, service=SYSTEM), SYSTEM, "does not act on that unit"),
+        (replace(HUNG, service=replace(SYSTEM, state="running", pid=sights.PID)), NO_SERVICE, "does not act on that"),
+        (
+            replace(DOWN, service=replace(STOPPED, unit="my-bot.service", standard=False)),
+            STOPPED,
+            "does not act on that unit",
+        ),
+        (replace(DOWN, service=NO_SERVICE), NO_SERVICE, "has nothing to start"),
+    ],
+    ids=[
+        "hung, its listener hidden", "hung, another user's", "hung, of an unknown process", "hung, by its title alone",
+        "no TLS", "silent and then refused", "hung behind conmon, a gateway of ours beside it", "hung behind conmon",
+        "dead behind conmon", "hung on another port", "a zombie that listens somewhere", "down, beside a maybe",
+        "down, a system unit", "hung, of a system unit", "down, a unit of another name", "down, no unit",
+    ],
+)  # fmt: skip
+def test_without_positive_proof_nothing_is_done(stage: Stage, look: GatewayLook, service: Service, why: str) -> None:
+    """`--force` lifts none of it, a running unit beside it proves nothing, and the finding's own fix is told."""
+    check = site_cause(look)
+    assert check in ("gateway/hung", "gateway/zombie", "gateway/down")
+    stage.looks, stage.services, stage.seen = [look], [service], [saw(check)]
+    refused = stage.recover(force=True)
+    assert (refused.exit, stage.acts) == (4, [])
+    assert why in refused.why
+    assert "fix: none automatic: " in refused.why
+
+
+def test_a_system_unit_s_fix_names_the_command_of_a_person() -> None:
+    """What OpenClaw's own commands do not reach is started by its manager, as root."""
+    down = judge.cause(replace(DOWN, service=SYSTEM), judge.Limits())
+    assert down is not None
+    assert down.fix == "none automatic: sudo systemctl start openclaw.service"
+    running = replace(SYSTEM, state="running", pid=sights.PID)
+    hung = judge.cause(replace(HUNG, service=running), judge.Limits())
+    assert hung is not None
+    assert hung.fix == "none automatic: sudo systemctl restart openclaw.service"
+    looping = replace(SYSTEM, state="restarting", restarts=9)
+    loop = judge.cause(replace(DOWN, service=looping), judge.Limits())
+    assert loop is not None
+    assert (loop.check, "system systemd unit openclaw.service" in loop.saw) == ("gateway/crash-loop", True)
+
+
+def test_what_may_not_be_seen_is_unknown(stage: Stage) -> None:
+    """Whether the gateway is down is not known: nothing is done, and it is said who may look."""
+    stage.looks = [replace(DOWN, hidden="pid 7 of user joe may be this gateway; run the doctor as that user")]
+    stage.services, stage.seen = [STOPPED], [saw("gateway/down")]
+    refused = stage.recover(force=True)
+    assert (refused.exit, stage.acts) == (2, [])
+    assert "run the doctor as that user" in refused.why

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import getpass
 import os
+import plistlib
 from pathlib import Path
 
 import pytest
 
-from oc_ops.observe.service import NO_SERVICE, _launchd, _systemd, service
+from oc_ops.observe import unitfiles
+from oc_ops.observe.gateways import GatewayProcess
+from oc_ops.observe.service import NO_SERVICE, Service, _launchd, _systemd, service, stop_command, unit_of
 from oc_ops.observe.target import locate
 
 UNIT = "openclaw-gateway.service"
@@ -184,3 +188,156 @@ def test_a_manager_that_hangs_has_not_said_that_there_is_no_unit(
     found = service(locate({"HOME": str(tmp_path)}), platform)
     assert (found.unit, found.state, found.pid) == (unit, "silent", None)
     assert found.summary.endswith(f"unit {unit} is silent (no answer within 0.5 s)")
+
+
+# -- units of other names and of the system ----------------------------------------------------------------------------
+
+START = "{ path=/usr/bin/openclaw ; argv[]=/usr/bin/openclaw gateway run --port 18789 ; ignore_errors=no ; pid=0 }"
+
+
+def systemctl(folder: Path, monkeypatch: pytest.MonkeyPatch, own: str = "", user: str = "", system: str = "") -> None:
+    """A systemctl that knows OpenClaw's own unit, and what `show` says of others in either manager."""
+    for name, text in (("own", own), ("user", user), ("system", system)):
+        (folder / name).write_text(text)
+    manager(
+        folder,
+        "systemctl",
+        f"""
+here=system; [ "$1" = --user ] && {{ here=user; shift; }}
+case "$1 $2" in
+  "list-unit-files "*) sed -n 's/^Id=\\(.*\\)/\\1 enabled enabled/p' {folder}/$here;;
+  "show openclaw-gateway.service") cat {folder}/own;;
+  show*) cat {folder}/$here;;
+esac""",
+    )
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+def unit(target_home: Path, name: str = "openclaw.service", **values: str) -> str:
+    """A system unit of our own account that runs the gateway of that home."""
+    usual = {"Id": name, "User": getpass.getuser(), "Environment": f"HOME={target_home}", "ExecStart": START}
+    return shown(**{**usual, **values})
+
+
+def test_a_system_unit_that_failed_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's manager is asked as well, and its words are understood as the user's are (#87577)."""
+    failed = {"ActiveState": "failed", "SubState": "failed", "Result": "exit-code", "ExecMainStatus": "1"}
+    systemctl(tmp_path, monkeypatch, system=unit(tmp_path, **failed))
+    found = service(locate({"HOME": str(tmp_path)}), "linux")
+    assert (found.unit, found.scope, found.state, found.managed) == ("openclaw.service", "system", "failed", False)
+    assert found.summary.startswith("system systemd unit openclaw.service is failed")
+    assert found.command("start") == "sudo systemctl start openclaw.service"
+    assert stop_command(found) == ("systemctl", "--no-ask-password", "stop", "--no-block", "openclaw.service")
+
+
+@pytest.mark.parametrize(
+    ("values", "belongs"),
+    [
+        ({}, True),
+        ({"Environment": "OPENCLAW_STATE_DIR={home}/.openclaw NODE_ENV=production"}, True),
+        ({"Environment": '"HOME={home}" "MOTD=two words"'}, True),
+        ({"EnvironmentFiles": "{home}/env (ignore_errors=no)", "Environment": ""}, True),
+        ({"Environment": "HOME={home}/other"}, False),
+        ({"Environment": "", "User": "nobody"}, False),
+        ({"Environment": "", "User": "no-such-user-here"}, False),
+        ({"ExecStart": START.replace("gateway run", "--profile work gateway run")}, False),
+        ({"ExecStart": START.replace("gateway run --port 18789", "node run")}, False),
+        ({"ExecStart": "{ path=/opt/start.sh ; argv[]=/opt/start.sh ; pid=0 }"}, True),
+        ({"Id": "openclaw-backup.service", "ExecStart": "{ argv[]=/opt/backup.sh ; pid=0 }"}, False),
+        ({"Id": "openclaw-anything.service"}, True),
+        ({"ExecStart": "{ argv[]=/usr/bin/podman run --rm ghcr.io/openclaw/openclaw openclaw gateway ; }"}, True),
+    ],
+    ids=["its home", "its state directory", "quoted", "a file", "another home", "another account", "an unknown account",
+         "another profile", "another part", "a wrapper", "another task", "another name", "a container"],
+)  # fmt: skip
+def test_a_unit_belongs_to_the_target_that_it_leads_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: dict[str, str], belongs: bool
+) -> None:
+    """By account, environment and command, not by its name alone: on a machine of many users each has one."""
+    (tmp_path / "env").write_text(f"# ours\nHOME={tmp_path}\n")
+    said = unit(tmp_path, **{name: text.replace("{home}", str(tmp_path)) for name, text in values.items()})
+    systemctl(tmp_path, monkeypatch, system=said)
+    found = service(locate({"HOME": str(tmp_path)}), "linux")
+    assert (found.manager == "systemd") == belongs
+
+
+def test_the_unit_that_runs_counts_before_one_that_rests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A left-over unit of the user, stopped, does not hide the system's; awake, it is the one that OpenClaw manages."""
+    stopped, target = shown(ActiveState="inactive", SubState="dead"), locate({"HOME": str(tmp_path)})
+    systemctl(tmp_path, monkeypatch, own=stopped, system=unit(tmp_path, MainPID="7"))
+    assert service(target, "linux").unit == "openclaw.service"
+    systemctl(tmp_path, monkeypatch, own=stopped)
+    found = service(target, "linux")
+    assert (found.unit, found.state, found.managed) == (UNIT, "stopped", True)
+    systemctl(tmp_path, monkeypatch, own=shown(MainPID="9"), system=unit(tmp_path, MainPID="7"))
+    assert service(target, "linux").pid == 9
+
+
+def test_a_user_unit_of_another_name_is_not_openclaw_s_to_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quadlet, or a unit by hand: a person's command, not `openclaw gateway start`."""
+    systemctl(tmp_path, monkeypatch, user=unit(tmp_path, ActiveState="inactive", SubState="dead", User=""))
+    found = service(locate({"HOME": str(tmp_path)}), "linux")
+    assert (found.scope, found.managed) == ("user", False)
+    assert found.command("start") == "systemctl --user start openclaw.service"
+
+
+def process(pid: int = os.getpid(), parent: int = os.getppid()) -> GatewayProcess:
+    """A gateway process."""
+    return GatewayProcess(pid, parent, 9.0, "sleeping", 0.0, 1, "openclaw-gateway", "named in the gateway lock")
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "main", "scope", "name"),
+    [
+        ("0::/system.slice/openclaw.service\n", os.getpid(), "system", "openclaw.service"),
+        ("0::/system.slice/my-bot.service\n", os.getppid(), "system", "my-bot.service"),
+        (
+            "0::/user.slice/user-1000.slice/user@1000.service/app.slice/openclaw-gateway.service\n",
+            os.getpid(), "user", UNIT,
+        ),
+        ("0::/system.slice/cron.service\n", 1, None, ""),
+        ("0::/user.slice/user-1000.slice/session-3.scope\n", os.getpid(), None, ""),
+        ("0::/\n", os.getpid(), None, ""),
+    ],
+    ids=["system unit", "its launcher", "user unit", "started by cron", "a login", "no unit"],
+)  # fmt: skip
+def test_the_unit_of_a_process_is_read_off_its_cgroup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cgroup: str, main: int, scope: str | None, name: str
+) -> None:
+    """Only where the unit's main process is that very process, or its parent: cron does not run a gateway."""
+    said = shown(MainPID=str(main))
+    systemctl(tmp_path, monkeypatch, own=said, user=said, system=said)
+    read = Path.read_text
+    monkeypatch.setattr(
+        Path, "read_text", lambda self, **words: cgroup if self.name == "cgroup" else read(self, **words)
+    )
+    found = unit_of(process(), locate({"HOME": str(tmp_path)}))
+    assert (found.scope if found else None) == scope
+    if found is not None:
+        assert (found.unit, found.managed) == (name, name == UNIT)
+
+
+def test_a_launch_daemon_of_the_target_is_found_by_its_property_list(tmp_path: Path) -> None:
+    """Label, account and command stand in the file; one that is broken, or another part of OpenClaw, is passed over."""
+    target = locate({"HOME": str(tmp_path)})
+    words = {"EnvironmentVariables": {"HOME": str(tmp_path)}, "UserName": getpass.getuser()}
+    run = ["/opt/homebrew/bin/openclaw", "gateway", "run"]
+    for name, said in (
+        ("com.example.openclaw", {"Label": "com.example.openclaw", "ProgramArguments": run, **words}),
+        ("com.other.openclaw", {"Label": "com.other.openclaw", "ProgramArguments": run, "UserName": "nobody"}),
+        ("ai.openclaw.node", {"Label": "ai.openclaw.node", "ProgramArguments": [*run[:1], "node", "run"], **words}),
+    ):
+        (tmp_path / f"{name}.plist").write_bytes(plistlib.dumps(said))
+    (tmp_path / "broken.openclaw.plist").write_text("<plist")
+    os.mkfifo(tmp_path / "pipe.openclaw.plist")
+    assert list(unitfiles.labels(tmp_path, target)) == ["com.example.openclaw"]
+
+
+def test_launchd_s_daemons_are_root_s_to_restart() -> None:
+    """The domain is the system's, and it takes root."""
+    daemon = Service("launchd", "com.example.openclaw", "failed", scope="system", standard=False)
+    assert daemon.command("restart") == "sudo launchctl kickstart -k system/com.example.openclaw"
+    assert stop_command(daemon)[-1] == "system/com.example.openclaw"
+    assert Service("launchd", LABEL, "failed").command("start") == f"launchctl kickstart gui/{os.getuid()}/{LABEL}"

@@ -15,6 +15,7 @@ from oc_ops.settings import Settings
 from oc_ops.supervise import state
 from oc_ops.supervise.port import Port
 from tests.fakes.fake_line import Hands
+from tests.gatewayprocess import gateway_process
 from tests.machine import HTTP, closed_port, gateway, silent_port
 from tests.watchroom import clean
 
@@ -168,3 +169,32 @@ def test_the_manager_is_not_asked_at_every_look_at_a_dead_gateway(tmp_path: Path
         hands.pass_s(2)
     assert asked == [asked[0], asked[0] + 10, asked[0] + 20, asked[0] + 30]
     assert port.service.words == "no service unit runs it"
+
+
+def test_a_gateway_on_another_port_is_watched_there(
+    tmp_path: Path, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One whole look finds it; from then on it is asked where it is, and never called a zombie or starting."""
+    (tmp_path / ".openclaw").mkdir()
+    with gateway_process(tmp_path) as own:
+        port = port_of(tmp_path, hands, closed_port())
+        port.look(2.0)
+        assert (port.gateway.state, port.gateway.port) == ("ready", own.port)
+        assert (port.served.host, port.served.port) == ("127.0.0.1", own.port)
+        port.look(2.0)
+        monkeypatch.setattr("oc_ops.supervise.port.look", _never)
+        hands.pass_s(2)
+        port.gateway = _as_if_started_now(port.gateway, hands)
+        port.look(2.0)
+        assert port.gateway.state == "ready"
+
+
+def test_what_may_not_be_seen_is_unknown_in_the_cockpit(
+    tmp_path: Path, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user's gateway may be it: neither down nor live."""
+    monkeypatch.setattr("oc_ops.observe.gateways.hidden_gateway", lambda _: "pid 7 of user joe may be this gateway")
+    port = port_of(tmp_path, hands, closed_port())
+    port.look(2.0)
+    assert (port.gateway.state, port.gateway.check) == ("unknown", "")
+    assert "pid 7 of user joe" in port.gateway.seen.problem

@@ -39,6 +39,8 @@ class Cure:
 
     action: Action
     why: str
+    proof: str = ""
+    """What has to be proven of the gateway's own process or socket before the act; empty where nothing more has."""
 
 
 def never(check: str) -> bool:
@@ -88,7 +90,7 @@ def _cure(check: str, entry: Mapping[str, str]) -> Cure:
     action, why = entry["cure"], entry["why"]
     if action not in get_args(Action) or not why:
         raise ValueError(f"cures.toml: {check}: cure={action!r}: need one of {', '.join(get_args(Action))} and a why")
-    return Cure(cast("Action", action), why)
+    return Cure(cast("Action", action), why, entry.get("proof", ""))
 
 
 def _data(name: str) -> dict[str, Any]:

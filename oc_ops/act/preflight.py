@@ -18,6 +18,7 @@ from oc_ops.judge import cli as judge_cli
 from oc_ops.judge import state as judge_state
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.gateway import NEVER_RETRY
+from oc_ops.judge.port import behind
 from oc_ops.observe import listener, rpc, state, store
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.jobtext import jobs_of
@@ -82,17 +83,33 @@ def clear(site: Site, cure: Cure, first: Observation) -> Clearance:
         return Clearance(elsewhere=now.saw)
     if now.check != cause.check if now else cause.check in _SEEN_BY_LOOK:
         return Clearance(elsewhere=f"the last look before the act shows {now.check if now else 'a live gateway'}")
+    if words := _not_ours(cure, seen, service):
+        return Clearance(words, (now or cause).fix)
     if service.exit_status == NEVER_RETRY and not seen.processes:
         words = f"{service.summary}: it exits with {NEVER_RETRY}, its configuration or lock is at fault"
         return Clearance(
             words, "none automatic: openclaw config validate, then read its log; a start ends the same way"
         )
     if words := _nobody_to_ask(site, cure, cause, service):
-        return Clearance(words, cause.fix)
+        return Clearance(words, (now or cause).fix)
+    if cure.proof and not (now or cause).proof:
+        return Clearance(f"no positive proof: it takes that {cure.proof}", (now or cause).fix)
     if bad := _start_fault(site, seen):
         return Clearance(f"{bad.fact}: {bad.saw}", bad.fix)
     aborts, safe = _work(site, seen) if cure.action == "restart" else ((), False)
     return Clearance(safe=safe, aborts=aborts, service=service, seen=seen)
+
+
+def _not_ours(cure: Cure, seen: GatewayLook, service: Service) -> str:
+    """Why it is not for OpenClaw's own command to act on: it is elsewhere, or under another's hand."""
+    if there := behind(seen):
+        return f"{there.name} only forwards the port: the gateway runs {there.place}"
+    if seen.drifted:
+        return f"it listens on port {seen.port} and is wanted on {seen.wanted}: a restart may leave it on either"
+    unit = next((each for each in (seen.service, service) if each.manager != "none" and not each.managed), None)
+    if unit is not None:
+        return f"its {unit.summary}: `openclaw gateway {cure.action}` does not act on that unit"
+    return ""
 
 
 def _no_room(site: Site) -> str:
@@ -181,7 +198,7 @@ def _work(site: Site, seen: GatewayLook) -> tuple[tuple[str, ...], bool]:
 
 
 def _connected(site: Site) -> RpcClient:
-    settings, config = site.settings, site.config
+    settings, config = site.settings, site.served
     if not settings.rpc:
         raise CouldNotLook("the setting rpc is off")
     return rpc.connect_to(site.target, config, config.port, settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from oc_ops.judge.catalogue import Signature, load
 from oc_ops.judge.finding import Finding
 from oc_ops.observe import install, state
 from oc_ops.observe.commands import Commands
+from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.flight import lock_dir
 from oc_ops.observe.look import GatewayLook, look
 from oc_ops.observe.process import Call
@@ -32,6 +34,7 @@ class Site:
         self.redactor = Redactor((*self.config.secrets, *secrets_in(environ)), Path.home(), [self.target.home])
         self.limits = judge.Limits(settings.start_budget_s, settings.late_answer_s, settings.event_loop_delay_ms)
         self._environ, self._on_call = environ, on_call
+        self._place = self.config.host, self.config.port
 
     @property
     def lock(self) -> Path:
@@ -54,7 +57,7 @@ class Site:
 
     def look(self) -> GatewayLook:
         """The port, the probes, the processes and the service manager, now."""
-        return look(
+        seen = look(
             self.target,
             self.config.host,
             self.config.port,
@@ -63,10 +66,23 @@ class Site:
             delay_limit_ms=self.settings.event_loop_delay_ms,
             service_of=service,
         )
+        self._place = seen.host, seen.port
+        return seen
 
     def cause(self, seen: GatewayLook) -> Finding | None:
-        """What keeps the gateway from being live, started and prompt, by the doctor's own judge."""
-        return judge.cause(seen, self.limits)
+        """What keeps the gateway from being live, started and prompt, by the doctor's own judge.
+
+        Raises CouldNotLook when it rests on what we may not see.
+        """
+        found = judge.cause(seen, self.limits)
+        if words := judge.unseen(seen, found):
+            raise CouldNotLook(words)
+        return found
+
+    @property
+    def served(self) -> GatewayConfig:
+        """The config with the address where the last look saw the gateway listen."""
+        return replace(self.config, host=self._place[0], port=self._place[1])
 
     def service(self) -> Service:
         """What the service manager says of the gateway's unit, now."""

@@ -103,7 +103,7 @@ def _gateway(doctor: Doctor) -> Gateway:
         except Blocked as blocked:
             raise CouldNotLook(blocked.cause.sentence) from None
 
-    return Gateway(doctor.settings, doctor.target, doctor.config, doctor.port(), openclaw)
+    return Gateway(doctor.settings, doctor.target, doctor.served(), doctor.port(), openclaw)
 
 
 def _show(result: Result, doctor: Doctor, redactor: Redactor, *, as_json: bool) -> None:

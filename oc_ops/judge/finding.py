@@ -15,8 +15,8 @@ class Finding:
 
     `fact` is present tense without a period, `saw` is one line of evidence, `fix` is one command that pastes
     and runs or "none automatic: …", `verify` the command that proves the repair. `subject` is what it is about where
-    one id is found of several things, such as a watched job. `proof` names in a few words what was seen of the
-    gateway's own process or socket that makes a restart right; without it nothing is restarted.
+    one id is found of several things, such as a watched job. `proof` is what of the gateway's own process or socket
+    proves the fault; without it nothing may be restarted, started or ended for a finding that wants it (cures.toml).
     """
 
     check: str
@@ -31,9 +31,8 @@ class Finding:
     @classmethod
     def of_report(cls, told: Mapping[str, object]) -> Finding:
         """The finding that a report.json tells of; an unknown severity is an error, a missing text empty."""
-        texts = {
-            name: str(told.get(name) or "") for name in ("check", "fact", "saw", "fix", "verify", "subject", "proof")
-        }
+        names = ("check", "fact", "saw", "fix", "verify", "subject", "proof")
+        texts = {name: str(told.get(name) or "") for name in names}
         severity = told.get("severity")
         known: Severity = severity if severity in ("info", "warning") else "error"
         return cls(severity=known, **texts)

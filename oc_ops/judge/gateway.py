@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from oc_ops.judge import port
 from oc_ops.judge.finding import Finding
-from oc_ops.judge.stranger import is_openclaw, is_stranger, proves_openclaw, speaks_openclaw
+from oc_ops.judge.port import VERIFY as _VERIFY
+from oc_ops.judge.port import port_drift, taken
 from oc_ops.observe import gateways
 from oc_ops.observe.gateways import GatewayProcess
 from oc_ops.observe.http import Probe
@@ -15,7 +17,8 @@ from oc_ops.observe.jsontext import at, number_at, text_at
 from oc_ops.observe.look import GatewayLook
 from oc_ops.observe.openclaw import Answer
 
-_VERIFY = "pytest checks/ -m doctor -k test_gateway"
+__all__ = ["Limits", "cause", "port_drift", "taken"]
+
 RESTART = "openclaw gateway restart"
 START = "openclaw gateway start"
 BY_HAND = "start it as it was started before (openclaw gateway run)"
@@ -52,46 +55,52 @@ def one_of(finding: Finding | None, *checks: str) -> Finding | None:
     return finding if finding is not None and finding.check in checks else None
 
 
+def unseen(seen: GatewayLook, found: Finding | None) -> str:
+    """What we may not see, where the finding rests on it: then whether the gateway is down is not known."""
+    if found is None or found.check not in ("gateway/down", "gateway/zombie") or not seen.hidden:
+        return ""
+    return f"nothing was seen to listen on port {seen.port}, and whether the gateway runs is not known: {seen.hidden}"
+
+
 def port_taken(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:
-    """Somebody has the port and is not an OpenClaw gateway: `HTTP < 500` is not health (#110306)."""
-    if _shut(seen):
-        return None
-    stranger = is_stranger(seen.listener, seen.processes)
-    answer = seen.again if seen.again is not None and seen.again.kind == "answered" else seen.live
-    if answer.kind == "answered":
-        # A lookalike answers /healthz as we expect; the process behind the port and the other probes tell.
-        proven = any(each is not None and proves_openclaw(each) for each in (seen.startup, seen.ready))
-        ours = is_openclaw(seen.listener, seen.processes) or (speaks_openclaw(answer) and (proven or not stranger))
-    else:
-        ours = not stranger and (answer.kind == "silent" or bool(seen.processes))
-    return None if ours else taken(seen, answer.summary)
-
-
-def taken(seen: GatewayLook, evidence: str) -> Finding:
-    """The finding for a stranger on the gateway's port."""
-    who = seen.listener.summary if seen.listener else "a process that cannot be seen"
-    return Finding(
-        "gateway/port-taken",
-        "error",
-        fact=f"port {seen.port} answers, but it is not an OpenClaw gateway",
-        saw=f"{who} listens; {evidence}",
-        fix=f"none automatic: end that program or move it off port {seen.port}, then start the gateway",
-        verify=_VERIFY,
-    )
+    """Somebody has the port and is not this gateway."""
+    return None if _shut(seen) else port.port_taken(seen)
 
 
 def down(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:
-    """Nothing listens and no gateway process lives."""
+    """Nothing listens and no gateway process lives; or a forwarder has the port, and nobody answers behind it."""
+    there = port.behind(seen)
+    if there is not None and port.dead_behind(seen) and seen.listener is not None:
+        fix = port.look_behind(seen, "start")
+        return Finding(
+            "gateway/down",
+            "error",
+            fact=f"{there.name} forwards port {seen.port}, and no gateway answers behind it",
+            saw=f"{seen.listener.summary}; {(seen.again or seen.live).summary}",
+            fix=fix,
+            verify=_VERIFY,
+        )
     if not _shut(seen):
         return None
-    service = f"; {seen.service.summary}" if seen.service.manager != "none" else "; no service unit seen"
+    service, proof = seen.service, ""
+    if who := seen.hidden or ", ".join(f"pid {each.pid} may be this gateway" for each in seen.processes):
+        fix = f"none automatic: {who}: see that it is none before you start one"
+    elif service.managed:
+        fix = START
+        proof = f"nothing listens on port {seen.port}, no process of it lives, {service.summary}"
+    elif _has_service(seen):
+        fix = f"none automatic: {service.command('start')}"
+    else:
+        container = f"start its container if it has one ({seen.runtimes[0]} ps -a), else " if seen.runtimes else ""
+        fix = f"none automatic: no service unit runs it; {container}{BY_HAND}"
     return Finding(
         "gateway/down",
         "error",
         fact=f"nothing listens on port {seen.port} and no gateway process lives",
-        saw=f"{seen.live.summary}{service}",
-        fix=START if _has_service(seen) else f"none automatic: no service unit runs it; {BY_HAND}",
+        saw=f"{seen.live.summary}; {service.summary if _has_service(seen) else 'no service unit seen'}",
+        fix=fix,
         verify=_VERIFY,
+        proof=proof,
     )
 
 
@@ -168,41 +177,90 @@ def starting_now(saw: str, left: str = "") -> Finding:
 
 
 def zombie(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:
-    """A gateway process lives beyond the start budget but does not listen."""
+    """A gateway process lives beyond the start budget and was seen to listen nowhere."""
     process = next((each for each in seen.processes if each.certain), None)
     if not _shut(seen) or process is None:
         return None
+    saw, proof = f"{process.summary}; {seen.live.summary}", ""
+    if seen.hidden:
+        fix = f"none automatic: {seen.hidden}"
+    elif seen.listens:
+        saw += f"; it listens on {seen.listens}"
+        fix = f"none automatic: what it listens on answers as no gateway: read its log before you end pid {process.pid}"
+    else:
+        proof = f"pid {process.pid} ({process.evidence}) lives, and its sockets show that it listens nowhere"
+        fix = _restart(seen, process, f"none automatic: end pid {process.pid}, then {BY_HAND}")
     return Finding(
         "gateway/zombie",
         "error",
         fact=f"a gateway process lives but nothing listens on port {seen.port}",
-        saw=f"{process.summary}; {seen.live.summary}",
-        fix=RESTART if _has_service(seen) else f"none automatic: end pid {process.pid}, then {BY_HAND}",
+        saw=saw,
+        fix=fix,
         verify=_VERIFY,
+        proof=proof,
     )
 
 
 def hung(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:
     """The port accepts and nobody answers, twice; says what the process is doing."""
+    there = port.behind(seen)
+    if there is not None and port.silent_behind(seen) and seen.listener is not None:
+        fix = port.look_behind(seen, "restart")
+        return Finding(
+            "gateway/hung",
+            "error",
+            fact=f"{there.name} forwards port {seen.port}, and what is behind it answers no connection",
+            saw=f"{seen.listener.summary}; {(seen.again or seen.live).summary}",
+            fix=fix,
+            verify=_VERIFY,
+        )
     if not _mute(seen) or (seen.again is not None and seen.again.kind == "answered"):
         return None
-    process = seen.serving
-    if process is None:
+    process, holder = seen.serving, seen.holder
+    if holder is None:
         fix = f"none automatic: see who has the port first (lsof -nP -iTCP:{seen.port} -sTCP:LISTEN, as root)"
-    elif process.status == "stopped":
-        fix = f"kill -CONT {process.pid}"
-    elif _has_service(seen):
-        fix = RESTART
+    elif holder.status == "stopped":
+        fix = f"kill -CONT {holder.pid}"
+    elif not _silent(seen):
+        fix = "none automatic: it answers something that is no HTTP: see whether gateway.tls is what it started with"
     else:
-        fix = f"none automatic: no service unit runs it; end pid {process.pid}, then {BY_HAND}"
+        by_hand = f"none automatic: no service unit runs it; end pid {holder.pid}, then {BY_HAND}"
+        fix = _restart(seen, holder, by_hand)
+    proof = ""
+    if holder is not None and _silent(seen):
+        proof = f"pid {holder.pid} ({holder.evidence}) holds port {seen.port} and answers no connection"
     return Finding(
         "gateway/hung",
         "error",
         fact=f"the gateway accepts connections on port {seen.port} and answers none{_doing(process, seen.busy)}",
-        saw=f"{(seen.again or seen.live).summary}; {process.summary if process else 'its process cannot be seen'}",
+        saw=f"{(seen.again or seen.live).summary}; {process.summary if process else _unseen_holder(seen)}",
         fix=fix,
         verify=_VERIFY,
+        proof=proof,
     )
+
+
+def _silent(seen: GatewayLook) -> bool:
+    """Silent at both looks, or at the one look that a stopped process gets."""
+    stopped = seen.holder is not None and seen.holder.status == "stopped"
+    second = seen.again.kind if seen.again else "silent" if stopped else ""
+    return (seen.live.kind, second) == ("silent", "silent")
+
+
+def _unseen_holder(seen: GatewayLook) -> str:
+    who = f": {seen.listener.summary} has the port" if seen.listener else ""
+    return f"its process cannot be seen{who}"
+
+
+def _restart(seen: GatewayLook, process: GatewayProcess, by_hand: str) -> str:
+    """The command that restarts it: OpenClaw's own for the unit that it manages, a person's for any other unit."""
+    service = seen.service
+    if seen.drifted:
+        return f"none automatic: settle first whether it is to serve port {seen.port} or {seen.wanted}; then {RESTART}"
+    others = service.pid is not None and service.pid not in (process.pid, process.parent)
+    if service.manager == "none" or others or service.state in ("stopped", "failed"):
+        return by_hand
+    return RESTART if service.managed else f"none automatic: {service.command('restart')}"
 
 
 def _has_service(seen: GatewayLook) -> bool:

@@ -12,7 +12,7 @@ Verdict = Literal["healthy", "degraded", "unhealthy", "unknown"]
 _ORDER = ("state/", "config/", "gateway/", "cli/", "cron/", "browser/")
 _OURS = ("cli/", "gateway/credential-missing")
 """Beginnings of ids that speak of our own side: beside nothing worse, the gateway's state could not be told."""
-_LEAST = ("gateway/not-ready", "gateway/duplicate", "gateway/version-drift")
+_LEAST = ("gateway/not-ready", "gateway/duplicate", "gateway/version-drift", "gateway/port-drift")
 """Gateway findings that do not keep it from answering: whatever was asked and failed explains more than they do."""
 
 

@@ -287,6 +287,13 @@ def _port(environ: Mapping[str, str], gateway: Mapping[str, object]) -> int:
     return 20000 + hashed % 40000
 
 
+def port_named_by(target: Target, config: GatewayConfig) -> str:
+    """Where the config's port comes from, in words."""
+    if target.environ.get("OPENCLAW_GATEWAY_PORT", "").strip().rpartition(":")[2] == str(config.port):
+        return "OPENCLAW_GATEWAY_PORT in the environment"
+    return f"gateway.port in {config.path}" if config.exists else "the default"
+
+
 def _credential(gateway: Mapping[str, object], environ: Mapping[str, str]) -> Credential:
     """The local precedence of docs/gateway/remote.md: the config's value, the environment's, then gateway.remote's."""
     auth, remote = _table(gateway, "auth"), _table(gateway, "remote")

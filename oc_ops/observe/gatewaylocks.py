@@ -77,6 +77,16 @@ def locked_port(target: Target) -> int | None:
     return None
 
 
+def locked_ports(target: Target) -> Mapping[int, int]:
+    """The port beside each pid that this target's gateway lock files name (2026.9 and newer); may be stale."""
+    ports: dict[int, int] = {}
+    for _path, says in locks(target):
+        with contextlib.suppress(ValueError, KeyError):
+            if is_of(says, target):
+                ports[int(str(says["pid"]))] = int(str(says["port"]))
+    return ports
+
+
 def same_place(one: Path, other: Path) -> bool:
     """Whether two paths lead to one place."""
     return os.path.realpath(one) == os.path.realpath(other)

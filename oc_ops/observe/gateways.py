@@ -1,10 +1,11 @@
-"""Which processes are this gateway, and who listens on its port: psutil, the same on Linux and macOS."""
+"""Which processes are this gateway: psutil, the same on Linux and macOS."""
 
 from __future__ import annotations
 
 import itertools
+import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import psutil
 
 from oc_ops.errors import SettingError
 from oc_ops.observe import http
+from oc_ops.observe.forwarders import forwarder
 from oc_ops.observe.gatewaylocks import lock_pids, locked_port, same_place
+from oc_ops.observe.sockets import Listener, listener, lives_apart, sockets, user_name
 from oc_ops.observe.target import Target, locate
 
 __all__ = [
@@ -21,7 +24,9 @@ __all__ = [
     "GatewayProcess",
     "Listener",
     "again",
+    "foreign_state_dir",
     "gateway_processes",
+    "hidden_gateway",
     "is_gateway_title",
     "listener",
     "locked_port",
@@ -54,6 +59,7 @@ class GatewayProcess:
     title: str
     evidence: str
     certain: bool = True
+    uid: int | None = None
 
     @property
     def summary(self) -> str:
@@ -64,46 +70,6 @@ class GatewayProcess:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """Who listens on the port. `pid` is None when the OS shows that somebody does but not who."""
-
-    pid: int | None
-    title: str = ""
-
-    @property
-    def summary(self) -> str:
-        """The listener in words."""
-        return f"pid {self.pid}: {self.title}" if self.pid else "a process of another user"
-
-
-def listener(port: int) -> Listener | None:
-    """Who listens on a TCP port of this machine, as far as the OS lets us see; None when nobody is seen."""
-    seen: Listener | None = None
-    for connection, pid in _listening():
-        if connection == port:
-            if pid:
-                return Listener(pid, _title(pid))
-            seen = Listener(None)
-    return seen
-
-
-def _listening() -> Iterator[tuple[int, int | None]]:
-    """(port, pid) of every listening TCP socket; on macOS each own process is asked."""
-    try:
-        for each in psutil.net_connections(kind="tcp"):
-            if each.status == psutil.CONN_LISTEN and each.laddr:
-                yield each.laddr.port, each.pid
-    except psutil.AccessDenied:
-        for process in psutil.process_iter():
-            try:
-                for own in process.net_connections(kind="tcp"):
-                    if own.status == psutil.CONN_LISTEN and own.laddr:
-                        yield own.laddr.port, process.pid
-            except psutil.Error:
-                continue
-
-
 def gateway_processes(
     target: Target, *, service_pid: int | None = None, listening_pid: int | None = None
 ) -> tuple[GatewayProcess, ...]:
@@ -111,7 +77,8 @@ def gateway_processes(
 
     Candidates by title or command line count only if their environment leads to the same state directory (a process
     whose environment the OS hides is another user's). A title alone is not certain, and counts only while young; with
-    a listening port and this state directory open it is. oc-ops' own calls never count.
+    a listening port and this state directory open it is. oc-ops' own calls never count, nor what lives in a container
+    of its own: its port, its lock and its supervisor are others.
     """
     locked, now = lock_pids(target), time.time()
     found = []
@@ -121,7 +88,7 @@ def gateway_processes(
             # A process younger than the lock that names it has only got the pid of one that is gone.
             names_it = process.pid in locked and process.create_time() <= locked[process.pid] + 1
             evidence = _evidence(process.pid, command, service_pid, names_it)
-            if not evidence:
+            if not evidence or lives_apart(process.pid):
                 continue
             same, certain = (True, True) if evidence in _PROOF else _same_target(process, command, target)
             age_s = now - process.create_time()
@@ -163,7 +130,8 @@ def _evidence(pid: int, command: Sequence[str], service_pid: int | None, locked:
     if not command:
         return ""
     title = " ".join(command).strip()
-    if pid == service_pid:
+    # A unit that runs a container has the runtime's monitor as its main process: that is no gateway.
+    if pid == service_pid and forwarder(title) is None:
         return _PROOF[0]
     if locked and "openclaw" in title:
         return _PROOF[1]
@@ -224,16 +192,15 @@ def _serves(process: psutil.Process, evidence: str, target: Target) -> bool:
     (2026.5.28), the gateway's own answer is wanted as well.
     """
     try:
-        sockets = [each for each in process.net_connections(kind="tcp") if each.status == psutil.CONN_LISTEN]
+        found = sockets(process.pid) or ()
         if evidence == _MAYBE:
-            sockets = [each for each in sockets if _answers(each.laddr.ip, each.laddr.port)]
-        return bool(sockets) and _has_open(process, target)
+            found = tuple(each for each in found if any(_answers(host, each.port) for host in each.hosts))
+        return bool(found) and _has_open(process, target)
     except (psutil.Error, OSError):
         return False
 
 
-def _answers(address: str, port: int) -> bool:
-    host = "127.0.0.1" if address in ("", "0.0.0.0", "::") else address  # noqa: S104 - read, not bound
+def _answers(host: str, port: int) -> bool:
     answer = http.probe(host, port, "/healthz", budget_s=_ANSWER_S).json
     return answer is not None and answer.get("status") == "live"
 
@@ -243,11 +210,68 @@ def _has_open(process: psutil.Process, target: Target) -> bool:
 
     2026.9.6 and 2026.5.28 keep a database open; older ones are told by their lock, which lies in TMPDIR.
     """
-    files = [path for path in (Path(each.path) for each in process.open_files()) if path.suffix == ".sqlite"]
-    state_dirs = [path.parent.parent for path in files if path.parent.name in ("state", "tasks")]
-    if state_dirs:
+    if state_dirs := _state_dirs(process):
         return any(same_place(each, target.state_dir) for each in state_dirs)
     return process.pid not in lock_pids(target, others=True)
+
+
+def _state_dirs(process: psutil.Process) -> list[Path]:
+    """The state directories whose databases a process has open."""
+    files = [path for path in (Path(each.path) for each in process.open_files()) if path.suffix == ".sqlite"]
+    return [path.parent.parent for path in files if path.parent.name in ("state", "tasks")]
+
+
+def foreign_state_dir(pid: int, target: Target) -> Path | None:
+    """The state directory of another gateway, by the databases that it has open; None if it has ours, or none open."""
+    try:
+        found = _state_dirs(psutil.Process(pid))
+    except (psutil.Error, OSError):
+        return None
+    return None if any(same_place(each, target.state_dir) for each in found) else next(iter(found), None)
+
+
+def hidden_gateway(target: Target) -> str:
+    """A gateway that may be the target's and is not ours to look at, in words; empty when there is none.
+
+    One whose environment the OS hides may be it where the state directory is that user's, or is not there at all; one
+    in a container is it where it has the target's state directory mounted.
+    """
+    try:
+        owner: int | None = target.state_dir.stat().st_uid
+    except OSError:
+        owner = None
+    for process in psutil.process_iter():
+        try:
+            title, uid = " ".join(process.cmdline()).strip(), process.uids().real
+            if not is_gateway_title(title) and title != "openclaw":
+                continue
+            if lives_apart(process.pid):
+                if _has_mounted(process, target):
+                    return (
+                        f"pid {process.pid} runs it in a container; look through the port that its container publishes"
+                    )
+            elif uid != os.getuid() and owner in (None, uid) and _hides(process):
+                return f"pid {process.pid} of user {user_name(uid)} may be this gateway; run the doctor as that user"
+        except (psutil.Error, OSError):
+            continue
+    return ""
+
+
+def _has_mounted(process: psutil.Process, target: Target) -> bool:
+    """Whether the state directory of a process in a container is the target's, mounted there."""
+    try:
+        inside = locate(process.environ(), _profile(process.cmdline())).state_dir
+        return Path(f"/proc/{process.pid}/root{inside}").samefile(target.state_dir)
+    except (psutil.Error, OSError, SettingError):
+        return False
+
+
+def _hides(process: psutil.Process) -> bool:
+    try:
+        process.environ()
+    except psutil.AccessDenied:
+        return True
+    return False
 
 
 def _described(
@@ -265,15 +289,8 @@ def _described(
             title=" ".join(command)[:200],
             evidence=evidence,
             certain=certain,
+            uid=process.uids().real,
         )
-
-
-def _title(pid: int) -> str:
-    try:
-        process = psutil.Process(pid)
-        return (" ".join(process.cmdline()) or process.name())[:200].strip()
-    except psutil.Error:
-        return "a process that cannot be looked at"
 
 
 def _age(seconds: float) -> str:

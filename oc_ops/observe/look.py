@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from oc_ops.observe import gateways, http
+from oc_ops.observe import gateways, http, serving
 from oc_ops.observe.gateways import GatewayProcess, Listener
 from oc_ops.observe.http import Probe
 from oc_ops.observe.jsontext import number_at
-from oc_ops.observe.service import NO_SERVICE, Service
+from oc_ops.observe.service import NO_SERVICE, Service, unit_of
+from oc_ops.observe.serving import Place
 from oc_ops.observe.target import Target
 
 EVENT_LOOP_INTERVAL_S = 1.1
@@ -23,7 +26,12 @@ _LOOK_AGAIN_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class GatewayLook:
-    """What port, HTTP probes, processes and service manager show. `again` is the second probe after a silent one."""
+    """What port, HTTP probes, processes and service manager show. `again` is the second probe after a silent one.
+
+    `port` and `host` are where it was looked at: where this target's gateway was seen to listen, `wanted` and `learnt`
+    saying then what was asked for and how the place was learnt. `hidden` says what we may not see of its processes;
+    `foreign` is the state directory of another gateway that has the port.
+    """
 
     port: int
     live: Probe
@@ -35,6 +43,32 @@ class GatewayLook:
     processes: tuple[GatewayProcess, ...] = ()
     busy: float | None = None
     service: Service = NO_SERVICE
+    host: str = "127.0.0.1"
+    wanted: int | None = None
+    learnt: str = ""
+    hidden: str = ""
+    listens: str = ""
+    """Where its processes listen without answering as a gateway, in words."""
+    foreign: Path | None = None
+    runtimes: tuple[str, ...] = ()
+    """The container runtimes whose commands are at hand; looked for when no answer came."""
+
+    @property
+    def drifted(self) -> bool:
+        """Whether its gateway serves another port than config and environment say."""
+        return self.wanted is not None and self.wanted != self.port
+
+    def reached(self, target: Target) -> Target:
+        """The target with the environment that leads an `openclaw` call to the port which the gateway serves."""
+        if not self.drifted:
+            return target
+        return replace(target, environ={**target.environ, "OPENCLAW_GATEWAY_PORT": str(self.port)})
+
+    @property
+    def holder(self) -> GatewayProcess | None:
+        """The process that is certain to be this target's gateway and was seen to hold the port."""
+        held = self.listener.pid if self.listener else None
+        return next((each for each in self.processes if each.certain and each.pid == held), None)
 
     @property
     def serving(self) -> GatewayProcess | None:
@@ -68,37 +102,60 @@ def look(
     that was just taken, of whatever path, and brought no answer: it stands for the first one.
     """
 
-    def probe(path: str) -> Probe:
-        return http.probe(host, port, path, budget_s=budget_s, tls=tls)
+    asked = Place(host, port)
 
-    seen = _at_once(target, port, live or probe("/healthz"), service_of)
-    if seen.live.kind == "refused" and _lives_on(seen):
-        seen = _at_once(target, port, _reopened(seen.live, probe, wait), service_of)
+    def probe_at(place: Place) -> Callable[[str], Probe]:
+        return lambda path: http.probe(place.host, place.port, path, budget_s=budget_s, tls=tls)
+
+    probe = probe_at(asked)
+    seen = _at_once(target, asked, live or probe("/healthz"), service_of)
+    moved = serving.elsewhere(target, seen.processes, seen.listener, asked, tls=tls)
+    if moved.place is None and seen.live.kind == "refused" and _lives_on(seen):
+        seen = _at_once(target, asked, _reopened(seen.live, probe, wait), service_of)
+        moved = serving.elsewhere(target, seen.processes, seen.listener, asked, tls=tls)
+    place = moved.place or asked
+    if moved.place:
+        probe = probe_at(place)
+        seen = _at_once(target, place, probe("/healthz"), service_of)
     if seen.live.kind == "silent":
         seen = _second_look(seen, probe)
     if _cut(seen.again or seen.live):
         wait(_LOOK_AGAIN_S)
-        seen = _at_once(target, port, probe("/healthz"), service_of)
-    live, listener, processes, service = seen.live, seen.listener, seen.processes, seen.service
-    if live.kind != "answered":
-        return seen
+        seen = _at_once(target, place, probe("/healthz"), service_of)
+    seen = replace(seen, listens=moved.listens, hidden=moved.hidden or _hidden(target, seen))
+    if moved.place:
+        seen = replace(seen, wanted=port, learnt=moved.learnt)
+    if seen.live.kind != "answered":
+        return replace(seen, runtimes=tuple(each for each in ("podman", "docker") if shutil.which(each)))
     startup, ready = probe("/startupz"), probe("/readyz")
     ready_again = None
     if (_delay_ms(ready) or 0) > delay_limit_ms:
         wait(EVENT_LOOP_INTERVAL_S)
         ready_again = probe("/readyz")
-    return GatewayLook(
-        port, live, None, startup, ready, ready_again, listener=listener, processes=processes, service=service
-    )
+    return replace(seen, again=None, startup=startup, ready=ready, ready_again=ready_again, busy=None)
 
 
-def _at_once(target: Target, port: int, live: Probe, service_of: Callable[[Target], Service]) -> GatewayLook:
+def _at_once(target: Target, place: Place, live: Probe, service_of: Callable[[Target], Service]) -> GatewayLook:
     """The processes beside one probe; the service manager is asked only when no HTTP answer came."""
-    listener = gateways.listener(port) if live.kind != "refused" else None
+    listener = gateways.listener(place.port, place.host) if live.kind != "refused" else None
     service = service_of(target) if live.kind != "answered" else NO_SERVICE
     listening_pid = listener.pid if listener else None
     processes = gateways.gateway_processes(target, service_pid=service.pid, listening_pid=listening_pid)
-    return GatewayLook(port, live, listener=listener, processes=processes, service=service)
+    foreign = None
+    if listening_pid and listening_pid not in [each.pid for each in processes]:
+        foreign = gateways.foreign_state_dir(listening_pid, target)
+    if live.kind != "answered" and (own := next((each for each in processes if each.certain), None)):
+        service = unit_of(own, target) or service
+    return GatewayLook(
+        place.port, live, listener=listener, processes=processes, service=service, host=place.host, foreign=foreign
+    )
+
+
+def _hidden(target: Target, seen: GatewayLook) -> str:
+    """A gateway that may be the target's and that we may not look at, where nothing of it answers."""
+    if seen.live.kind not in ("refused", "unreachable") or any(each.certain for each in seen.processes):
+        return ""
+    return gateways.hidden_gateway(target)
 
 
 def _lives_on(seen: GatewayLook) -> bool:
@@ -130,9 +187,7 @@ def _second_look(seen: GatewayLook, probe: Callable[[str], Probe]) -> GatewayLoo
     busy = None
     if process and later and later.age_s > process.age_s:
         busy = (later.cpu_s - process.cpu_s) / (later.age_s - process.age_s)
-    return GatewayLook(
-        seen.port, seen.live, again, listener=seen.listener, processes=seen.processes, busy=busy, service=seen.service
-    )
+    return replace(seen, again=again, busy=busy)
 
 
 def _delay_ms(ready: Probe) -> float | None:

@@ -1,4 +1,4 @@
-"""What the service manager (systemd or launchd) says of the gateway: the one room that knows them apart."""
+"""What the service managers (systemd or launchd, the user's and the system's) say of the gateway."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
+from oc_ops.observe import unitfiles
+from oc_ops.observe.gateways import GatewayProcess
 from oc_ops.observe.process import Call, run
 from oc_ops.observe.target import Target
 
 State = Literal["running", "restarting", "failed", "stopped", "absent", "silent", "unknown"]
 """absent: there is no such unit, or no manager to ask. silent: it was asked and did not answer in time."""
 Manager = Literal["systemd", "launchd", "none"]
+Scope = Literal["user", "system"]
 _DEADLINE_S = 3.0
 
 
@@ -31,11 +35,30 @@ class Service:
     exit_status: int | None = None
     result: str = ""
     detail: str = ""
+    scope: Scope = "user"
+    standard: bool = True
+    """Whether it has the name that OpenClaw's own commands know."""
+
+    @property
+    def managed(self) -> bool:
+        """Whether `openclaw gateway start` and `restart` act on it: the user's own unit of OpenClaw's name."""
+        return self.manager != "none" and self.scope == "user" and self.standard
+
+    def command(self, verb: Literal["start", "restart"]) -> str:
+        """What a person types to have it started or restarted."""
+        if self.manager == "launchd":
+            domain = "system" if self.scope == "system" else f"gui/{os.getuid()}"
+            kickstart = f"launchctl kickstart {'-k ' if verb == 'restart' else ''}{domain}/{self.unit}"
+            return f"sudo {kickstart}" if self.scope == "system" else kickstart
+        return (
+            f"sudo systemctl {verb} {self.unit}" if self.scope == "system" else f"systemctl --user {verb} {self.unit}"
+        )
 
     @property
     def summary(self) -> str:
         """One line of evidence."""
-        parts = [f"{self.manager} unit {self.unit} is {self.state}"]
+        of = "system " if self.scope == "system" else ""
+        parts = [f"{of}{self.manager} unit {self.unit} is {self.state}"]
         if self.result and self.result != "success":
             parts.append(f"result {self.result}")
         if self.exit_status:
@@ -49,10 +72,21 @@ NO_SERVICE = Service("none", "", "absent")
 
 
 def service(target: Target, platform: str = sys.platform) -> Service:
-    """Ask the user's service manager about the target's gateway unit, for at most 3 s.
+    """Ask the service managers about the target's gateway unit, each question for at most 3 s.
 
-    Unit names are OpenClaw's own: openclaw-gateway[-PROFILE].service, ai.openclaw.gateway or ai.openclaw.PROFILE.
+    The user's own unit is openclaw-gateway[-PROFILE].service, ai.openclaw.gateway or ai.openclaw.PROFILE. Where there
+    is none, or it rests, units and daemons named openclaw* of both managers count whose account, environment and
+    command lead to the target's state directory.
     """
+    own = _own_unit(target, platform)
+    if own.manager != "none" and own.state != "stopped":
+        return own
+    others = list(_launch_daemons(target) if platform == "darwin" else _units_named(target, own.unit))
+    awake = sorted((each for each in others if each.state != "stopped"), key=lambda each: each.state == "silent")
+    return next(iter(awake or ([own] if own.manager != "none" else others)), NO_SERVICE)
+
+
+def _own_unit(target: Target, platform: str) -> Service:
     if platform == "darwin":
         label = f"ai.openclaw.{target.profile or 'gateway'}"
         call = _asked(["launchctl", "print", f"gui/{os.getuid()}/{label}"], target)
@@ -62,10 +96,76 @@ def service(target: Target, platform: str = sys.platform) -> Service:
     return _silent("systemd", unit, call) or _systemd(unit, _said(call))
 
 
+def _units_named(target: Target, own: str) -> Iterator[Service]:
+    """Units named openclaw*, of the user's and the system's manager, that belong to the target."""
+    scopes: tuple[Scope, ...] = ("user", "system")
+    for scope in scopes:
+        manager = ["systemctl", *(["--user"] if scope == "user" else [])]
+        listed = _asked([*manager, "list-unit-files", "--no-legend", "--plain", "--type=service", _NAMES], target)
+        if silent := _silent("systemd", _NAMES, listed):
+            yield replace(silent, scope=scope, standard=False)
+            continue
+        names = [line.split()[0] for line in (_said(listed) or "").splitlines() if line.strip()]
+        wanted = [each for each in names if "@." not in each and each != own]
+        shown = _asked(
+            [*manager, "show", _NAMES, *wanted, f"--property={','.join((*_PROPERTIES, *unitfiles.PROPERTIES))}"], target
+        )
+        seen: set[str] = {own}
+        for block in re.split(r"\n\s*\n", _said(shown) or ""):
+            says = _pairs(block)
+            unit = says.get("Id", "")
+            if not unit or unit in seen or not unitfiles.leads_to(target, says, system=scope == "system"):
+                continue
+            seen.add(unit)
+            found = _systemd(unit, block)
+            if found.manager != "none":
+                yield replace(found, scope=scope, standard=False)
+
+
+def _launch_daemons(target: Target) -> Iterator[Service]:
+    """LaunchDaemons named *openclaw* that belong to the target, and the user's own agents of other names."""
+    places: tuple[tuple[Scope, str, Path], ...] = (
+        ("system", "system", Path("/Library/LaunchDaemons")),
+        ("user", f"gui/{os.getuid()}", target.home / "Library" / "LaunchAgents"),
+    )
+    for scope, domain, folder in places:
+        for label in unitfiles.labels(folder, target):
+            call = _asked(["launchctl", "print", f"{domain}/{label}"], target)
+            found = _silent("launchd", label, call) or _launchd(label, _said(call))
+            if found.manager != "none":
+                yield replace(found, scope=scope, standard=False)
+
+
+def unit_of(process: GatewayProcess, target: Target) -> Service | None:
+    """The systemd unit that runs a process, by its cgroup; None when it is no unit's main process, nor its child.
+
+    A gateway started by hand stands in the cgroup of whatever started it: a session, a terminal, cron.
+    """
+    try:
+        path = Path(f"/proc/{process.pid}/cgroup").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    units = [each for each in _CGROUP_UNIT.findall(path) if not each.startswith("user@")]
+    if not units:
+        return None
+    unit = units[-1]
+    scope: Scope = "user" if "/user@" in path or "/user.slice" in path else "system"
+    manager = ["systemctl", *(["--user"] if scope == "user" else [])]
+    call = _asked([*manager, "show", unit, f"--property={','.join(_PROPERTIES)}"], target)
+    service = _systemd(unit, _said(call))
+    if service.pid is None or service.pid not in (process.pid, process.parent):
+        return None
+    own = f"openclaw-gateway{'-' + target.profile if target.profile else ''}.service"
+    return replace(service, scope=scope, standard=unit == own)
+
+
 def stop_command(service: Service) -> tuple[str, ...]:
     """What ends the unit's process: `stop` without waiting for it; launchd's agent gets SIGTERM and comes again."""
     if service.manager == "launchd":
-        return ("launchctl", "kill", "SIGTERM", f"gui/{os.getuid()}/{service.unit}")
+        domain = "system" if service.scope == "system" else f"gui/{os.getuid()}"
+        return ("launchctl", "kill", "SIGTERM", f"{domain}/{service.unit}")
+    if service.scope == "system":
+        return ("systemctl", "--no-ask-password", "stop", "--no-block", service.unit)
     return ("systemctl", "--user", "stop", "--no-block", service.unit)
 
 
@@ -75,6 +175,8 @@ def ask(argv: Sequence[str], environ: Mapping[str, str], deadline_s: float) -> C
     return run(argv, environ={**os.environ, "XDG_RUNTIME_DIR": runtime}, deadline_s=deadline_s)
 
 
+_NAMES = "openclaw*.service"
+_CGROUP_UNIT = re.compile(r"/([^/\n]+\.service)(?=/|$)", re.M)
 _PROPERTIES = ("LoadState", "ActiveState", "SubState", "Result", "NRestarts", "MainPID", "ExecMainStatus")
 
 
@@ -98,7 +200,7 @@ def _silent(manager: Manager, unit: str, call: Call | None) -> Service | None:
 def _systemd(unit: str, answer: str | None) -> Service:
     if answer is None:
         return NO_SERVICE
-    says = dict(line.split("=", 1) for line in answer.splitlines() if "=" in line)
+    says = _pairs(answer)
     if says.get("LoadState") in (None, "not-found"):
         return NO_SERVICE
     active, sub = says.get("ActiveState", ""), says.get("SubState", "")
@@ -121,6 +223,10 @@ def _systemd(unit: str, answer: str | None) -> Service:
         result=says.get("Result", ""),
         detail=f"{active}/{sub}",
     )
+
+
+def _pairs(answer: str) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in answer.splitlines() if "=" in line)
 
 
 def _launchd(label: str, answer: str | None) -> Service:

@@ -230,10 +230,10 @@ class Loop:
     # -- the line and the snapshot ------------------------------------------------------------------------------------
 
     def _connect(self) -> RpcClient:
-        config, settings = self.port.config, self.settings
+        config, settings = self.port.served, self.settings
         if not settings.rpc:
             raise RpcRefused("off", "the setting rpc is off")
-        return rpc.connect_to(self.target, config, self.port.gateway.port or config.port, settings)
+        return rpc.connect_to(self.target, config, config.port, settings)
 
     def _listen(self, longest_s: float) -> None:
         """Wait for the next push until something is due; pushes that wait already are all taken."""

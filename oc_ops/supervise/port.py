@@ -60,6 +60,8 @@ class Port:
         self._whole = Turn(WHOLE_LOOK_S)
         self._service_turn, self._service_rarely = Turn(SERVICE_S), Turn(settings.watch_slow_s)
         self._gap_began: float | None = None
+        self._served: tuple[str, int] | None = None
+        """Where the last whole look found it, when that is not where config and environment say."""
         self._told: Service | None = None
         self._kind: tuple[str, int | None] = ("", None)
         """The kind and status of the last quick answer."""
@@ -85,7 +87,8 @@ class Port:
         except OcOpsError as error:
             self._take(judge_cli.invalid_config(self.config), None, str(error), every_s)
             return
-        quick = http.probe(self.config.host, port, "/readyz", budget_s=QUICK_S, tls=self.config.tls)
+        host, at_port = self._served or (self.config.host, port)
+        quick = http.probe(host, at_port, "/readyz", budget_s=QUICK_S, tls=self.config.tls)
         kind = (quick.kind, quick.status)
         same, self._kind = kind == self._kind, kind
         if same and not self._whole_needed(quick):
@@ -101,10 +104,21 @@ class Port:
             delay_limit_ms=self._settings.event_loop_delay_ms,
             service_of=self._service,
             wait=_patience(),
-            live=quick if quick.kind in ("silent", "refused") else None,
+            live=quick if quick.kind in ("silent", "refused") and self._served is None else None,
         )
         self.last_look = seen
-        self._take(self._judged(seen), seen, "", every_s)
+        self._served = (seen.host, seen.port) if seen.wanted is not None else None
+        found = self._judged(seen)
+        if unseen := judge.unseen(seen, found):
+            self._take(None, None, unseen, every_s)
+            return
+        self._take(found, seen, "", every_s)
+
+    @property
+    def served(self) -> GatewayConfig:
+        """The config with the address where the gateway was last seen to listen."""
+        host = self._served[0] if self._served else self.config.host
+        return replace(self.config, host=host, port=self.gateway.port or self.config.port)
 
     def read_config(self) -> None:
         """Read the config anew when its file has changed."""
@@ -119,7 +133,7 @@ class Port:
             self.config = config.read(self._target)
         except OcOpsError:
             return  # being written, or not ours: the next look tries again
-        self.config_changed, self._config_stamp, self._kind = True, stamp, ("", None)
+        self.config_changed, self._config_stamp, self._kind, self._served = True, stamp, ("", None), None
 
     def service_due(self) -> Task | None:
         """The service manager's word, asked aside: it may take 3 s; of a gateway in trouble each whole look asks it."""
@@ -266,7 +280,9 @@ def _patience() -> Callable[[float], None]:
 
 def _state(finding: Finding | None, seen: GatewayLook | None) -> State:
     if finding is None:
-        ready = seen.ready.json if seen and seen.ready else None
+        if seen is None:
+            return "unknown"
+        ready = seen.ready.json if seen.ready else None
         return "ready" if at(ready, "ready") is True else "live"
     if finding.check == "config/invalid":
         return "config-invalid"

@@ -123,6 +123,18 @@ def test_a_wrong_token_is_no_outage(lab: Lab, folder: Path) -> None:
     assert seen.report["calls"] == []
 
 
+def test_another_port_in_the_shell_is_a_warning_of_a_healthy_gateway(lab: Lab, folder: Path) -> None:
+    """Whatever port the looking shell names: every lane goes where the gateway serves (#105109)."""
+    wanted = lab.port + 7
+    environ = {**lab.environ, "OPENCLAW_GATEWAY_PORT": str(wanted), "OC_OPS_BROWSER": "off"}
+    seen = examine(lab, folder, environ=environ)
+    assert seen.exit == 0, seen.output
+    assert seen.report["verdict"] == "degraded"
+    assert seen.report["lanes"] == {"http": "ok", "rpc": "ok", "cli": "ok"}
+    drift = seen.finding("gateway/port-drift")
+    assert f"serves port {lab.port}, and OPENCLAW_GATEWAY_PORT in the environment says {wanted}" in drift["fact"]
+
+
 @pytest.mark.parametrize("kind", ["syntax", "schema"])
 def test_a_broken_config_is_found_while_the_gateway_still_runs(lab: Lab, folder: Path, kind: str) -> None:
     """A config that a restart would choke on is named before anybody restarts."""

@@ -52,7 +52,9 @@ def processes(sight: Sight) -> Iterator[Mutex]:
             f"the doctor's fix: {cause.fix}",
             service.summary if service.manager != "none" else "no service unit runs it",
         ),
-        refused="" if process.certain else "it is not certain that this process is the gateway",
+        refused=""
+        if process.certain and cause.proof
+        else "it is not proven that this process is the gateway that fails",
     )
 
 

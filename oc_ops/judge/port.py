@@ -1,0 +1,127 @@
+"""Judges of the port: whose it is, who only forwards it, and whether it is the one that was meant."""
+
+from __future__ import annotations
+
+from oc_ops.judge.finding import Finding
+from oc_ops.judge.stranger import is_openclaw, is_stranger, proves_openclaw, speaks_openclaw
+from oc_ops.observe.forwarders import Forwarder, forwarder
+from oc_ops.observe.http import Probe
+from oc_ops.observe.look import GatewayLook
+
+VERIFY = "pytest checks/ -m doctor -k test_gateway"
+_DEAD, _SILENT = (502, 503), (504, 522, 524)
+"""What a reverse proxy answers for a backend that is gone, and for one that does not answer."""
+
+
+def behind(seen: GatewayLook) -> Forwarder | None:
+    """The forwarder that holds the port; None when a gateway holds it, somebody else, or nobody that can be seen."""
+    if seen.listener is None or is_openclaw(seen.listener, seen.processes):
+        return None
+    return forwarder(seen.listener.title, seen.listener.program)
+
+
+def dead_behind(seen: GatewayLook) -> bool:
+    """Whether a forwarder finds nobody to forward to: it hangs up without a word, or says 502."""
+    answer = seen.again or seen.live
+    return behind(seen) is not None and (_without_a_word(answer) or answer.status in _DEAD) and not _ours(answer)
+
+
+def silent_behind(seen: GatewayLook) -> bool:
+    """Whether whoever stands behind a forwarder takes the connection and answers nothing."""
+    answer = seen.again or seen.live
+    return behind(seen) is not None and (answer.kind == "silent" or answer.status in _SILENT)
+
+
+def _without_a_word(answer: Probe) -> bool:
+    return answer.kind == "garbled" and not answer.body
+
+
+def _ours(answer: Probe) -> bool:
+    return answer.kind == "answered" and speaks_openclaw(answer)
+
+
+def look_behind(seen: GatewayLook, verb: str) -> str:
+    """The fix for a gateway that runs behind a forwarder: never by us, and never by ending the forwarder."""
+    there = behind(seen)
+    assert there is not None
+    assert seen.listener is not None
+    sudo = "" if seen.listener.own else "sudo "
+    where = f"ps -fp {seen.listener.pid} shows where it leads"
+    if there.kind == "container" and seen.runtimes:
+        runtime = next((each for each in seen.runtimes if each in seen.listener.title), seen.runtimes[0])
+        where = {
+            "docker": f"{sudo}docker ps -a --filter publish={seen.port} finds it",
+            "podman": f"{sudo}podman ps -a | grep {seen.port} finds it",
+        }[runtime]
+    elif there.kind == "proxy":
+        where = f"the configuration of {there.name} says where port {seen.port} leads"
+    return f"none automatic: the gateway runs {there.place} and is not seen from here: {verb} it there; {where}"
+
+
+def port_taken(seen: GatewayLook) -> Finding | None:
+    """Somebody has the port and is not an OpenClaw gateway: `HTTP < 500` is not health (#110306)."""
+    if seen.foreign is not None:
+        return _of_another(seen)
+    if dead_behind(seen) or silent_behind(seen):
+        return None
+    stranger = is_stranger(seen.listener, seen.processes) and behind(seen) is None
+    answer = seen.again if seen.again is not None and seen.again.kind == "answered" else seen.live
+    if answer.kind == "answered":
+        # A lookalike answers /healthz as we expect; the process behind the port and the other probes tell.
+        proven = any(each is not None and proves_openclaw(each) for each in (seen.startup, seen.ready))
+        ours = is_openclaw(seen.listener, seen.processes) or (speaks_openclaw(answer) and (proven or not stranger))
+    else:
+        ours = not stranger and (answer.kind == "silent" or bool(seen.processes))
+    return None if ours else taken(seen, answer.summary)
+
+
+def taken(seen: GatewayLook, evidence: str) -> Finding:
+    """The finding for a stranger on the gateway's port. To end it is advised of a program of our own account alone."""
+    who = seen.listener.summary if seen.listener else "a process that cannot be seen"
+    there = behind(seen)
+    then = f"move it off port {seen.port}, then start the gateway"
+    if there is not None:
+        fix = f"none automatic: {there.name} only forwards the port: see where it leads, {who}"
+    elif seen.listener is not None and seen.listener.own and is_stranger(seen.listener, seen.processes):
+        fix = f"none automatic: unless it leads to the gateway, end that program or {then}"
+    else:
+        fix = f"none automatic: see who has it (sudo lsof -nP -iTCP:{seen.port} -sTCP:LISTEN); {then}"
+    return Finding(
+        "gateway/port-taken",
+        "error",
+        fact=f"port {seen.port} answers, but it is not an OpenClaw gateway",
+        saw=f"{who} listens; {evidence}",
+        fix=fix,
+        verify=VERIFY,
+    )
+
+
+def _of_another(seen: GatewayLook) -> Finding:
+    who = seen.listener.summary if seen.listener else ""
+    return Finding(
+        "gateway/port-taken",
+        "error",
+        fact=f"port {seen.port} is served by the gateway of another state directory",
+        saw=f"{who} listens and has {seen.foreign} open; {seen.live.summary}",
+        fix="none automatic: leave that gateway alone; give this one a port of its own (openclaw config set "
+        "gateway.port PORT), or look at that one with its --profile or OPENCLAW_STATE_DIR",
+        verify=VERIFY,
+    )
+
+
+def port_drift(seen: GatewayLook, wanted_by: str) -> Finding | None:
+    """The gateway serves another port than `wanted_by` names: it is looked at where it is."""
+    if not seen.drifted:
+        return None
+    back = f"openclaw config set gateway.port {seen.port}"
+    if wanted_by.startswith("OPENCLAW_GATEWAY_PORT"):
+        back = f"set OPENCLAW_GATEWAY_PORT to {seen.port} or unset it where you look from"
+    return Finding(
+        "gateway/port-drift",
+        "warning",
+        fact=f"the gateway serves port {seen.port}, and {wanted_by} says {seen.wanted}",
+        saw=f"{seen.learnt}; {seen.live.summary}",
+        fix=f"none automatic: put the port back ({back}), or have the gateway move: openclaw gateway install --force "
+        "where a service unit runs it, and a restart at a quiet time",
+        verify=VERIFY,
+    )

@@ -1,0 +1,166 @@
+"""Listening TCP sockets: who holds a port, where a process listens, and whether that is this machine's network."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+_LISTENING = "0A"
+_WILD = ("", "0.0.0.0", "::")  # noqa: S104 - read, not bound
+_LOOPBACK = ("127.0.0.1", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who listens on a port. `pid` is None when the OS shows that somebody does but not who; `uid` may yet be known."""
+
+    pid: int | None
+    title: str = ""
+    program: str = ""
+    uid: int | None = None
+
+    @property
+    def summary(self) -> str:
+        """The listener in words."""
+        if self.pid:
+            return f"pid {self.pid}: {self.title}"
+        return f"a process of user {user_name(self.uid)}" if self.uid is not None else "a process of another user"
+
+    @property
+    def own(self) -> bool:
+        """Whether it was seen to be a process of the account that looks."""
+        return self.pid is not None and self.uid == os.getuid()
+
+
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """One address that a process listens on."""
+
+    address: str
+    port: int
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Where it is reached from this machine; a wildcard at both loopback addresses, where it takes them."""
+        if self.address not in _WILD:
+            return (self.address,)
+        return _LOOPBACK if self.address == "::" else _LOOPBACK[:1]
+
+    def __str__(self) -> str:
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+
+def listener(port: int, host: str | None = None) -> Listener | None:
+    """Who listens on a TCP port of this machine, as far as the OS lets us see; None when nobody is seen.
+
+    With `host`, the one who gets a connection to that address: of several sockets the nearest to it.
+    """
+    found = [(each, pid) for each, pid in _listening() if each.port == port]
+    if not found:
+        return None
+    if host is not None:
+        found.sort(key=lambda each: (each[0].address != host, host not in each[0].hosts))
+    elif all(pid is None for _, pid in found):
+        found = found[:1]
+    else:
+        found = [each for each in found if each[1] is not None]
+    socket, pid = found[0]
+    return _described(pid) if pid else _forwarding(port) or Listener(None, uid=_owner(socket))
+
+
+def sockets(pid: int) -> tuple[Socket, ...] | None:
+    """Where a process listens; None when we may not see its sockets, or it is gone."""
+    try:
+        return tuple(
+            dict.fromkeys(
+                Socket(each.laddr.ip, each.laddr.port)
+                for each in psutil.Process(pid).net_connections(kind="tcp")
+                if each.status == psutil.CONN_LISTEN and each.laddr
+            )
+        )
+    except (psutil.Error, OSError):
+        return None
+
+
+def lives_apart(pid: int) -> bool:
+    """Whether a process lives in a container of its own: another network, or other pids, than ours (Linux).
+
+    Its listening sockets are none of this machine's, and its lock names a pid of another world.
+    """
+    for kind in ("net", "pid"):
+        with suppress(OSError):
+            theirs = Path(f"/proc/{pid}/ns/{kind}").readlink()
+            if theirs != Path(f"/proc/self/ns/{kind}").readlink():
+                return True
+    return False
+
+
+def user_name(uid: int | None) -> str:
+    """An account by name, else by number."""
+    if uid is None:
+        return "unknown"
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _listening() -> Iterator[tuple[Socket, int | None]]:
+    """Every listening TCP socket and its pid; on macOS each own process is asked."""
+    try:
+        for each in psutil.net_connections(kind="tcp"):
+            if each.status == psutil.CONN_LISTEN and each.laddr:
+                yield Socket(each.laddr.ip, each.laddr.port), each.pid
+    except psutil.AccessDenied:
+        for process in psutil.process_iter():
+            try:
+                for own in process.net_connections(kind="tcp"):
+                    if own.status == psutil.CONN_LISTEN and own.laddr:
+                        yield Socket(own.laddr.ip, own.laddr.port), process.pid
+            except psutil.Error:
+                continue
+
+
+def _described(pid: int) -> Listener:
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            name = process.name()
+            title = (" ".join(process.cmdline()) or name)[:200].strip()
+            return Listener(pid, title, name, process.uids().real)
+    except psutil.Error:
+        return Listener(pid, "a process that cannot be looked at")
+
+
+def _forwarding(port: int) -> Listener | None:
+    """Docker's proxy of a published port: it is root's, and its command line is everybody's to read."""
+    for process in psutil.process_iter():
+        try:
+            if process.name() == "docker-proxy":
+                words = process.cmdline()
+                if words[words.index("-host-port") + 1] == str(port):
+                    return _described(process.pid)
+        except (psutil.Error, ValueError, IndexError):
+            continue
+    return None
+
+
+def _owner(socket: Socket) -> int | None:
+    """The account of a listening socket, which Linux tells everybody."""
+    if not sys.platform.startswith("linux"):
+        return None
+    for table in ("tcp", "tcp6"):
+        with suppress(OSError, ValueError, IndexError):
+            for line in Path(f"/proc/net/{table}").read_text(encoding="ascii").splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == socket.port:
+                    return int(fields[7])
+    return None

@@ -1,0 +1,107 @@
+"""Whether a unit or daemon of any name belongs to a target: by its account, its environment and its command."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shlex
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from oc_ops.errors import SettingError
+from oc_ops.observe.gatewaylocks import same_place
+from oc_ops.observe.target import Target, locate
+
+PROPERTIES = ("Id", "User", "Environment", "EnvironmentFiles", "ExecStart")
+"""What `systemctl show` has to tell for `leads_to`."""
+
+_ARGV = re.compile(r"argv\[\]=(.*?) ;")
+_BYTES = 64 * 2**10
+
+
+def leads_to(target: Target, says: Mapping[str, str], *, system: bool) -> bool:
+    """Whether a systemd unit runs a gateway whose state directory is the target's."""
+    found = _ARGV.search(says.get("ExecStart", ""))
+    argv = found[1].split() if found else []
+    if not _runs_it(says.get("Id", "").removesuffix(".service"), argv, target):
+        return False
+    environ = _words(says.get("Environment", ""))
+    for path in re.findall(r"(/\S+) \(", says.get("EnvironmentFiles", "")):
+        environ |= _file(Path(path))
+    return _leads(target, says.get("User") or ("root" if system else ""), environ, argv)
+
+
+def labels(folder: Path, target: Target) -> Iterator[str]:
+    """The labels of the property lists named *openclaw* in a folder that run the target's gateway."""
+    for path in sorted(folder.glob("*openclaw*.plist")):
+        says = _property_list(path)
+        environ = says.get("EnvironmentVariables")
+        argv = says.get("ProgramArguments")
+        user = str(says.get("UserName") or ("root" if folder.parts[:2] == ("/", "Library") else ""))
+        environ = {str(name): str(value) for name, value in environ.items()} if isinstance(environ, dict) else {}
+        words = [str(each) for each in argv] if isinstance(argv, list) else []
+        label = str(says.get("Label") or path.stem)
+        if _runs_it(label.rpartition(".")[2], words, target) and _leads(target, user, environ, words):
+            yield label
+
+
+def _property_list(path: Path) -> Mapping[str, object]:
+    """What a property list says; nothing for one that cannot be read."""
+    import plistlib  # with expat behind it: only macOS has such files
+    from xml.parsers.expat import ExpatError
+
+    try:
+        says = plistlib.loads(_read(path))
+    except (OSError, ValueError, ExpatError, plistlib.InvalidFileException):
+        return {}
+    return says if isinstance(says, dict) else {}
+
+
+def _leads(target: Target, user: str, environ: Mapping[str, str], argv: Sequence[str]) -> bool:
+    """Whether account, environment and `--profile` lead to the target's state directory; without an account our own."""
+    try:
+        account = pwd.getpwnam(user) if user and not user.isdigit() else pwd.getpwuid(int(user or os.getuid()))
+        home = account.pw_dir
+        profile = next((argv[at + 1] for at, word in enumerate(argv[:-1]) if word == "--profile"), None)
+        return same_place(locate({"HOME": home, **environ}, profile).state_dir, target.state_dir)
+    except (KeyError, SettingError):
+        return False
+
+
+def _runs_it(name: str, argv: Sequence[str], target: Target) -> bool:
+    """Whether a command runs a gateway; of a wrapper that does not show it, whether its name says so."""
+    if "gateway" in argv and any("openclaw" in word for word in argv):
+        return True
+    if any(Path(word).name in ("openclaw", "openclaw.mjs") for word in argv):
+        return False  # another part of it, such as `openclaw node run`
+    profile = f"-{target.profile}" if target.profile else ""
+    return name in [f"{each}{profile}" for each in ("openclaw", "openclawd", "openclaw-gateway", "openclaw-server")]
+
+
+def _words(text: str) -> dict[str, str]:
+    """`Environment=` as systemctl shows it: words, quoted where they hold a space."""
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        words = text.split()
+    return dict(word.split("=", 1) for word in words if "=" in word)
+
+
+def _file(path: Path) -> dict[str, str]:
+    """The variables of an environment file; empty for one that is not ours to read."""
+    try:
+        lines = _read(path).decode("utf-8", "replace").splitlines()
+    except OSError:
+        return {}
+    pairs = (line.split("=", 1) for line in lines if "=" in line and not line.lstrip().startswith(("#", ";")))
+    return {name.strip(): value.strip().strip("\"'") for name, value in pairs}
+
+
+def _read(path: Path) -> bytes:
+    """A regular file's first 64 KiB: a pipe of that name holds nobody up."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(f"{path} is no regular file")
+        return file.read(_BYTES)
