@@ -9,6 +9,8 @@ from pathlib import Path
 from oc_ops.record.journal import parsed
 
 FOLDER = "recoveries"
+SPENT = "is spent until"
+"""What every refusal for a spent budget says, and no other refusal does."""
 _MOST = 20
 """Records that are looked at, the newest: every run looks, so none is missed for long."""
 
