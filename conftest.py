@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pytest_timeout import SESSION_EXPIRE_KEY
 
-import oc_ops.bytecode  # noqa: F401 - first: it spares the others their compilation
 from oc_ops import settings as oc_settings
 from oc_ops.doctor import Lane
 from oc_ops.errors import CouldNotLook, OcOpsError

@@ -28,6 +28,12 @@ def test_config_is_accepted(doctor: Doctor, healthy: Callable[..., None]) -> Non
     healthy(doctor.config_rejected())
 
 
+@pytest.mark.check("state/readable", lane="files")
+def test_state_is_sound(doctor: Doctor, healthy: Callable[..., None]) -> None:
+    """The gateway's user can read and write its state directory, and the database in it is sound."""
+    healthy(doctor.start.fault())
+
+
 @pytest.mark.check("gateway/live", lane="http")
 def test_gateway_is_live(doctor: Doctor, healthy: Callable[..., None]) -> None:
     """The port answers, and what answers is an OpenClaw gateway; a listening port alone does not count."""

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from oc_ops import logbook
+from oc_ops import logbook, start
 from oc_ops.errors import CouldNotLook, OcOpsError, SettingError
 from oc_ops.judge import access as judge_access
 from oc_ops.judge import browser as judge_browser
 from oc_ops.judge import cli as judge_cli
 from oc_ops.judge import cron as judge_cron
 from oc_ops.judge import gateway as judge_gateway
+from oc_ops.judge import listener as judge_listener
+from oc_ops.judge import state as judge_state
 from oc_ops.judge.catalogue import Signature
 from oc_ops.judge.finding import Finding
-from oc_ops.observe import config, gateways, install, logs, reads
+from oc_ops.observe import gateways, install, listener, logs, reads, state
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.flight import lock_dir
 from oc_ops.observe.jsontext import at, text_at
@@ -37,7 +38,7 @@ from oc_ops.settings import Settings
 Lane = Literal["http", "rpc", "cli", "files", "log"]
 """How a check looks: each lane rests on the ones before it, but `files` (config, processes) and `log` on none."""
 
-_SPOKEN = ("auth", "silent", "closed", "unreachable", "starting", "stranger")
+_SPOKEN = ("auth", "silent", "closed", "unreachable", "starting", "stranger", "unproven")
 """RPC refusals that say something about the gateway; every other one only closes the lane."""
 
 
@@ -60,7 +61,7 @@ class Doctor:
         self.settings = settings
         self.quick = quick
         self.target = locate(environ, settings.profile)
-        self.config: GatewayConfig = config.read(self.target)
+        self.config: GatewayConfig = state.read_config(self.target)
         if self.config.mode == "remote":
             raise CouldNotLook(f"gateway.mode is remote in {self.config.path}: run the doctor where the gateway runs")
         self.started_at = datetime.now(UTC)
@@ -72,6 +73,7 @@ class Doctor:
         if settings.profile and not self.target.state_dir.is_dir():
             need = f"a profile that exists: there is no {self.target.state_dir}"
             raise SettingError("profile", settings.profile, settings.source("profile"), need)
+        self.start = start.StartLook(self)
         self.found_executable = install.find(settings.openclaw, settings.source("openclaw"), environ, self.target.home)
 
     # -- the operator's tools -----------------------------------------------------------------------------------
@@ -106,8 +108,12 @@ class Doctor:
     @once
     def cli_fault(self) -> Finding | None:
         """What is wrong with the command itself: it is not there, or it does not work."""
-        path = self.target.environ.get("PATH", os.defpath).split(os.pathsep)
-        return judge_cli.missing(self.found_executable, self.config, path) or judge_cli.unusable(self.version())
+        if self.found_executable is not None:
+            return judge_cli.unusable(self.version())
+        with contextlib.suppress(OcOpsError):
+            if (cause := self.http_cause()) and (cause.check in start.DOWN or cause.check.startswith("state/")):
+                raise Blocked(cause)
+        return self.start.no_command()
 
     @property
     def cli_release(self) -> tuple[int, ...] | None:
@@ -158,9 +164,11 @@ class Doctor:
 
     @once
     def config_cause(self) -> Finding | None:
-        """The config does not parse: the root of whatever else is wrong."""
+        """The config does not parse, or its gateway may not read it: the root of whatever else is wrong."""
         if self.config.error is None:
             return None
+        if fault := judge_state.unreadable(self.start.seen()):
+            return fault
         with contextlib.suppress(OcOpsError):
             return judge_cli.invalid_config(self.config, lives=self.look().live.json is not None)
         return judge_cli.invalid_config(self.config)
@@ -171,19 +179,14 @@ class Doctor:
         if cause := self.config_cause():
             return cause
         cause = judge_gateway.cause(self.look(), self.limits)
-        if cause is None or cause.check not in ("gateway/down", "gateway/crash-loop"):
-            return cause
-        if not self.config.exists and self.found_executable is None and self.look().service.manager == "none":
-            return self.cli_fault()
-        return judge_cli.missing_config(self.config) or self._rejected_config() or cause
+        if cause is not None and (another := self._held_by_another()):
+            return another
+        return (self.start.hindrance() or cause) if cause is not None and cause.check in start.DOWN else cause
 
-    def _rejected_config(self) -> Finding | None:
-        """Why a gateway that is down would not come up either; asked only when none is there to be burdened."""
-        if self.quick:
-            return None
-        with contextlib.suppress(Blocked, OcOpsError):
-            return judge_cli.rejected_config(self.openclaw().config_validate(), self.config, lives=False)
-        return None
+    def _held_by_another(self) -> Finding | None:
+        """Another user's process on the port: what ails it is not this gateway's state."""
+        error = listener.stranger(self.target, self.config.host, self.port())
+        return judge_listener.held_by_another(self.port(), error.why, str(error)) if error else None
 
     # -- the RPC lane -------------------------------------------------------------------------------------------
 
@@ -194,7 +197,7 @@ class Doctor:
             raise Blocked(cause)
         if not self.settings.rpc:
             return RpcRefused("off", "the setting rpc is off")
-        return reads.all_at_once(self.config, self.port(), self.settings)
+        return reads.all_at_once(self.target, self.config, self.port(), self.settings)
 
     @once
     def status_read(self) -> RpcReply | RpcRefused | Answer:
@@ -202,6 +205,8 @@ class Doctor:
         lane = self.rpc_lane()
         if not isinstance(lane, RpcRefused):
             return lane.status
+        if lane.kind == "unproven" and lane.code != "foreign":
+            raise CouldNotLook(lane.reason)
         if lane.kind in _SPOKEN:
             return lane
         return self._by_cli(lane, Openclaw.status)
@@ -276,7 +281,7 @@ class Doctor:
         """
         self._asked()
         cause = self.http_cause()
-        if cause is not None and cause.check == "config/invalid" and self.config.error is None:
+        if cause is not None and self.config.error is None and self.start.is_refusal(cause):
             return cause
         if cause := self.rpc_cause() or self.cli_fault():
             raise Blocked(cause)
@@ -284,7 +289,7 @@ class Doctor:
         if known_good.is_known(self.settings.memory_dir, mark):
             return None
         answer = self.openclaw().config_validate()
-        if finding := judge_cli.rejected_config(answer, self.config, lives=True):
+        if finding := start.refused(answer, self.target, self.config, self.start.seen(), lives=True):
             return finding
         if answer.not_offered:
             return judge_cli.rejected_config(self.gateway_status(), self.config, lives=True)
@@ -364,7 +369,14 @@ class Doctor:
     @once
     def log_view(self) -> LogView:
         """The gateway's own records that a signature may know, within the longest window of any."""
-        view = logbook.read(self.target, self.log_files(), self.signatures(), self.settings, self.started_at)
+        view = logbook.read(
+            self.target,
+            self.log_files(),
+            self.signatures(),
+            self.settings,
+            self.started_at,
+            self.config.secrets,
+        )
         if view.files:
             return view
         if cause := self.http_cause():

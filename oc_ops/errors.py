@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from oc_ops.secrecy import names_a_secret
+
 
 class OcOpsError(Exception):
     """The base of them all: catching it catches everything oc-ops refuses by design and nothing else."""
 
 
 class SettingError(OcOpsError):
-    """A value that cannot be used: names the setting, the value, where it came from, and what is needed."""
+    """A value that cannot be used: names the setting, the value, where it came from, and what is needed.
+
+    Without a value where it may be anything, a secret too: that of a name nobody knows.
+    """
 
     def __init__(self, name: str, value: object, source: str, need: str) -> None:
         self.name, self.value, self.source, self.need = name, value, source, need
         shown = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in str(value))[:1000]
-        if any(word in name.upper() for word in ("TOKEN", "SECRET", "PASSWORD", "KEY", "_URL")):
+        if names_a_secret(name) or "_URL" in name.upper():
             shown = "[redacted]"
-        super().__init__(f'{name}="{shown}" in {source}: need {need}')
+        said = name if value is None else f'{name}="{shown}"'
+        super().__init__(f"{said} in {source}: need {need}")
 
 
 class CouldNotLook(OcOpsError):

@@ -15,6 +15,7 @@ from oc_ops.judge.signatures import window_s
 from oc_ops.observe.logs import LogView, Needle, Window, planned_restarts, raw_shape, recent
 from oc_ops.observe.service import service
 from oc_ops.observe.target import Target
+from oc_ops.record.redact import Redactor, secrets_in
 from oc_ops.settings import Settings
 
 _RESTART_S = 60.0
@@ -32,10 +33,16 @@ def known(settings: Settings) -> tuple[Signature, ...]:
 
 
 def read(
-    target: Target, paths: Sequence[Path], signatures: Sequence[Signature], settings: Settings, now: datetime
+    target: Target,
+    paths: Sequence[Path],
+    signatures: Sequence[Signature],
+    settings: Settings,
+    now: datetime,
+    secrets: Sequence[str],
 ) -> LogView:
     """The gateway's own records that a signature may know, planned restarts left out; only what is new is read.
 
+    What is kept between runs holds none of `secrets`; paths stay as they are, since the signatures look at it again.
     Without any log it has no files. Raises CouldNotLook when one is not ours to read.
     """
     since = now - timedelta(seconds=window_s(signatures))
@@ -48,6 +55,7 @@ def read(
         tail_bytes=settings.log_tail_bytes,
         planned=planned,
         remember=settings.memory_dir / f"logs-{target.key}.json",
+        clean=Redactor((*secrets, *secrets_in(target.environ), *settings.secrets), Path("/")).text,
     )
     if unread := [path for path in paths if path not in view.files and os.path.isfile(path)]:  # noqa: PTH113
         raise CouldNotLook(f"cannot read {unread[0]}: run the doctor as the user who owns it")

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from oc_ops import files
 from oc_ops.errors import SettingError
 from oc_ops.observe.jobs import Job, JobRun
 from oc_ops.observe.jsontext import number_at
@@ -214,7 +215,7 @@ def _state(record: RunRecord, redactor: Redactor) -> Iterator[tuple[str, str]]:
         yield "gateway", redactor.line(about.gateway_version, 60)
     if observed.config is not None:
         try:
-            yield "config", hashlib.sha256(observed.config.read_bytes()).hexdigest()[:12]
+            yield "config", hashlib.sha256(files.read_bytes(observed.config, files.CONFIG_BYTES)).hexdigest()[:12]
         except OSError:
             yield "config", "cannot be read"
     jobs = observed.jobs

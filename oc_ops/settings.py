@@ -15,10 +15,41 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast, get_type_hints
 
+from oc_ops import files
 from oc_ops.errors import SettingError
 
-PROJECT = Path(__file__).resolve().parent.parent
-"""The checkout: the folder that holds checks/, reports/ and memory/."""
+
+def _checkout(package: Path) -> Path | None:
+    """Return the checkout that this package lies in, None where it was installed from a wheel."""
+    folder = package.parent
+    return folder if (folder / "checks").is_dir() and (folder / "pyproject.toml").is_file() else None
+
+
+def _state_folder() -> Path:
+    """Return the user's state directory for oc-ops; nothing is made here."""
+    import platformdirs  # 2 ms that a checkout does without
+
+    return platformdirs.user_state_path("oc-ops")
+
+
+_PACKAGE = Path(__file__).resolve().parent
+
+CHECKOUT = _checkout(_PACKAGE)
+"""The checkout that oc-ops runs from; None for an installed wheel."""
+
+SUITE = CHECKOUT or _PACKAGE / "suite"
+"""The folder that holds checks/, conftest.py and the pytest settings; a wheel carries the checkout's own files."""
+
+PROJECT = CHECKOUT or _state_folder()
+"""The folder that holds reports/ and memory/: the checkout, else the user's state directory for oc-ops."""
+
+SETTINGS_FILE = PROJECT / ("pyproject.toml" if CHECKOUT else "settings.toml")
+"""Settings of every run: `[tool.oc_ops]` in a checkout's pyproject.toml, in a file of that form elsewhere."""
+
+
+def start_folder() -> Path:
+    """Return a folder that child processes can start in: the checkout, else the first of workplace, home and /."""
+    return next((each for each in (PROJECT, Path("~").expanduser()) if each.is_dir()), Path("/"))
 
 
 def _setting(
@@ -150,7 +181,7 @@ class Settings:
         if value is None or not self.names_a_file(name):
             return value or ""
         try:
-            return Path(value).expanduser().read_text(encoding="utf-8").strip()
+            return files.read_text(Path(value).expanduser(), files.SMALL_BYTES).strip()
         except (OSError, ValueError, RuntimeError) as error:
             file = f"{name.partition('_')[0]} file"
             raise SettingError(file, value, self.source(name), f"a text file that can be read ({error})") from error
@@ -180,6 +211,12 @@ def environment_name(name: str) -> str:
     return f"OC_OPS_{name.upper()}"
 
 
+def for_a_child(environ: Mapping[str, str]) -> dict[str, str]:
+    """An environment for another program: the addresses that people are told through are none of its business."""
+    secret = {environment_name(each.name) for each in declared() if each.metadata["secret"]}
+    return {name: value for name, value in environ.items() if name not in secret}
+
+
 def load(
     options: Mapping[str, object] | None = None,
     environ: Mapping[str, str] | None = None,
@@ -192,7 +229,8 @@ def load(
     """
     environ = os.environ if environ is None else environ
     options = {name: value for name, value in (options or {}).items() if value is not None}
-    table = _table(pyproject or PROJECT / "pyproject.toml")
+    file = pyproject or SETTINGS_FILE
+    table = _table(file)
     hints = get_type_hints(Settings)
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
@@ -201,7 +239,7 @@ def load(
         for raw, source in (
             (options.get(each.name), option),
             (environ.get(environment_name(each.name)) or None, "environment"),
-            (table.get(each.name), "pyproject.toml [tool.oc_ops]"),
+            (table.get(each.name), f"{file.name} [tool.oc_ops]"),
         ):
             if raw is not None:
                 shown = environment_name(each.name) if source == "environment" else each.name
@@ -227,7 +265,7 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
 
             near = difflib.get_close_matches(name, known, n=1)
             hint = f", maybe {near[0]}" if near else ""
-            raise SettingError(name, environ[name], "environment", f"a known setting{hint}")
+            raise SettingError(name, None, "environment", f"a known setting{hint}")
 
 
 _OPTION_NAMES = {"profile": "oc-profile", "tmux_socket": "socket"}
@@ -235,7 +273,7 @@ _OPTION_NAMES = {"profile": "oc-profile", "tmux_socket": "socket"}
 
 def _table(pyproject: Path) -> Mapping[str, object]:
     try:
-        text = pyproject.read_bytes()
+        text = files.read_bytes(pyproject, files.SMALL_BYTES)
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -254,7 +292,7 @@ def _table(pyproject: Path) -> Mapping[str, object]:
     known = {each.name for each in declared()}
     for name in table:
         if name not in known:
-            raise SettingError(name, table[name], "pyproject.toml [tool.oc_ops]", f"one of {', '.join(sorted(known))}")
+            raise SettingError(name, None, f"{pyproject.name} [tool.oc_ops]", f"one of {', '.join(sorted(known))}")
     return table
 
 

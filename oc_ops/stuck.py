@@ -23,8 +23,8 @@ from oc_ops.once import Blocked
 from oc_ops.record import artifacts
 from oc_ops.record.redact import Redactor, secrets_in
 from oc_ops.settings import Settings
+from oc_ops.watched import not_asked, zone
 from oc_ops.watched import sight as jobs_now
-from oc_ops.watched import zone
 
 
 def look(doctor: Doctor) -> Sight:
@@ -49,6 +49,8 @@ def look(doctor: Doctor) -> Sight:
         unseen.append(f"the jobs could not be looked at: {blocked.cause.sentence}")
     except CouldNotLook as error:
         unseen.append(f"the jobs could not be looked at: {error}")
+    if jobs is not None and (why := not_asked(doctor)):
+        unseen.append(f"the gateway was not asked: {why}")
     return Sight(
         doctor.key,
         doctor.target,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from oc_ops.errors import CouldNotLook
 from oc_ops.judge.cron import scheduler_off
-from oc_ops.observe.jobs import Job, JobRun, Jobs
+from oc_ops.observe.handshake import RpcRefused
+from oc_ops.observe.jobs import MOST_JOBS, Job, JobRun, Jobs
 from oc_ops.observe.jobtext import jobs_of, more_of, runs_of
 from oc_ops.observe.watchlist import Watched
 from oc_ops.once import Blocked, NotAsked
@@ -45,6 +46,12 @@ def cause(doctor: Doctor) -> str:
     return found.check if found else ""
 
 
+def not_asked(doctor: Doctor) -> str:
+    """Why the gateway was told no credential and so not asked; nothing when it was."""
+    lane = doctor.rpc_lane.seen
+    return lane.reason if isinstance(lane, RpcRefused) and lane.kind == "unproven" else ""
+
+
 def sight(doctor: Doctor, watched: Sequence[Watched]) -> tuple[Jobs, Mapping[str, Ownership]]:
     """The jobs, and who owns the marker of each that has one, by all that could be seen.
 
@@ -72,8 +79,11 @@ def sight(doctor: Doctor, watched: Sequence[Watched]) -> tuple[Jobs, Mapping[str
             seen = _by_store(doctor)
         except CouldNotLook:
             raise blocked from None
-    except CouldNotLook:
-        seen = _by_store(doctor)
+    except CouldNotLook as error:
+        try:
+            seen = _by_store(doctor)
+        except CouldNotLook as also:
+            raise CouldNotLook(f"{error}; {also}") from None
     stored = seen if seen.source == "store" else None
     if stored is None and any(each.running_ms is not None for each in seen.jobs):
         with contextlib.suppress(CouldNotLook):
@@ -95,7 +105,7 @@ def _connected(doctor: Doctor) -> RpcClient:
     from oc_ops.observe import rpc
 
     try:
-        return rpc.connect_to(doctor.config, doctor.port(), doctor.settings)
+        return rpc.connect_to(doctor.target, doctor.config, doctor.port(), doctor.settings)
     except rpc.RpcRefused as refused:
         raise CouldNotLook(f"the RPC lane closed: {refused.reason}") from refused
 
@@ -110,7 +120,7 @@ def by_rpc(client: RpcClient, watched: Sequence[Watched]) -> Jobs:
             raise CouldNotLook(f"cron.list: {reply.outcome}: {reply.message or reply.code or 'no reason given'}")
         told += jobs_of(reply.payload)
         following = more_of(reply.payload)
-        if following is None or following <= offset:
+        if following is None or following <= offset or len(told) >= MOST_JOBS:
             break
         offset = following
     words = {each.job for each in watched}

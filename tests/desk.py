@@ -22,11 +22,12 @@ import psutil
 from oc_ops.supervise import snapshot
 from oc_ops.supervise.state import Snapshot
 from tests.snapshots import sample
+from tests.support import bytecode
 from tests.survivors import eventually
 
 PROJECT = Path(__file__).resolve().parent.parent
 WINDOWS = ["status", "runs", "browser", "incidents", "adhoc"]
-LATEST_S = 30.0
+LATEST_S = 90.0
 FRESH_S = 3600.0
 """A snapshot stamped so far ahead stays fresh for the whole test, and nobody starts a watcher."""
 
@@ -62,7 +63,7 @@ class Desk:
             "SHELL": "/bin/bash",
             "TERM": "xterm-256color",
             "LANG": "C.UTF-8",
-            "PYTHONDONTWRITEBYTECODE": "1",
+            **bytecode.environ(),
         }
         self.key = hashlib.sha256(os.fsencode(self.home.resolve() / ".openclaw")).hexdigest()[:12]
 
@@ -114,7 +115,7 @@ class Desk:
         """What a window shows."""
         return self.tmux("capture-pane", "-p", *words, "-t", f"=oc-ops:{window}", check=False)
 
-    def sees(self, window: str, pattern: str, within_s: float = 15.0) -> bool:
+    def sees(self, window: str, pattern: str, within_s: float = 45.0) -> bool:
         """Whether a window comes to show something."""
         return eventually(lambda: re.search(pattern, self.screen(window)), within_s)
 
@@ -130,12 +131,18 @@ class Desk:
     def drawing(self, window: str) -> psutil.Process:
         """The process that draws a window."""
 
-        def found() -> list[psutil.Process]:
-            children = psutil.Process(self.panes()[window]).children()
-            return [each for each in children if "oc_ops.supervise.panes" in each.cmdline()]
+        drawings: list[psutil.Process] = []
+
+        def found() -> bool:
+            drawings.clear()
+            for each in psutil.Process(self.panes()[window]).children():
+                # The window's shell has other children, which may be gone before they are asked.
+                with suppress(psutil.Error):
+                    drawings.extend([each] if "oc_ops.supervise.panes" in each.cmdline() else [])
+            return bool(drawings)
 
         assert eventually(found)
-        return found()[0]
+        return drawings[0]
 
     @contextmanager
     def terminal(self, *argv: str, lines: int = 24, columns: int = 80, **environ: str) -> Iterator[pexpect.spawn]:

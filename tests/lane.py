@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import socket
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from oc_ops.observe import listener
 from oc_ops.observe.config import Credential
 from oc_ops.observe.rpc import RpcClient, RpcRefused, connect
+from tests import proven
 from tests.fakes.fake_gateway import Talk, upgrade
 
 SECRET = "shared-secret-0123"
 TOKEN = Credential("token", SECRET)
-SLACK_S = 0.6
+SLACK_S = 3.0
 """Time beyond a budget that a busy machine may take to notice it."""
 
 
 def join(port: int, memory: Path, credential: Credential = TOKEN, *, connect_s: float = 5.0) -> RpcClient:
-    """Connect as the doctor does."""
-    return connect("127.0.0.1", port, credential, memory, connect_s=connect_s, request_s=5.0)
+    """Connect as the doctor does, to a gateway that this process is by its lock beside the memory."""
+    target = proven.home_of(memory.parent / f"{memory.name}-home", port)
+    show = partial(listener.prove, target, "127.0.0.1", port)
+    return connect("127.0.0.1", port, credential, memory, show, connect_s=connect_s, request_s=5.0)
 
 
 def refused(port: int, memory: Path, credential: Credential = TOKEN, *, connect_s: float = 5.0) -> RpcRefused:

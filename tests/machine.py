@@ -18,11 +18,14 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
+from oc_ops.observe.target import locate
+from tests import proven
 from tests.fakes.fake_gateway import Talk
+from tests.support import bytecode
 
 PROJECT = Path(__file__).resolve().parent.parent
 SECRET = "shared-secret-0123456789"
-TOO_LONG_S = 50.0
+TOO_LONG_S = 120.0
 
 CLI = f"""#!{sys.executable}
 import json, os, sys
@@ -73,13 +76,14 @@ class Operator:
             "OC_OPS_MEMORY_DIR": str(root / "memory"),
             "OC_OPS_REPORT_DIR": str(self.reports),
             "FAKE_CALLS": str(root / "calls.txt"),
-            "PYTHONDONTWRITEBYTECODE": "1",
+            **bytecode.environ(),
         }
 
     def configure(self, port: int, **more: object) -> None:
-        """Write the config."""
+        """Write the config, and the lock that makes this process the gateway."""
         config = {"gateway": {"port": port, "auth": {"mode": "token", "token": SECRET}}, **more}
         self.config.write_text(json.dumps({**config, "logging": {"file": str(self.log)}}))
+        proven.lock(locate({"HOME": str(self.root / "home")}), port)
 
     def start(self, *arguments: str, **environ: str) -> subprocess.Popen[str]:
         """Start a run from somewhere else than the checkout."""
@@ -112,8 +116,8 @@ class Operator:
         return value
 
     def locks(self) -> list[str]:
-        """The locks that were ever taken."""
-        return [path.name for path in self.root.rglob("*.lock")]
+        """The locks that were ever taken, but for the gateway's own."""
+        return [path.name for path in self.root.rglob("*.lock") if "home" not in path.relative_to(self.root).parts]
 
 
 class Run:

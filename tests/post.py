@@ -34,7 +34,7 @@ class Post:
 
     def until(self, number: int) -> None:
         """Wait for that many."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while len(self.came) < number:
             assert time.monotonic() < end, self.came
             time.sleep(0.02)

@@ -20,7 +20,7 @@ def carrying(token: str) -> list[psutil.Process]:
     return found
 
 
-def eventually(condition: Callable[[], object], within_s: float = 10.0) -> bool:
+def eventually(condition: Callable[[], object], within_s: float = 30.0) -> bool:
     """Whether `condition` comes true in time."""
     until = time.monotonic() + within_s
     while not condition():

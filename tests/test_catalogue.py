@@ -249,7 +249,7 @@ def test_a_bad_own_file_is_named_by_its_path(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-@settings(max_examples=100, database=None, deadline=None)
+@settings(database=None, deadline=None)
 @given(st.dictionaries(st.sampled_from([*catalogue_module._FIELDS, "other"]), st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=9), st.lists(st.text(max_size=9)),
     st.lists(st.integers(), max_size=3), st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),

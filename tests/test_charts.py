@@ -91,7 +91,7 @@ def test_durations_read_well(value: float, shown: str) -> None:
     assert seconds(value) == shown
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.tuples(st.integers(-(10**15), 10**15), st.floats(0, 1e9), st.sampled_from(["good", "bad"])), max_size=60

@@ -202,7 +202,7 @@ def redactor(tmp_path: Path) -> Redactor:
     return Redactor(["s3cret-s3cret"], tmp_path / "home")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(deadline=None)
 @given(
     st.text(alphabet=st.characters(codec=None), max_size=300) | st.sampled_from(["..", ".", "", "/", "../x", "a/b\0c"])
 )
@@ -212,7 +212,7 @@ def test_no_id_leads_out_of_the_folder(job_id: str) -> None:
     assert slug(job_id) == slug(job_id)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_two_ids_share_no_name(one: str, other: str) -> None:
     """Different jobs have different transcripts."""

@@ -84,7 +84,7 @@ def test_one_bad_address_keeps_no_other_from_its_message(tmp_path: Path) -> None
         both = replace(good, urls=urls, deadline_s=3.0)
         began = time.monotonic()
         deliver.tell(both)
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 10
         deliver.tell(both)
     assert len(post.came) == 1
     assert "nonsense: Apprise does not know such an address" in state.read(tmp_path).failed

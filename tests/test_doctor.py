@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +16,7 @@ from oc_ops import told
 from oc_ops.doctor import Doctor
 from oc_ops.errors import CouldNotLook, SettingError
 from oc_ops.judge.finding import Finding
-from oc_ops.observe import install, reads
+from oc_ops.observe import install, reads, state
 from oc_ops.observe.look import GatewayLook
 from oc_ops.observe.openclaw import Answer, Openclaw
 from oc_ops.observe.process import Call
@@ -170,6 +171,83 @@ def test_a_gateway_that_is_down_has_its_config_validated(world: World, make: Mak
     assert world.calls == {"config_validate": 1}
     world.cli["config_validate"] = answer({"valid": False, "issues": [{"path": "gateway.port", "message": "no"}]})
     assert causes(everything(make())) == {"config/invalid"}
+
+
+@pytest.mark.parametrize(
+    ("words", "check"),
+    [("file is not a database", "state/corrupt"), ("uses newer schema version 99", "state/newer-schema")],
+)
+def test_a_start_that_openclaw_would_refuse_is_the_one_cause(words: str, check: str, world: World, make: Make) -> None:
+    """Said by its own validation, it stands in place of the gateway that is down, and one check tells it."""
+    world.look = DOWN
+    world.cli["config_validate"] = answer({"valid": False, "error": {"message": words}}, outcome="refused")
+    doctor = make()
+    assert causes(everything(doctor)) == {check}
+    assert world.calls["config_validate"] == 1
+    told_by = doctor.config_rejected()
+    assert told_by is not None
+    assert told_by.check == check
+
+
+def test_a_refusal_that_is_not_known_makes_the_verdict_unknown(world: World, make: Make) -> None:
+    """Whether a start helps is not known then, so none is advised; a live gateway is not accused of it either."""
+    world.cli["config_validate"] = answer({"valid": False, "error": {"message": "the moon"}}, outcome="refused")
+    assert causes(everything(make())) == set()
+    world.look = DOWN
+    found = everything(make())
+    assert causes(found) == set()
+    assert isinstance(found["http_cause"], CouldNotLook)
+    assert "the moon" in str(found["http_cause"])
+
+
+def test_what_the_files_say_of_a_start_needs_no_call(world: World, make: Make) -> None:
+    """A damaged store or an older command is seen without asking it, under --quick too."""
+    world.look = DOWN
+    for quick in (False, True):
+        doctor = make(text='{"meta": {"lastTouchedVersion": "2027.1.1"}}', quick=quick)
+        assert causes(everything(doctor)) == {"cli/outdated"}
+        (doctor.target.state_dir / "state").mkdir(exist_ok=True)
+        store = doctor.target.state_dir / "state" / "openclaw.sqlite"
+        store.write_bytes(b"no database")
+        assert causes(everything(make(quick=quick))) == {"state/corrupt"}
+        store.unlink()
+    assert world.calls == Counter()
+
+
+def test_a_live_gateway_is_not_blocked_by_its_state(world: World, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces that its user cannot use are a finding of their own check, and every other check still looks."""
+    monkeypatch.setattr(state, "_runner", lambda *_: (os.geteuid() + 4711, "it runs as pid 1"))
+    doctor = make()
+    doctor.target.state_dir.chmod(0o700)
+    assert causes(everything(doctor)) == set()
+    fault = doctor.start.fault()
+    assert fault is not None
+    assert fault.check == "state/unreadable"
+
+
+def test_a_config_that_its_gateway_may_not_read_is_the_cause_of_all(
+    world: World, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Named with who may not and how it is given back, in place of an invalid config."""
+    doctor = make()
+    doctor.config = replace(doctor.config, error="it cannot be read: Permission denied")
+    monkeypatch.setattr(state, "_runner", lambda *_: (os.geteuid() + 4711, "it is theirs"))
+    doctor.config.path.chmod(0o600)
+    assert causes(everything(doctor)) == {"state/unreadable"}
+
+
+@pytest.mark.parametrize(
+    ("unit", "check"),
+    [(NO_SERVICE, "cli/missing"), (Service("systemd", "openclaw-gateway.service", "stopped"), "gateway/down")],
+    ids=["no-unit", "unit"],
+)
+def test_a_gateway_that_is_down_without_a_command_has_one_cause(
+    unit: Service, check: str, world: World, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a unit it is the command that is not there; with one, not seeing the command explains nothing."""
+    monkeypatch.setattr(install, "find", lambda *_: None)
+    world.look = replace(DOWN, service=unit)
+    assert causes(everything(make(cli=False))) == {check}
 
 
 def test_a_config_that_does_not_parse_is_the_cause_of_all(world: World, make: Make) -> None:

@@ -93,6 +93,17 @@ def test_a_run_that_refuses_is_an_error_and_one_that_cannot_look_is_not(tmp_path
         examine(Settings(report_dir=operator.reports), operator.environ)
 
 
+def test_outside_a_checkout_the_wheel_s_own_suite_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checks and settings that lie in the package, and no bytecode of pytest's written beside them."""
+    monkeypatch.setattr(act_examine, "CHECKOUT", None)
+    monkeypatch.setattr(act_examine, "SUITE", tmp_path)
+    argv = act_examine.argv(["--quick"])
+    assert argv[3:] == [
+        str(tmp_path / "checks"), "-m", "doctor", "-c", str(tmp_path / "pyproject.toml"),
+        "--rootdir", str(tmp_path), "--assert=plain", "--quick",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("result", "why"),
     [
@@ -119,10 +130,3 @@ def test_a_result_is_data_or_none(
     (folder / "report.json").write_text(json.dumps(REPORT))
     with pytest.raises(CouldNotLook, match=why):
         examine(Settings(report_dir=tmp_path), {"PATH": "/usr/bin:/bin"})
-
-
-def test_outside_a_checkout_there_is_no_doctor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says where it has to be run from."""
-    monkeypatch.setattr(act_examine, "PROJECT", tmp_path)
-    with pytest.raises(OcOpsError, match="runs from a checkout"):
-        act_examine.argv()

@@ -16,10 +16,10 @@ import pytest
 from tests.machine import CLI, Operator, closed_port, gateway
 
 IMPATIENT = {
-    "OC_OPS_HTTP_PROBE_S": "1",
-    "OC_OPS_RPC_REQUEST_S": "1",
-    "OC_OPS_CLI_TIMEOUT_S": "2",
-    "OC_OPS_CALL_S": "3",
+    "OC_OPS_HTTP_PROBE_S": "2",
+    "OC_OPS_RPC_REQUEST_S": "2",
+    "OC_OPS_CLI_TIMEOUT_S": "4",
+    "OC_OPS_CALL_S": "6",
     "OC_OPS_KILL_GRACE_S": "0.2",
 }
 
@@ -104,7 +104,7 @@ def deaf_process(operator: Operator) -> Iterator[int]:
             lock = operator.config.parent / "tmp" / "openclaw-0" / "gateway.0a1b2c3d.lock"
             lock.parent.mkdir(parents=True)
             lock.write_text(json.dumps({"pid": process.pid, "configPath": str(operator.config)}))
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 60
             while time.time() - created < 1.5 and time.monotonic() < deadline:
                 time.sleep(0.05)
             yield process.pid

@@ -64,7 +64,7 @@ def test_waits_no_longer_than_told(tmp_path: Path) -> None:
     with holder(lock):
         began = time.monotonic()
         refusal(lock, wait_s=0.5)
-        assert 0.5 <= time.monotonic() - began < 3
+        assert 0.5 <= time.monotonic() - began < 10
 
 
 def test_had_as_soon_as_it_is_free(tmp_path: Path) -> None:

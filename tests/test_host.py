@@ -266,7 +266,7 @@ def outlive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
             process = subprocess.Popen(command, cwd=cwd, env={"HOME": str(tmp_path), **environ})
             stack.callback(process.wait)
             stack.callback(process.kill)
-            end = time.monotonic() + 20
+            end = time.monotonic() + 60
             while psutil.Process(process.pid).cmdline() != command:
                 assert time.monotonic() < end
             return process
@@ -288,7 +288,7 @@ def test_a_browser_that_listens_beside_a_living_gateway_is_in_use(target: Target
     """A new gateway takes it over; one that does not listen, or has no gateway, is left over."""
     data = f"--user-data-dir={target.state_dir}/browser/openclaw/user-data"
     listening = outlive(data, code=_LISTENER)
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not psutil.Process(listening.pid).net_connections(kind="tcp"):
         assert time.monotonic() < end
     assert [each.pid for each in residents.orphans(target, ())] == [listening.pid]

@@ -20,7 +20,8 @@ MOST_LINES = 400
 
 CONTRACT = frozenset(
     """
-    cli/missing cli/unusable config/invalid
+    cli/missing cli/unusable cli/outdated config/invalid
+    state/unreadable state/corrupt state/newer-schema state/migrating
     gateway/down gateway/crash-loop gateway/starting gateway/draining gateway/hung gateway/zombie gateway/port-taken
     gateway/not-ready gateway/saturated gateway/rpc-unanswered gateway/auth-rejected gateway/duplicate
     gateway/version-drift
@@ -133,7 +134,7 @@ def test_findings_are_made_by_judges_alone() -> None:
 def test_ids_mentioned_anywhere_exist() -> None:
     """No module waits for a finding that nobody can make."""
     known = {*CONTRACT, *(f"logs/{each.id}" for each in signatures.catalogue())}
-    pattern = re.compile(r"[\"'](?:cli|config|gateway|cron|browser|logs|host)/[a-z][a-z._-]*[\"']")
+    pattern = re.compile(r"[\"'](?:cli|config|state|gateway|cron|browser|logs|host)/[a-z][a-z._-]*[\"']")
     for path in (each for each in MODULES if room(named(each)) != "observe"):
         mentioned = {each.strip("\"'") for each in pattern.findall(path.read_text(encoding="utf-8"))}
         assert mentioned <= known, path

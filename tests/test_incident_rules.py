@@ -48,7 +48,7 @@ def with_red(base: RunSummary, red: tuple[str, ...]) -> RunSummary:
 
 
 @given(STEPS)
-@given_settings(max_examples=100, deadline=None)
+@given_settings(deadline=None)
 def test_whatever_comes(steps: list[tuple[tuple[RunSummary, tuple[str, ...]] | What, int]]) -> None:
     """Never two open incidents of one cause and gateway; closed by two greens or by hand; no time is negative."""
     now, lines = START, list[Event]()

@@ -168,7 +168,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @given(JSON, st.lists(st.dictionaries(st.sampled_from(KEYS), JSON, max_size=8), max_size=3))
 def test_no_json_crashes_the_parser(anything: object, entries: list[object]) -> None:
     """Whatever JSON comes, it is parsed or could not be looked at."""

@@ -140,7 +140,7 @@ def test_reads_no_endless_file(journal: Journal) -> None:
     """A pipe or a device in its place is refused, not read for ever."""
     journal.path.parent.mkdir()
     os.mkfifo(journal.path)
-    with pytest.raises(JournalError, match="could not be read: it is no regular file"):
+    with pytest.raises(JournalError, match="could not be read: it is a pipe, not a regular file"):
         list(journal.lines())
 
 

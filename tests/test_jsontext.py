@@ -105,7 +105,7 @@ NOISE = st.lists(st.text(st.characters(exclude_characters="{[\r\n"), max_size=20
     st.sampled_from([None, 2]),
     st.booleans(),
 )
-@settings(max_examples=150, deadline=None)
+@settings(deadline=None)
 def test_any_object_between_noise_is_found(
     value: dict[str, object], before: list[str], after: list[str], indent: int | None, ascii_only: bool
 ) -> None:
@@ -115,7 +115,7 @@ def test_any_object_between_noise_is_found(
 
 
 @given(st.text(st.sampled_from('{}[]",:\n 1ae\\'), max_size=200))
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 def test_nothing_makes_it_raise(text: str) -> None:
     """Torn brackets of every kind end in an object or in None."""
     found = json_object(text)

@@ -199,7 +199,7 @@ def test_a_state_that_cannot_be_used_is_begun_anew(folder: Path, state: bytes) -
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
 def test_no_damage_to_the_state_makes_the_reader_raise(data: st.DataObject) -> None:
     """Any value of the state exchanged for any other: at worst the log is read again."""
     anything = st.recursive(
@@ -356,7 +356,7 @@ STEPS = st.lists(st.one_of(st.just("look"), st.just("rotate"), st.integers(1, 40
 
 
 @given(records=st.lists(RECORDS, max_size=25), steps=STEPS)
-@settings(max_examples=150, deadline=None)
+@settings(deadline=None)
 def test_many_looks_see_what_one_look_sees(records: list[bytes], steps: list[str | int]) -> None:
     """Any bytes, cut anywhere, rotated at any time: many looks find what one look at the end finds."""
     data = b"".join(records)

@@ -71,7 +71,7 @@ def test_a_line_of_any_other_kind_is_text(raw: bytes) -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 def test_no_bytes_make_the_reader_raise(raw: bytes) -> None:
     """Log text is hostile."""
     parse(raw, LOG)

@@ -98,7 +98,7 @@ def test_without_the_library_the_slow_way_is_taken(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("way", WAYS)
 @given(pieces=st.lists(st.sampled_from(PIECES), max_size=60), noise=st.binary(max_size=40), block=st.integers(1, 64))
-@settings(max_examples=150, deadline=None)
+@settings(deadline=None)
 def test_each_way_finds_what_is_there(way: str, pieces: list[str], noise: bytes, block: int) -> None:
     """Whatever the bytes and wherever the blocks end, each way finds exactly the lines that hold a needle."""
     data = "".join(pieces).encode() + noise + "".join(reversed(pieces)).encode()

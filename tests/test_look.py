@@ -107,7 +107,7 @@ def test_silence_is_looked_at_twice(target: Target) -> None:
     assert seen.look.again is not None
     assert seen.look.again.kind == "silent"
     assert (seen.look.ready, seen.look.startup) == (None, None)
-    assert seen.wall_s < 2 * 0.4 + 1
+    assert seen.wall_s < 2 * 0.4 + 4
 
 
 def test_a_gateway_that_answers_the_second_time_shows_it(target: Target) -> None:
@@ -169,7 +169,7 @@ def gateway(target: Target) -> Iterator[subprocess.Popen[bytes]]:
 
 def until(pid: int, holds: Callable[[psutil.Process], bool]) -> None:
     """Wait for a process to be so, with a deadline."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not holds(psutil.Process(pid)):
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.01)

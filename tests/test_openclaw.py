@@ -261,7 +261,9 @@ def test_older_releases_log_elsewhere_through_a_private_copy(bench: Make, tmp_pa
     assert call["config"]["mode"] == stat.S_IRUSR | stat.S_IWUSR
     copy = json.loads(call["config"]["text"])
     assert Path(copy.pop("logging")["file"]).parent == Path(call["environ"]["OPENCLAW_CONFIG_PATH"]).parent
-    assert copy == {"gateway": {"auth": {"token": TOKEN}}, "x": [1]}
+    assert copy == {"gateway": {"auth": {"token": "${OC_OPS_SECRET_0}"}}, "x": [1]}
+    assert call["environ"]["OC_OPS_SECRET_0"] == TOKEN
+    assert TOKEN not in call["config"]["text"]
     assert list((tmp_path / "temp").iterdir()) == []
 
 

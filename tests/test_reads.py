@@ -9,6 +9,7 @@ import pytest
 from oc_ops.observe import reads, rpc
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.rpc import RpcRefused
+from oc_ops.observe.target import locate
 from oc_ops.settings import Settings
 
 
@@ -26,6 +27,7 @@ def test_silence_is_looked_at_twice(kinds: list[rpc.RefusalKind], asked: int, mo
         raise RpcRefused(kinds[len(calls) - 1], "why")
 
     monkeypatch.setattr("oc_ops.observe.rpc.connect", connect)
-    seen = reads.all_at_once(GatewayConfig(Path("openclaw.json"), exists=True), 1, Settings())
+    target = locate({"HOME": "/nowhere"})
+    seen = reads.all_at_once(target, GatewayConfig(Path("openclaw.json"), exists=True), 1, Settings())
     assert isinstance(seen, RpcRefused)
     assert (seen.kind, len(calls)) == (kinds[-1], asked)

@@ -127,7 +127,7 @@ def test_longer_secret_goes_first() -> None:
     assert redactor.text("x abcdef-ghijkl y abcdef z") == f"x {PLACEHOLDER} y {PLACEHOLDER} z"
 
 
-@pytest.mark.parametrize("value", ["", "a", "12345", "true", "18789", "gateway", "${OPENCLAW_TOKEN}", "redact"])
+@pytest.mark.parametrize("value", ["", "a", "123", "true", "gateway", "${OPENCLAW_TOKEN}", "redact"])
 def test_trivial_value_is_not_searched_for(value: str) -> None:
     """A value that ordinary text is full of does not eat it."""
     text = f"the gateway true 18789 12345 a redact {value}"

@@ -18,6 +18,7 @@ import pytest
 from oc_ops.observe import process
 from oc_ops.record import page
 from oc_ops.record.redact import Redactor
+from tests.support import bytecode
 
 pytestmark = pytest.mark.live
 
@@ -116,7 +117,7 @@ def built(tmp_path: Path, kind: str, **environ: str) -> Path:
         env={
             **os.environ,
             "PYTHONPATH": f"{SUITE}{os.pathsep}{PROJECT}",
-            "PYTHONDONTWRITEBYTECODE": "1",
+            **bytecode.environ(),
             "OC_TEST_REPORTS": str(reports),
             "OC_TEST_PAGE": kind,
             "OC_TEST_SECRET": SECRET,

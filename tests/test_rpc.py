@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from oc_ops.observe.device import load
+from oc_ops.observe.handshake import table
 from oc_ops.observe.rpc import RpcRefused
 from tests.fakes.fake_gateway import NONCE, TS, Talk, gateway, hello, listener, text_frame, upgrade
 from tests.lane import SECRET, SLACK_S, healthy, join, no_challenge, refused
@@ -140,6 +141,48 @@ def test_flood_of_events_does_not_stretch_a_deadline(tmp_path: Path) -> None:
         started = time.monotonic()
         assert client.request("health", deadline_s=0.3).outcome == "silent"
         assert time.monotonic() - started < 0.3 + SLACK_S
+
+
+@pytest.mark.parametrize("reads", [True, False], ids=["pongs are read", "pongs are not read"])
+def test_flood_of_pings_does_not_stretch_a_deadline(tmp_path: Path, reads: bool) -> None:
+    """Neither a request nor the wait for an event nor the farewell is kept by pings, however many there are."""
+
+    def handle(client: socket.socket, over: threading.Event) -> None:
+        upgrade(client)
+        for frame in (
+            {"type": "event", "event": "connect.challenge", "payload": {"nonce": NONCE, "ts": TS}},
+            {"type": "res", "id": "connect", "ok": True, "payload": hello()},
+        ):
+            client.sendall(text_frame(json.dumps(frame).encode()))
+        while not over.is_set():
+            client.sendall(b"\x89\x7d" + b"x" * 125)
+            if reads:
+                client.recv(65536)
+
+    with listener(handle) as port:
+        client = join(port, tmp_path)
+        for ask in (lambda: client.request("health", deadline_s=0.3), lambda: client.next_push(0.3), client.close):
+            started = time.monotonic()
+            ask()
+            assert time.monotonic() - started < 0.3 + SLACK_S
+
+
+def test_events_of_any_size_take_no_more_than_their_room(tmp_path: Path) -> None:
+    """Of many large events the newest are kept, within a bound in bytes; a name without measure is no event's."""
+
+    def script(talk: Talk) -> None:
+        talk.welcome()
+        frame = talk.take()
+        for number in range(8):
+            talk.event("presence", n=number, text="x" * 5 * 2**20)
+        talk.event("y" * 1000)
+        talk.answer(frame, {})
+        talk.hang()
+
+    with gateway(script) as (port, _), join(port, tmp_path) as client:
+        assert client.request("health", deadline_s=30.0).outcome == "ok"
+        kept = list(iter(lambda: client.next_push(0.05), None))
+        assert [table(each.payload)["n"] for each in kept] == [5, 6, 7]
 
 
 def test_connection_closed_under_a_request(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from oc_ops import __version__
 from oc_ops.observe.config import Credential
 from oc_ops.observe.device import keep_token, load
-from tests.fakes.fake_gateway import METHODS, Talk, check_signature, gateway
+from tests.fakes.fake_gateway import METHODS, Talk, check_signature, gateway, hello
 from tests.lane import SECRET, healthy, join, refused
 
 
@@ -85,6 +85,49 @@ def test_issued_token_is_kept_but_never_hides_a_wrong_secret(tmp_path: Path) -> 
                 pass
         assert load(tmp_path).tokens == {f"ws://127.0.0.1:{port}": "issued-1"}
     assert [frame["params"]["auth"] for frame in seen] == [{"token": SECRET}] * 2
+
+
+@pytest.mark.parametrize("token", ["x" * 2**20, "x" * 4097, "two\nlines", "\x1b[2J", "é", "", 7, ["x"]])
+def test_a_token_beyond_measure_is_not_kept(tmp_path: Path, token: object) -> None:
+    """A device token is short and printable, as 2026.9.6 issues it; anything else stays out of our file."""
+
+    def script(talk: Talk) -> None:
+        talk.welcome(deviceToken=token)
+        talk.hang()
+
+    with gateway(script) as (port, _), join(port, tmp_path):
+        pass
+    assert load(tmp_path).tokens == {}
+    assert (tmp_path / "device.json").stat().st_size < 1000
+
+
+def test_names_beyond_measure_are_passed_over(tmp_path: Path) -> None:
+    """Of what a gateway calls its methods, events and scopes the plausible part is kept."""
+    told = hello(scopes=["s" * 10_000, "operator.read"])
+    told["features"] = {"methods": ["health", *(f"m{n}" for n in range(50_000))], "events": ["e" * 10_000, "tick"]}
+
+    def script(talk: Talk) -> None:
+        talk.challenge()
+        talk.answer(talk.take(), told)
+        talk.hang()
+
+    with gateway(script) as (port, _), join(port, tmp_path) as client:
+        assert len(client.hello.methods) == 10_000
+        assert client.hello.scopes == ("operator.read",)
+        assert client.hello.events == {"tick"}
+
+
+@pytest.mark.parametrize("nonce", ["", "n" * 10_000, "a|operator.admin|b", 7])
+def test_an_odd_challenge_is_not_signed(tmp_path: Path, nonce: object) -> None:
+    """A nonce without measure, or one that would write fields of the signed text itself, gets no signature."""
+
+    def script(talk: Talk) -> None:
+        talk.challenge(nonce=nonce)
+        talk.hang()
+
+    with gateway(script) as (port, seen):
+        refused(port, tmp_path, connect_s=0.5)
+    assert seen == []
 
 
 def test_issued_token_serves_where_the_secret_is_unresolved(tmp_path: Path) -> None:

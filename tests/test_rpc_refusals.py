@@ -174,7 +174,7 @@ def test_nobody_there_is_unreachable(tmp_path: Path) -> None:
 def test_tls_is_left_to_the_cli(tmp_path: Path) -> None:
     """A gateway with TLS is not even dialled."""
     with pytest.raises(RpcRefused) as caught:
-        connect("127.0.0.1", 1, TOKEN, tmp_path, connect_s=1, request_s=1, tls=True)
+        connect("127.0.0.1", 1, TOKEN, tmp_path, tuple, connect_s=1, request_s=1, tls=True)
     assert caught.value.kind == "tls"
 
 
@@ -221,8 +221,47 @@ def events_instead_of_hello(client: socket.socket, over: threading.Event) -> Non
         client.sendall(text_frame(b'{"type":"event","event":"tick"}'))
 
 
+PINGS = b"\x89\x00" * 4096
+
+
+def pings_instead_of_hello(client: socket.socket, over: threading.Event) -> None:
+    """Upgrade, then pings without end, whose pongs are never read."""
+    upgrade(client)
+    while not over.is_set():
+        client.sendall(PINGS)
+
+
+def pings_that_are_read(client: socket.socket, over: threading.Event) -> None:
+    """Upgrade and challenge, then pings without end, and every pong is taken."""
+    upgrade(client)
+    challenge = {"type": "event", "event": "connect.challenge", "payload": {"nonce": NONCE, "ts": TS}}
+    client.sendall(text_frame(json.dumps(challenge).encode()))
+    while not over.is_set():
+        client.sendall(PINGS[:200])
+        client.recv(65536)
+
+
+def fragments_instead_of_hello(client: socket.socket, over: threading.Event) -> None:
+    """Upgrade, then a message that goes on and on in empty pieces."""
+    upgrade(client)
+    client.sendall(b"\x01\x00")
+    while not over.is_set():
+        client.sendall(b"\x00\x00" * 4096)
+
+
 @pytest.mark.parametrize(
-    "handle", [mute, dribbling_head, no_challenge, dribbling_frame, no_hello, events_instead_of_hello]
+    "handle",
+    [
+        mute,
+        dribbling_head,
+        no_challenge,
+        dribbling_frame,
+        no_hello,
+        events_instead_of_hello,
+        pings_instead_of_hello,
+        pings_that_are_read,
+        fragments_instead_of_hello,
+    ],
 )
 def test_silence_is_seen_within_the_budget(
     tmp_path: Path, handle: Callable[[socket.socket, threading.Event], None]

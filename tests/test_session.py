@@ -172,13 +172,15 @@ def test_a_signal_is_named(tmp_path: Path) -> None:
 
 def test_an_interrupt_does_not_end_it(tmp_path: Path) -> None:
     """Ctrl-C in the pause between two drawings is no reason to leave the window empty."""
-    process = kept(tmp_path, "exec /bin/sleep 30")
+    process = kept(tmp_path, f"echo $$ >{tmp_path}/drawing.new; mv {tmp_path}/drawing.new {tmp_path}/drawing; "
+                   "exec /bin/sleep 30")  # fmt: skip
     try:
-        assert eventually(lambda: psutil.Process(process.pid).children())
-        drawing = psutil.Process(process.pid).children()[0]
+        # The shell has other children, each for an instant: the drawing says itself which one it is.
+        assert eventually((tmp_path / "drawing").exists)
+        drawing = int((tmp_path / "drawing").read_text())
         os.killpg(process.pid, signal.SIGINT)
         os.killpg(process.pid, signal.SIGTSTP)
-        drawing.kill()
+        os.kill(drawing, signal.SIGKILL)
         assert eventually((tmp_path / "pauses").exists)
         assert psutil.Process(process.pid).status() != psutil.STATUS_STOPPED
     finally:

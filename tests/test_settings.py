@@ -171,7 +171,7 @@ def test_paths_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
     """A mistyped line in the file is refused, not passed over."""
     message = refusal(tmp_path, toml=table("probe_s = 3"))
-    assert message.startswith('probe_s="3" in pyproject.toml [tool.oc_ops]: need one of breaker_await_s, ')
+    assert message.startswith("probe_s in pyproject.toml [tool.oc_ops]: need one of breaker_await_s, ")
     assert all(name in message for name in NAMES)
 
 
@@ -265,3 +265,13 @@ def test_a_secret_s_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         loaded.secret("notify_urls")
     assert loaded.secrets == ()
     assert settings.Settings().secret("notify_urls") == ""
+
+
+def test_an_installed_package_is_no_checkout(tmp_path: Path) -> None:
+    """site-packages may hold a `checks` of somebody else's; only with a pyproject.toml beside it is it a checkout."""
+    package = tmp_path / "site-packages" / "oc_ops"
+    package.mkdir(parents=True)
+    (package.parent / "checks").mkdir()
+    assert settings._checkout(package) is None
+    (package.parent / "pyproject.toml").touch()
+    assert settings._checkout(package) == package.parent

@@ -105,7 +105,7 @@ json_values = some.recursive(
 )
 
 
-@settings(max_examples=60, database=None, deadline=None)
+@settings(database=None, deadline=None)
 @given(some.dictionaries(some.sampled_from(list(Snapshot.__dataclass_fields__)), json_values), json_values)
 def test_no_json_makes_a_reader_fail(tmp_path_factory: pytest.TempPathFactory, said: Any, part: Any) -> None:
     """Members of any shape, at the top and inside a part: a snapshot comes out, and it can be written again."""

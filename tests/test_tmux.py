@@ -285,7 +285,7 @@ def test_a_stopped_tmux_server_is_no_hang(desk: Desk) -> None:
     try:
         began = time.monotonic()
         ran = desk.ops("start", OC_OPS_TMUX_S="1")
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 40
     finally:
         os.kill(server, signal.SIGCONT)
     assert ran.code == 4

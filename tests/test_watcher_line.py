@@ -105,6 +105,14 @@ def test_what_another_attempt_would_not_change_is_rarely_tried(hands: Hands, kin
     assert gate.knocks == knocks + 1
 
 
+def test_a_port_that_is_not_shown_is_looked_at_every_minute(hands: Hands) -> None:
+    """Nothing was sent to it, so nobody is bothered; a gateway that takes its port back is found by itself."""
+    gate = Gate(hands, refusal("unproven"))
+    line = gate.line()
+    assert waits(hands, gate, line, 2) == pytest.approx([LONGEST_RETRY_S] * 2, abs=0.2)
+    assert line.state.state == "refused"
+
+
 def test_off_is_off(hands: Hands) -> None:
     """The setting is a state of its own, with its reason."""
     line = Gate(hands, refusal("off")).line()

@@ -136,7 +136,7 @@ SECONDS = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_parsed_or_refused(text: str) -> None:
     """Nothing but a SettingError comes out, and every line that is no comment is a job."""
@@ -148,7 +148,7 @@ def test_any_text_is_parsed_or_refused(text: str) -> None:
     assert len(found) == len([line for line in lines if line and not line.startswith("#")])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(deadline=None)
 @given(
     st.lists(
         st.builds(

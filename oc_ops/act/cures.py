@@ -14,7 +14,15 @@ from oc_ops.judge.finding import Finding
 
 Action = Literal["restart", "start", "wait", "browser-restart", "none"]
 
-NEVER = ("config/", "gateway/auth-rejected", "gateway/port-taken", "gateway/saturated", "gateway/crash-loop")
+NEVER = (
+    "state/",
+    "config/",
+    "cli/outdated",
+    "gateway/auth-rejected",
+    "gateway/port-taken",
+    "gateway/saturated",
+    "gateway/crash-loop",
+)
 """Beginnings of ids that no table, option or setting can make recovery act on: the second lock on that door."""
 
 _SIGNATURE = "logs/"

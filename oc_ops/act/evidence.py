@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from oc_ops import files
 from oc_ops.act.site import Site
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.observe import logs
@@ -54,7 +55,7 @@ def keep(folder: Path, site: Site, report: Path | None) -> dict[str, str]:
 def _report(folder: Path, run: Path | None) -> str:
     """A copy of the run's report.json, which pruning does not reach here."""
     try:
-        data = (run / artifacts.REPORT_JSON).read_bytes() if run else None
+        data = files.read_bytes(run / artifacts.REPORT_JSON, files.DATA_BYTES) if run else None
     except FileNotFoundError:
         data = None
     if data is None:
@@ -88,7 +89,7 @@ def _store(folder: Path, site: Site) -> str:
     jobs = (site.config.cron_store or site.target.state_dir / "cron" / _STORES[0]).parent
     found = [each for each in (jobs / name for name in _STORES) if each.is_file()]
     for each in found:
-        artifacts.write(folder / each.name, each.read_bytes())
+        artifacts.write(folder / each.name, files.read_bytes(each, files.DATA_BYTES))
     return ", ".join(each.name for each in found) or "none: there is no cron store"
 
 
@@ -114,7 +115,7 @@ def _database(folder: Path, database: Path) -> str:
 def _watcher(folder: Path, site: Site) -> str:
     """The cockpit's last state snapshot: what went before, as it was seen. Kept, never gone by."""
     try:
-        data = lastword.path_of(site.settings.memory_dir, site.target.key).read_bytes()
+        data = files.read_bytes(lastword.path_of(site.settings.memory_dir, site.target.key), files.DATA_BYTES)
     except FileNotFoundError:
         return "none: no watcher has written anything"
     artifacts.write(folder / "state.json", data)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from oc_ops import files
 from oc_ops.act.outcome import Observation
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.observe.jsontext import text_at
 from oc_ops.observe.process import Call, run
-from oc_ops.settings import PROJECT, Settings
+from oc_ops.settings import CHECKOUT, SUITE, Settings, start_folder
 
 _ENDING_S = 60.0
 """Beyond the run's own deadline: imports, the report, and what it waits for other `openclaw` calls."""
@@ -20,11 +22,13 @@ _ENDING_S = 60.0
 
 def argv(options: Sequence[str] = ()) -> list[str]:
     """The command line of `oc-ops doctor`, with further options of the doctor."""
-    checks = PROJECT / "checks"
-    if not checks.is_dir():
-        raise OcOpsError(f"{checks} is missing: oc-ops runs from a checkout (pip install -e .)")
-    command = [sys.executable, "-m", "pytest", str(checks), "-m", "doctor"]
-    return [*command, "-c", str(PROJECT / "pyproject.toml"), "--rootdir", str(PROJECT), *options]
+    if importlib.util.find_spec("pytest") is None:
+        raise OcOpsError(f"pytest is not installed for {sys.executable}: install oc-ops again, with what it needs")
+    command = [sys.executable, "-m", "pytest", str(SUITE / "checks"), "-m", "doctor"]
+    command += ["-c", str(SUITE / "pyproject.toml"), "--rootdir", str(SUITE)]
+    if CHECKOUT is None:
+        command.append("--assert=plain")  # pytest would write its own bytecode into site-packages
+    return [*command, *options]
 
 
 def examine(settings: Settings, environ: Mapping[str, str], options: Sequence[str] = ()) -> Observation:
@@ -34,7 +38,7 @@ def examine(settings: Settings, environ: Mapping[str, str], options: Sequence[st
         with tempfile.TemporaryDirectory(prefix="oc-ops-") as folder:
             result = Path(folder) / "result.json"
             command = argv((*options, "--result", str(result)))
-            call = run(command, environ=environ, deadline_s=deadline_s, cwd=PROJECT)
+            call = run(command, environ=environ, deadline_s=deadline_s, cwd=start_folder())
             if call.exit not in (0, 1):
                 raise (OcOpsError if call.exit == 4 else CouldNotLook)(_last_words(call))
             if not result.exists():
@@ -48,7 +52,7 @@ def examine(settings: Settings, environ: Mapping[str, str], options: Sequence[st
 def _read(path: Path) -> Mapping[str, object]:
     """A file of the doctor's; raises CouldNotLook for one that is not whole."""
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        report = json.loads(files.read_text(path, files.DATA_BYTES))
     except (OSError, ValueError) as error:
         raise CouldNotLook(f"the doctor's report {path} cannot be read: {error}") from error
     if not isinstance(report, dict):

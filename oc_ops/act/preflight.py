@@ -9,14 +9,16 @@ from pathlib import Path
 
 import psutil
 
+from oc_ops import start
 from oc_ops.act.cures import Cure, standing_against
 from oc_ops.act.outcome import Observation
 from oc_ops.act.site import Site
 from oc_ops.errors import CouldNotLook
 from oc_ops.judge import cli as judge_cli
+from oc_ops.judge import state as judge_state
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.gateway import NEVER_RETRY
-from oc_ops.observe import rpc, store
+from oc_ops.observe import listener, rpc, state, store
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.jobtext import jobs_of
 from oc_ops.observe.jsontext import at, text_at
@@ -24,6 +26,7 @@ from oc_ops.observe.look import GatewayLook
 from oc_ops.observe.owners import TASKS_PARAMS
 from oc_ops.observe.rpc import RpcClient
 from oc_ops.observe.service import Service
+from oc_ops.observe.state import StateView
 from oc_ops.record.untrusted import one_line
 
 IN_PLACE_SINCE = (2026, 9, 6)
@@ -69,6 +72,8 @@ def clear(site: Site, cure: Cure, first: Observation) -> Clearance:
     if against := standing_against(first.findings, site.signatures):
         finding, why = against
         return Clearance(f"{finding.check} stands against it: {why}: {finding.fact}", finding.fix)
+    # Nothing is done about a port whose listener is not shown to be the gateway: CouldNotLook.
+    listener.guard(site.target)
     seen, service = site.look(), site.service()
     now = site.cause(seen)
     if service.state == "restarting" or service.detail.startswith(_AT_IT):
@@ -84,7 +89,7 @@ def clear(site: Site, cure: Cure, first: Observation) -> Clearance:
         )
     if words := _nobody_to_ask(site, cure, cause, service):
         return Clearance(words, cause.fix)
-    if bad := _config_fault(site):
+    if bad := _start_fault(site, seen):
         return Clearance(f"{bad.fact}: {bad.saw}", bad.fix)
     aborts, safe = _work(site, seen) if cure.action == "restart" else ((), False)
     return Clearance(safe=safe, aborts=aborts, service=service, seen=seen)
@@ -129,12 +134,25 @@ def _nobody_to_ask(site: Site, cure: Cure, cause: Finding, service: Service) -> 
     return ""
 
 
-def _config_fault(site: Site) -> Finding | None:
-    """What OpenClaw's own validation has against the config; raises CouldNotLook when there is no word on it."""
+def _start_fault(site: Site, look: GatewayLook) -> Finding | None:
+    """Why it would not come up again: its state, the command's age, its config; raises CouldNotLook without a word."""
+    seen = state.look(site.target, look.processes)
+    if found := judge_state.fault(seen):
+        return found
+    if not seen.is_ours and seen.runner:
+        raise CouldNotLook(f"the gateway's user is {seen.runner} ({seen.by}): recover it as that user, no other")
+    cli = site.openclaw
+    if not look.processes and (found := start.outdated(site.target, site.config, cli.executable, cli.release)):
+        return found
+    return _config_fault(site, seen)
+
+
+def _config_fault(site: Site, seen: StateView) -> Finding | None:
+    """What OpenClaw's own validation has against a start; raises CouldNotLook when there is no word on it."""
     if found := judge_cli.invalid_config(site.config) or judge_cli.missing_config(site.config):
         return found
     answer = site.openclaw.config_validate()
-    if found := judge_cli.rejected_config(answer, site.config):
+    if found := start.refused(answer, site.target, site.config, seen):
         return found
     if answer.not_offered:
         status = site.openclaw.gateway_status()
@@ -166,7 +184,7 @@ def _connected(site: Site) -> RpcClient:
     settings, config = site.settings, site.config
     if not settings.rpc:
         raise CouldNotLook("the setting rpc is off")
-    return rpc.connect_to(config, config.port, settings)
+    return rpc.connect_to(site.target, config, config.port, settings)
 
 
 def _told(client: RpcClient) -> Iterator[str]:

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from oc_ops import files
 from oc_ops.act.clock import Clock
 from oc_ops.errors import OcOpsError
 from oc_ops.record.artifacts import sync_directory
@@ -105,7 +106,7 @@ class RecoveryLog:
 def lines(path: Path) -> list[Mapping[str, object]]:
     """The readable lines of a record, oldest first; a torn one is left out. No file is no lines."""
     try:
-        raw = path.read_bytes().splitlines()
+        raw = files.read_tail(path, files.DATA_BYTES).splitlines()
     except OSError:
         return []
     return [line for line in map(parsed, raw) if line is not None]

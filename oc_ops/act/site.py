@@ -10,7 +10,7 @@ from oc_ops.errors import CouldNotLook
 from oc_ops.judge import gateway as judge
 from oc_ops.judge.catalogue import Signature, load
 from oc_ops.judge.finding import Finding
-from oc_ops.observe import config, install
+from oc_ops.observe import install, state
 from oc_ops.observe.commands import Commands
 from oc_ops.observe.flight import lock_dir
 from oc_ops.observe.look import GatewayLook, look
@@ -28,7 +28,7 @@ class Site:
         """Raises SettingError for a profile or executable that cannot be, CouldNotLook for an unreadable config."""
         self.settings = settings
         self.target = locate(environ, settings.profile)
-        self.config = config.read(self.target)
+        self.config = state.read_config(self.target)
         self.redactor = Redactor((*self.config.secrets, *secrets_in(environ)), Path.home(), [self.target.home])
         self.limits = judge.Limits(settings.start_budget_s, settings.late_answer_s, settings.event_loop_delay_ms)
         self._environ, self._on_call = environ, on_call

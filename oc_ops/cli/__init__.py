@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import sys
@@ -14,15 +13,15 @@ from typing import Annotated, Any
 
 import typer
 
-from oc_ops.cli import breaker, history, incidents, jobs, logs, metrics, notify, recover, run, schedule, tmux
+from oc_ops import __version__
+from oc_ops.cli import breaker, history, incidents, jobs, logs, metrics, notify, recover, run, schedule, skill, tmux
 from oc_ops.cli.streams import lenient
 from oc_ops.errors import OcOpsError
-from oc_ops.settings import PROJECT, declared, environment_name
+from oc_ops.settings import CHECKOUT, PROJECT, declared, environment_name
 
 app = typer.Typer(
     name="oc-ops",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     help="The operator's control plane for OpenClaw: what is wrong with the gateway, once, and the one thing to do.",
 )
@@ -39,6 +38,7 @@ app.add_typer(logs.app, name="logs")
 app.add_typer(tmux.app, name="tmux")
 app.add_typer(notify.app, name="notify")
 app.add_typer(schedule.app, name="schedule")
+app.add_typer(skill.app, name="skill")
 jobs.register(app)
 recover.register(app)
 run.register(app)
@@ -49,6 +49,22 @@ USAGE = 4
 """Exit code of a usage error, the same as pytest's."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"oc-ops {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version of oc-ops.", is_eager=True, callback=_print_version),
+    ] = False,
+) -> None:
+    """Take what stands before a command."""
 
 
 def _settings_help() -> str:
@@ -108,26 +124,26 @@ def doctor(
     ] = False,
 ) -> None:
     """Hand over to pytest in this very process, so that signals and exit codes are pytest's own."""
+    from oc_ops.act import examine
+
     given = (("--openclaw", openclaw), ("--oc-profile", oc_profile), ("--report-dir", report_dir))
     options = [word for name, value in given if value is not None for word in (name, value)]
     options += [name for name, wanted in (("--quick", quick), ("--deep", deep), ("--lab", lab)) if wanted]
     if nagios:
         from oc_ops.cli.nagios import run
 
-        raise typer.Exit(run(lambda: _argv([*options, *context.args])))
-    argv = _argv([*options, *context.args])
+        raise typer.Exit(run(lambda: examine.argv([*options, *context.args])))
+    argv = examine.argv([*options, *context.args])
+    _say_where()
     sys.stdout.flush()
     os.execv(sys.executable, argv)  # noqa: S606 - an argv list, no shell
 
 
-def _argv(options: list[str]) -> list[str]:
-    checks = PROJECT / "checks"
-    if not checks.is_dir():
-        raise OcOpsError(f"{checks} is missing: `oc-ops doctor` runs from a checkout (pip install -e .)")
-    if importlib.util.find_spec("pytest") is None:
-        raise OcOpsError("pytest is not installed for this Python: pip install -e .")
-    argv = [sys.executable, "-m", "pytest", str(checks), "-m", "doctor"]
-    return [*argv, "-c", str(PROJECT / "pyproject.toml"), "--rootdir", str(PROJECT), *options]
+def _say_where() -> None:
+    """Say once, at the first run of an installed oc-ops, where things go."""
+    if CHECKOUT is None and not PROJECT.exists():
+        watchlist = PROJECT / "memory" / "ops_critical_cron_jobs.txt"
+        print(f"oc-ops: reports and memory go to {PROJECT}; name critical cron jobs in {watchlist}", file=sys.stderr)
 
 
 @lab_app.command(help="Install a real OpenClaw if need be, start a gateway of its own, add three cron jobs.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,7 +35,7 @@ def jobs(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a 
     from oc_ops.cli import jobtable
     from oc_ops.doctor import Doctor
     from oc_ops.observe import watchlist
-    from oc_ops.watched import cause, verdicts_now
+    from oc_ops.watched import cause, not_asked, verdicts_now
 
     doctor = Doctor(settings.load(), dict(os.environ))
     watched = watchlist.read(doctor.settings.memory_dir)
@@ -44,6 +45,8 @@ def jobs(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a 
         raise CouldNotLook(f"neither the gateway nor its store tells its jobs: {blocked.cause.sentence}") from None
     except CouldNotLook as error:
         raise CouldNotLook(_harmless(str(error), doctor)) from None
+    if why := not_asked(doctor):
+        print(f"oc-ops: the gateway was not asked: {_harmless(why, doctor)}", file=sys.stderr)
     to_watch = jobtable.unwatched(seen, verdicts)
     if as_json:
         print(json.dumps(jobtable.as_json(seen, verdicts, to_watch)))

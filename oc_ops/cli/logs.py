@@ -5,10 +5,11 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -85,7 +86,7 @@ class Tally:
     def _rows(self) -> Iterator[tuple[str, Fired, str]]:
         from oc_ops.record.redact import Redactor
 
-        redactor = Redactor((), Path.home())
+        redactor = Redactor(_secrets(), Path.home())
         for name, each in self.fired.items():
             yield name, each, redactor.line(each.excerpt, _EXCERPT_CHARS)
 
@@ -149,6 +150,17 @@ def _opened(name: str) -> Iterator[io.RawIOBase | io.BufferedIOBase]:
     except (OSError, EOFError, zlib.error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise OcOpsError(f"cannot read {name}: {reason}") from error
+
+
+def _secrets() -> Iterator[str]:
+    """Those of this account's gateway and environment: whose log it is cannot be known."""
+    from oc_ops.observe import config
+    from oc_ops.observe.target import locate
+    from oc_ops.record.redact import secrets_in
+
+    yield from secrets_in(os.environ)
+    with suppress(OcOpsError):
+        yield from config.read(locate(os.environ)).secrets
 
 
 def _utc(time: datetime | None) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from oc_ops.judge.credential import is_credential_error
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.gateway import RESTART, Limits, starting_now, taken
+from oc_ops.judge.listener import held_by_another
 from oc_ops.judge.stranger import is_openclaw, proves_openclaw
 from oc_ops.observe.jsontext import at, text_at
 from oc_ops.observe.look import GatewayLook
@@ -40,6 +41,8 @@ def _refused(refused: RpcRefused, seen: GatewayLook, limits: Limits) -> Finding 
             return _unanswered(saw) if _is_proven(seen) else taken(seen, saw)
         case "starting":
             return starting_now(saw)
+        case "unproven":
+            return held_by_another(seen.port, refused.code or "", refused.reason)
     return None
 
 

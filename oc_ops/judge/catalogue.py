@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, TypeVar, cast, get_args
 
+from oc_ops import files
 from oc_ops.errors import OcOpsError
 from oc_ops.judge.finding import Severity
 from oc_ops.judge.releases import Range, Release, release, span
@@ -88,7 +89,7 @@ def load(memory_dir: Path) -> tuple[Signature, ...]:
     """
     path = memory_dir / OWN_FILE
     try:
-        text = path.read_text(encoding="utf-8")
+        text = files.read_text(path, files.SMALL_BYTES)
     except FileNotFoundError:
         return catalogue()
     except (OSError, UnicodeDecodeError) as error:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.state import is_config_issue
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.jsontext import at, text_at
 from oc_ops.observe.openclaw import Answer
@@ -79,13 +80,15 @@ def missing_config(config: GatewayConfig) -> Finding | None:
 def rejected_config(answer: Answer, config: GatewayConfig, *, lives: bool = False) -> Finding | None:
     """The config parses, but OpenClaw's own validation says no; None when this answer does not speak of it.
 
+    `valid: false` alone is no such word: 2026.9.6 says so of a damaged database and of a missing permission too.
     Releases without `config validate` (2026.2.26) say "Config invalid" in front of every other answer.
     """
     if at(answer.value, "valid") is False:
         issues = at(answer.value, "issues")
-        first = issues[0] if isinstance(issues, list) and issues else {}
-        where = text_at(first, "path")
-        words = text_at(first, "message") or answer.error or "validation failed"
+        first = next(filter(is_config_issue, issues if isinstance(issues, list) else ()), None)
+        if first is None:
+            return None
+        where, words = text_at(first, "path"), text_at(first, "message")
         return _invalid(config.path, f"{where}: {words}" if where and where != "<root>" else words, lives)
     said = answer.call.stdout.text + answer.call.stderr.text
     return _invalid(config.path, f"{answer.call.summary}: Config invalid", lives) if "Config invalid" in said else None

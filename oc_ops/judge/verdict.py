@@ -9,7 +9,7 @@ from oc_ops.judge.finding import Finding
 
 Verdict = Literal["healthy", "degraded", "unhealthy", "unknown"]
 
-_ORDER = ("config/", "gateway/", "cli/", "cron/", "browser/")
+_ORDER = ("state/", "config/", "gateway/", "cli/", "cron/", "browser/")
 _LEAST = ("gateway/not-ready", "gateway/duplicate", "gateway/version-drift")
 """Gateway findings that do not keep it from answering: whatever was asked and failed explains more than they do."""
 

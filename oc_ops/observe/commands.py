@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 
-from oc_ops.observe import terminal
+from oc_ops.observe import listener, terminal
 from oc_ops.observe.flight import single_flight
 from oc_ops.observe.jsontext import json_object
 from oc_ops.observe.openclaw import SILENT_SINCE, Answer, Openclaw
@@ -42,7 +42,7 @@ class Commands(Openclaw):
         environ = dict(self._environ())
         if self.release is not None and self.release >= SILENT_SINCE:
             environ["OPENCLAW_LOG_LEVEL"] = "silent"
-        call = self._run(list(words), environ, deadline_s, survivors_allowed=True)
+        call = self._run(list(words), environ, deadline_s, asks=True, survivors_allowed=True)
         return Answer(call, json_object(call.stdout.text) or json_object(call.stderr.text))
 
     def cron_run(
@@ -63,6 +63,7 @@ class Commands(Openclaw):
         lasts_until = time.monotonic() + self.settings.call_s
         with contextlib.ExitStack() as turn, self._silent() as environ:
             turn.enter_context(single_flight(self.lock, self.settings.cli_lock_s))
+            listener.guard(self.target)
 
             def heard(chunk: bytes) -> None:
                 if not chunk and (begun() or time.monotonic() >= lasts_until):

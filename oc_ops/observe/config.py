@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
+from oc_ops import files
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe.target import Target
+from oc_ops.secrecy import secrets_in_broken, secrets_in_table, secrets_of
 
 DEFAULT_PORT = 18789
 """The documented default of `gateway.port`."""
 
-_SECRET_KEY = re.compile(r"token|password|passwd|secret|api.?key|private.?key|credential|authorization", re.I)
-_SECRET_TEXT = re.compile(rf"""(?:{_SECRET_KEY.pattern})\w*["']?\s*:\s*((?:[\[{{][^\]}}]*)|["'][^\n]*)""", re.I)
-"""A value under such a key in a text that does not parse: a string to the end of its line, or all in its brackets."""
-_STRING = re.compile(r"""(["'])(.+?)(?:\1|[\s,]*$)""", re.M)
 _NEAR = re.compile(r"near (\d+)")
 _BYTES = re.compile(r"\bb'([^']*)'")
 _MOST_INCLUDES = 10
 """How deep files may include each other, as in OpenClaw."""
+_MOST_INCLUDED = 100
+"""How many files one config may include altogether."""
 _REFERENCE = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -50,6 +51,7 @@ class GatewayConfig:
     browser_enabled: bool = True
     cron_store: Path | None = None
     log_file: Path | None = None
+    written_by: str = ""
     includes: bool = False
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
@@ -62,18 +64,19 @@ def read(target: Target) -> GatewayConfig:
     path = target.config_path
     dotenv = _dotenv(target.state_dir / ".env")
     environ = {**dotenv, **target.environ}
-    own_secrets = tuple(value for name, value in dotenv.items() if value and _SECRET_KEY.search(name))
+    own_secrets = tuple(secrets_in_table(dotenv))
     try:
-        text = path.read_bytes().decode("utf-8", "replace")
+        text = files.read_text(path, files.CONFIG_BYTES, errors="replace")
     except (FileNotFoundError, NotADirectoryError):
         credential = _credential({}, environ)
         return GatewayConfig(path, False, port=_port(environ, {}), credential=credential, secrets=own_secrets)
     except OSError as error:
-        raise CouldNotLook(f"cannot read {path}: {error.strerror}; run the doctor as the user who owns it") from error
+        as_whom = "; run the doctor as the user who owns it" if isinstance(error, PermissionError) else ""
+        raise CouldNotLook(f"cannot read {path}: {error.strerror}{as_whom}") from error
     try:
-        root = _table({"": _included(_parsed(text), path.parent, target.home)}, "")
+        root = _table({"": _Includes(target.home).merged(_parsed(text), path.parent)}, "")
     except ValueError as error:
-        secrets = tuple(each[2] for found in _SECRET_TEXT.finditer(text) for each in _STRING.finditer(found[1]))
+        secrets = tuple(secrets_in_broken(text))
         return GatewayConfig(path, True, error=str(error), port=_port(environ, {}), secrets=secrets + own_secrets)
     own = _table(root, "env")
     environ = {
@@ -94,28 +97,83 @@ def read(target: Target) -> GatewayConfig:
         cron_store=_path(cron_store, target.home) if isinstance(cron_store, str) and cron_store else None,
         log_file=_path(log_file, target.home) if isinstance(log_file, str) and log_file else None,
         includes="$include" in text,
-        secrets=(*_secrets(root, environ), *own_secrets),
+        written_by=str(_table(root, "meta").get("lastTouchedVersion") or ""),
+        secrets=(*secrets_of(root, environ), *own_secrets),
     )
 
 
-def quieted(target: Target, log_file: Path) -> str | None:
-    """The config as text with `logging.file` pointed elsewhere, or None where a copy would not mean the same.
+@dataclass(frozen=True, slots=True)
+class Quieted:
+    """A copy of the config that logs elsewhere: no secret is in its `text`, references lead to `environ`."""
 
-    It keeps an `openclaw` call out of the gateway's own log on releases whose log level cannot be lowered
-    (2026.2.26 crashes on it). The text holds the token: whoever writes it down uses mode 0600.
+    text: str
+    environ: Mapping[str, str] = field(repr=False)
+
+
+def quieted(target: Target, log_file: Path) -> Quieted | None:
+    """The config with `logging.file` pointed elsewhere, or None where a copy would not mean the same.
+
+    It keeps an `openclaw` call out of the gateway's own log on releases whose log level cannot be lowered (2026.2.26
+    crashes on it). A secret stands in it as `${OC_OPS_SECRET_n}`, and what `env` sets is in the environment: a copy
+    that a killed run leaves behind gives nothing away.
     """
     try:
-        root = dict(_parsed(target.config_path.read_text(encoding="utf-8")))
+        root = dict(_parsed(files.read_text(target.config_path, files.CONFIG_BYTES)))
     except (OSError, ValueError):
         return None
     if "$include" in json.dumps(root):
         return None
+    dotenv = _dotenv(target.state_dir / ".env")
+    secrets = frozenset(each for each in secrets_of(root, {}) if not _REFERENCE.fullmatch(each))
+    environ = {name: each for name, each in _moved_out(root, secrets).items() if name not in dotenv}
+    known = {**environ, **dotenv, **target.environ}
     root["logging"] = {**_table(root, "logging"), "file": str(log_file)}
-    return json.dumps(root)
+    copy = json.dumps(_referring(root, secrets, environ, known))
+    # A number, a key or a setting without a value of its own: no reference can stand there.
+    return None if any(each in copy or json.dumps(each)[1:-1] in copy for each in secrets) else Quieted(copy, environ)
+
+
+def _moved_out(root: dict[str, object], secrets: frozenset[str]) -> dict[str, str]:
+    """Take the secrets out of the config's `env`: OpenClaw sets it as it stands, and only what is not set yet."""
+    own = _table(root, "env")
+    if not own:
+        return {}
+    moved: dict[str, str] = {}
+
+    def without(table: Mapping[str, object]) -> dict[str, object]:
+        kept: dict[str, object] = {}
+        for name, value in table.items():
+            if isinstance(value, str) and "${" not in value and any(each in value for each in secrets):
+                moved[name] = value
+            else:
+                kept[name] = value
+        return kept
+
+    root["env"] = without(own)
+    if "vars" in own:
+        root["env"] = {**without(own), "vars": without(_table(own, "vars"))}
+    return moved
+
+
+def _referring(value: object, secrets: frozenset[str], environ: dict[str, str], known: Mapping[str, str]) -> object:
+    """The value with each text that holds a secret replaced by a reference, what it leads to put into `environ`."""
+    if isinstance(value, dict):
+        return {name: _referring(each, secrets, environ, known) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_referring(each, secrets, environ, known) for each in value]
+    if isinstance(value, str) and any(each in value for each in secrets) and not _REFERENCE.fullmatch(value):
+        resolved = _substituted(value, known)
+        if isinstance(resolved, str) and resolved:
+            name = f"OC_OPS_SECRET_{len(environ)}"
+            environ[name] = resolved
+            return f"${{{name}}}"
+    return value
 
 
 def _parsed(text: str) -> Mapping[str, object]:
     """JSON5, read as strict JSON where it is (OpenClaw writes it so); raises ValueError with line and column."""
+    if (deep := files.too_deep(text)) is not None:
+        raise ValueError(f"it is nested deeper than {files.MOST_DEPTH} levels {_place(text, deep)}")
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -134,39 +192,56 @@ def _parsed(text: str) -> Mapping[str, object]:
 def _placed(said: str, text: str) -> str:
     """The decoder's message with its offset as line and column, and its names of things without Python's quotes."""
 
-    def place(near: re.Match[str]) -> str:
-        before = text[: max(int(near[1]) - 1, 0)]
-        return f"at line {before.count(chr(10)) + 1} column {len(before) - before.rfind(chr(10))}"
-
-    return _NEAR.sub(place, _BYTES.sub(r"\1", said))
+    return _NEAR.sub(lambda near: _place(text, int(near[1]) - 1), _BYTES.sub(r"\1", said))
 
 
-def _included(value: object, folder: Path, home: Path, depth: int = 0) -> object:
-    """The value with its `$include` files in place: merged in order, the keys beside `$include` last.
+def _place(text: str, offset: int) -> str:
+    before = text[: max(offset, 0)]
+    return f"at line {before.count(chr(10)) + 1} column {len(before) - before.rfind(chr(10))}"
 
-    Raises ValueError for a file that cannot be read or parsed: OpenClaw would not start with it either.
-    """
-    if isinstance(value, list):
-        return [_included(each, folder, home, depth) for each in value]
-    if not isinstance(value, dict):
-        return value
-    own = {name: _included(each, folder, home, depth) for name, each in value.items() if name != "$include"}
-    named = value.get("$include", [])
-    merged: object = {}
-    for name in named if isinstance(named, list) else [named]:
-        if not isinstance(name, str):
-            raise ValueError("$include names no file: it takes a path, or a list of paths")
-        path = folder / _path(name, home)
+
+class _Includes:
+    """The `$include` files of one config: so many, so large and so deep altogether, whatever includes what."""
+
+    def __init__(self, home: Path) -> None:
+        self._home, self._left, self._left_bytes = home, _MOST_INCLUDED, files.CONFIG_BYTES
+        self._until = time.monotonic() + files.DEADLINE_S
+
+    def merged(self, value: object, folder: Path, depth: int = 0) -> object:
+        """The value with its files in place: merged in order, the keys beside `$include` last.
+
+        Raises ValueError for a file that cannot be read or parsed: OpenClaw would not start with it either.
+        """
+        if isinstance(value, list):
+            return [self.merged(each, folder, depth) for each in value]
+        if not isinstance(value, dict):
+            return value
+        own = {name: self.merged(each, folder, depth) for name, each in value.items() if name != "$include"}
+        named = value.get("$include", [])
+        merged: object = {}
+        for name in named if isinstance(named, list) else [named]:
+            if not isinstance(name, str):
+                raise ValueError("$include names no file: it takes a path, or a list of paths")
+            merged = _merged(merged, self._file(name, folder / _path(name, self._home), depth))
+        return _merged(merged, own)
+
+    def _file(self, name: str, path: Path, depth: int) -> object:
         if depth >= _MOST_INCLUDES:
             raise ValueError(f"$include {name} is nested too deeply")
+        self._left -= 1
+        if self._left < 0:
+            raise ValueError(f"$include {name}: more than {_MOST_INCLUDED} files are included")
+        if time.monotonic() > self._until:
+            raise ValueError(f"$include {name}: the included files take longer than {files.DEADLINE_S:g} s")
         try:
-            part = _parsed(path.read_bytes().decode("utf-8", "replace"))
+            content = files.read_bytes(path, self._left_bytes)
+            self._left_bytes -= len(content)
+            part = _parsed(content.decode("utf-8", "replace"))
         except OSError as error:
             raise ValueError(f"$include {name}: {error.strerror}") from error
         except ValueError as error:
             raise ValueError(f"$include {name}: {error}") from error
-        merged = _merged(merged, _included(part, path.parent, home, depth + 1))
-    return _merged(merged, own)
+        return self.merged(part, path.parent, depth + 1)
 
 
 def _merged(under: object, over: object) -> object:
@@ -233,25 +308,10 @@ def _substituted(value: object, environ: Mapping[str, str]) -> object:
     return _REFERENCE.sub(lambda match: environ[match[1]], value).replace("$${", "${")
 
 
-def _secrets(value: object, environ: Mapping[str, str], key: str = "") -> Iterator[str]:
-    """Every string that stands under a key that names a secret, and what its references resolve to."""
-    if isinstance(value, dict):
-        if {"source", "id"} <= value.keys():
-            return  # a SecretRef names where the secret is, and `env` or `default` are no secrets
-        for name, each in value.items():
-            yield from _secrets(each, environ, name if _SECRET_KEY.search(name) else key)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _secrets(each, environ, key)
-    elif isinstance(value, str) and key:
-        yield value
-        yield from (environ[name] for name in _REFERENCE.findall(value) if environ.get(name))
-
-
 def _dotenv(path: Path) -> dict[str, str]:
     """The state directory's .env, which OpenClaw reads before it fills in references; unreadable means empty."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = files.read_text(path, files.SMALL_BYTES, errors="replace").splitlines()
     except OSError:
         return {}
     pairs = (line.removeprefix("export ").split("=", 1) for line in lines if "=" in line and not line.startswith("#"))

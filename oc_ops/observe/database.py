@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from oc_ops import files
 from oc_ops.errors import CouldNotLook
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class _State:
 def _state(path: Path) -> _State:
     try:
         own = path.stat()
-        with path.open("rb") as file:
+        with files.open_regular(path) as file:
             header = file.read(_HEADER_BYTES)
         log = path.with_name(f"{path.name}-wal")
         log_bytes = log.stat().st_size if log.exists() else 0

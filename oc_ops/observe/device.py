@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from oc_ops import files
 from oc_ops.errors import CouldNotLook
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ _SEED_BYTES = 32
 _LOCK_S = 5.0
 _MOST_TOKENS = 16
 """Throwaway gateways come and go; the tokens of the most recent ones are enough."""
+
+_MOST_BYTES = 256 * 2**10
+"""Sixteen of the longest tokens that are taken, and room beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +95,10 @@ def keep_token(device: Device, gateway: str, token: str | None) -> Device:
 def _read(path: Path) -> Device | None:
     """The device in the file; None when there is no file or nothing usable in it."""
     try:
-        with path.open("rb") as file:
+        with files.open_regular(path) as file:
             if os.fstat(file.fileno()).st_mode & 0o077:
                 os.fchmod(file.fileno(), 0o600)
-            table = cast("object", json.load(file))
+            table = cast("object", json.loads(file.read(files.SMALL_BYTES)))
     except (FileNotFoundError, ValueError, RecursionError):
         return None
     if not isinstance(table, dict):
@@ -140,7 +144,7 @@ def _write(device: Device) -> None:
 def _locked(memory_dir: Path) -> BaseFileLock:
     from filelock import FileLock
 
-    memory_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files.own_folder(memory_dir)
     return FileLock(memory_dir / f"{FILE}.lock", timeout=_LOCK_S, mode=0o600)
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from oc_ops import files
 from oc_ops.errors import CouldNotLook, OcOpsError
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ def lock_dir() -> Path:
 
     folder = Path(platformdirs.user_state_path("oc-ops")) / "locks"
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.own_folder(folder)
     except OSError as error:
-        raise OcOpsError(f"cannot make {folder} for the locks: {error.strerror}; set XDG_STATE_HOME") from error
+        raise OcOpsError(f"cannot use {folder} for the locks: {error.strerror}; set XDG_STATE_HOME") from error
     return folder
 
 
@@ -72,7 +73,7 @@ def holder(lock: Path) -> tuple[psutil.Process, datetime] | None:
     import psutil
 
     try:
-        pid, since = _note(lock).read_text().split()
+        pid, since = files.read_text(_note(lock), files.SMALL_BYTES).split()
         began = datetime.fromtimestamp(float(since), UTC)
         process = psutil.Process(int(pid))
         return None if process.create_time() > float(since) + _CLOCK_GRACE_S else (process, began)

@@ -24,11 +24,11 @@ def locks(target: Target) -> Iterator[tuple[Path, Mapping[str, object]]]:
     owners = _owners(target)
     temp = Path(target.environ.get("TMPDIR") or tempfile.gettempdir())
     for folder in dict.fromkeys((target.state_dir / "tmp", temp)):
-        for path in sorted(folder.glob("openclaw-*/gateway.*.lock")):
+        for path in _listed(folder):
             try:
                 with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
                     seen = os.fstat(file.fileno())
-                    if not stat.S_ISREG(seen.st_mode) or seen.st_uid not in owners:
+                    if not stat.S_ISREG(seen.st_mode) or seen.st_mode & stat.S_IWOTH or seen.st_uid not in owners:
                         continue
                     value = json.loads(file.read(_LOCK_BYTES))
             except OSError:
@@ -36,6 +36,13 @@ def locks(target: Target) -> Iterator[tuple[Path, Mapping[str, object]]]:
             except (ValueError, RecursionError):
                 value = None
             yield path, value if isinstance(value, dict) else {}
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.glob("openclaw-*/gateway.*.lock"))
+    except OSError:  # Python 3.11 raises for a folder that may not be entered
+        return []
 
 
 def _owners(target: Target) -> set[int]:

@@ -28,8 +28,14 @@ _ROLE = "operator"
 
 RefusalKind = Literal[
     "off", "secret-unresolved", "tls", "device", "protocol", "pairing", "auth",
-    "starting", "silent", "closed", "unreachable", "stranger",
+    "starting", "silent", "closed", "unreachable", "stranger", "unproven",
 ]  # fmt: skip
+"""`unproven` says nothing of a gateway: the port's listener was not shown to be one, and was sent no credential."""
+
+_MOST_TOKEN = 4096
+_MOST_NAMES = 10_000
+_MOST_NAME = 200
+"""2026.9.6 issues tokens of 43 characters and names 466 methods; what is longer is not a gateway's."""
 
 
 class RpcRefused(OcOpsError):
@@ -70,7 +76,9 @@ def challenge_in(frame: Mapping[str, object]) -> Challenge | None:
         return None
     payload = table(frame.get("payload"))
     nonce, ts = payload.get("nonce"), payload.get("ts")
-    return Challenge(nonce, ts) if isinstance(nonce, str) and nonce and isinstance(ts, int) else None
+    if not isinstance(nonce, str) or not 0 < len(nonce) <= _MOST_NAME or "|" in nonce:
+        return None
+    return Challenge(nonce, ts) if isinstance(ts, int) and ts.bit_length() < 64 else None
 
 
 def connect_params(device: Device, auth: Mapping[str, str], challenge: Challenge) -> dict[str, object]:
@@ -133,8 +141,10 @@ def hello_from(payload: object) -> Hello | None:
 
 
 def device_token_from(payload: object) -> str | None:
-    """The device token that hello-ok hands out, when it does."""
-    return _text(table(table(payload).get("auth")).get("deviceToken"))
+    """The device token that hello-ok hands out, when it does; one beyond all measure or not printable is none."""
+    token = _text(table(table(payload).get("auth")).get("deviceToken"))
+    fits = token is not None and len(token) <= _MOST_TOKEN and token.isascii() and token.isprintable()
+    return token if fits else None
 
 
 def refusal_from(error: Mapping[str, object]) -> RpcRefused:
@@ -192,7 +202,8 @@ def _label(value: object) -> str | None:
 
 
 def _texts(value: object) -> tuple[str, ...]:
-    return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
+    names = value[:_MOST_NAMES] if isinstance(value, list) else ()
+    return tuple(each for each in names if isinstance(each, str) and len(each) <= _MOST_NAME)
 
 
 def _whole(value: object) -> int | None:

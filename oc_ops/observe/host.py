@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from oc_ops import files
 from oc_ops.observe.gateways import GatewayProcess
 from oc_ops.observe.package import Package, package
 from oc_ops.observe.residents import Resident, orphans
@@ -218,7 +219,7 @@ def _logs(target: Target, named: Sequence[Path], gateway: GatewayProcess | None)
     current = max(named, key=_modified_s, default=None)
     for path in dict.fromkeys((*named, *listed)):
         try:
-            with path.open("rb") as file:
+            with files.open_regular(path) as file:
                 size = file.seek(0, os.SEEK_END)
                 file.seek(max(0, size - 4096))
                 last = file.read().rstrip().rpartition(b"\n")[2]

@@ -37,7 +37,7 @@ class Probe:
             return None
         try:
             value = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         return cast("dict[str, object]", value) if isinstance(value, dict) else None
 

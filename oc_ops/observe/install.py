@@ -9,7 +9,9 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from oc_ops import files
 from oc_ops.errors import SettingError
+from oc_ops.observe.package import package
 
 _PLACES = (
     "~/.openclaw/bin",
@@ -80,11 +82,29 @@ def _under(place: str, home: Path) -> Path:
 
 def _npmrc_prefix(home: Path) -> str | None:
     try:
-        text = (home / ".npmrc").read_text(encoding="utf-8", errors="replace")
+        text = files.read_text(home / ".npmrc", files.SMALL_BYTES, errors="replace")
     except OSError:
         return None
     match = re.search(r"^\s*prefix\s*=\s*(.+?)\s*$", text, re.M)
     return match[1] if match else None
+
+
+def everywhere(environ: Mapping[str, str], home: Path) -> Iterator[tuple[Path, str]]:
+    """Every `openclaw` on PATH and in the usual places, each package once, with its release; nothing is started."""
+    path = (Path(folder) for folder in environ.get("PATH", os.defpath).split(os.pathsep) if folder)
+    packages: set[Path] = set()
+    for folder in dict.fromkeys((*path, *_folders(environ, home))):
+        name = shutil.which("openclaw", path=str(folder))
+        found = package(Path(name)) if name else None
+        if name and found and found.path not in packages:
+            packages.add(found.path)
+            yield Path(name), found.version
+
+
+def version(executable: Path, known: tuple[int, ...] | None) -> str:
+    """Its release in words without starting it, by what is known of it or by its package; "" where neither says."""
+    found = None if known else package(executable)
+    return ".".join(map(str, known)) if known else found.version if found else ""
 
 
 def packaged_version(executable: Path) -> str | None:
@@ -92,7 +112,7 @@ def packaged_version(executable: Path) -> str | None:
     folder = executable.resolve().parent
     for candidate in (folder, folder.parent):
         try:
-            package = json.loads((candidate / "package.json").read_text(encoding="utf-8"))
+            package = json.loads(files.read_text(candidate / "package.json", files.SMALL_BYTES))
         except (OSError, ValueError):
             continue
         if isinstance(package, dict) and package.get("name") == "openclaw":

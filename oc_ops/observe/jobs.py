@@ -11,6 +11,10 @@ Source = Literal["rpc", "cli", "store"]
 """Who told: `store` means the gateway did not answer and its files were read instead."""
 
 
+MOST_JOBS = 5000
+"""More jobs are not looked at: each is judged, and a list of that length is a fault of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """When a job is due: `cron` (expression and IANA zone), `every` (milliseconds from an anchor) or `at` (once).

@@ -16,6 +16,7 @@ from typing import Literal
 
 import psutil
 
+from oc_ops import files
 from oc_ops.observe import chrome, gatewaylocks
 from oc_ops.observe.target import Target
 
@@ -147,7 +148,7 @@ def _content(path: Path) -> str:
 
 
 def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
+    with files.open_regular(path) as file:
         return file.read(_MOST_BYTES)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from oc_ops.errors import CouldNotLook
-from oc_ops.observe import config, install
+from oc_ops.observe import config, install, listener
 from oc_ops.observe.flight import single_flight
 from oc_ops.observe.jsontext import at, json_object, number_at, text_at
 from oc_ops.observe.process import Call, run
@@ -74,8 +74,10 @@ def alarm_s() -> float:
 class Openclaw:
     """The executable of one target.
 
-    Every call is handed to `on_call` as soon as it ended or was cut short (transcript, costs). `left_s` is what the
-    check that asks has left; a call and the wait for it end before that, or CouldNotLook says that there was no time.
+    A call that asks the gateway sends it the credential: it is not started, and CouldNotLook says why, where the port's
+    listener is not shown to be the gateway. Every call is handed to `on_call` as soon as it ended or was cut short
+    (transcript, costs). `left_s` is what the check that asks has left; a call and the wait for it end before that, or
+    CouldNotLook says that there was no time.
     """
 
     executable: Path
@@ -90,7 +92,7 @@ class Openclaw:
     def version(self) -> Call:
         """`openclaw --version`: the cheapest proof that the CLI and its Node work (0.1 CPU-s)."""
         with self._silent() as environ:
-            call = self._run(["--version"], environ, self.settings.call_s)
+            call = self._run(["--version"], environ, self.settings.call_s, asks=False)
         self._version = call.stdout.text.strip() if call.outcome == "answered" else ""
         return call
 
@@ -200,7 +202,10 @@ class Openclaw:
     def _ask(
         self, *words: str, optional: str | None = None, timeout: bool = True, timeout_s: float | None = None
     ) -> Answer:
-        """One call. A `timeout_s` of its own moves the process' deadline by as much as it differs from the setting."""
+        """One call; without `timeout` one that does not ask the gateway.
+
+        A `timeout_s` of its own moves the process' deadline by as much as it differs from the setting.
+        """
         told_s = self.settings.cli_timeout_s if timeout_s is None else timeout_s
         deadline_s = self.settings.call_s + told_s - self.settings.cli_timeout_s
         if self.release is None and self._version is None:
@@ -213,17 +218,25 @@ class Openclaw:
         if timeout:
             argv += ["--timeout", f"{told_s * 1000:.0f}"]
         with self._silent() as environ:
-            call = self._run(argv, environ, deadline_s)
+            call = self._run(argv, environ, deadline_s, asks=timeout)
             if optional and optional not in self._lacks and Answer(call, None).not_offered:
                 self._lacks.add(optional)
-                call = self._run([each for each in argv if each != optional], environ, deadline_s)
+                call = self._run([each for each in argv if each != optional], environ, deadline_s, asks=timeout)
         value = json_object(call.stdout.text) or json_object(call.stderr.text)
         return Answer(call, value)
 
     def _run(
-        self, words: list[str], environ: Mapping[str, str], deadline_s: float, *, survivors_allowed: bool = False
+        self,
+        words: list[str],
+        environ: Mapping[str, str],
+        deadline_s: float,
+        *,
+        asks: bool,
+        survivors_allowed: bool = False,
     ) -> Call:
         with single_flight(self.lock, min(self.settings.cli_lock_s, self._spare_s(words))):
+            if asks:
+                listener.guard(self.target)
             granted_s = min(deadline_s, self._spare_s(words) + self.settings.cli_timeout_s)
             call = run(
                 [*self._command(), *words],
@@ -280,9 +293,10 @@ class Openclaw:
 
     def _quieted(self, folder: Path) -> dict[str, str]:
         """What points a call to a copy of the config that logs elsewhere; nothing where there can be none."""
-        copy, text = folder / "openclaw.json", config.quieted(self.target, folder / "cli.log")
-        if text is None:
+        copy, quiet = folder / "openclaw.json", config.quieted(self.target, folder / "cli.log")
+        if quiet is None:
             return {}
         with os.fdopen(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(text)
-        return {"OPENCLAW_CONFIG_PATH": str(copy), "OPENCLAW_STATE_DIR": str(self.target.state_dir)}
+            file.write(quiet.text)
+        places = {"OPENCLAW_CONFIG_PATH": str(copy), "OPENCLAW_STATE_DIR": str(self.target.state_dir)}
+        return {**{name: each for name, each in quiet.environ.items() if name not in self.target.environ}, **places}

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from oc_ops import files
+
 _SCRIPT = re.compile(rb"""["'\s]([^"'\s]*/openclaw\.mjs)""")
 _SHIM_BYTES = 4096
 
@@ -31,7 +33,7 @@ def package(executable: Path) -> Package | None:
         path = folder / "package.json"
         try:
             written_s = path.stat().st_mtime
-            told: object = json.loads(path.read_text(encoding="utf-8"))
+            told: object = json.loads(files.read_text(path, files.SMALL_BYTES))
         except (OSError, ValueError):
             continue
         if isinstance(told, dict) and told.get("name") == "openclaw":
@@ -44,7 +46,7 @@ def _folders(executable: Path) -> Iterator[Path]:
     yield executable.parent
     yield executable.parent.parent
     try:
-        with executable.open("rb") as file:
+        with files.open_regular(executable) as file:
             text = file.read(_SHIM_BYTES)
     except OSError:
         return

@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from oc_ops.errors import CouldNotLook
 from oc_ops.observe import signals
 from oc_ops.observe.output import Output
 from oc_ops.observe.watch import Watch, start
+from oc_ops.settings import for_a_child
 
 __all__ = ["Call", "Outcome", "Output", "run"]
 
@@ -114,6 +116,8 @@ def run(
     was cut short, with what it had printed. A second Ctrl-C, SIGTERM or SIGALRM waits until that is done.
     """
     started_at, began = datetime.now(UTC), clock()
+    # A doctor that we start tells people itself; nobody else has to know where to.
+    environ = environ if argv[0] == sys.executable else for_a_child(environ)
     try:
         warden = start(
             _on_terminal(argv) if on_terminal else argv, environ, cwd, kill_grace_s, survivors_allowed=survivors_allowed

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
 from oc_ops.errors import CouldNotLook
+from oc_ops.observe import listener
 from oc_ops.observe.device import Device, keep_token, load
 from oc_ops.observe.handshake import (
     Hello,
@@ -23,19 +24,24 @@ from oc_ops.observe.handshake import (
     refusal_from_close,
     table,
 )
+from oc_ops.observe.listener import Proven, Unproven
 from oc_ops.observe.wire import MAX_FRAME_BYTES, Wire, open_wire
 
 if TYPE_CHECKING:
     from websockets.exceptions import ConnectionClosed
 
     from oc_ops.observe.config import Credential, GatewayConfig
+    from oc_ops.observe.target import Target
     from oc_ops.settings import Settings
 
 __all__ = ["Hello", "Push", "RefusalKind", "RpcClient", "RpcRefused", "RpcReply", "connect", "connect_to"]
 
 _CONNECT_ID = "connect"
 _MOST_PUSHED = 256
+_MOST_PUSHED_BYTES = 16 * 2**20
 """Pushed events kept for whoever asks later; of more the oldest go."""
+
+_MOST_EVENT_NAME = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,7 @@ class RpcClient:
         self.notes = notes
         """What the operator should know of how we got in (a device key that had to be renewed, …)."""
         self._wire, self._request_s, self._asked = wire, request_s, 0
-        self._pushed: deque[Push] = deque(maxlen=_MOST_PUSHED)
+        self._pushed: deque[tuple[int, Push]] = deque(maxlen=_MOST_PUSHED)
         wire.on_event = self._take
 
     def has(self, method: str) -> bool:
@@ -90,7 +96,7 @@ class RpcClient:
         self._asked += 1
         sent = False
         try:
-            self._wire.send(str(self._asked), method, params or {})
+            self._wire.send(str(self._asked), method, params or {}, started + budget_s)
             sent = True
             answer = self._wire.answer(str(self._asked), started + budget_s)
         except TimeoutError:
@@ -119,12 +125,15 @@ class RpcClient:
             kind: RefusalKind = "starting" if code in (1012, 1013) else "closed"
             words = self._wire.shown(reason) or "no reason given"
             raise RpcRefused(kind, f"the gateway closed the connection ({code or 'no close frame'}): {words}") from None
-        return self._pushed.popleft()
+        return self._pushed.popleft()[1]
 
     def _take(self, frame: Mapping[str, object]) -> None:
         event = frame.get("event")
-        if frame.get("type") == "event" and isinstance(event, str):
-            self._pushed.append(Push(event, frame.get("payload")))
+        if frame.get("type") != "event" or not isinstance(event, str) or len(event) > _MOST_EVENT_NAME:
+            return
+        self._pushed.append((self._wire.frame_bytes, Push(event, frame.get("payload"))))
+        while sum(size for size, _ in self._pushed) > _MOST_PUSHED_BYTES:
+            self._pushed.popleft()
 
     def close(self) -> None:
         """Take leave; a gateway that does not answer the farewell is left after a quarter of a second."""
@@ -139,11 +148,16 @@ class RpcClient:
         self.close()
 
 
+Prove = Callable[[], Sequence[Proven]]
+"""Shows whose port it is at this moment: `listener.prove` of a target, or Unproven."""
+
+
 def connect(
     host: str,
     port: int,
     credential: Credential,
     memory_dir: Path,
+    prove: Prove,
     *,
     connect_s: float,
     request_s: float,
@@ -151,8 +165,9 @@ def connect(
 ) -> RpcClient:
     """Connect, pair and shake hands within `connect_s` altogether; `request_s` is the default budget of a request.
 
-    Raises RpcRefused for every reason the lane cannot be used. The token a gateway issues to our device is kept in
-    `memory_dir`, and used where the shared secret cannot be resolved; it never stands in for a wrong secret.
+    Raises RpcRefused for every reason the lane cannot be used. Nothing secret is sent before `prove` has shown the
+    listener to be the gateway and our connection to have ended there. The token a gateway issues to our device is kept
+    in `memory_dir`, and used where the shared secret cannot be resolved; it never stands in for a wrong secret.
     """
     if tls:
         raise RpcRefused("tls", "the gateway speaks TLS, which the RPC lane does not")
@@ -164,9 +179,10 @@ def connect(
     except CouldNotLook as error:
         raise RpcRefused("device", str(error)) from error
     auth = _auth(credential, device.tokens.get(gateway))
+    proven = _shown(prove)
     wire = open_wire(gateway, (host, port), deadline, auth.values())
     try:
-        payload = _shake_hands(wire, device, auth, deadline)
+        payload = _shake_hands(wire, device, auth, proven or _shown(prove), deadline)
         hello = hello_from(payload)
         if hello is None:
             raise RpcRefused("protocol", "the gateway answered connect with something other than hello-ok")
@@ -181,17 +197,25 @@ def connect(
     return RpcClient(wire, hello, time.monotonic() - started, request_s, notes)
 
 
-def connect_to(config: GatewayConfig, port: int, settings: Settings) -> RpcClient:
+def connect_to(target: Target, config: GatewayConfig, port: int, settings: Settings) -> RpcClient:
     """`connect` to the gateway of a config, with the limits of the settings; `port` is where it really listens."""
     return connect(
         config.host,
         port,
         config.credential,
         settings.memory_dir,
+        lambda: listener.prove(target, config.host, port),
         connect_s=settings.rpc_connect_s,
         request_s=settings.rpc_request_s,
         tls=config.tls,
     )
+
+
+def _shown(prove: Prove) -> Sequence[Proven]:
+    try:
+        return prove()
+    except Unproven as error:
+        raise RpcRefused("unproven", str(error), error.why) from error
 
 
 def _auth(credential: Credential, issued: str | None) -> dict[str, str]:
@@ -205,18 +229,25 @@ def _auth(credential: Credential, issued: str | None) -> dict[str, str]:
     return {"token": issued}
 
 
-def _shake_hands(wire: Wire, device: Device, auth: Mapping[str, str], deadline: float) -> object:
-    """The payload of the gateway's answer to our connect."""
+def _shake_hands(
+    wire: Wire, device: Device, auth: Mapping[str, str], proven: Sequence[Proven], deadline: float
+) -> object:
+    """The payload of the gateway's answer to our connect, which a server that is not the proven one never gets."""
     from websockets.exceptions import ConnectionClosed
 
     try:
         challenge = wire.challenge(deadline)
-        wire.send(_CONNECT_ID, "connect", connect_params(device, auth, challenge))
+        listener.confirm(proven, *wire.ends)
+        wire.send(_CONNECT_ID, "connect", connect_params(device, auth, challenge), deadline)
         answer = wire.answer(_CONNECT_ID, deadline)
     except TimeoutError:
         if wire.babbled:
             raise RpcRefused("stranger", "the port speaks WebSocket, but not the gateway's protocol") from None
         raise RpcRefused("silent", "the gateway took the connection and did not finish the handshake in time") from None
+    except Unproven as error:
+        raise RpcRefused("unproven", str(error), error.why) from error
+    except OSError as error:
+        raise RpcRefused("closed", f"the connection ended during the handshake: {error.strerror or error}") from None
     except ConnectionClosed as gone:
         raise refusal_from_close(*((gone.rcvd.code, gone.rcvd.reason) if gone.rcvd else (None, ""))) from None
     if answer.get("ok") is not True:

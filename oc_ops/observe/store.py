@@ -10,15 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
+from oc_ops import files
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe import jobtext
 from oc_ops.observe.database import Row, Snapshot, Unsteady, snapshot
-from oc_ops.observe.jobs import Job, JobRun, Jobs, Receipt
+from oc_ops.observe.jobs import MOST_JOBS, Job, JobRun, Jobs, Receipt
 
 DEADLINE_S = 2.0
 """How long a reading of the database may take; 1 to 3 ms were measured on 2026.9.6."""
 
-_MOST_BYTES = 64 * 2**20
 _TAIL_BYTES = 64 * 2**10
 """How much of a run log's end is read: 30 runs and more, with long error texts."""
 
@@ -81,6 +81,9 @@ def _mtime(path: Path) -> float:
 
 
 def _from_tables(tables: Snapshot, jobs_file: Path, seen_at: datetime) -> Jobs:
+    count = int(str(tables.rows("SELECT count(*) FROM cron_jobs")[0][0]))
+    if count > MOST_JOBS:
+        raise CouldNotLook(f"the cron store holds {count:,} jobs, more than the {MOST_JOBS:,} that are looked at")
     rows = tables.rows(_JOBS)
     key = _partition({str(row[0]) for row in rows}, jobs_file)
     jobs = tuple(_job(row) for row in rows if row[0] == key)
@@ -162,6 +165,8 @@ def _from_files(jobs_file: Path, seen_at: datetime) -> Jobs:
     if state_file.is_file():
         store = {"jobs": list(_with_state(store, _file(state_file)))}
     jobs = jobtext.jobs_of(store)
+    if len(jobs) > MOST_JOBS:
+        raise CouldNotLook(f"{jobs_file} holds {len(jobs):,} jobs, more than the {MOST_JOBS:,} that are looked at")
     runs = jobtext.newest_first(
         found for job in jobs for found in _logged(jobs_file.parent / "runs" / f"{job.id}.jsonl", job.id)
     )
@@ -186,9 +191,7 @@ def _with_state(store: Mapping[str, object], states: Mapping[str, object]) -> It
 def _file(path: Path) -> Mapping[str, object]:
     """A store file, written by OpenClaw as JSON and perhaps by hand as JSON5."""
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise CouldNotLook(f"{path} is larger than {_MOST_BYTES // 2**20} MiB")
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = files.read_text(path, files.DATA_BYTES, errors="replace")
     except OSError as error:
         raise CouldNotLook(f"cannot read {path}: {error.strerror}") from error
     value = _json5(text)
@@ -198,6 +201,8 @@ def _file(path: Path) -> Mapping[str, object]:
 
 
 def _json5(text: str) -> object:
+    if files.too_deep(text) is not None:
+        return None
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -213,9 +218,7 @@ def _logged(path: Path, job_id: str) -> Iterator[tuple[str, JobRun]]:
     if Path(job_id).name != job_id:
         return
     try:
-        with path.open("rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
-            lines = file.read(_TAIL_BYTES).splitlines()
+        lines = files.read_tail(path, _TAIL_BYTES).splitlines()
     except FileNotFoundError:
         return
     except OSError as error:

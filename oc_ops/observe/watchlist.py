@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from oc_ops import files
 from oc_ops.errors import OcOpsError, SettingError
 
 FILE = "ops_critical_cron_jobs.txt"
@@ -55,7 +56,7 @@ def read(memory_dir: Path) -> tuple[Watched, ...]:
     """
     path = memory_dir / FILE
     try:
-        raw = path.read_bytes()
+        raw = files.read_bytes(path, files.SMALL_BYTES)
     except FileNotFoundError:
         return ()
     except OSError as error:

@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from oc_ops import files
+
 if TYPE_CHECKING:
     from oc_ops.observe.process import Call, Output
     from oc_ops.record.redact import Redactor
@@ -56,8 +58,7 @@ def open_run(report_dir: Path, now: datetime | None = None) -> Run:
     """
     runs = report_dir / "runs"
     for directory in (report_dir, runs):
-        with contextlib.suppress(FileExistsError):
-            directory.mkdir(mode=0o700, parents=True)
+        files.own_folder(directory)
     _clear_leftovers(report_dir)
     second = (now or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
     for stamp in (second, *(f"{second}-{number:02d}" for number in range(2, 100))):
@@ -153,7 +154,7 @@ def _runs(report_dir: Path) -> list[Path]:
 
 def _is_healthy(run: Path) -> bool:
     try:
-        with (run / REPORT_JSON).open("rb") as file:
+        with files.open_regular(run / REPORT_JSON) as file:
             # The verdict is the second member: the many failing runs that pile up are not read whole to be kept.
             head = file.read(200)
             report = json.loads(head + file.read()) if b'"healthy"' in head else None

@@ -20,7 +20,7 @@ _OUTAGE = (
     *PASSING, "gateway/hung", "gateway/zombie", "gateway/crash-loop", "gateway/port-taken", "config/invalid"
 )  # fmt: skip
 """States between which a gateway that does not serve goes to and fro."""
-_ROOTS = ("config", "gateway", "cli")
+_ROOTS = ("state", "config", "gateway", "cli")
 _ROOTS_NOT = ("gateway/not-ready", "gateway/duplicate")
 """They do not keep a gateway from answering, so they explain nothing else (as in judge/verdict)."""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from oc_ops import files
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.observe.flight import single_flight
 from oc_ops.record.artifacts import sync_directory
@@ -15,6 +17,10 @@ from oc_ops.record.artifacts import sync_directory
 Append = Callable[[Mapping[str, object]], None]
 
 _CHUNK = 2**20
+MOST_BYTES = 64 * 2**20
+"""How much of a journal's end is read: some 300,000 lines, years of incidents; what stands before it is history."""
+MOST_LINE_BYTES = 2**20
+"""A longer line is read in pieces of this size, none of which parses."""
 
 
 class JournalError(OcOpsError):
@@ -32,10 +38,13 @@ class Journal:
     def lines(self) -> Iterator[bytes]:
         """Every line as it stands, a torn one too; takes no lock. No file is no lines; raises JournalError."""
         try:
-            if self.path.exists() and not self.path.is_file():
-                raise OSError("it is no regular file")  # a pipe or a device might never end
-            with self.path.open("rb", buffering=_CHUNK) as file:
-                yield from file
+            with io.BufferedReader(files.open_regular(self.path), _CHUNK) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size > MOST_BYTES:
+                    file.seek(size - MOST_BYTES)
+                    file.readline(MOST_LINE_BYTES)  # torn
+                while line := file.readline(MOST_LINE_BYTES):
+                    yield line
         except FileNotFoundError:
             return
         except OSError as error:
@@ -58,9 +67,10 @@ class Journal:
     def _append(self, record: Mapping[str, object]) -> None:
         line = json.dumps(record, separators=(",", ":")).encode("ascii") + b"\n"
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            files.own_folder(self.path.parent)
             new = not self.path.exists()
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+            descriptor = os.open(self.path, flags, 0o600)
             try:
                 _write(descriptor, line if _ends_whole(descriptor) else b"\n" + line)
                 os.fsync(descriptor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from oc_ops import files
 from oc_ops.record import artifacts
 
 _FILE = "config-accepted.txt"
@@ -16,7 +17,7 @@ def fingerprint(config: Path, release: tuple[int, ...] | None) -> str | None:
     None when a digest would not cover it: includes and environment references are read from elsewhere.
     """
     try:
-        content = config.read_bytes()
+        content = files.read_bytes(config, files.CONFIG_BYTES)
     except OSError:
         return None
     if release is None or b"$include" in content or b"${" in content:
@@ -29,7 +30,7 @@ def is_known(memory_dir: Path, mark: str | None) -> bool:
     if mark is None:
         return False
     try:
-        return (memory_dir / _FILE).read_text(encoding="ascii").strip() == mark
+        return files.read_text(memory_dir / _FILE, files.SMALL_BYTES).strip() == mark
     except (OSError, ValueError):
         return False
 

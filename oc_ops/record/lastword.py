@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from oc_ops import files
+
 _MOST_BYTES = 4 * 2**20
 
 
@@ -20,7 +22,7 @@ def told(memory_dir: Path, key: str) -> str:
     from oc_ops.record.incident_text import span  # whoever only needs the path, a window, loads little
 
     try:
-        with path_of(memory_dir, key).open("rb") as file:
+        with files.open_regular(path_of(memory_dir, key)) as file:
             said = json.loads(file.read(_MOST_BYTES))
     except (OSError, ValueError, RecursionError):
         return ""

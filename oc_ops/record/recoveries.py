@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+from oc_ops import files
 from oc_ops.record.journal import parsed
 
 FOLDER = "recoveries"
@@ -26,9 +27,10 @@ def restarts_by_us(memory_dir: Path, key: str) -> tuple[int, ...]:
 
 def _in(record: Path, key: str) -> Iterator[int]:
     try:
-        lines = [line for line in map(parsed, record.read_bytes().splitlines()) if line is not None]
+        raw = files.read_tail(record, files.SMALL_BYTES).splitlines()
     except OSError:
         return
+    lines = [line for line in map(parsed, raw) if line is not None]
     if not any(each.get("gateway") == key for each in lines[:1]):
         return
     for line in lines:

@@ -2,61 +2,49 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
 
-from oc_ops.record.shapes import PLACEHOLDER, is_secret_flag, is_secret_name, without_secrets
+from oc_ops.record.shapes import PLACEHOLDER, is_secret_flag, without_secrets
+from oc_ops.record.spellings import Known
 from oc_ops.record.untrusted import BLOCK_LIMIT, LINE_LIMIT, one_line, printable
+from oc_ops.secrecy import TABLES, is_everyday, is_reference, secrets_in, tells
+
+__all__ = ["Json", "Redactor", "secrets_in"]
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
-
-_SHORTEST = 6
-_TRIVIAL = frozenset(
-    {"default", "disabled", "enabled", "gateway", "localhost", "loopback", "openclaw"}
-    | {"password", "redacted", "secret", "undefined", "127.0.0.1"}
-)
-_SECRET_WORD = re.compile(
-    r"(?:TOKENS?|SECRETS?|PASSWORDS?|PASSWD|PASSPHRASE|KEYS?|CREDENTIALS?|COOKIES?)$|^(?:PASS|AUTH)$", re.IGNORECASE
-)
-_PLACE_WORDS = frozenset({"FILE", "PATH", "DIR", "SOCK"})
-
-
-def secrets_in(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the values of the environment variables whose names say that they are secret (`…_TOKEN`, `PGPASSWORD`)."""
-    return tuple(value for name, value in environ.items() if value and _names_a_secret(name))
-
-
-def _names_a_secret(name: str) -> bool:
-    words = name.split("_")
-    return words[-1].upper() not in _PLACE_WORDS and any(_SECRET_WORD.search(word) for word in words)
 
 
 class Redactor:
     """Replaces known secrets, whatever looks like one, and the home directory (as `~`).
 
-    Values shorter than 6 characters and everyday words are not searched for by value, since that would eat ordinary
-    text; by shape (`token=…`) they still go. Every method is linear in its input and idempotent.
+    Known values are found however they are spelt (see `spellings`); those shorter than 6 characters between word
+    boundaries, those shorter than 4 and everyday words only behind a label (`token=…`). Every method is linear in its
+    input and idempotent.
     """
 
     def __init__(self, secrets: Iterable[str], home: Path, other_homes: Iterable[Path] = ()) -> None:
-        forms = {form for value in secrets for form in _forms(value)}
-        self._forms = sorted(forms - {""}, key=lambda form: (-len(form), form))
+        self._known = Known(secrets)
         self._home = _home_pattern((home, *other_homes))
 
     def __repr__(self) -> str:
-        return f"Redactor({len(self._forms)} forms)"
+        return f"Redactor({len(self._known)} forms)"
 
     def text(self, text: str) -> str:
         """Return `text` without secrets; its length and line structure may change, its controls stay."""
-        for form in self._forms:
-            text = text.replace(form, PLACEHOLDER)
-        text = without_secrets(text)
+        parts: list[str] = []
+        done = 0
+        for start, stop in self._known.spans(text):
+            parts += (text[done:start], PLACEHOLDER)
+            done = stop
+        text = self._at_home("".join((*parts, text[done:])) if parts else text)
+        clean = without_secrets(text)
+        return text if clean == text else self._at_home(clean)
+
+    def _at_home(self, text: str) -> str:
         return self._home.sub(_tilde, text) if self._home else text
 
     def argv(self, argv: Sequence[str]) -> tuple[str, ...]:
@@ -68,19 +56,23 @@ class Redactor:
         return tuple(shown)
 
     def json(self, value: Json) -> Json:
-        """Return a JSON value with every string redacted, keys included, and strings under a secret's name replaced."""
-        if isinstance(value, str):
-            return self.text(value)
-        if isinstance(value, Mapping):
-            return {self.text(key): self._under(key, each) for key, each in value.items()}
-        if isinstance(value, Sequence):
-            return [self.json(each) for each in value]
-        return value
+        """Return a JSON value with every string redacted, keys included, and what stands under a secret's name
+        replaced; references to secrets stay.
+        """
+        return self._member("", value, inside=False)
 
-    def _under(self, key: str, value: Json) -> Json:
-        if isinstance(value, str) and value and is_secret_name(key, value):
+    def _member(self, name: str, value: Json, *, inside: bool) -> Json:
+        if isinstance(value, str):
+            hidden = value and (tells(name, value) or (inside and len(value) > 5 and not is_everyday(value)))
+            return PLACEHOLDER if hidden else self.text(value)
+        if isinstance(value, Mapping):
+            held = (inside or name.lower() in TABLES) and not is_reference(value)
+            return {self.text(key): self._member(key, each, inside=held) for key, each in value.items()}
+        if isinstance(value, Sequence):
+            return [self._member(name, each, inside=inside) for each in value]
+        if isinstance(value, int | float) and not isinstance(value, bool) and tells(name, str(value)):
             return PLACEHOLDER
-        return self.json(value)
+        return value
 
     def block(self, text: str, limit: int = BLOCK_LIMIT, line_limit: int = LINE_LIMIT) -> str:
         """Return text ready to show in several lines: redacted first, so that no cut can leave half a secret."""
@@ -89,36 +81,6 @@ class Redactor:
     def line(self, text: str, limit: int = 600) -> str:
         """Return text ready to show on one line."""
         return one_line(self.text(text), limit)
-
-
-def _forms(value: str) -> Iterator[str]:
-    """The spellings under which a secret turns up: itself, URL-encoded, JSON- and HTML-escaped, base64."""
-    value = value.strip()
-    if len(value) < _SHORTEST or value.lower() in _TRIVIAL or value in PLACEHOLDER or re.fullmatch(r"\$\{\w+\}", value):
-        return
-    raw = value.encode("utf-8", "surrogatepass")
-    yield value
-    yield from (quote(raw, safe=""), quote(raw), quote_plus(raw))
-    escaped = json.dumps(value)[1:-1]
-    yield from (
-        escaped,
-        json.dumps(escaped)[1:-1],
-        json.dumps(value, ensure_ascii=False)[1:-1],
-        escaped.replace("/", "\\/"),
-    )
-    yield from (html.escape(value), html.escape(value, quote=False))
-    for core in _base64_cores(raw):
-        yield from (core, core.replace("+", "-").replace("/", "_"))
-    lines = value.splitlines()
-    if len(lines) > 1:
-        yield from (line for line in lines if len(line) >= 16 and not line.startswith("-----"))
-
-
-def _base64_cores(raw: bytes) -> Iterator[str]:
-    """What base64 makes of the bytes at each of the three alignments, without what depends on neighbours."""
-    for offset in range(3):
-        encoded = base64.b64encode(b"\0" * offset + raw).decode("ascii")
-        yield encoded[(offset * 8 + 5) // 6 : (offset + len(raw)) * 8 // 6]
 
 
 def _home_pattern(homes: Iterable[Path]) -> re.Pattern[str] | None:

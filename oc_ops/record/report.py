@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from oc_ops import files
 from oc_ops.record import page, recovered
 from oc_ops.record.document import CallRecord, CheckRecord, RunRecord
 from oc_ops.record.incident_text import span
@@ -97,7 +98,7 @@ class Report:
         budget = _TRANSCRIPTS
         for call in self._record.calls[:_CALLS]:
             try:
-                text = (self._run / call.transcript).read_text("utf-8", "replace")
+                text = files.read_text(self._run / call.transcript, files.DATA_BYTES, errors="replace")
             except OSError as error:
                 text = f"{call.transcript}: {error.strerror}"
             text = printable(text, min(_TRANSCRIPT, budget))  # was redacted when written, so a cut halves no secret
@@ -133,8 +134,6 @@ def templates(redactor: Redactor) -> Environment:
     from jinja2 import Environment, FileSystemLoader
     from markupsafe import Markup
 
-    from oc_ops.record.compiled import compiled_templates
-
     def shown(value: object) -> object:
         return value if isinstance(value, Markup | int | float) else redactor.line(str(value))
 
@@ -153,7 +152,6 @@ def templates(redactor: Redactor) -> Environment:
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         finalize=shown,
-        bytecode_cache=compiled_templates(),
     )
     made.filters |= {
         "block": block,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import astuple
 from pathlib import Path
 
+from oc_ops import files
 from oc_ops.observe.host import Sample
 from oc_ops.record import artifacts
 
@@ -42,7 +43,7 @@ def remember(memory_dir: Path, key: str, sample: Sample | None) -> tuple[Sample,
 
 def _read(path: Path) -> tuple[Sample, ...]:
     try:
-        rows: object = json.loads(path.read_text(encoding="utf-8"))
+        rows: object = json.loads(files.read_text(path, files.SMALL_BYTES))
     except (OSError, ValueError, RecursionError):
         return ()
     if not isinstance(rows, list):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe.process import run
 from oc_ops.record.untrusted import one_line
-from oc_ops.settings import PROJECT, Settings, environment_name
+from oc_ops.settings import Settings, environment_name, start_folder
 
 
 def ensure(settings: Settings, environ: Mapping[str, str]) -> str:
@@ -19,7 +19,7 @@ def ensure(settings: Settings, environ: Mapping[str, str]) -> str:
             start,
             environ={**environ, **_options(settings)},
             deadline_s=settings.call_s,
-            cwd=PROJECT,
+            cwd=start_folder(),
             survivors_allowed=True,
         )
     except CouldNotLook as error:

@@ -22,7 +22,7 @@ MISSED_TICKS = 2
 """So many missed ticks are silence (docs/gateway/protocol)."""
 
 _HOPELESS: frozenset[RefusalKind] = frozenset(
-    ("secret-unresolved", "tls", "device", "protocol", "pairing", "auth", "stranger")
+    ("secret-unresolved", "tls", "device", "protocol", "pairing", "auth", "stranger", "unproven")
 )
 _TICK_S = 30.0
 _SLACK_S = 5.0
@@ -151,7 +151,7 @@ class Line:
 
     def _refused(self, refused: RpcRefused) -> None:
         if refused.kind in _HOPELESS:
-            wait_s = HOPELESS_S
+            wait_s = HOPELESS_S if refused.kind != "unproven" else LONGEST_RETRY_S
         elif refused.retry_after_ms is not None:
             wait_s = min(max(refused.retry_after_ms / 1000, 0.2), LONGEST_RETRY_S)
         else:

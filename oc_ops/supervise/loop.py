@@ -233,7 +233,7 @@ class Loop:
         config, settings = self.port.config, self.settings
         if not settings.rpc:
             raise RpcRefused("off", "the setting rpc is off")
-        return rpc.connect_to(config, self.port.gateway.port or config.port, settings)
+        return rpc.connect_to(self.target, config, self.port.gateway.port or config.port, settings)
 
     def _listen(self, longest_s: float) -> None:
         """Wait for the next push until something is due; pushes that wait already are all taken."""

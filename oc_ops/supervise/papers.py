@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast, get_args
 
+from oc_ops import files
 from oc_ops.errors import OcOpsError
 from oc_ops.judge.verdict import Verdict
 from oc_ops.observe.jsontext import number_at, text_at
@@ -155,7 +156,7 @@ class Papers:
 
     def _last_lines(self, path: Path, size: int) -> tuple[str, ...]:
         try:
-            with path.open("rb") as file:
+            with files.open_regular(path) as file:
                 file.seek(max(0, size - _TAIL_BYTES))
                 lines = file.read(_TAIL_BYTES).decode("utf-8", "replace").splitlines()
         except OSError:
@@ -181,7 +182,7 @@ def _stamp(path: Path) -> Stamp:
 
 
 def _object(path: Path) -> Mapping[str, object]:
-    with path.open("rb") as file:
+    with files.open_regular(path) as file:
         said = json.loads(file.read(_MOST_BYTES))
     if not isinstance(said, dict):
         raise ValueError("it holds no object")

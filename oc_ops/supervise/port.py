@@ -10,8 +10,9 @@ from typing import Literal, cast
 from oc_ops.errors import OcOpsError
 from oc_ops.judge import cli as judge_cli
 from oc_ops.judge import gateway as judge
+from oc_ops.judge import listener as judge_listener
 from oc_ops.judge.finding import Finding
-from oc_ops.observe import config, gateways, http
+from oc_ops.observe import config, gateways, http, listener
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.http import Probe
 from oc_ops.observe.jsontext import at, number_at, text_at
@@ -162,6 +163,8 @@ class Port:
     def _judged(self, seen: GatewayLook) -> Finding | None:
         if self.config.error is not None:
             return judge_cli.invalid_config(self.config, lives=seen.live.json is not None)
+        if seen.listener and (error := listener.stranger(self._target, self.config.host, seen.port)):
+            return judge_listener.held_by_another(seen.port, error.why, str(error))
         found = judge.cause(seen, self._limits) or judge.not_ready(seen, self._limits)
         if found is None or found.check != "gateway/zombie":
             self._gap_began = None

@@ -14,7 +14,7 @@ from typing import Literal
 from oc_ops.errors import OcOpsError, SettingError
 from oc_ops.observe.flight import lock_dir, single_flight
 from oc_ops.observe.process import run
-from oc_ops.settings import PROJECT, Settings
+from oc_ops.settings import Settings, for_a_child, start_folder
 from oc_ops.supervise import snapshot, tmux, windows
 from oc_ops.supervise.panes import WINDOWS
 
@@ -27,7 +27,7 @@ _EXACT = f"={SESSION}:"
 
 _MARK, _ROLE = "@oc_ops", "@oc_ops_window"
 _SIZE = ("-x", "120", "-y", "36")
-_IN_PROJECT = ("-c", str(PROJECT).replace("#", "##"))
+_IN_PROJECT = ("-c", str(start_folder()).replace("#", "##"))
 _PRINT = ("-P", "-F", "#{pane_id}")
 _RESPAWN_S = 2
 _LOOK_AGAIN_S = 0.1
@@ -87,7 +87,7 @@ class Cockpit:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", self.socket):
             source = settings.source("tmux_socket")
             raise SettingError("tmux_socket", self.socket, source, "a name of letters, digits, . _ and -")
-        self._settings, self._environ = settings, {**environ}
+        self._settings, self._environ = settings, for_a_child(environ)
         self._environ.pop("OC_OPS_CALL", None)  # what lives on must not look like a call of ours
         self._key = key
         self._mark = str(snapshot.path_of(settings.memory_dir, key))

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
+from oc_ops import files
 from oc_ops.record.lastword import path_of as path_of
 from oc_ops.supervise.state import SCHEMA, Snapshot
 
@@ -110,7 +111,7 @@ class Reader:
             found = self.path.stat()
             stamp = (found.st_mtime_ns, found.st_ino, found.st_size)
             if stamp != self._stamp:
-                with self.path.open("rb") as file:
+                with files.open_regular(self.path) as file:
                     self._reading = self._parsed(file.read(MOST_BYTES + 1))
                 self._stamp = stamp
         except FileNotFoundError:

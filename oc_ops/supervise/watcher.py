@@ -12,8 +12,10 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
+from oc_ops import files
 from oc_ops.errors import OcOpsError
-from oc_ops.settings import PROJECT, Settings
+from oc_ops.record.redact import Redactor, secrets_in
+from oc_ops.settings import Settings, for_a_child, start_folder
 
 if TYPE_CHECKING:
     from oc_ops.supervise.loop import Loop
@@ -33,19 +35,25 @@ def said_path(memory_dir: Path) -> Path:
     return memory_dir / "watcher.log"
 
 
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
 def start(settings: Settings, environ: Mapping[str, str] | None = None) -> int:
     """Start a watcher as a process of its own and return its pid at once; where one runs, the new one ends at once.
 
     It takes its settings from `environ` (default: this process') and from what differs in `settings`. Raises OSError.
     """
-    settings.memory_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files.own_folder(settings.memory_dir)
     path = said_path(settings.memory_dir)
     fresh = path.exists() and path.stat().st_size > _MOST_SAID_BYTES
-    with open(path, "wb" if fresh else "ab", opener=lambda name, flags: os.open(name, flags, 0o600)) as said:
+    with open(
+        path, "wb" if fresh else "ab", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o600)
+    ) as said:
         process = subprocess.Popen(
             [sys.executable, "-m", "oc_ops.supervise.watcher", *_options(settings)],
-            env={**(os.environ if environ is None else environ), **_environ(settings)},
-            cwd=PROJECT,
+            env=for_a_child({**(os.environ if environ is None else environ), **_environ(settings)}),
+            cwd=start_folder(),
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=said,
@@ -114,6 +122,7 @@ def _watch(loop: Loop) -> int:
 
 def _say(words: str) -> None:
     """For watcher.log, or whoever started it by hand."""
+    words = Redactor(secrets_in(os.environ), Path.home()).line(words, 1000)
     sys.stderr.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} oc-ops watcher {os.getpid()}: {words}\n")
 
 

@@ -22,7 +22,6 @@ from pathlib import Path
 import pexpect
 import psutil
 
-from oc_ops.lab import faults
 from oc_ops.lab.gateway import Lab
 from oc_ops.observe import watchlist
 from oc_ops.observe.target import locate
@@ -32,6 +31,7 @@ from oc_ops.supervise.panes import WINDOWS as PANES
 from oc_ops.supervise.state import Snapshot
 from tests.bench.doctor import gateway_cpu_s
 from tests.desk import Desk
+from tests.support import faults
 
 LOOPS = ((("gateway", "status"), ("cron", "list")), (("status",),))
 """The two panes of the plain design: each runs its commands, waits 5 s, and begins again."""

@@ -17,11 +17,11 @@ from statistics import median
 
 import psutil
 
-from oc_ops.lab import faults
 from oc_ops.lab.gateway import Lab
 from oc_ops.observe.process import run
 from oc_ops.settings import PROJECT
 from tests.live.examine import examine
+from tests.support import faults
 
 FOUR = (("gateway", "status"), ("status",), ("cron", "list"), ("browser", "status"))
 ROUNDS = 3
@@ -54,9 +54,9 @@ def measured(lab: Lab, folder: Path) -> int:
     idle = {**lab.environ, "HOME": str(folder), "OPENCLAW_GATEWAY_PORT": "1", "PATH": str(folder)}
     rows: dict[str, Callable[[], object]] = {
         "four commands": lambda: four(lab),
-        "doctor": lambda: examine(lab, folder),
-        "doctor --quick": lambda: examine(lab, folder, "--quick"),
-        "doctor, nothing to call": lambda: examine(lab, folder, "--quick", environ=idle),
+        "doctor": lambda: examine(lab, folder, browser="running", patient=False),
+        "doctor --quick": lambda: examine(lab, folder, "--quick", patient=False),
+        "doctor, nothing to call": lambda: examine(lab, folder, "--quick", patient=False, environ=idle),
     }
     for act in rows.values():
         act()
@@ -72,7 +72,7 @@ def measured(lab: Lab, folder: Path) -> int:
         print(f"{name:28} {one.wall_s:8.2f} {one.cpu_s:8.2f} {one.gateway_s:8.2f} {ratios}")
     full, quick, nothing = (typical(costs[name]) for name in list(rows)[1:])
     with faults.stopped(lab):
-        seen = examine(lab, folder)
+        seen = examine(lab, folder, browser="running", patient=False)
         stuck = cost(lab, lambda: four(lab))
     print(f"{'hung: four commands':28} {stuck.wall_s:8.2f}\n{'hung: doctor':28} {seen.wall_s:8.2f}  {seen.last_line}")
     goals = {

@@ -143,13 +143,16 @@ def read_request(client: socket.socket) -> str:
 
 def upgrade(client: socket.socket) -> None:
     """Answer a WebSocket upgrade by hand; what follows on the socket is the test's own."""
-    lines = dict(line.split(": ", 1) for line in read_request(client).split("\r\n")[1:] if ": " in line)
+    client.sendall(accepted(read_request(client)))
+
+
+def accepted(request: str) -> bytes:
+    """The answer to a WebSocket upgrade."""
+    lines = dict(line.split(": ", 1) for line in request.split("\r\n")[1:] if ": " in line)
     key = lines["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
     accept = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
-    client.sendall(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
-    )
+    head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    return f"{head}Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
 
 
 def text_frame(data: bytes) -> bytes:

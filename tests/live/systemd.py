@@ -58,7 +58,7 @@ class Manager:
         """Ask this manager, whatever it answers."""
         subprocess.run(["systemctl", "--user", *words], env=self.environ, check=False, capture_output=True, timeout=60)
 
-    def await_(self, holds: Callable[[], bool], within_s: float = 60) -> None:
+    def await_(self, holds: Callable[[], bool], within_s: float = 180) -> None:
         """Wait until a condition holds."""
         end = time.monotonic() + within_s
         while not holds():
@@ -106,7 +106,7 @@ def system_manager(root: Path) -> Iterator[None]:
     environ = {"HOME": str(runtime), "PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": str(runtime)}
     private = runtime / "systemd" / "private"
     with _daemon([str(SYSTEMD), "--user"], environ):
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         while not private.exists():
             assert time.monotonic() < end, "the second manager did not come up"
             time.sleep(0.05)

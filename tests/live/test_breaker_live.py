@@ -24,7 +24,7 @@ from oc_ops.settings import PROJECT
 from oc_ops.watched import sight
 from tests.live.examine import examine
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 
 BREAKER = "from oc_ops.cli import main; main()"
 PATIENCE_S = 240
@@ -123,26 +123,38 @@ def until(holds: Callable[[], object], words: str) -> None:
         time.sleep(0.2)
 
 
-def test_a_leaked_marker_is_the_doctors_only_error(operator: Operator, tmp_path: Path) -> None:
+def test_a_leaked_marker_is_the_doctors_only_error_and_a_break_clears_it(operator: Operator, tmp_path: Path) -> None:
     """Under a gateway that runs and answers, on a job that nobody watches; from a clock that was turned back.
 
     `--quick` leaves out the operator's own path alone, which has nothing to do with it and is slower than the marker.
+    The next run lies hours ahead and is not awaited.
     """
     job_id = operator.add("unwatched", "6h")
-    for _ in range(3):
+    for _ in range(5):
         marker_ms = operator.leak(job_id, -3600)
         seen = examine(operator.lab, tmp_path, "--quick")
+        shown = operator.breaker("show", f"marker:{job_id}")
         if operator.job(job_id).running_ms == marker_ms:
-            break  # else the gateway has taken it away while the doctor looked
+            plan = re.search(r"break --approve (\S+)", shown.stdout)
+            assert plan is not None, shown.stdout + shown.stderr
+            done = operator.breaker("break", "--approve", plan[1])
+            if done.returncode == 0:
+                break
+        # The gateway looks for such markers itself, and has taken this one away meanwhile.
     assert seen.errors == ["cron/marker-stale"], seen.output
     assert seen.exit == 1
     finding = seen.finding("cron/marker-stale")
     assert "nobody runs it" in finding["fact"]
     assert "in the future" in finding["saw"]
     assert "no run receipt is open for it" in finding["saw"]
+    assert done.returncode == 0, done.stdout + done.stderr
+    job = operator.job(job_id)
+    assert (job.enabled, job.running_ms) == (True, None)
+    assert job.last_status != "ok", "a break runs nothing itself"
     operator.lab.call("cron", "rm", job_id)
 
 
+@pytest.mark.nightly
 def test_a_leaked_marker_is_broken_and_the_next_run_fires(operator: Operator, tmp_path: Path) -> None:
     """Named by its doctor, approved by its typed name, cleared by off and on; its next run comes; no second start."""
     job_id = operator.add(NAME, "2m")
@@ -191,8 +203,9 @@ def test_a_live_run_is_refused(operator: Operator) -> None:
 
 
 @pytest.fixture
-def mended(lab: Lab) -> Iterator[None]:
+def mended(lab_with_browser: Lab) -> Iterator[None]:
     """Whatever was ended is up again afterwards."""
+    lab = lab_with_browser
     yield
     if not lab.status().up:
         lab.start_gateway()

@@ -1,4 +1,4 @@
-"""Whole doctor runs on real faults beside the gateway (jobs, browser, log): each is the only error, as itself."""
+"""Whole doctor runs on real faults beside the gateway (jobs, config, log): each is the only error, as itself."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from oc_ops.lab import faults, sweep
-from oc_ops.lab.config import CDP_OFFSET
 from oc_ops.lab.gateway import Lab
 from oc_ops.observe.watchlist import FILE
 from tests.live.examine import Examination, examine
+from tests.support import faults
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")
@@ -41,35 +40,11 @@ def test_a_watched_job_that_fails_is_found_by_name(lab: Lab, folder: Path) -> No
     finding = assert_only(examine(lab, folder), "cron/job-failing")
     assert finding["subject"] == "lab-failing"
     with faults.stopped(lab):
-        seen = examine(lab, folder)
+        seen = examine(lab, folder, "--quick")
     assert_only(seen, "gateway/hung")
     assert seen.finding("cron/job-failing")["severity"] == "warning"
     assert seen.finding("cron/job-failing")["fact"].startswith("by the store, ")
     watchlist.unlink()
-
-
-def test_what_keeps_the_browser_down_is_the_one_cause(lab: Lab, folder: Path) -> None:
-    """A program on its debugging port; and a browser that hangs is told how to go on."""
-    with faults.browser_stopped(lab), faults.port_held(lab.port + CDP_OFFSET) as pid:
-        finding = assert_only(examine(lab, folder), "browser/cdp-port-taken")
-    assert f"end pid {pid}" in finding["fix"]
-    main = [each for each in sweep.browsers(lab.root) if not any("--type=" in word for word in each.cmdline())]
-    for each in main:
-        each.suspend()
-    try:
-        finding = assert_only(examine(lab, folder), "browser/not-running")
-    finally:
-        for each in main:
-            each.resume()
-    assert finding["fix"] == f"kill -CONT {main[0].pid}"
-
-
-def test_a_real_click_lands(lab: Lab, folder: Path) -> None:
-    """--deep adds the click, and a healthy browser passes it."""
-    seen = examine(lab, folder, "--deep")
-    outcomes = {each["id"]: each["outcome"] for each in seen.report["checks"]}
-    assert outcomes["browser/acts"] == "passed", seen.output
-    assert seen.errors == []
 
 
 def test_a_burst_in_the_log_is_one_finding(lab: Lab, folder: Path) -> None:
@@ -107,7 +82,7 @@ def test_a_config_that_was_replaced_is_said(lab: Lab, tmp_path: Path) -> None:
 
 def until(holds: Callable[[], bool], what: str) -> None:
     """Wait for what the gateway does by itself within seconds."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not holds():
         assert time.monotonic() < deadline, f"waited in vain for {what}"
         time.sleep(0.2)

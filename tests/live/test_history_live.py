@@ -19,14 +19,14 @@ from urllib.parse import quote
 
 import pytest
 
-from oc_ops.lab.faults import killed, stopped
 from oc_ops.lab.gateway import Lab
 from oc_ops.observe import watchlist
 from oc_ops.record.history import reading
 from oc_ops.settings import PROJECT
 from tests.live.examine import Examination, examine
+from tests.support.faults import killed, stopped
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 
 T = TypeVar("T")
 PATIENCE_S = 90.0

@@ -17,9 +17,10 @@ from oc_ops.judge import files as judge_files
 from oc_ops.judge import gateway as judge_gateway
 from oc_ops.judge import host as judge
 from oc_ops.judge.host import HostLimits
-from oc_ops.lab import faults, sweep
-from oc_ops.lab.config import find_chromium, free_ports
+from oc_ops.lab import sweep
+from oc_ops.lab.config import free_ports
 from oc_ops.lab.gateway import START_S, Lab
+from oc_ops.lab.install import DEFAULT_VERSION
 from oc_ops.observe import gateways, host
 from oc_ops.observe.host import HostView
 from oc_ops.observe.http import probe
@@ -28,8 +29,9 @@ from oc_ops.observe.service import NO_SERVICE
 from oc_ops.observe.target import locate
 from tests.live.conftest import LabOf
 from tests.live.examine import examine
+from tests.support import faults
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 
 OLD_VERSION = "2026.5.28"
 """2026.9.6 refuses a second gateway of one state directory (exit 78); this one does not, and titles it `openclaw`."""
@@ -101,11 +103,9 @@ def test_limits_that_are_passed_are_found_on_a_real_gateway(lab: Lab) -> None:
     assert "openclaw.sqlite-wal" in str(judge_files.wal_large(seen, tight))
 
 
-def test_a_browser_that_outlives_its_gateway_is_an_orphan_until_a_new_one_takes_it_over(lab: Lab) -> None:
+def test_a_browser_that_outlives_its_gateway_is_an_orphan_until_a_new_one_takes_it_over(lab_with_browser: Lab) -> None:
     """After kill -9 the Chromium is found by pid; a gateway that starts beside it uses it, and it is no orphan then."""
-    if not find_chromium():
-        assert judge.orphans(view(lab)) is None
-        return
+    lab = lab_with_browser
     (browser,) = main_browsers(lab)
     assert judge.orphans(view(lab)) is None
     with faults.killed(lab) as pid:
@@ -143,13 +143,13 @@ def second_gateway(lab: Lab, folder: Path, *options: str, port: int, **environ: 
         child.wait()
 
 
+@pytest.mark.nightly
 def test_a_second_gateway_on_another_port_is_the_only_error(lab_of: LabOf, tmp_path: Path) -> None:
     """It has the same state directory, no lock and a plain title: found by its socket and its open database."""
-    patient = {"OC_OPS_LATE_ANSWER_S": "60", "OC_OPS_EVENT_LOOP_DELAY_MS": "60000", "OC_OPS_HTTP_PROBE_S": "7"}
     lab = lab_of(OLD_VERSION)
     port = free_ports()
     with second_gateway(lab, tmp_path, port=port, OPENCLAW_ALLOW_MULTI_GATEWAY="1") as second:
-        seen = examine(lab, tmp_path, "--quick", environ={**lab.environ, **patient})
+        seen = examine(lab, tmp_path, "--quick", environ={**lab.environ, "OC_OPS_HTTP_PROBE_S": "7"})
     assert seen.errors == ["gateway/duplicate"], seen.output
     found = seen.finding("gateway/duplicate")
     assert found["fact"] == "2 gateways run for the same state directory"
@@ -157,9 +157,10 @@ def test_a_second_gateway_on_another_port_is_the_only_error(lab_of: LabOf, tmp_p
     assert judge_gateway.duplicate(look_at(lab).processes) is None
 
 
-def test_another_profile_s_gateway_beside_ours_is_no_duplicate(lab_of: LabOf, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [DEFAULT_VERSION, pytest.param(OLD_VERSION, marks=pytest.mark.nightly)])
+def test_another_profile_s_gateway_beside_ours_is_no_duplicate(lab_of: LabOf, tmp_path: Path, version: str) -> None:
     """`--profile side` has the same HOME and the same environment: its open database says that it is another's."""
-    lab = lab_of(OLD_VERSION)
+    lab = lab_of(version)
     port, state_dir = free_ports(), lab.home / ".openclaw-side"
     state_dir.mkdir(mode=0o700)
     settings = json.loads(lab.config({"gateway": {"port": port}, "logging": {"file": str(tmp_path / "side.log")}}))

@@ -18,11 +18,13 @@ from oc_ops.lab import install, sweep
 from oc_ops.settings import PROJECT
 from tests.survivors import eventually
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 
-ENDS_S = 60.0
+ENDS_S = 180.0
 STARTS_S = 300.0
-SIGNALS = [(signal.SIGTERM,), (signal.SIGINT,), (signal.SIGINT, signal.SIGINT)]
+TWICE = (signal.SIGINT, signal.SIGINT)
+ONCE = pytest.param((signal.SIGINT,), marks=pytest.mark.nightly)
+"""On a push only what is more than this: another signal, and an impatient operator."""
 
 
 @pytest.fixture
@@ -82,7 +84,9 @@ def assert_nothing_left(process: subprocess.Popen[str], said: str, folder: Path)
     assert not (folder.parent / "reports").exists()
 
 
-@pytest.mark.parametrize("numbers", SIGNALS, ids=lambda numbers: " ".join(each.name for each in numbers))
+@pytest.mark.parametrize(
+    "numbers", [(signal.SIGTERM,), ONCE, TWICE], ids=lambda numbers: " ".join(each.name for each in numbers)
+)
 def test_while_npm_installs(folder: Path, numbers: tuple[signal.Signals, ...]) -> None:
     """A real npm in the middle of its work is ended, and nothing is left that looks installed."""
     with socket.create_server(("127.0.0.1", 0)) as registry:
@@ -97,7 +101,7 @@ def test_while_npm_installs(folder: Path, numbers: tuple[signal.Signals, ...]) -
     assert list(folder.glob("openclaw-*")) == []
 
 
-@pytest.mark.parametrize("numbers", SIGNALS[1:], ids=lambda numbers: " ".join(each.name for each in numbers))
+@pytest.mark.parametrize("numbers", [ONCE, TWICE], ids=lambda numbers: " ".join(each.name for each in numbers))
 def test_while_the_gateway_starts(folder: Path, numbers: tuple[signal.Signals, ...]) -> None:
     """A gateway on its way up is taken down again, also when the operator is impatient about that."""
     shared = install.install().parent.parent

@@ -13,14 +13,20 @@ import pytest
 from oc_ops.act.examine import examine
 from oc_ops.act.recovery import Observation, recover
 from oc_ops.judge.finding import Finding
-from oc_ops.lab import faults, sweep
-from oc_ops.lab.config import find_chromium
+from oc_ops.lab import sweep
 from oc_ops.lab.gateway import Lab
 from oc_ops.observe.http import probe
 from oc_ops.settings import PROJECT, load
 from tests.live.recovered import PATIENT, Recovered
+from tests.support import faults
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
+
+
+@pytest.fixture(scope="module")
+def lab(lab_with_browser: Lab) -> Lab:
+    """The lab with its browser, which a recovery looks after as well."""
+    return lab_with_browser
 
 
 def in_lab(lab: Lab, folder: Path, *options: str) -> Recovered:
@@ -30,6 +36,7 @@ def in_lab(lab: Lab, folder: Path, *options: str) -> Recovered:
         "OC_OPS_OPENCLAW": str(lab.openclaw),
         "OC_OPS_MEMORY_DIR": str(folder / "memory"),
         "OC_OPS_REPORT_DIR": str(folder / "reports"),
+        "OC_OPS_BROWSER": "running",
         "XDG_STATE_HOME": str(folder / "state"),
         "XDG_RUNTIME_DIR": str(folder / "no-user-manager"),
         **PATIENT,
@@ -39,7 +46,7 @@ def in_lab(lab: Lab, folder: Path, *options: str) -> Recovered:
         env=environ,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     assert done.stdout.strip(), done.stderr
@@ -70,11 +77,10 @@ def test_a_foreground_gateway_that_can_be_asked_is_drained_in_place(
         "OC_OPS_OPENCLAW": str(lab.openclaw),
         "OC_OPS_MEMORY_DIR": str(tmp_path / "memory"),
         "OC_OPS_REPORT_DIR": str(tmp_path / "reports"),
+        "OC_OPS_BROWSER": "running",
         "XDG_STATE_HOME": str(tmp_path / "state"),
         "XDG_RUNTIME_DIR": str(tmp_path / "no-user-manager"),
     }
-    if not find_chromium():
-        environ["OC_OPS_BROWSER"] = "off"
     for name in ("XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
         monkeypatch.setenv(name, environ[name])
     settings = load(environ=environ)
@@ -92,7 +98,7 @@ def test_a_foreground_gateway_that_can_be_asked_is_drained_in_place(
     uptime = (probe("127.0.0.1", lab.port, "/readyz", budget_s=2.0).json or {})["uptimeMs"]
     assert isinstance(uptime, (int, float))
     assert uptime / 1000 < outcome.duration_s
-    assert lab.browser_runs() is bool(find_chromium())
+    assert lab.browser_runs()
 
 
 def main_browser(lab: Lab) -> psutil.Process:

@@ -31,7 +31,7 @@ from tests.live.recovered import PATIENT, Recovered
 from tests.live.systemd import Manager, system_manager, user_manager
 from tests.survivors import eventually
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 systemd_only = pytest.mark.skipif(sys.platform != "linux", reason="systemd exists on Linux only")
 
 PATIENCE_S = 240.0
@@ -218,7 +218,7 @@ def test_a_hung_gateway_is_restarted_once_while_a_second_recovery_is_refused(gat
     pid = gateway.pid
     psutil.Process(pid).suspend()
     first = gateway.begin()
-    assert eventually(lambda: gateway.records(), 60)
+    assert eventually(lambda: gateway.records(), PATIENCE_S)
     second = gateway.recover()
     assert second.exit == 3
     assert f"is held by process {first.pid}" in second.sentence
@@ -303,7 +303,7 @@ def test_a_slow_starter_is_not_restarted(gateway: Installed) -> None:
     """A start that takes much longer than usual is waited for within its budget: exit 0, no restart."""
     gateway.install(delay_s=25)
     gateway.manager.systemctl("restart", "--no-block", gateway.manager.unit)
-    assert eventually(lambda: not gateway.ready(), 60)
+    assert eventually(lambda: not gateway.ready(), PATIENCE_S)
     seen = gateway.recover()
     assert seen.exit == 0, seen.progress
     assert seen.outcome["acted"] is False
@@ -316,7 +316,7 @@ def test_exit_78_is_refused(gateway: Installed) -> None:
     """A config without gateway.mode ends the real gateway with 78: nothing is started, --force or not."""
     gateway.configure(mode=None)
     gateway.manager.systemctl("restart", "--no-block", gateway.manager.unit)
-    gateway.manager.await_(lambda: gateway.service.state == "failed", 120)
+    gateway.manager.await_(lambda: gateway.service.state == "failed", PATIENCE_S)
     assert gateway.service.exit_status == 78
     for options in ((), ("--force",)):
         seen = gateway.recover(*options)
@@ -342,7 +342,7 @@ def test_a_broken_config_and_a_wrong_token_leave_the_gateway_running(gateway: In
     assert refused.exit == 4, refused.progress
     assert "gateway/auth-rejected is not cured by recovery" in refused.sentence
     assert gateway.pid == pid
-    assert eventually(gateway.ready, 60)
+    assert eventually(gateway.ready, PATIENCE_S)
     assert gateway.restarts() == []
 
 
@@ -356,7 +356,7 @@ def test_a_recovery_killed_in_its_act_leaves_no_lock_and_no_double(gateway: Inst
         lines = [line for record in gateway.records() for line in recoverylog.lines(record)]
         return any(each["step"] == "act" for each in lines)
 
-    assert eventually(acting, 120)
+    assert eventually(acting, PATIENCE_S)
     first.send_signal(signal.SIGKILL)
     first.communicate()
     assert_no_lock(gateway)

@@ -5,23 +5,29 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from oc_ops.lab.faults import stopped
 from oc_ops.lab.gateway import Lab
-from oc_ops.lab.install import install
+from oc_ops.lab.install import DEFAULT_VERSION, RELEASES, install
+from oc_ops.observe import listener
 from oc_ops.observe.config import Credential
 from oc_ops.observe.device import load
 from oc_ops.observe.rpc import RpcClient, RpcRefused, connect
+from oc_ops.observe.target import locate
+from tests.support.faults import stopped
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 
 READS = ("health", "status", "cron.status", "cron.list", "logs.tail")
 
 
-@pytest.fixture(scope="module", params=["2026.9.6", "2026.5.28", "2026.2.26"])
+OLDER = [pytest.param(each, marks=pytest.mark.nightly) for each in RELEASES if each != DEFAULT_VERSION]
+
+
+@pytest.fixture(scope="module", params=[DEFAULT_VERSION, *OLDER])
 def virgin(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A gateway that no client has ever spoken to: no cron job, no browser, nobody paired."""
     lab = Lab(tmp_path_factory.mktemp("virgin"), request.param)
@@ -40,10 +46,11 @@ def memory(virgin: Lab) -> Path:
     return virgin.root / "memory"
 
 
-def join(lab: Lab, memory: Path, credential: Credential | None = None, *, connect_s: float = 10.0) -> RpcClient:
+def join(lab: Lab, memory: Path, credential: Credential | None = None, *, connect_s: float = 20.0) -> RpcClient:
     """Connect as the doctor does, with room for a busy machine."""
     credential = credential or Credential("token", lab.token)
-    return connect("127.0.0.1", lab.port, credential, memory, connect_s=connect_s, request_s=20.0)
+    show = partial(listener.prove, locate(lab.environ), "127.0.0.1", lab.port)
+    return connect("127.0.0.1", lab.port, credential, memory, show, connect_s=connect_s, request_s=20.0)
 
 
 def written(lab: Lab, offset: int) -> list[tuple[str, str]]:
@@ -126,7 +133,7 @@ def test_wrong_token_is_named_and_ours_to_recognise(virgin: Lab, memory: Path) -
     with pytest.raises(RpcRefused) as caught:
         join(virgin, memory, Credential("token", "wrong"))
     assert (caught.value.kind, caught.value.code) == ("auth", "AUTH_TOKEN_MISMATCH")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not (warnings := [text for level, text in written(virgin, offset) if level == "WARN"]):
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -140,13 +147,13 @@ def test_stopped_gateway_is_seen_in_time(virgin: Lab, memory: Path) -> None:
         started = time.monotonic()
         with pytest.raises(RpcRefused) as caught:
             join(virgin, memory, connect_s=1.0)
-        assert time.monotonic() - started < 2.0
+        assert time.monotonic() - started < 5.0
     assert caught.value.kind == "silent"
     client = join(virgin, memory)
     with stopped(virgin):
         started = time.monotonic()
         assert client.request("status", deadline_s=0.5).outcome == "silent"
         client.close()
-        assert time.monotonic() - started < 2.0
+        assert time.monotonic() - started < 5.0
     with join(virgin, memory) as client:
         assert client.request("health").outcome == "ok"

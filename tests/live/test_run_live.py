@@ -18,15 +18,15 @@ import pytest
 
 from oc_ops import settings
 from oc_ops.doctor import Doctor
-from oc_ops.lab.faults import killed, stopped
 from oc_ops.lab.gateway import Lab
 from oc_ops.observe.jobs import Job, Jobs
 from oc_ops.observe.terminal import plain
 from oc_ops.settings import PROJECT
 from oc_ops.watched import sight
 from tests.live.conftest import LabOf
+from tests.support.faults import killed, stopped
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 
 PATIENCE_S = 300.0
 COMMAND = "from oc_ops.cli import main; main()"
@@ -131,7 +131,7 @@ def person(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Person:
 @pytest.fixture(scope="module")
 def slow(person: Person) -> str:
     """The id of a job that takes its time."""
-    return person.add("slow", "sleep 12; echo done at last")
+    return person.add("slow", "sleep 20; echo done at last")
 
 
 def test_a_run_that_succeeds_and_one_that_fails(person: Person) -> None:
@@ -156,7 +156,7 @@ def test_a_run_slower_than_the_limit(person: Person, slow: str) -> None:
     """124 at the limit, and it says that the job may go on; another run is refused with 3; the job ran exactly once."""
     late = person.run("slow", "7")
     assert late.exit == 124
-    assert late.wall_s < 25
+    assert late.wall_s < 60
     shown = " ".join(late.shown.split())
     assert re.search(
         r'"slow" has not ended in 7(\.\d)? s; it may still be running, and is not started again: under way', shown
@@ -210,7 +210,7 @@ def test_a_gateway_that_hangs_before(person: Person) -> None:
     shown = " ".join(refused.shown.split())
     assert '"lab-ok" was not started: gateway/hung: the gateway accepts connections' in shown
     assert f"fix: kill -CONT {pid}" in shown
-    assert refused.wall_s < 10
+    assert refused.wall_s < 30
     assert "outcome  not-started" in refused.log
     assert len(person.history(job_id)) == before
 
@@ -251,6 +251,7 @@ def test_a_gateway_that_dies_during(person: Person, slow: str) -> None:
     assert "interrupted by gateway restart" in " ".join(lost.shown.split())
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("version", ["2026.5.28", "2026.2.26"])
 def test_older_releases(lab_of: LabOf, tmp_path: Path, version: str) -> None:
     """One that waits and one that neither waits nor gives an id: both runs are found, and told from older ones."""

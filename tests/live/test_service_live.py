@@ -16,7 +16,7 @@ from tests.live.systemd import Manager, user_manager
 
 pytestmark = [
     pytest.mark.live,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(1200),
     pytest.mark.skipif(sys.platform != "linux", reason="systemd exists on Linux only; launchd's words are unit tests"),
 ]
 
@@ -28,12 +28,12 @@ def manager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Manager]:
         yield made
 
 
-def look(lab: Lab, manager: Manager, folder: Path, config: dict[str, object]) -> Examination:
+def look(lab: Lab, manager: Manager, folder: Path, config: dict[str, object], *options: str) -> Examination:
     """A doctor run on a gateway whose state lives in the manager's own home."""
     state = manager.root / ".openclaw"
     state.mkdir(exist_ok=True)
     (state / "openclaw.json").write_text(json.dumps(config))
-    return examine(lab, folder, environ={**manager.environ, "PATH": lab.environ["PATH"]})
+    return examine(lab, folder, *options, environ={**manager.environ, "PATH": lab.environ["PATH"]})
 
 
 def test_a_gateway_that_exits_with_78_is_not_to_be_restarted(lab: Lab, manager: Manager, tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_gateway_that_does_not_stay_up_is_a_crash_loop(lab: Lab, manager: Mana
     manager.start("/bin/false", "Restart=always", "RestartSec=2")
     manager.until("restarting", restarts=3)
     config: dict[str, object] = {"gateway": {"mode": "local", "port": free_ports()}}
-    seen = look(lab, manager, tmp_path, config)
+    seen = look(lab, manager, tmp_path, config, "--quick")
     manager.stop()
     assert seen.errors == ["gateway/crash-loop"], seen.output
     assert "keeps restarting" in seen.finding("gateway/crash-loop")["fact"]
@@ -77,6 +77,6 @@ def test_a_stopped_service_is_down_and_can_be_started(lab: Lab, manager: Manager
     manager.until("running")
     manager.stop()
     manager.until("stopped")
-    seen = look(lab, manager, tmp_path, {"gateway": {"mode": "local", "port": free_ports()}})
+    seen = look(lab, manager, tmp_path, {"gateway": {"mode": "local", "port": free_ports()}}, "--quick")
     assert seen.errors == ["gateway/down"], seen.output
     assert seen.finding("gateway/down")["fix"] == "openclaw gateway start"

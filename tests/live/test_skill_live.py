@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ import pytest
 from oc_ops.lab.gateway import Lab
 from oc_ops.settings import PROJECT
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")
-def checkout(lab: Lab) -> Path:
+def checkout(lab: Lab) -> Iterator[Path]:
     """What a clone of the repository is: its tracked files, in the skills folder of the agent's workspace."""
     folder = lab.state_dir / "workspace" / "skills" / "oc-ops"
     listed = subprocess.run(
@@ -28,7 +29,8 @@ def checkout(lab: Lab) -> Path:
         if (PROJECT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(PROJECT / name, folder / name)
-    return folder
+    yield folder
+    shutil.rmtree(folder)
 
 
 def skills(lab: Lab, *words: str) -> Any:

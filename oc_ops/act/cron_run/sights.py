@@ -125,7 +125,7 @@ class Lanes:
         if self._shut:
             raise CouldNotLook(self._shut)
         try:
-            self._client = rpc.connect_to(config, self._gateway.port, settings)
+            self._client = rpc.connect_to(self._gateway.target, config, self._gateway.port, settings)
         except rpc.RpcRefused as refused:
             # Knocking once a second with a credential that is not taken would only fill the gateway's log.
             self._shut = "" if refused.kind in _PASSING else refused.reason

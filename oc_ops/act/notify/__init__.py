@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 
-from oc_ops.settings import PROJECT, Settings
+from oc_ops.settings import Settings, for_a_child, start_folder
 
 SCHEDULED = "OC_OPS_SCHEDULED"
 """In the environment of a scheduled doctor: nobody watches it, and it may wait for what it has to send."""
@@ -33,8 +33,8 @@ def start(settings: Settings, request: Mapping[str, object], *, wait: bool = Fal
         # Addresses are secrets: by a pipe, since everybody may read a command line.
         child = subprocess.Popen(
             [sys.executable, "-m", "oc_ops.act.notify.deliver"],
-            cwd=PROJECT,
-            env={name: value for name, value in os.environ.items() if name != "OC_OPS_CALL"},
+            cwd=start_folder(),
+            env={name: value for name, value in for_a_child(os.environ).items() if name != "OC_OPS_CALL"},
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast, get_args
 
+from oc_ops import files
 from oc_ops.act.notify.news import Asked, Kind, Told
 from oc_ops.record.artifacts import write
 from oc_ops.record.events import utc
@@ -36,7 +37,7 @@ class State:
 def read(memory_dir: Path) -> State:
     """The state as it was last written; nothing was told where there is none, or none that can be read."""
     try:
-        value = json.loads((memory_dir / FILE).read_text(encoding="utf-8"))
+        value = json.loads(files.read_text(memory_dir / FILE, files.SMALL_BYTES))
         told = {str(name): _told(each) for name, each in value["told"].items()}
         return State(told, str(value["failed"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -14,7 +14,7 @@ from pathlib import Path
 from oc_ops.errors import OcOpsError
 from oc_ops.observe import install
 from oc_ops.observe.target import Target, locate
-from oc_ops.settings import PROJECT, Settings, declared, environment_name
+from oc_ops.settings import Settings, declared, environment_name, start_folder
 
 _SYSTEM = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin")
 _PLACES = (
@@ -104,7 +104,7 @@ def make(settings: Settings, environ: Mapping[str, str], every_s: int, options: 
         name=target.profile or "default",
         every_s=every_s,
         argv=(sys.executable, "-m", "oc_ops", "schedule", "run", *options),
-        folder=PROJECT,
+        folder=start_folder(),
         environ={"PATH": _path(executable, environ, target), **_taken_along(settings, environ)},
         notes=tuple(notes),
     )

@@ -12,13 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from oc_ops import files
 from oc_ops.act.notify import SCHEDULED
 from oc_ops.act.schedule.plan import refuse_inside_a_gateway
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe.flight import lock_dir, single_flight
 from oc_ops.observe.process import Call, run
 from oc_ops.observe.target import locate
-from oc_ops.settings import PROJECT, Settings
+from oc_ops.settings import Settings, start_folder
 
 FILE = "schedule.log"
 KEPT = 3
@@ -65,9 +66,10 @@ def take(settings: Settings, environ: Mapping[str, str], options: Sequence[str])
 def last(settings: Settings) -> str:
     """The headline of the last run on record; empty when there is none."""
     try:
-        lines = (settings.memory_dir / FILE).read_text(encoding="utf-8", errors="replace").splitlines()
+        tail = files.read_tail(settings.memory_dir / FILE, 4 * files.SMALL_BYTES)
     except OSError:
         return ""
+    lines = tail.decode("utf-8", "replace").splitlines()
     return next((line for line in reversed(lines) if _HEADLINE.match(line)), "")
 
 
@@ -77,7 +79,7 @@ def _doctor(settings: Settings, environ: Mapping[str, str], options: Sequence[st
         environ={**environ, SCHEDULED: "1"},
         deadline_s=settings.schedule_s + (_recovery_s(settings) if "--recover" in options else 0.0),
         kill_grace_s=settings.kill_grace_s + 2.0,  # it ends its own calls, and writes its report
-        cwd=PROJECT,
+        cwd=start_folder(),
         survivors_allowed=True,  # a gateway that a recovery started
     )
 

@@ -10,18 +10,20 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from oc_ops import files
 from oc_ops.observe.logs.kept import Entry, Kept
 from oc_ops.observe.logs.records import Record, moment
 from oc_ops.observe.logs.scan import Needle
 
-_SCHEMA = 1
+_SCHEMA = 2
+"""Of the first the texts were kept as they were logged, secrets included: it is not read any more, and overwritten."""
 _MARK = 512
 _MOST_PLACES = 48
 """Files remembered: today's and yesterday's in four folders with five archives each."""
@@ -86,7 +88,7 @@ def load(path: Path, needles: Sequence[Needle], since: datetime) -> State:
     """The state of the last run, if it looked for the same needles and reaches back as far; else a new one."""
     fresh = State(Kept(needles), since)
     try:
-        said = json.loads(path.read_bytes())
+        said = json.loads(files.read_bytes(path, files.DATA_BYTES))
         if said["schema"] != _SCHEMA or said["needles"] != _digest(needles):
             return fresh
         state = _read(said, needles)
@@ -106,15 +108,18 @@ def move_on(state: State, since: datetime) -> None:
         del state.places[key]
 
 
-def save(path: Path, state: State) -> None:
-    """Write the state whole or not at all, readable by nobody else; one that cannot be written costs a scan."""
+def save(path: Path, state: State, clean: Callable[[str], str]) -> None:
+    """Write the state whole or not at all, readable by nobody else; one that cannot be written costs a scan.
+
+    `clean` takes the secrets out of what was logged.
+    """
     rows = list(state.places.values())[-_MOST_PLACES:]
     said = {
         "schema": _SCHEMA,
         "needles": _digest(state.kept.needles),
         "since": state.since.isoformat(),
-        "places": [_place_row(each) for each in rows],
-        "entries": [_entry_row(each) for each in state.kept],
+        "places": [_place_row(each, clean) for each in rows],
+        "entries": [_entry_row(each, clean) for each in state.kept],
         "left_out": [[name, second, count] for (name, second), count in state.kept.left_out.items()],
         "own": list(state.kept.own.items()),
     }
@@ -136,7 +141,7 @@ def _digest(needles: Sequence[Needle]) -> str:
     return hashlib.blake2b(repr(said).encode(), digest_size=12).hexdigest()
 
 
-def _place_row(place: Place) -> dict[str, object]:
+def _place_row(place: Place, clean: Callable[[str], str]) -> dict[str, object]:
     return {
         "device": place.device,
         "inode": place.inode,
@@ -145,14 +150,15 @@ def _place_row(place: Place) -> dict[str, object]:
         "offset": place.offset,
         "mark": place.mark,
         "newest": place.newest.isoformat() if place.newest else None,
-        "torn": _entry_row(place.torn) if place.torn else None,
+        "torn": _entry_row(place.torn, clean) if place.torn else None,
     }
 
 
-def _entry_row(entry: Entry) -> list[object]:
+def _entry_row(entry: Entry, clean: Callable[[str], str]) -> list[object]:
     record = entry.record
     time = record.time.isoformat() if record.time else None
-    return [entry.second, entry.ids, str(record.file), time, record.level, record.source, record.text, record.offset]
+    told = (clean(each) for each in (record.level, record.source, record.text))
+    return [entry.second, entry.ids, str(record.file), time, *told, record.offset]
 
 
 def _read(said: Any, needles: Sequence[Needle]) -> State:

@@ -22,6 +22,8 @@ from oc_ops.observe.target import Target
 NEAR_EMPTY_BYTES = 4096
 _DEADLINE_S = 5.0
 _MOST_LINES = 5000
+_LONGEST_LINE = 256 * 1024
+"""A longer entry holds no signature that anybody reads; a service may log one of 300 MB."""
 _LEVELS = {0: "FATAL", 1: "FATAL", 2: "FATAL", 3: "ERROR", 4: "WARN", 5: "INFO", 6: "INFO", 7: "DEBUG"}
 
 
@@ -49,7 +51,7 @@ def journal(unit: str, target: Target, needles: Sequence[Needle], since: datetim
     runtime = target.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
     environ = {**os.environ, "XDG_RUNTIME_DIR": runtime}
     try:
-        call = run(argv, environ=environ, deadline_s=_DEADLINE_S, tail_bytes=1 << 24)
+        call = run(argv, environ=environ, deadline_s=_DEADLINE_S, tail_bytes=1 << 22)
     except CouldNotLook:
         return None
     if call.outcome != "answered":
@@ -76,6 +78,8 @@ def records(text: str, unit: str) -> Iterator[Record]:
     """What `journalctl --output=json` printed; lines that are no entries (a boot mark, a torn
     end) are passed over, and so is what our own connections caused."""
     for line in text.splitlines():
+        if len(line) > _LONGEST_LINE:
+            continue
         try:
             entry = json.loads(line)
         except (ValueError, RecursionError):

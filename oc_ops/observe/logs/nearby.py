@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from oc_ops import files
 from oc_ops.observe.logs.places import archives
 from oc_ops.observe.logs.records import Record, parse
 
@@ -17,7 +18,7 @@ _LONGEST = 2000
 def tail(path: Path, lines: int, *, most_bytes: int = _MOST_BYTES) -> tuple[Record, ...]:
     """The last records of a file, for evidence; nothing when it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with files.open_regular(path) as file:
             start = max(0, file.seek(0, os.SEEK_END) - most_bytes)
             file.seek(start)
             raw = file.read(most_bytes).splitlines()
@@ -47,7 +48,7 @@ def around(record: Record, lines: int = 5) -> tuple[Record, ...]:
 
 
 def _around(path: Path, record: Record, lines: int) -> tuple[Record, ...]:
-    with path.open("rb") as file:
+    with files.open_regular(path) as file:
         begin = max(0, record.offset - _MOST_BYTES)
         file.seek(begin)
         before = file.read(record.offset - begin)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from oc_ops import files
 from oc_ops.observe.logs.records import moment
 
 Window = tuple[datetime, datetime]
@@ -28,9 +28,7 @@ def planned_restarts(state_dir: Path, since: datetime, *, lasts_s: float) -> tup
     128 KiB are read.
     """
     try:
-        with (state_dir / "logs" / "gateway-restart.log").open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _MOST_BYTES))
-            text = file.read(_MOST_BYTES).decode("utf-8", "replace")
+        text = files.read_tail(state_dir / "logs" / "gateway-restart.log", _MOST_BYTES).decode("utf-8", "replace")
     except OSError:
         return ()
     lasts = timedelta(seconds=lasts_s)

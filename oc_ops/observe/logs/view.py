@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from io import FileIO
 from pathlib import Path
 
+from oc_ops import files
 from oc_ops.observe.logs import cursor
 from oc_ops.observe.logs.cursor import Place, State
 from oc_ops.observe.logs.kept import Entry, Kept, entry_of
@@ -50,10 +51,12 @@ def recent(
     tail_bytes: int,
     planned: Sequence[Window] = (),
     remember: Path | None = None,
+    clean: Callable[[str], str] = str,
 ) -> LogView:
     """The gateway's records since a moment that contain one of the needles (case kept), oldest first.
 
-    `remember` is a file that carries the state from one look to the next; without it each look starts anew. What was
+    `remember` is a file that carries the state from one look to the next, its texts made fit for a file by `clean`
+    (secrets are taken out); without it each look starts anew. What was
     not read before is read back at most `tail_bytes` per file; the start of the window is found by bisection. A file
     that vanishes or cannot be read on the way is left out of `files`; a line without a readable time has that of the
     line before it, or of the file's last change.
@@ -62,7 +65,7 @@ def recent(
     state = cursor.load(remember, sought, since) if remember else State(Kept(sought), since)
     view = _looked(paths, state, tail_bytes, planned)
     if remember and state.changed:
-        cursor.save(remember, state)
+        cursor.save(remember, state, clean)
     return view
 
 
@@ -135,7 +138,7 @@ def _read_on(path: Path, state: State, tail_bytes: int) -> tuple[Place, int]:
     known = state.places.get((found.st_dev, found.st_ino))
     if known is not None and known.unchanged(found):
         return known, 0
-    with path.open("rb", buffering=0) as file:
+    with files.open_regular(path) as file:
         found = os.fstat(file.fileno())
         known = state.resumable(file.fileno(), found)
         start = known.offset if known else 0

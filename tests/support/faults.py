@@ -13,11 +13,12 @@ from typing import Literal
 
 import psutil
 
-from oc_ops.lab import stranger, sweep
+from oc_ops.lab import sweep
 from oc_ops.lab.gateway import CALL_S, START_S, Lab
 from oc_ops.lab.install import LabError
 from oc_ops.lab.state import write_private
 from oc_ops.observe.http import probe
+from tests.support import stranger
 
 _SETTLE_S = 15.0
 _BROKEN = '{"gateway": {"mode": "local",, "port": }\n'
@@ -88,20 +89,6 @@ def broken_config(lab: Lab, kind: Literal["syntax", "schema"] = "syntax") -> Ite
             yield
         finally:
             write_private(lab.config_path, good)
-
-
-@contextmanager
-def browser_disabled(lab: Lab) -> Iterator[None]:
-    """The gateway runs with `browser.enabled` false."""
-    with _reconfigured(lab, {"browser": {"enabled": False}}):
-        yield
-
-
-@contextmanager
-def cron_disabled(lab: Lab) -> Iterator[None]:
-    """The gateway runs with `cron.enabled` false."""
-    with _reconfigured(lab, {"cron": {"enabled": False}}):
-        yield
 
 
 @contextmanager
@@ -182,7 +169,8 @@ def _in_background(lab: Lab, argv: list[str]) -> Iterator[None]:
 
 
 @contextmanager
-def _reconfigured(lab: Lab, changes: Mapping[str, object]) -> Iterator[None]:
+def reconfigured(lab: Lab, changes: Mapping[str, object]) -> Iterator[None]:
+    """The gateway runs with these changes to its config."""
     _listener(lab)
     with _mended(lab):
         lab.stop_gateway()

@@ -1,0 +1,138 @@
+"""Reads of files that others may have put there: regular, up to a size, under a deadline; folders of our own."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import re
+import stat
+import time
+from pathlib import Path
+
+SMALL_BYTES = 2**20
+"""Limit for what a person writes or a few kilobytes hold: settings, watchlists, notes, package.json."""
+CONFIG_BYTES = 8 * 2**20
+"""Limit for openclaw.json and what it includes together; the largest seen was 200 kB."""
+DATA_BYTES = 16 * 2**20
+"""Limit for what programs write: a job store, a report, a snapshot."""
+DEADLINE_S = 5.0
+"""How long one read may take on a slow file system."""
+MOST_DEPTH = 200
+"""How deep JSON may be nested before it is refused: Python's and pyjson5's parsers recurse."""
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+_CHUNK = 2**20
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]', re.S)
+
+
+class FileRefused(OSError):
+    """A file that is not read: no regular file, too large, too slow, or behind a stranger's link.
+
+    An OSError with a `strerror` like any other, so that whoever reads a file need not tell them apart.
+    """
+
+    def __init__(self, path: Path, why: str, code: int = errno.EINVAL) -> None:
+        super().__init__(code, why, str(path))
+
+
+def open_regular(path: Path) -> io.FileIO:
+    """Open a regular file for reading, unbuffered; never waits for a pipe's writer and touches no device.
+
+    Raises OSError as `open` does, and FileRefused for anything but a regular file and for a link that somebody else
+    put into a folder of theirs and that leads to a file which is not theirs.
+    """
+    _refuse(path, path.stat())
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        found = os.fstat(descriptor)
+        _refuse(path, found)
+        link = path.lstat()
+        if stat.S_ISLNK(link.st_mode) and link.st_uid not in (os.geteuid(), 0, found.st_uid):
+            raise FileRefused(path, "a link of another user to a file that is not theirs", errno.ELOOP)
+        return io.FileIO(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _refuse(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        kind = next((name for is_kind, name in _KINDS if is_kind(found.st_mode)), "something else")
+        raise FileRefused(path, f"it is {kind}, not a regular file")
+
+
+def read_bytes(path: Path, most_bytes: int, *, deadline_s: float = DEADLINE_S) -> bytes:
+    """Return a whole file of at most `most_bytes`; raises OSError, FileRefused for one that is larger or too slow."""
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > most_bytes:
+            raise _too_large(path, most_bytes)
+        until = time.monotonic() + deadline_s
+        content = bytearray()
+        while chunk := file.read(_CHUNK):
+            content += chunk
+            if len(content) > most_bytes:  # it grew while it was read, or says 0 and is endless, as in /proc
+                raise _too_large(path, most_bytes)
+            if time.monotonic() > until:
+                raise FileRefused(path, f"it could not be read within {deadline_s:g} s", errno.ETIMEDOUT)
+        return bytes(content)
+
+
+def read_text(path: Path, most_bytes: int, *, errors: str = "strict") -> str:
+    """Return a whole file as UTF-8; raises as `read_bytes`, and UnicodeDecodeError unless `errors` says otherwise."""
+    return read_bytes(path, most_bytes).decode("utf-8", errors)
+
+
+def read_tail(path: Path, most_bytes: int) -> bytes:
+    """Return the last `most_bytes` of a file of any size; raises as `open_regular`."""
+    with open_regular(path) as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - most_bytes))
+        content = bytearray()
+        while len(content) < most_bytes and (chunk := file.read(most_bytes - len(content))):
+            content += chunk
+        return bytes(content)
+
+
+def _too_large(path: Path, most_bytes: int) -> FileRefused:
+    size = f"{most_bytes // 2**20} MiB" if most_bytes >= 2**20 else f"{most_bytes // 2**10} KiB"
+    return FileRefused(path, f"it is larger than {size}", errno.EFBIG)
+
+
+def too_deep(text: str) -> int | None:
+    """Return where brackets are first nested deeper than MOST_DEPTH, strings left out; None for a flatter text.
+
+    Linear: 0.1 s for 8 MiB.
+    """
+    depth = 0
+    for token in _TOKEN.finditer(text):
+        mark = text[token.start()]
+        if mark in "[{":
+            depth += 1
+            if depth > MOST_DEPTH:
+                return token.start()
+        elif mark in "]}":
+            depth -= 1
+    return None
+
+
+def own_folder(path: Path) -> Path:
+    """Make a folder of ours (0700 whatever the umask) where it is missing, and return it.
+
+    Raises FileRefused for a folder that belongs to another user or that others may write into, OSError where it
+    cannot be made. A folder of ours that is merely too open, as git leaves one, is closed.
+    """
+    if not path.is_dir():
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.chmod(0o700)
+    found = path.stat()
+    if found.st_uid != os.geteuid():
+        raise FileRefused(path, "the folder belongs to another user", errno.EPERM)
+    if found.st_mode & 0o022:
+        path.chmod(stat.S_IMODE(found.st_mode) & ~0o077)
+    return path

@@ -1,0 +1,19 @@
+"""Judge of the port's listener: a process of another user is on the gateway's port."""
+
+from __future__ import annotations
+
+from oc_ops.judge.finding import Finding
+
+
+def held_by_another(port: int, why: str, reason: str) -> Finding | None:
+    """Another user's process listens there, and was sent nothing; None for whatever else kept it from being shown."""
+    if why != "foreign":
+        return None
+    return Finding(
+        "gateway/port-taken",
+        "error",
+        fact=f"port {port} is held by another user's process, not by this gateway",
+        saw=reason,
+        fix=f"none automatic: if that is your gateway, look as the account that runs it; else move it off port {port}",
+        verify="pytest checks/ -m doctor -k test_gateway",
+    )

@@ -1,0 +1,268 @@
+"""Judges of what keeps a gateway from starting: its state directory, its database, and an older or refused binary."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path, PurePath
+from types import MappingProxyType
+
+from oc_ops.judge.finding import Finding
+from oc_ops.observe.config import GatewayConfig
+from oc_ops.observe.install import release
+from oc_ops.observe.jsontext import at, text_at
+from oc_ops.observe.openclaw import Answer
+from oc_ops.observe.state import Piece, StateView
+
+_VERIFY = "pytest checks/ -m doctor -k test_state"
+_MOST_WORDS = 1000
+_MOST_NAMED = 5
+
+REASONS = (
+    (r"database disk image is malformed|file is not a database", "state/corrupt"),  # SQLite's own, in every release
+    (r"integrity_check failed|quick_check failed|SqliteIntegrityError|SQLITE_(?:CORRUPT|NOTADB)", "state/corrupt"),
+    (r"uses newer schema version|schema\(s\) are newer than this build", "state/newer-schema"),  # 2026.9.6
+    (r"schema version \d+ is newer than supported version", "state/newer-schema"),  # 2026.5.28
+    (r"is older than the config last written by OpenClaw", "cli/outdated"),  # 2026.9.6, 2026.5.28
+    (r"startup migrations are already running for this state directory", "state/migrating"),  # 2026.9.6
+    (r"\b(?:EACCES|EPERM)\b|not readable by the current process", "state/unreadable"),  # Node's own; 2026.9.6
+    (r"\bENOSPC\b|no space left on device|database or disk is full|SQLITE_FULL", "host/disk-low"),  # Node's, SQLite's
+)
+"""What OpenClaw says when it refuses for another reason than its config, and the finding that this is; the first wins.
+Compared with the code of the installed releases that are named beside each."""
+
+_UNGUARDED = (2026, 2, 26)
+"""The newest release known to start beside a config that a newer one wrote."""
+_ALLOWED = "OPENCLAW_ALLOW_OLDER_BINARY_DESTRUCTIVE_ACTIONS"
+_AFTER = re.compile(r"or after (\d{4}-\d\d-\d\dT[\d:.]+Z)")
+_CONFIG_S = re.compile(r"include|JSON5?|SyntaxError|env(?:ironment)? var", re.I)
+
+
+def fault(seen: StateView) -> Finding | None:
+    """The first thing wrong with the state directory, as far as its files tell."""
+    return unreadable(seen) or corrupt(seen) or migrating(seen)
+
+
+def unreadable(seen: StateView) -> Finding | None:
+    """The gateway's user cannot use pieces of its own state: one command as another user is enough (#78493)."""
+    if not seen.barred:
+        return None
+    shown = [f"{each.path} ({each.owner}, mode {each.mode:04o})" for each in seen.barred[:_MOST_NAMED]]
+    more = len(seen.barred) - len(shown)
+    return _unreadable(
+        f"{', '.join(shown)}{f' and {more} more' if more else ''}; the gateway's user is {seen.runner}: {seen.by}",
+        " && ".join(_repairs(seen)),
+    )
+
+
+def _unreadable(saw: str, repair: str) -> Finding:
+    return Finding(
+        "state/unreadable",
+        "error",
+        fact="the gateway's user cannot read or write pieces of its own state",
+        saw=saw,
+        fix=f"none automatic: {repair}; a start or restart changes nothing before that, "
+        "and openclaw commands belong to the gateway's user alone",
+        verify=_VERIFY,
+    )
+
+
+def _repairs(seen: StateView) -> list[str]:
+    """The exact commands, for those pieces and nothing else."""
+    root = PurePath(seen.state_dir)
+    repairs = []
+    for ours, command in ((False, f"sudo chown -R {seen.runner}"), (True, "chmod -R u+rwX")):
+        paths = _outermost([each for each in seen.barred if each.ours is ours])
+        if len(paths) > _MOST_NAMED:
+            paths = [str(root)]
+        if paths:
+            repairs.append(" ".join([command, *map(shlex.quote, paths)]))
+    return repairs
+
+
+def _outermost(pieces: Sequence[Piece]) -> list[str]:
+    """The paths that are below none of the others."""
+    paths = {each.path for each in pieces}
+    return sorted(str(each) for each in paths if not paths.intersection(each.parents))
+
+
+def corrupt(seen: StateView) -> Finding | None:
+    """The state database is damaged, or its gateway writes into side files that were deleted under it (#126356)."""
+    if seen.detached:
+        return _corrupt(
+            "the gateway writes into database files that were deleted: what it writes now is lost with its end",
+            "; ".join(seen.detached),
+            seen,
+            "before anything ends that gateway, copy what it has open (ls -l /proc/PID/fd shows the numbers) and",
+        )
+    return _corrupt(_DAMAGED, f"{seen.database}: {seen.damage}", seen) if seen.damage else None
+
+
+_DAMAGED = "the state database is damaged: a gateway does not start with it, and commands of the CLI fail"
+
+
+def _corrupt(fact: str, saw: str, seen: StateView, copy: str = "keep a copy of") -> Finding:
+    return Finding(
+        "state/corrupt",
+        "error",
+        fact,
+        saw=f"{saw}; {_backup(seen)}",
+        fix=f"none automatic: stop every openclaw command and job first, {copy} {seen.database.parent}, then "
+        f"restore {seen.database} from a verified backup (openclaw backup verify); until then no start, no restart, "
+        "no openclaw doctor --fix, and its -wal and -shm files stay",
+        verify=_VERIFY,
+    )
+
+
+def _backup(seen: StateView) -> str:
+    if not seen.backups:
+        return "no backup lies beside it, in the state directory or in the home directory"
+    when_s, path = seen.backups[0]
+    hours = max(0.0, seen.at_s - when_s) / 3600
+    return f"newest backup seen: {path}, {f'{hours:.0f} h' if hours < 48 else f'{hours / 24:.0f} days'} old"
+
+
+def migrating(seen: StateView) -> Finding | None:
+    """Another process holds the start-up migration, or did when its machine went away (#111972)."""
+    if seen.lease is None:
+        return None
+    until = datetime.fromtimestamp(seen.lease.until_s, UTC)
+    who = f"pid {seen.lease.pid}" if seen.lease.pid else "a process"
+    return _migrating(f"lease startup-migrations in {seen.database}: {who} on host {seen.lease.host}", until)
+
+
+def _migrating(saw: str, until: datetime | None) -> Finding:
+    when = f"{until:%H:%M:%S} UTC" if until else "the time that it names"
+    return Finding(
+        "state/migrating",
+        "error",
+        fact=f"a start-up migration holds the state until {when}: a gateway that starts before is refused",
+        saw=saw,
+        fix=f"none automatic: wait until {when}, then start it once; a start before that ends with exit code 78",
+        verify=_VERIFY,
+    )
+
+
+def newer_schema(saw: str, seen: StateView, found: Sequence[tuple[Path, str]] = ()) -> Finding:
+    """The database was written by a newer build than the one that would start (#1285 of ClawX, #148866)."""
+    facts = f"{seen.database}: schema {seen.schema}, last written by build {seen.writer or 'unknown'}; "
+    return Finding(
+        "state/newer-schema",
+        "error",
+        fact="the state database was written by a newer OpenClaw than this one, which refuses it",
+        saw=f"{facts if seen.schema is not None else ''}{saw}; {_installed(found)}; {_backup(seen)}",
+        fix="none automatic: run the newer build again (first on PATH, or reinstall the service from it), or with "
+        "everything stopped restore the backup from before the update; the database itself is never edited",
+        verify=_VERIFY,
+    )
+
+
+def outdated(
+    config: GatewayConfig,
+    command: Path,
+    version: str,
+    found: Sequence[tuple[Path, str]] = (),
+    environ: Mapping[str, str] = MappingProxyType({}),
+) -> Finding | None:
+    """The command is older than what last wrote the config: every start through it is refused (#154630).
+
+    `version` is the command's own, "" where that is not known; OpenClaw's variable for a wanted downgrade counts.
+    """
+    own, wrote = release(version), release(config.written_by)
+    if own is None or wrote is None or own[:3] >= wrote[:3] or own <= _UNGUARDED:
+        return None
+    if environ.get(_ALLOWED, "").strip().lower() in ("1", "true", "yes"):
+        return None
+    saw = f"{command} is {version}; meta.lastTouchedVersion in {config.path} is {config.written_by}"
+    return _outdated(saw, found)
+
+
+def _outdated(saw: str, found: Sequence[tuple[Path, str]]) -> Finding:
+    return Finding(
+        "cli/outdated",
+        "error",
+        fact="the `openclaw` command is older than what last wrote the config or state: it refuses to start a gateway",
+        saw=f"{saw}; {_installed(found)}",
+        fix="none automatic: run the newer one (first on PATH, or npm install -g openclaw@RELEASE and reinstall the "
+        "service from it); a start through the older one is refused",
+        verify=_VERIFY,
+    )
+
+
+def _installed(found: Sequence[tuple[Path, str]]) -> str:
+    listed = ", ".join(f"{path} {version}" for path, version in found[:_MOST_NAMED])
+    return f"installed here: {listed}" if listed else "no other openclaw was found here"
+
+
+# -- what OpenClaw's own validation says -------------------------------------------------------------------------------
+
+
+def is_config_issue(issue: object) -> bool:
+    """Whether an issue of `config validate` speaks of the config: "read failed" at its root is any failure at all."""
+    words = text_at(issue, "message")
+    if not words or text_at(issue, "path") not in ("", "<root>"):
+        return bool(words)
+    return reason(words) == "" and (not words.startswith("read failed:") or _CONFIG_S.search(words) is not None)
+
+
+def reason(words: str) -> str:
+    """The finding id that these words are known to mean, or nothing."""
+    return next((check for pattern, check in REASONS if re.search(pattern, words, re.I)), "")
+
+
+def refused(answer: Answer, seen: StateView, found: Sequence[tuple[Path, str]] = ()) -> Finding | None:
+    """The finding of a known refusal that is not the config's; None for an answer that refuses nothing or is not known.
+
+    A permission that only we lack says nothing of the gateway.
+    """
+    words = unsaid(answer)
+    match reason(words):
+        case "state/corrupt":
+            return _corrupt(_DAMAGED, words, seen)
+        case "state/newer-schema":
+            # Beside a gateway that lives it is this command that is too old, not the data too new.
+            return _outdated(words, found) if seen.lives else newer_schema(words, seen, found)
+        case "cli/outdated":
+            return _outdated(words, found)
+        case "state/migrating":
+            until = _AFTER.search(words)
+            return _migrating(words, datetime.fromisoformat(until[1]) if until else None)
+        case "state/unreadable" if seen.is_ours:
+            return _unreadable(
+                words,
+                f"see who owns what it names (ls -la {shlex.quote(str(seen.state_dir))}), then "
+                f"sudo chown -R {seen.runner} THAT_PATH",
+            )
+        case "host/disk-low":
+            return Finding(
+                "host/disk-low",
+                "error",
+                fact="OpenClaw finds no room to write its state",
+                saw=words,
+                fix=f"none automatic: make room first (df -h {shlex.quote(str(seen.state_dir))}), not in the state",
+                verify="pytest checks/ -m doctor -k test_disks",
+            )
+    return None
+
+
+def unsaid(answer: Answer) -> str:
+    """Why an answer of `config validate` refuses, when it is not for the config: its words, whole and on one line.
+
+    Nothing for one that accepts, is not offered, did not end, or names an issue of the config.
+    """
+    if at(answer.value, "valid") is True or answer.not_offered or answer.call.outcome in ("timed-out", "missing"):
+        return ""
+    issues = at(answer.value, "issues")
+    listed = issues if isinstance(issues, list) else []
+    if any(map(is_config_issue, listed)):
+        return ""
+    told = [text_at(each, "message") for each in listed] or [text_at(answer.value, "error", "message")]
+    words = " ".join(" ".join(filter(None, told)).split())
+    if not words:
+        printed = answer.call.stderr.text or ("" if answer.value else answer.call.stdout.text)
+        words = " ".join(printed.split())
+    ended = "fails" if answer.call.outcome in ("answered", "lingered", "refused") else answer.call.outcome
+    shown = f"{words[:_MOST_WORDS]}{'…' if len(words) > _MOST_WORDS else ''}" or "it says nothing"
+    return f"`openclaw config validate` {ended}: {shown}"

@@ -1,0 +1,364 @@
+"""Whose port is it: the gate that every credential of a gateway passes, shown by the process behind the port.
+
+Before a token, a password or a device token leaves, and before an `openclaw` is started that would send one:
+
+- the listener's process is known, and its real and effective user is root, the owner of the state directory, or the
+  user who looks: none of these learns anything from us that it cannot read already;
+- it is named in the gateway's lock, a file of that owner that is older than no process it names; or it is certainly a
+  gateway of this state directory by title or command line and environment; or it is a gateway by title with a database
+  of this state directory open; or it is the port forwarder of a container runtime, installed by root;
+- for our own connection: its other end belongs to that very process (SO_REUSEPORT and a port that changed hands).
+
+Linux shows another user's process to root alone, but the user of every socket to everybody: such a port is a
+stranger's, or not to be seen. macOS shows neither without root: such a port is not to be seen, and nothing is sent.
+Not seen on either: who else holds a socket that was handed on, and where a forwarder leads to. A child's own
+connection is looked at before it starts, not while it lasts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import os
+import socket
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+import psutil
+
+from oc_ops.errors import CouldNotLook
+from oc_ops.observe import config, gateways
+from oc_ops.observe.gatewaylocks import lock_pids
+from oc_ops.observe.target import Target
+
+if TYPE_CHECKING:
+    from psutil._ntuples import pconn
+
+Address = tuple[str, int]
+Why = Literal["foreign", "other", "unseen"]
+
+FORWARDERS = (
+    "docker-proxy", "conmon", "rootlessport", "pasta", "pasta.avx2", "slirp4netns", "com.docker.backend", "vpnkit",
+    "gvproxy", "wslrelay",
+)  # fmt: skip
+"""Programs of container runtimes that hold a published port. A general one (ssh, socat, nginx) leads anywhere."""
+
+_PROBE_S = 0.5
+_CLOCK_GRACE_S = 1.0
+_LISTENING = "0A"
+_UNMAPPED_UID = 65534
+"""How a user namespace shows a user that it does not know: nobody's name, and no proof of a stranger."""
+
+
+class Unproven(CouldNotLook):
+    """The port's listener was not shown to be the gateway, so nothing secret was sent to it.
+
+    `why`: `foreign` is a process of another user, `other` one that nothing shows to be a gateway, `unseen` one that
+    this account may not look at.
+    """
+
+    def __init__(self, why: Why, reason: str) -> None:
+        self.why: Why = why
+        super().__init__(reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """A process that may be told the gateway's credential, and by what it was recognised."""
+
+    process: psutil.Process
+    evidence: str
+    forwards: bool = False
+
+
+def prove(target: Target, host: str, port: int) -> tuple[Proven, ...]:
+    """Show that whoever listens on a port of this machine may be told the credential; empty when nothing listens.
+
+    Raises Unproven with the reason, and with what would let us see. Takes some milliseconds, and half a second where a
+    listener is not to be seen and does not take a connection.
+    """
+    holders = dict.fromkeys(_locked_holders(target, port) or _holders(host, port))
+    if not holders and not _is_closed(host, port):
+        raise Unproven("unseen", f"{_who(port)} cannot be seen by this account; {_LOOK_AS}")
+    return tuple(_proof(target, port, pid) for pid in holders)
+
+
+def stranger(target: Target, host: str, port: int) -> Unproven | None:
+    """What shows the port's listener to be another user's process; None for anything else, seen or not."""
+    try:
+        prove(target, host, port)
+    except Unproven as error:
+        return error if error.why == "foreign" else None
+    return None
+
+
+def confirm(proven: Sequence[Proven], ours: Address, theirs: Address) -> None:
+    """Raise Unproven unless the other end of our connection, `theirs`, belongs to a process that was proven.
+
+    Behind a forwarder the kernel may have led it into the container: then no process of this machine has that end.
+    """
+    try:
+        if any(each.process.is_running() and _has_connection(each.process, theirs, ours) for each in proven):
+            return
+    except psutil.Error as error:
+        raise Unproven(
+            "unseen", f"the sockets behind port {theirs[1]} cannot be seen: {type(error).__name__}"
+        ) from None
+    if any(each.forwards for each in proven) and not any(_ends(each, theirs, ours) for each in psutil.process_iter()):
+        return
+    pids = ", ".join(str(each.process.pid) for each in proven) or "no process"
+    raise Unproven("other", f"port {theirs[1]} was shown to be held by {pids}, and another process took our connection")
+
+
+def guard(target: Target) -> None:
+    """Raise Unproven when an `openclaw` started now could send the credential to something that is not the gateway.
+
+    It goes where OPENCLAW_GATEWAY_URL says, else to the port of its config. A port on which nothing listens is no
+    reason: there is nothing to send to.
+    """
+    if url := target.environ.get("OPENCLAW_GATEWAY_URL", "").strip():
+        host, port = _destination(url)
+    else:
+        read = config.read(target)
+        if read.mode == "remote":
+            raise Unproven("unseen", f"gateway.mode is remote in {read.path}: no credential is sent from here")
+        host, port = read.host, read.port
+    prove(target, host, port)
+
+
+_LOOK_AS = "look as root or as the account that runs the gateway"
+
+
+def _destination(url: str) -> Address:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80)
+    except ValueError:
+        host, port = "", 0
+    if not _is_loopback(host):
+        shown = "".join(each for each in host if each.isprintable())[:100] or "an address that cannot be read"
+        raise Unproven(
+            "unseen", f"OPENCLAW_GATEWAY_URL sends `openclaw` to {shown}, which is not this gateway; unset it"
+        )
+    return host, port
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+# -- who holds the port ------------------------------------------------------------------------------------------------
+
+
+def _locked_holders(target: Target, port: int) -> list[int]:
+    """The processes of the lock, where every listener of the port is theirs: a tenth of the cost of asking everybody.
+
+    Empty on systems without Linux' tables, and where another process listens too or these do not show their files.
+    """
+    left, pids = {words[9] for words in _table(port)}, []
+    for pid in lock_pids(target) if left else ():
+        with contextlib.suppress(OSError):
+            links = (str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir())
+            own = {each[len("socket:[") : -1] for each in links if each.startswith("socket:[")}
+            if left & own:
+                pids.append(pid)
+            left -= own
+    return [] if left else pids
+
+
+def _holders(host: str, port: int) -> Iterator[int | None]:
+    """The pid of each listener that may answer us there, None for one that the OS does not show.
+
+    A listener on another address of this machine is not asked; on macOS without root only own processes are seen.
+    """
+    try:
+        sockets = [(each.laddr, each.status, each.pid) for each in psutil.net_connections(kind="tcp")]
+    except psutil.AccessDenied:
+        sockets = [(each.laddr, each.status, pid) for pid, own in _own_sockets() for each in own]
+    for address, status, pid in sockets:
+        if status == psutil.CONN_LISTEN and address and address[1] == port and _answers_for(address[0], host):
+            yield pid
+
+
+def _own_sockets() -> Iterator[tuple[int, Sequence[pconn]]]:
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            yield process.pid, process.net_connections(kind="tcp")
+
+
+def _answers_for(address: str, host: str) -> bool:
+    """Whether a socket bound to `address` may take a connection to `host`, however a client resolves it."""
+    bound = _plain(address)
+    try:
+        asked, ip = ipaddress.ip_address(_plain(host)), ipaddress.ip_address(bound)
+    except ValueError:
+        return True
+    return ip.is_unspecified or ip == asked or (ip.is_loopback and (asked.is_loopback or asked.is_unspecified))
+
+
+def _plain(address: str) -> str:
+    """An address without its zone, and one of IPv4 in IPv6 clothes as IPv4."""
+    address = "127.0.0.1" if address == "localhost" else address.partition("%")[0]
+    try:
+        mapped = getattr(ipaddress.ip_address(address), "ipv4_mapped", None)
+    except ValueError:
+        return address
+    return str(mapped or address)
+
+
+def _is_closed(host: str, port: int) -> bool:
+    """Whether nothing takes a connection there: what the OS does not show may listen all the same."""
+    try:
+        socket.create_connection((host, port), timeout=_PROBE_S).close()
+    except TimeoutError:
+        return False
+    except OSError as error:
+        return error.errno not in (errno.EACCES, errno.EPERM)
+    return False
+
+
+# -- may it be told ----------------------------------------------------------------------------------------------------
+
+
+def _proof(target: Target, port: int, pid: int | None) -> Proven:
+    owner = _owner(target)
+    accounts = {0, os.getuid(), owner}
+    if pid is None:
+        raise _unseen(port, owner, accounts)
+    try:
+        process = psutil.Process(pid)
+        users = process.uids()
+        if strangers := {users.real, users.effective} - accounts:
+            raise _foreign(port, f"pid {pid} of user {_name(strangers.pop())}", owner)
+        evidence, forwards = _evidence(target, process), False
+        if not evidence and _is_forwarder(process):
+            evidence, forwards = f"{process.name()}, a container runtime's port forwarder", True
+    except psutil.NoSuchProcess:
+        raise Unproven("unseen", f"{_who(port)} ended while it was looked at") from None
+    except psutil.Error as error:
+        raise Unproven(
+            "unseen", f"{_who(port)}, pid {pid}, cannot be looked at ({type(error).__name__}); {_LOOK_AS}"
+        ) from None
+    if not evidence:
+        where = f"no lock, title or open file shows it to be the gateway of {target.state_dir}"
+        raise Unproven(
+            "other", f"pid {pid} ({_title(process)}) listens on port {port}, and {where}: nothing secret is sent"
+        )
+    return Proven(process, evidence, forwards)
+
+
+def _owner(target: Target) -> int:
+    """Whose gateway it is, by its state directory; ours as long as there is none."""
+    try:
+        return target.state_dir.stat().st_uid
+    except OSError:
+        return os.getuid()
+
+
+def _evidence(target: Target, process: psutil.Process) -> str:
+    """What shows a process to be the target's gateway, cheapest first; empty when nothing does."""
+    locked = lock_pids(target).get(process.pid)
+    # A process younger than the lock that names it has only got the pid of one that is gone.
+    if locked is not None and process.create_time() <= locked + _CLOCK_GRACE_S:
+        return "named in the gateway lock"
+    for each in gateways.gateway_processes(target, listening_pid=process.pid):
+        if each.pid == process.pid and (each.certain or _has_state_open(process, target)):
+            return each.evidence
+    return ""
+
+
+def _has_state_open(process: psutil.Process, target: Target) -> bool:
+    state = os.path.realpath(target.state_dir)
+    files = (Path(each.path) for each in process.open_files())
+    return any(each.suffix == ".sqlite" and each.is_relative_to(state) for each in files)
+
+
+def _is_forwarder(process: psutil.Process) -> bool:
+    """Whether it runs a container runtime's forwarder that root installed: a name alone anybody can take."""
+    program = process.exe()
+    if Path(program).name not in FORWARDERS:
+        return False
+    try:
+        seen = Path(program).stat()
+    except OSError:
+        return False
+    return seen.st_uid == 0 and not seen.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _unseen(port: int, owner: int, accounts: set[int]) -> Unproven:
+    users = _socket_users(port)
+    if users and not users & {*accounts, _UNMAPPED_UID}:
+        return _foreign(port, f"a process of user {_name(users.pop())}", owner)
+    return Unproven("unseen", f"{_who(port)} cannot be looked at by this account; {_LOOK_AS}")
+
+
+def _foreign(port: int, who: str, owner: int) -> Unproven:
+    looked_for = f"the gateway of user {_name(owner)} is looked for"
+    return Unproven("foreign", f"{who} listens on port {port}, and {looked_for}: nothing secret is sent to it")
+
+
+def _socket_users(port: int) -> set[int]:
+    """Whose listening sockets hold a port: Linux tells it to everybody (proc(5)), other systems do not."""
+    return {int(words[7]) for words in _table(port)}
+
+
+def _table(port: int) -> Iterator[list[str]]:
+    """The lines of the kernel's tables for the listening sockets of a port; none where there are no such tables."""
+    for name in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            lines = Path("/proc/net", name).read_bytes().decode("ascii", "replace").splitlines()[1:]
+            for words in map(str.split, lines):
+                if words[3] == _LISTENING and int(words[1].rpartition(":")[2], 16) == port:
+                    yield words
+
+
+def _who(port: int) -> str:
+    return f"the process that listens on port {port}"
+
+
+def _name(uid: int) -> str:
+    import pwd
+
+    try:
+        return f"{pwd.getpwuid(uid).pw_name} ({uid})"
+    except KeyError:
+        return str(uid)
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        words = " ".join(process.cmdline()) or process.name()
+    except psutil.Error:
+        return "it does not show its command line"
+    return "".join(each if each.isprintable() else " " for each in words[:120]).strip()
+
+
+# -- the other end of our connection -----------------------------------------------------------------------------------
+
+
+def _has_connection(process: psutil.Process, here: Address, there: Address) -> bool:
+    return any(
+        each.laddr and each.raddr and _same(each.laddr, here) and _same(each.raddr, there)
+        for each in process.net_connections(kind="tcp")
+    )
+
+
+def _ends(process: psutil.Process, here: Address, there: Address) -> bool:
+    try:
+        return _has_connection(process, here, there)
+    except psutil.Error:
+        return False
+
+
+def _same(one: Address, other: Address) -> bool:
+    return one[1] == other[1] and _plain(one[0]) == _plain(other[0])
