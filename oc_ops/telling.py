@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from oc_ops.act import notify
 from oc_ops.act.notify import state
-from oc_ops.act.schedule.turn import MARK
 from oc_ops.errors import SettingError
 from oc_ops.record.document import RunRecord
 from oc_ops.settings import Settings
@@ -44,7 +43,7 @@ def _start(settings: Settings, gateway: str, *, told: bool = False, **request: o
         said = {**request, "urls": urls, "ping_url": settings.secret("ping_url"), "gateway": gateway}
     except SettingError:
         return  # it names a file that is not there: `oc-ops notify test` says so
-    notify.start(settings, said, wait=told and MARK in os.environ)
+    notify.start(settings, said, wait=told and notify.SCHEDULED in os.environ)
 
 
 def _refused(recovery: Mapping[str, Json] | None) -> dict[str, str]:

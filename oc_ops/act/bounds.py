@@ -11,14 +11,13 @@ from typing import Literal
 from oc_ops.act import recoverylog
 from oc_ops.observe.logs import planned_restarts
 from oc_ops.record.incident import Incident
+from oc_ops.record.recoveries import SPENT
 
 Kind = Literal["gateway", "browser"]
 DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
 _ONE_RESTART_S = 60.0
 """Lines of OpenClaw's audit log that lie within this belong to one restart: a script writes several."""
-SPENT = "is spent until"
-"""What every refusal for a spent budget says, and no other refusal does."""
 _SAME = timedelta(seconds=90)
 """OpenClaw writes its line when it has done its part, up to this long after our own."""
 

@@ -10,6 +10,8 @@ from oc_ops import files
 from oc_ops.record.journal import parsed
 
 FOLDER = "recoveries"
+SPENT = "is spent until"
+"""What every refusal for a spent budget says, and no other refusal does."""
 _MOST = 20
 """Records that are looked at, the newest: every run looks, so none is missed for long."""
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from oc_ops.act.bounds import SPENT
 from oc_ops.record.events import utc
 from oc_ops.record.incident import Incident
 from oc_ops.record.incident_text import span
 from oc_ops.record.incident_text import told as words_of
+from oc_ops.record.recoveries import SPENT
 from oc_ops.record.shapes import without_secrets
 from oc_ops.record.untrusted import one_line
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from oc_ops import files
+from oc_ops.act.notify import SCHEDULED
 from oc_ops.act.schedule.plan import refuse_inside_a_gateway
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe.flight import lock_dir, single_flight
@@ -21,8 +22,6 @@ from oc_ops.observe.target import locate
 from oc_ops.settings import Settings, start_folder
 
 FILE = "schedule.log"
-MARK = "OC_OPS_SCHEDULED"
-"""In the environment of a scheduled doctor: nobody watches it, and it may wait for what it has to send."""
 KEPT = 3
 DOCTOR = (sys.executable, "-m", "oc_ops", "doctor")
 
@@ -77,7 +76,7 @@ def last(settings: Settings) -> str:
 def _doctor(settings: Settings, environ: Mapping[str, str], options: Sequence[str]) -> Call:
     return run(
         [*DOCTOR, *options],
-        environ={**environ, MARK: "1"},
+        environ={**environ, SCHEDULED: "1"},
         deadline_s=settings.schedule_s + (_recovery_s(settings) if "--recover" in options else 0.0),
         kill_grace_s=settings.kill_grace_s + 2.0,  # it ends its own calls, and writes its report
         cwd=start_folder(),
