@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import cast
 
 import pytest
 
+from checks.report import Report
 from oc_ops.doctor import Doctor, Lane
 from oc_ops.judge import verdict
 from oc_ops.judge.finding import Finding
@@ -15,8 +15,6 @@ from oc_ops.observe.look import GatewayLook
 from oc_ops.once import Blocked
 from oc_ops.run import DoctorRun
 from oc_ops.surroundings import Surroundings
-
-Healthy = Callable[..., None]
 
 
 @pytest.fixture
@@ -58,7 +56,7 @@ def gateway(doctor: Doctor) -> GatewayLook:
 
 
 @pytest.fixture
-def healthy(request: pytest.FixtureRequest, run: DoctorRun, doctor: Doctor) -> Healthy:
+def report(request: pytest.FixtureRequest, run: DoctorRun, doctor: Doctor) -> Report:
     """Take a judge's findings: an error fails the check; none counts only if nothing kept it from looking."""
     lane: Lane = request.node.get_closest_marker("check").kwargs["lane"]
 

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
+from checks.check import check
+from checks.report import Report
 from oc_ops.doctor import Doctor
 from oc_ops.judge import browser as judge
 from oc_ops.surroundings import Surroundings
 
-pytestmark = pytest.mark.doctor
 
-
-@pytest.mark.check("browser/control", lane="cli")
-def test_browser_control_answers(doctor: Doctor, healthy: Callable[..., None]) -> None:
+@check("browser/control", lane="cli")
+def test_browser_control_answers(doctor: Doctor, report: Report) -> None:
     """The gateway's browser control answers for the agent's profile."""
-    healthy(doctor.browser_fault())
+    report(doctor.browser_fault())
 
 
-@pytest.mark.check("browser/running", lane="cli")
-def test_browser_runs(surroundings: Surroundings, healthy: Callable[..., None]) -> None:
+@check("browser/running", lane="cli")
+def test_browser_runs(surroundings: Surroundings, report: Report) -> None:
     """The browser is as up as the setting `browser` expects it to be."""
-    healthy(surroundings.browser_down())
+    report(surroundings.browser_down())
 
 
 @pytest.mark.deep
-@pytest.mark.check("browser/acts", lane="cli")
-def test_browser_click_lands(surroundings: Surroundings, healthy: Callable[..., None]) -> None:
+@check("browser/acts", lane="cli")
+def test_browser_click_lands(surroundings: Surroundings, report: Report) -> None:
     """A real click on a page of our own lands in time, through the gateway, as an agent's would."""
-    healthy(judge.act_stalled(surroundings.walk()))
+    report(judge.act_stalled(surroundings.walk()))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import pytest
-
+from checks.check import check
+from checks.report import Report
 from oc_ops import told
 from oc_ops.doctor import Doctor
 from oc_ops.judge import files as judge_files
@@ -13,54 +11,52 @@ from oc_ops.judge import host as judge
 from oc_ops.once import NotAsked
 from oc_ops.surroundings import Surroundings
 
-pytestmark = pytest.mark.doctor
 
-
-@pytest.mark.check("host/disk", lane="files")
-def test_disks_have_room(surroundings: Surroundings, healthy: Callable[..., None]) -> None:
+@check("host/disk", lane="files")
+def test_disks_have_room(surroundings: Surroundings, report: Report) -> None:
     """The file systems of state, temporary files, logs, reports and memory have room and can be written."""
-    healthy(judge.disk_low(surroundings.host(), surroundings.host_limits))
+    report(judge.disk_low(surroundings.host(), surroundings.host_limits))
 
 
-@pytest.mark.check("host/memory", lane="files")
-def test_memory_suffices(surroundings: Surroundings, healthy: Callable[..., None]) -> None:
+@check("host/memory", lane="files")
+def test_memory_suffices(surroundings: Surroundings, report: Report) -> None:
     """The machine has memory left, and the gateway neither takes too much of it nor ever more."""
-    healthy(judge.memory_high(surroundings.host(), surroundings.memory_series(), surroundings.host_limits))
+    report(judge.memory_high(surroundings.host(), surroundings.memory_series(), surroundings.host_limits))
 
 
-@pytest.mark.check("host/leftovers", lane="files")
-def test_nothing_outlived_its_gateway(surroundings: Surroundings, healthy: Callable[..., None]) -> None:
+@check("host/leftovers", lane="files")
+def test_nothing_outlived_its_gateway(surroundings: Surroundings, report: Report) -> None:
     """No browser and no MCP server of a gateway that is gone still runs."""
-    healthy(judge.orphans(surroundings.host()))
+    report(judge.orphans(surroundings.host()))
 
 
-@pytest.mark.check("host/wal", lane="files")
-def test_write_ahead_logs_are_written_back(surroundings: Surroundings, healthy: Callable[..., None]) -> None:
+@check("host/wal", lane="files")
+def test_write_ahead_logs_are_written_back(surroundings: Surroundings, report: Report) -> None:
     """The write-ahead logs of the gateway's databases stay small."""
-    healthy(judge_files.wal_large(surroundings.host(), surroundings.host_limits))
+    report(judge_files.wal_large(surroundings.host(), surroundings.host_limits))
 
 
-@pytest.mark.check("logs/size", lane="files")
-def test_logs_stay_within_their_limit(surroundings: Surroundings, healthy: Callable[..., None]) -> None:
+@check("logs/size", lane="files")
+def test_logs_stay_within_their_limit(surroundings: Surroundings, report: Report) -> None:
     """No log of the gateway or of its service manager has grown past its limit."""
-    healthy(judge_files.log_oversized(surroundings.host(), surroundings.host_limits))
+    report(judge_files.log_oversized(surroundings.host(), surroundings.host_limits))
 
 
-@pytest.mark.check("logs/written", lane="files")
-def test_gateway_can_log(surroundings: Surroundings, healthy: Callable[..., None]) -> None:
+@check("logs/written", lane="files")
+def test_gateway_can_log(surroundings: Surroundings, report: Report) -> None:
     """A gateway that lives can write its log; that it has nothing to say is no fault."""
-    healthy(judge_files.log_silent(surroundings.host()))
+    report(judge_files.log_silent(surroundings.host()))
 
 
-@pytest.mark.check("config/kept", lane="files")
-def test_config_was_not_replaced(surroundings: Surroundings, healthy: Callable[..., None]) -> None:
+@check("config/kept", lane="files")
+def test_config_was_not_replaced(surroundings: Surroundings, report: Report) -> None:
     """OpenClaw has not put the config aside and another in its place lately."""
-    healthy(judge_files.config_clobbered(surroundings.host(), surroundings.host_limits))
+    report(judge_files.config_clobbered(surroundings.host(), surroundings.host_limits))
 
 
-@pytest.mark.check("gateway/install", lane="files")
-def test_install_is_what_runs(doctor: Doctor, surroundings: Surroundings, healthy: Callable[..., None]) -> None:
+@check("gateway/install", lane="files")
+def test_install_is_what_runs(doctor: Doctor, surroundings: Surroundings, report: Report) -> None:
     """The installed package was not replaced by another release since the gateway started."""
     if surroundings.host().package is None:
         raise NotAsked(f"{doctor.executable()} does not show which package it belongs to")
-    healthy(judge_files.upgraded_under(surroundings.host(), told.gateway_version(doctor)))
+    report(judge_files.upgraded_under(surroundings.host(), told.gateway_version(doctor)))

@@ -6,18 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from oc_ops.record.history import CallEntry, CheckEntry, CronRunEntry, Entry, JobEntry, Process, remember
+from tests import docs
 
 NOW_MS = 1_795_400_000_000
 """2026-11-22, in the evening."""
 STEP_MS = 300_000
 KEY = "0123456789ab"
-CHECKS = (
-    *("config/valid", "config/accepted", "gateway/live", "gateway/started", "gateway/prompt", "gateway/ready"),
-    *("gateway/single", "gateway/rpc", "gateway/status", "gateway/versions", "cli/works", "cron/scheduler"),
-    *("cron/list-rpc", "cron/list", "cron/watched", "cron/markers", "browser/control", "browser/running"),
-    *("logs/signatures", "host/disk", "host/memory", "host/leftovers", "host/wal", "logs/size", "logs/written"),
-    *("config/kept", "gateway/install"),
-)
+CHECKS = tuple(check for check, _lane, _claim in docs.checks())
 CALLS = (
     CallEntry("http /healthz", "answered", 0.003),
     CallEntry("http /startupz", "answered", 0.002),

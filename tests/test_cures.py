@@ -9,8 +9,9 @@ from oc_ops.act.site import Site
 from oc_ops.act.steps import carry_out
 from oc_ops.errors import OcOpsError
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.findings import KINDS
+from oc_ops.judge.registry import Cure, FindingKind, finds, none, restart
 from oc_ops.judge.signatures import catalogue
-from tests.test_house import CONTRACT
 
 EXPECTED = {
     "gateway/down": "start",
@@ -40,20 +41,41 @@ def finding(check: str) -> Finding:
     return Finding(check, "error", "it is broken", "it was seen", "none automatic: mend it")
 
 
-@pytest.mark.parametrize("check", sorted(CONTRACT))
+@pytest.mark.parametrize("check", sorted(KINDS))
 def test_each_finding_has_one_cure_and_a_reason(check: str) -> None:
     """The cure is the one written down here a second time, and it says why in words without a period."""
     cure = cures.cure_of(check)
-    assert check in cures.table()
     assert cure.action == EXPECTED.get(check, "none")
     assert len(cure.why.split()) >= 4
     assert not cure.why.endswith(".")
 
 
-def test_the_table_holds_nothing_else() -> None:
-    """No entry for a finding that nobody makes."""
-    assert set(cures.table()) == CONTRACT
-    assert set(cures.beside()) <= {each.id for each in catalogue() if each.restart == "forbidden"}
+def test_signatures_beside_a_cure_forbid_a_restart_of_their_own() -> None:
+    """An excuse is only given to what would stand in the way."""
+    assert set(cures.BESIDE) <= {each.id for each in catalogue() if each.restart == "forbidden"}
+
+
+@pytest.mark.parametrize("check", sorted(KINDS))
+def test_an_act_names_its_proof(check: str) -> None:
+    """A restart or a start is done only on what the gateway's own process or socket has shown."""
+    cure = KINDS[check].cure
+    assert bool(cure.proof) == (cure.action in ("restart", "start"))
+
+
+@pytest.mark.parametrize(
+    ("id", "cure", "means", "why"),
+    [
+        ("Gateway/Bad", none("no"), "m", "has the form"),
+        ("host/new", none("no"), "", "each need words"),
+        ("host/new", restart("it helps", proof=""), "m", "needs a proof"),
+        ("gateway/hung", none("no"), "m", "declared twice"),
+    ],
+    ids=["form", "words", "proof", "twice"],
+)
+def test_a_bad_declaration_is_refused(id: str, cure: Cure, means: str, why: str) -> None:
+    """A judge that declares what cannot be fails when it is imported."""
+    with pytest.raises(ValueError, match=why):
+        finds(id, cure=cure, means=means, helps="h")
 
 
 @pytest.mark.parametrize("signature", catalogue(), ids=lambda each: each.id)
@@ -80,7 +102,8 @@ def test_an_unknown_finding_has_no_cure() -> None:
 @pytest.mark.parametrize("check", FORBIDDEN)
 def test_a_forbidden_cause_is_refused_whatever_the_table_says(check: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A table that somebody changed reaches neither the decision nor the act."""
-    monkeypatch.setattr(cures, "table", lambda: {check: cures.Cure("restart", "somebody wrote so")})
+    changed = FindingKind(check, Cure("restart", "somebody wrote so", "p"), "m", "h")
+    monkeypatch.setattr(cures, "KINDS", {check: changed})
     assert cures.cure_of(check).action == "none"
     assert cures.never(check)
     for action in ("restart", "start", "browser-restart"):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 
 from oc_ops.settings import PROJECT
-from tests.test_readme import rows
+from tests import docs
 
 TEXT = (PROJECT / "SKILL.md").read_text(encoding="utf-8")
 
 
 def test_every_command_it_names_exists() -> None:
-    """As the README lists them; what is named as a group is one."""
-    exist = {row[0].strip("`") for row in rows("Commands and exit codes")}
+    """As docs/commands.md lists them; what is named as a group is one."""
+    exist = set(re.findall(r"^## (oc-ops .+)$", docs.pages()["commands.md"], re.MULTILINE))
     named = set(re.findall(r"oc-ops ([a-z]+(?: (?:list|scan|ack|install))?)", TEXT))
     assert {each for each in named if not any(known.startswith(f"oc-ops {each}") for known in exist)} == set()
 

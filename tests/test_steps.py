@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from oc_ops.act import steps
-from oc_ops.act.cures import Action
 from oc_ops.act.site import Site
+from oc_ops.judge.registry import Action
 from tests.stage import Stage, finding
 
 

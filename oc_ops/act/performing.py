@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from oc_ops.act import steps
 from oc_ops.act.clock import Clock
-from oc_ops.act.cures import Action
 from oc_ops.act.recoverylog import RecoveryLog
 from oc_ops.act.settle import Settled, until_started
 from oc_ops.act.site import Site
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.registry import Action
 from oc_ops.observe.chrome import profile_lock
 from oc_ops.observe.openclaw import BROWSER_PROFILE
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from oc_ops import start
-from oc_ops.act.cures import Cure, standing_against
+from oc_ops.act.cures import standing_against
 from oc_ops.act.outcome import Observation
 from oc_ops.act.site import Site
 from oc_ops.errors import CouldNotLook
@@ -19,6 +19,7 @@ from oc_ops.judge import state as judge_state
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.gateway import NEVER_RETRY
 from oc_ops.judge.port import behind
+from oc_ops.judge.registry import Cure
 from oc_ops.observe import listener, rpc, state, store
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.jobtext import jobs_of

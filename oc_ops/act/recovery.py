@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from oc_ops.act import bounds, evidence, performing, recoverylog, steps
 from oc_ops.act.book import Book
 from oc_ops.act.clock import REAL, Clock
-from oc_ops.act.cures import Cure, cure_of, never
+from oc_ops.act.cures import cure_of, never
 from oc_ops.act.outcome import Observation, Outcome
 from oc_ops.act.preflight import Clearance, clear, shown
 from oc_ops.act.proof import Ended, proof
@@ -18,6 +18,7 @@ from oc_ops.act.recoverylog import RecoveryLog
 from oc_ops.act.site import Site
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.registry import Cure
 from oc_ops.observe.flight import Held, held_by, holder, single_flight
 from oc_ops.record import artifacts
 from oc_ops.settings import Settings

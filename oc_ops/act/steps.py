@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from oc_ops.act.cures import Action, never
+from oc_ops.act.cures import never
 from oc_ops.act.site import Site
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.registry import Action
 from oc_ops.observe.jsontext import at, text_at
 from oc_ops.observe.openclaw import BROWSER_PROFILE, Answer
 

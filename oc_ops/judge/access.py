@@ -10,6 +10,7 @@ from oc_ops.judge.credential import reason
 from oc_ops.judge.finding import Finding, Severity
 from oc_ops.judge.gateway import RESTART, Limits, starting_now, taken
 from oc_ops.judge.listener import held_by_another
+from oc_ops.judge.registry import finds, none, restart
 from oc_ops.judge.stranger import is_openclaw, proves_openclaw
 from oc_ops.observe.config import Credential, GatewayConfig
 from oc_ops.observe.credential import Held
@@ -72,6 +73,12 @@ def _refused(
     return None
 
 
+@finds(
+    "gateway/credential-missing",
+    cure=none("our own side lacks the credential; the gateway is not judged by it, and a restart gives us none"),
+    means="our side lacks the credential (an unset `${VAR}`, a SecretRef); says which, and who has it",
+    helps="put it into the state directory's `.env` too",
+)
 def lane_closed(refused: RpcRefused, credential: Credential | None, held: Held | None) -> Finding | None:
     """The RPC lane is closed for want of a credential or an approval, and there is no other lane to read through."""
     saw = f"RPC connect: {refused.reason}"
@@ -129,6 +136,12 @@ def cli_rejected(answer: Answer) -> Finding | None:
     return _ours(why, answer, "warning", None, None) if why else None
 
 
+@finds(
+    "cli/unpaired",
+    cure=none("our own command lacks an approval, which no restart gives; the gateway is not judged by it"),
+    means="it was never paired with the gateway, or waits for an approval",
+    helps="pair it, `openclaw devices approve`",
+)
 def unpaired(why: str, severity: Severity) -> Finding:
     """This CLI was never paired with the gateway, and must not be by a call of ours."""
     return Finding(
@@ -141,6 +154,12 @@ def unpaired(why: str, severity: Severity) -> Finding:
     )
 
 
+@finds(
+    "cli/misdirected",
+    cure=none("our own command asks elsewhere; what it says is not of this gateway"),
+    means="`OPENCLAW_GATEWAY_URL`, or a bind address, sends it to another gateway",
+    helps="unset it",
+)
 def misdirected(config: GatewayConfig, port: int) -> Finding | None:
     """OPENCLAW_GATEWAY_URL sends the operator's own commands to another gateway than the one looked at."""
     if not config.url:
@@ -168,6 +187,18 @@ def _lane_lost(answer: Answer, severity: Severity, credential: Credential | None
     return _ours(reason(answer.complaint, answer.codes), answer, severity, credential, held)
 
 
+@finds(
+    "cli/outdated",
+    cure=none("a command that is older than the config's last writer refuses every start"),
+    means="it is older than what last wrote the config or the state, and refuses a start; lists every `openclaw` found",
+    helps="the newer one first on PATH",
+)
+@finds(
+    "cli/unusable",
+    cure=none("the command is at fault, and it is the one that would have to do the restart"),
+    means="it does not even print its version, or does not get through (then a warning beside a gateway that was read)",
+    helps="a newer Node.js first on PATH",
+)
 def _ours(
     why: Literal["misdirected", "outdated", "unpaired", "missing", "refused", ""],
     answer: Answer,
@@ -271,6 +302,15 @@ def lent(credential: Credential, held: Held | None) -> Finding | None:
 # -- the gateway ------------------------------------------------------------------------------------------------------
 
 
+@finds(
+    "gateway/rpc-unanswered",
+    cure=restart(
+        "HTTP lives and an authenticated read is not answered, twice: no operator and no agent gets through",
+        proof="its own socket took our connection and left an authenticated read unanswered, twice",
+    ),
+    means="HTTP lives, an authenticated read is not answered",
+    helps="restart",
+)
 def _unanswered(saw: str, seen: GatewayLook, *, lost: bool) -> Finding:
     """A read that is not answered. `lost` says that our own connection was taken and then left without an answer."""
     proof = _proof(seen) if lost else ""
@@ -297,6 +337,12 @@ def _proof(seen: GatewayLook) -> str:
     return ""
 
 
+@finds(
+    "gateway/auth-rejected",
+    cure=none("the gateway is up and well; a restart changes no credential"),
+    means="it is up and refuses the credential that the config has",
+    helps="compare tokens; no restart",
+)
 def _rejected(saw: str) -> Finding:
     return Finding(
         "gateway/auth-rejected",

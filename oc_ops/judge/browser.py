@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.registry import browser_restart, finds, none
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.jsontext import at, text_at
 from oc_ops.observe.openclaw import BROWSER_PROFILE, Answer
@@ -32,6 +33,12 @@ def disabled(enabled: bool, config: GatewayConfig) -> Finding | None:
     return None if enabled else _not_running(f"browser.enabled is false in {config.path}", enabled=False)
 
 
+@finds(
+    "browser/unanswered",
+    cure=browser_restart("browser stop and start brings the control back; a restart of the gateway does not (#11518)"),
+    means="the browser control does not answer",
+    helps="browser stop and start, never a gateway restart",
+)
 def unanswered(answer: Answer, expected: str = "running") -> Finding | None:
     """The browser control does not answer, whatever state the browser is in; one that is switched off says so."""
     if answer.came and isinstance(at(answer.value, "running"), bool):
@@ -61,6 +68,12 @@ def kept_down(
     return cdp_port_taken(answer, chrome) or not_found(answer, chrome) or profile_locked(answer, chrome, release)
 
 
+@finds(
+    "browser/cdp-port-taken",
+    cure=none("whoever holds the debugging port keeps it over every restart (#41750)"),
+    means="its debugging port is held by another program, or by a Chrome nobody owns",
+    helps="end that one",
+)
 def cdp_port_taken(answer: Answer, chrome: Chrome) -> Finding | None:
     """The profile's debugging port is not this browser's: a stranger has it, or a Chrome nobody owns (#41750)."""
     holder = chrome.port_holder
@@ -92,6 +105,12 @@ def _end(holder: Holder, port: int | None) -> str:
     return f"end pid {holder.pid} if nobody needs it"
 
 
+@finds(
+    "browser/not-found",
+    cure=none("there is no browser program to start"),
+    means="there is no browser program to start",
+    helps="install or name one",
+)
 def not_found(answer: Answer, chrome: Chrome) -> Finding | None:
     """Not running, and there is no program that could be started."""
     if not chrome.program_fault or not chrome.managed or _runs(answer):
@@ -111,6 +130,12 @@ def not_found(answer: Answer, chrome: Chrome) -> Finding | None:
     )
 
 
+@finds(
+    "browser/profile-locked",
+    cure=none("the holder of the profile's lock has to end first; a start does not get past it"),
+    means="its profile is locked by a holder that a start does not get past",
+    helps="end the holder, take the lock out",
+)
 def profile_locked(answer: Answer, chrome: Chrome, release: tuple[int, ...] | None) -> Finding | None:
     """Not running, and the profile's lock names a holder that a start would not get past (#22997 #75366 #79960).
 
@@ -164,6 +189,12 @@ def not_running(answer: Answer, expected: str, chrome: Chrome | None = None) -> 
     )
 
 
+@finds(
+    "browser/not-running",
+    cure=browser_restart("it is enabled and not running: a start brings it up"),
+    means="not running, or switched off, where one is expected",
+    helps="start it, or `OC_OPS_BROWSER=off`",
+)
 def _hangs(process: Holder) -> Finding:
     """The gateway calls a process its browser, and that does not answer: it lives and does not run."""
     stopped = process.status == "stopped"
@@ -179,6 +210,14 @@ def _hangs(process: Holder) -> Finding:
     )
 
 
+@finds(
+    "browser/act-stalled",
+    cure=browser_restart(
+        "a wedged tab holds all browser tools; it goes with the browser, not with the gateway (#113787)"
+    ),
+    means="it runs, and a real click does not come through; names the step (`--deep`)",
+    helps="browser stop and start",
+)
 def act_stalled(walk: Walk) -> Finding | None:
     """A real click on a page of our own did not land in time: names the step, and how long those before it took."""
     step = walk.failed

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.registry import finds, none
 from oc_ops.judge.state import is_config_issue
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.jsontext import at, text_at
@@ -16,6 +17,12 @@ from oc_ops.observe.process import Call
 _VERIFY = "pytest checks/ -m doctor -k test_cli"
 
 
+@finds(
+    "cli/missing",
+    cure=none("without the command nothing can be restarted by it"),
+    means="there is no `openclaw` command",
+    helps="install it, or name it",
+)
 def missing(executable: Path | None, config: GatewayConfig, looked: Sequence[str] = ()) -> Finding | None:
     """No `openclaw` on PATH nor in the usual install places; without a config either, it is likely another user's."""
     if executable is not None:
@@ -60,6 +67,14 @@ def invalid_config(config: GatewayConfig, *, lives: bool = False) -> Finding | N
     return _invalid(config.path, config.error, lives) if config.error else None
 
 
+@finds(
+    "config/invalid",
+    cure=none(
+        "a gateway that restarts on an invalid config does not come up: a fault that waits would become an outage"
+    ),
+    means="the next start would not come up, for a reason in the config's own text",
+    helps="repair it *before* any restart",
+)
 def missing_config(config: GatewayConfig) -> Finding | None:
     """There is no config file where this gateway would look; asked only of a gateway that is down.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from oc_ops.errors import CouldNotLook
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.registry import finds, none
 from oc_ops.observe.jsontext import at
 from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.rpc import RpcReply
@@ -11,6 +12,12 @@ from oc_ops.observe.rpc import RpcReply
 _VERIFY = "pytest checks/ -m doctor -k test_cron"
 
 
+@finds(
+    "cron/list-unanswered",
+    cure=none("the gateway lives; a long run holds its scheduler, and a restart would abort it"),
+    means="the scheduler does not list its jobs",
+    helps="its log; a long run",
+)
 def list_unanswered(reply: RpcReply | Answer) -> Finding | None:
     """`cron.list` gives no list of jobs, over RPC or through the operator's own `openclaw cron list`."""
     if isinstance(reply, Answer):
@@ -35,6 +42,12 @@ def list_unanswered(reply: RpcReply | Answer) -> Finding | None:
     )
 
 
+@finds(
+    "cron/scheduler-off",
+    cure=none("it is switched off by the config or the environment, and stays so over a restart"),
+    means="no job will run by itself",
+    helps="switch it on",
+)
 def scheduler_off(status: object) -> Finding | None:
     """The scheduler itself is disabled: no job runs, and nothing else says so. `status` is a cron.status payload.
 

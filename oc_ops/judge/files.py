@@ -10,10 +10,17 @@ from pathlib import Path
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.gateway import RESTART
 from oc_ops.judge.host import VERIFY, HostLimits, size
+from oc_ops.judge.registry import finds, none
 from oc_ops.observe.host import HostView
 from oc_ops.observe.install import release
 
 
+@finds(
+    "logs/oversized",
+    cure=none("the log has to be moved aside; a restart makes it no smaller"),
+    means="a log has grown past its limit (a warning)",
+    helps="move it aside",
+)
 def log_oversized(seen: HostView, limits: HostLimits) -> Finding | None:
     """A log has grown past its limit: gateway.err.log and *.jsonl never rotate (#25818, #41676, #79892)."""
     large = _largest({each.path: each.size_bytes for each in seen.logs}, limits.log_large_bytes)
@@ -31,6 +38,12 @@ def log_oversized(seen: HostView, limits: HostLimits) -> Finding | None:
     )
 
 
+@finds(
+    "logs/silent",
+    cure=none("the gateway works; a restart at a quiet time is the operator's choice"),
+    means="a live gateway can no longer write its log (a warning)",
+    helps="move the log; restart at a quiet time",
+)
 def log_silent(seen: HostView) -> Finding | None:
     """A live gateway can no longer log: its log says so itself (the size cap of older releases), or is not writable.
 
@@ -54,6 +67,12 @@ def log_silent(seen: HostView) -> Finding | None:
     )
 
 
+@finds(
+    "host/wal-large",
+    cure=none("whoever holds the write-ahead log has to let go of it; nothing is lost meanwhile"),
+    means="a write-ahead log is not written back (a warning)",
+    helps="see who holds it; never delete it",
+)
 def wal_large(seen: HostView, limits: HostLimits) -> Finding | None:
     """A database's write-ahead log keeps growing: somebody holds it open, or checkpoints fail (#143524, #148307)."""
     large = _largest({each.path: each.size_bytes for each in seen.wals}, limits.wal_large_bytes)
@@ -70,6 +89,12 @@ def wal_large(seen: HostView, limits: HostLimits) -> Finding | None:
     )
 
 
+@finds(
+    "config/clobbered",
+    cure=none("a restart would make the replaced config the one that counts"),
+    means="OpenClaw replaced the config and put the old one aside (a warning)",
+    helps="`diff -u`, put it back",
+)
 def config_clobbered(seen: HostView, limits: HostLimits) -> Finding | None:
     """OpenClaw replaced the config lately and put the former contents aside (#64419, #71477, #90546)."""
     if seen.copies is None:
@@ -92,6 +117,12 @@ def config_clobbered(seen: HostView, limits: HostLimits) -> Finding | None:
     )
 
 
+@finds(
+    "gateway/version-drift",
+    cure=none("it works; when an upgrade is completed by a restart is the operator's choice"),
+    means="CLI, service and gateway are of different releases (a warning)",
+    helps="restart after an upgrade",
+)
 def upgraded_under(seen: HostView, running: str | None) -> Finding | None:
     """The package was replaced under the running gateway: what it has not loaded yet is gone (#9536, #79739).
 

@@ -16,7 +16,7 @@ class Finding:
     `fact` is present tense without a period, `saw` is one line of evidence, `fix` is one command that pastes
     and runs or "none automatic: …", `verify` the command that proves the repair. `subject` is what it is about where
     one id is found of several things, such as a watched job. `proof` is what of the gateway's own process or socket
-    proves the fault; without it nothing may be restarted, started or ended for a finding that wants it (cures.toml).
+    proves the fault; without it nothing may be restarted, started or ended for a finding whose cure wants it.
     """
 
     check: str

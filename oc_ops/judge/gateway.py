@@ -9,6 +9,7 @@ from oc_ops.judge import port
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.port import VERIFY as _VERIFY
 from oc_ops.judge.port import port_drift, taken
+from oc_ops.judge.registry import finds, none, restart, start, wait
 from oc_ops.observe import gateways
 from oc_ops.observe.gateways import GatewayProcess
 from oc_ops.observe.http import Probe
@@ -67,6 +68,15 @@ def port_taken(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:
     return None if _shut(seen) else port.port_taken(seen)
 
 
+@finds(
+    "gateway/down",
+    cure=start(
+        "nothing runs, so nothing is lost by a start; newer releases refuse to restart what is down",
+        proof="nothing listens, none of its processes lives, and the unit that OpenClaw manages rests",
+    ),
+    means="nothing listens and no gateway process lives",
+    helps="start",
+)
 def down(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:
     """Nothing listens and no gateway process lives; or a forwarder has the port, and nobody answers behind it."""
     there = port.behind(seen)
@@ -104,6 +114,14 @@ def down(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:
     )
 
 
+@finds(
+    "gateway/crash-loop",
+    cure=none(
+        "the service manager has restarted it again and again, or it exits with 78; one more start ends the same way"
+    ),
+    means="the service manager keeps restarting it, or gave up (start limit, exit 78)",
+    helps="read why it exits; no restart",
+)
 def crash_loop(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:
     """The supervisor keeps restarting it, or gave up: start limit, or exit 78 (config or lock, never to be retried)."""
     service = seen.service
@@ -164,6 +182,12 @@ def up_s(seen: GatewayLook) -> float | None:
     return seen.serving.age_s if seen.serving else None
 
 
+@finds(
+    "gateway/starting",
+    cure=wait("a slow start is not a failed one, and a restart would only begin it again"),
+    means="on its way up, within the start budget (240 s): slow is not failed",
+    helps="wait",
+)
 def starting_now(saw: str, left: str = "") -> Finding:
     """The finding for a gateway on its way up; `left` says how long it may take."""
     return Finding(
@@ -176,6 +200,15 @@ def starting_now(saw: str, left: str = "") -> Finding:
     )
 
 
+@finds(
+    "gateway/zombie",
+    cure=restart(
+        "it lives beyond the start budget and does not listen",
+        proof="the process is this gateway's for certain, and its sockets were seen to listen nowhere",
+    ),
+    means="a gateway process lives and its sockets show that it listens nowhere",
+    helps="restart, or end that pid",
+)
 def zombie(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:
     """A gateway process lives beyond the start budget and was seen to listen nowhere."""
     process = next((each for each in seen.processes if each.certain), None)
@@ -201,6 +234,15 @@ def zombie(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:
     )
 
 
+@finds(
+    "gateway/hung",
+    cure=restart(
+        "it accepts connections and answers none, twice: nobody can reach what it may still be doing",
+        proof="the process that holds the port is this gateway's for certain, and was silent twice",
+    ),
+    means="the port accepts, nobody answers, twice; says whether the process is stopped, blocked, spinning or idle",
+    helps="`kill -CONT` when stopped, else restart",
+)
 def hung(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:
     """The port accepts and nobody answers, twice; says what the process is doing."""
     there = port.behind(seen)
@@ -267,6 +309,12 @@ def _has_service(seen: GatewayLook) -> bool:
     return seen.service.manager != "none"
 
 
+@finds(
+    "gateway/draining",
+    cure=wait("it finishes its work before a restart that somebody has asked for already"),
+    means="it finishes its work before a restart",
+    helps="wait",
+)
 def draining(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:
     """Live, and finishing its work before a restart or stop."""
     says = text_at(_json(seen.startup), "status")
@@ -284,6 +332,12 @@ def draining(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:
     )
 
 
+@finds(
+    "gateway/saturated",
+    cure=none("a restart aborts the work that is under way and brings the load back"),
+    means="it answers late; its event loop is held up (utilization alone is no fault)",
+    helps="less load; no restart",
+)
 def saturated(seen: GatewayLook, limits: Limits = Limits()) -> Finding | None:
     """It answers, but late: event-loop delay above the limit. Utilization alone is a false alarm (#79017, #81082)."""
     delay_ms = seen.event_loop_delay_ms
@@ -307,6 +361,12 @@ def saturated(seen: GatewayLook, limits: Limits = Limits()) -> Finding | None:
     )
 
 
+@finds(
+    "gateway/not-ready",
+    cure=none("it is live; what it lists as failing (a channel account, an agent database) fails after a restart too"),
+    means="live, with a list of what fails (a channel account, an agent database)",
+    helps="see to what fails",
+)
 def not_ready(seen: GatewayLook, limits: Limits = Limits()) -> Finding | None:
     """Live, and /readyz says no or nothing: a channel account or an agent database fails, or the start never ended."""
     ready = seen.ready
@@ -324,6 +384,12 @@ def not_ready(seen: GatewayLook, limits: Limits = Limits()) -> Finding | None:
     return Finding("gateway/not-ready", "error", fact, saw, fix="openclaw channels status --probe", verify=_VERIFY)
 
 
+@finds(
+    "gateway/duplicate",
+    cure=none("which of the two is to stay is not for a program to decide"),
+    means="two gateways of one state directory",
+    helps="end one",
+)
 def duplicate(processes: Sequence[GatewayProcess]) -> Finding | None:
     """Two gateways of one state directory; the launcher of a gateway is not a second one."""
     parents = {each.parent for each in processes}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from oc_ops.judge.finding import Finding, Severity
 from oc_ops.judge.gateway import RESTART
+from oc_ops.judge.registry import finds, none
 from oc_ops.observe.host import Filesystem, HostView, Memory, Sample
 
 VERIFY = "pytest checks/ -m doctor -k test_host"
@@ -48,6 +49,12 @@ class HostLimits:
     clobbered_window_s: float = 86_400.0
 
 
+@finds(
+    "host/disk-low",
+    cure=none("on a full disk a gateway may not come up again; room has to be made first"),
+    means="a file system is full, low on room or inodes, or read-only (low is a warning)",
+    helps="make room",
+)
 def disk_low(seen: HostView, limits: HostLimits) -> Finding | None:
     """A file system that the gateway or the doctor writes to is short of room or inodes, or is read-only.
 
@@ -93,6 +100,12 @@ def _disk_faults(seen: Filesystem, limits: HostLimits) -> Iterator[tuple[Severit
             yield "error" if free < least / _ERROR_PART else "warning", seen, saw
 
 
+@finds(
+    "host/memory-high",
+    cure=none("who takes the memory has to be known first; a gateway that works is restarted at a quiet time"),
+    means="the machine is out of memory, or short; the gateway takes much, or ever more (warnings)",
+    helps="see who takes it; restart at a quiet time",
+)
 def memory_high(seen: HostView, series: Sequence[Sample], limits: HostLimits) -> Finding | None:
     """The machine runs out of memory (an error), is short of it, or the gateway takes much or ever more (warnings).
 
@@ -174,6 +187,12 @@ def _swapped_out_bytes_s(series: Sequence[Sample]) -> float:
     return (recent[-1].swapped_out_bytes - recent[0].swapped_out_bytes) / (recent[-1].at_s - recent[0].at_s)
 
 
+@finds(
+    "host/orphans",
+    cure=none("they outlived a restart already"),
+    means="a browser or MCP server outlived its gateway (a warning)",
+    helps="look, then end those pids",
+)
 def orphans(seen: HostView) -> Finding | None:
     """Processes that outlived their gateway hold memory, ports and locks (#68406: 191 of them took 10.6 GB)."""
     left = seen.orphans

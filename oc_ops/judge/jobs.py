@@ -10,6 +10,7 @@ from oc_ops.errors import CouldNotLook
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.jobtimes import VERIFY, Terms, by, marker_stale, run_missed, slow
 from oc_ops.judge.jobwords import named, ran
+from oc_ops.judge.registry import finds, none
 from oc_ops.observe.jobs import Job, Jobs
 from oc_ops.observe.owners import Ownership
 from oc_ops.observe.watchlist import Watched
@@ -82,6 +83,12 @@ def find(watched: Watched, jobs: Jobs) -> Job | None:
     return found[0] if found else None
 
 
+@finds(
+    "cron/job-missing",
+    cure=none("a restart brings no job back"),
+    means="a watched job is gone",
+    helps="add it again, or take its line out",
+)
 def missing(watched: Watched, jobs: Jobs, terms: Terms) -> Finding:
     """A watched job that the gateway does not have, with the names that come near."""
     import difflib
@@ -101,6 +108,12 @@ def missing(watched: Watched, jobs: Jobs, terms: Terms) -> Finding:
     )
 
 
+@finds(
+    "cron/job-disabled",
+    cure=none("a restart enables no job"),
+    means="a watched job is off, by hand or after ten failures",
+    helps="mend it, then enable it",
+)
 def disabled(job: Job, jobs: Jobs, terms: Terms) -> Finding | None:
     """A watched job that is switched off, by hand or by OpenClaw; a one-shot that ran well has done its work."""
     if job.enabled or (job.schedule.kind == "at" and job.last_status == "ok"):
@@ -119,6 +132,12 @@ def disabled(job: Job, jobs: Jobs, terms: Terms) -> Finding | None:
     )
 
 
+@finds(
+    "cron/job-failing",
+    cure=none("the job fails, not the gateway; whether to run it again is the operator's choice"),
+    means="the last runs of a watched job failed (one alone is a warning)",
+    helps="read its runs; never rerun blindly",
+)
 def failing(job: Job, watched: Watched, jobs: Jobs, terms: Terms) -> Finding | None:
     """The last run failed: a warning, and an error once as many in a row failed as the watchlist allows.
 

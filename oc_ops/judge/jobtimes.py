@@ -11,6 +11,7 @@ from oc_ops.errors import CouldNotLook
 from oc_ops.judge import due
 from oc_ops.judge.finding import Finding, Severity
 from oc_ops.judge.jobwords import clock, named, plan, ran, span
+from oc_ops.judge.registry import finds, none
 from oc_ops.observe.jobs import Job, JobRun, Jobs
 from oc_ops.observe.owners import Ownership
 from oc_ops.observe.watchlist import Watched
@@ -39,6 +40,12 @@ class Terms:
         return "warning" if self.beside_cause else alone
 
 
+@finds(
+    "cron/run-missed",
+    cure=none("a restart does not make up for a missed run; see first why the scheduler slept"),
+    means="a watched job's due time passed without a run, by its schedule or its `max-age`",
+    helps="see why the scheduler sleeps",
+)
 def run_missed(job: Job, watched: Watched, jobs: Jobs, terms: Terms) -> Finding | None:
     """A due time passed without a run, by the schedule, by the gateway's own next run, or by the watchlist's max-age.
 
@@ -93,6 +100,12 @@ def _overrun(job: Job, watched: Watched, jobs: Jobs, terms: Terms) -> Finding | 
     )
 
 
+@finds(
+    "cron/job-slow",
+    cure=none("it is still at work, and a restart would abort it"),
+    means="a watched job takes far longer than its own history (a warning)",
+    helps="look at what it waits for",
+)
 def slow(job: Job, watched: Watched, jobs: Jobs, owner: Ownership | None, terms: Terms) -> Finding | None:
     """A run takes, or the last good one took, longer than the watchlist allows or the job's own history suggests.
 
@@ -125,6 +138,12 @@ def slow(job: Job, watched: Watched, jobs: Jobs, owner: Ownership | None, terms:
     )
 
 
+@finds(
+    "cron/marker-stale",
+    cure=none("it is cleared job by job with an approval (oc-ops breaker), not by a restart of everything"),
+    means="a job is marked as running, and it is proven that nobody runs it",
+    helps="disable and enable that job",
+)
 def marker_stale(
     job: Job, watched: Watched | None, jobs: Jobs, owner: Ownership | None, terms: Terms
 ) -> Finding | None:

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.registry import finds, none
 
 
+@finds(
+    "gateway/port-taken",
+    cure=none("another program has the port; a gateway that starts now ends at once"),
+    means="another program or another gateway has the port, even one that answers HTTP 200",
+    helps="move it, or give the gateway another port",
+)
 def held_by_another(port: int, why: str, reason: str) -> Finding | None:
     """Another user's process listens there, and was sent nothing; None for whatever else kept it from being shown."""
     if why != "foreign":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.registry import finds, none
 from oc_ops.judge.stranger import is_openclaw, is_stranger, proves_openclaw, speaks_openclaw
 from oc_ops.observe.forwarders import Forwarder, forwarder
 from oc_ops.observe.http import Probe
@@ -109,6 +110,12 @@ def _of_another(seen: GatewayLook) -> Finding:
     )
 
 
+@finds(
+    "gateway/port-drift",
+    cure=none("it works where it is; which of the two ports is meant is not for a program to decide"),
+    means="the gateway serves another port than config or environment say (a warning): it is looked at where it serves",
+    helps="put the port back, or reinstall the service and restart at a quiet time",
+)
 def port_drift(seen: GatewayLook, wanted_by: str) -> Finding | None:
     """The gateway serves another port than `wanted_by` names: it is looked at where it is."""
     if not seen.drifted:

@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 from types import MappingProxyType
 
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.registry import finds, none
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.install import release
 from oc_ops.observe.jsontext import at, text_at
@@ -57,6 +58,14 @@ def unreadable(seen: StateView) -> Finding | None:
     )
 
 
+@finds(
+    "state/unreadable",
+    cure=none(
+        "the gateway's user may not use its own state; a start changes no owner, and one as another user makes it worse"
+    ),
+    means="the gateway's user cannot use pieces of its own state; names them and who owns them",
+    helps="the `chown` that it prints; no restart",
+)
 def _unreadable(saw: str, repair: str) -> Finding:
     return Finding(
         "state/unreadable",
@@ -103,6 +112,12 @@ def corrupt(seen: StateView) -> Finding | None:
 _DAMAGED = "the state database is damaged: a gateway does not start with it, and commands of the CLI fail"
 
 
+@finds(
+    "state/corrupt",
+    cure=none("a gateway does not start with a damaged database, and every process that opens it can damage it more"),
+    means="the state database is damaged, or its side files were deleted under the gateway; names the newest backup",
+    helps="restore it by hand; no start, no `doctor --fix`",
+)
 def _corrupt(fact: str, saw: str, seen: StateView, copy: str = "keep a copy of") -> Finding:
     return Finding(
         "state/corrupt",
@@ -133,6 +148,12 @@ def migrating(seen: StateView) -> Finding | None:
     return _migrating(f"lease startup-migrations in {seen.database}: {who} on host {seen.lease.host}", until)
 
 
+@finds(
+    "state/migrating",
+    cure=none("a start is refused until the migration's lease ends, and spends the restart budget for nothing"),
+    means="a start-up migration holds the state until a given time",
+    helps="wait until then, then start once",
+)
 def _migrating(saw: str, until: datetime | None) -> Finding:
     when = f"{until:%H:%M:%S} UTC" if until else "the time that it names"
     return Finding(
@@ -145,6 +166,14 @@ def _migrating(saw: str, until: datetime | None) -> Finding:
     )
 
 
+@finds(
+    "state/newer-schema",
+    cure=none(
+        "this build refuses what a newer one wrote, at every start; which of the two is meant is the operator's choice"
+    ),
+    means="the database was written by a newer build, which this one refuses",
+    helps="run the newer build, or restore the backup from before",
+)
 def newer_schema(saw: str, seen: StateView, found: Sequence[tuple[Path, str]] = ()) -> Finding:
     """The database was written by a newer build than the one that would start (#1285 of ClawX, #148866)."""
     facts = f"{seen.database}: schema {seen.schema}, last written by build {seen.writer or 'unknown'}; "

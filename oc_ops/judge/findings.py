@@ -1,0 +1,11 @@
+"""All findings there are: every room of judges is imported here, so that the registry is complete."""
+
+from __future__ import annotations
+
+from oc_ops.judge import access, browser, cli, cron, files, gateway, host, jobs, jobtimes, listener, port, state
+from oc_ops.judge.registry import KINDS, FindingKind
+
+__all__ = ["JUDGES", "KINDS", "FindingKind"]
+
+JUDGES = (access, browser, cli, cron, files, gateway, host, jobs, jobtimes, listener, port, state)
+"""The modules that declare findings."""

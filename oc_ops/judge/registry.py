@@ -1,0 +1,85 @@
+"""The registry of findings: a judge declares each of its ids once, and recovery, docs and tests read it here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, TypeVar
+
+Action = Literal["restart", "start", "wait", "browser-restart", "none"]
+
+_ID = re.compile(r"[a-z]+/[a-z][a-z-]*[a-z]")
+_Judge = TypeVar("_Judge", bound=Callable[..., object])
+
+
+@dataclass(frozen=True, slots=True)
+class Cure:
+    """What recovery does about a finding, and the reason in words, without a period.
+
+    `proof` says what the gateway's own process or socket has shown before a restart or start may be done; a cure that
+    changes nothing needs none.
+    """
+
+    action: Action
+    why: str
+    proof: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FindingKind:
+    """One finding id: its cure, what it means and what helps, each a phrase fit for a table."""
+
+    id: str
+    cure: Cure
+    means: str
+    helps: str
+
+
+_KINDS: dict[str, FindingKind] = {}
+KINDS: Mapping[str, FindingKind] = MappingProxyType(_KINDS)
+"""Every declared finding by id; complete once `oc_ops.judge.findings` is imported."""
+
+
+def finds(id: str, *, cure: Cure, means: str, helps: str) -> Callable[[_Judge], _Judge]:
+    """Declare a finding that the decorated judge returns; the judge itself stays as it is.
+
+    Raises ValueError for an id of the wrong form, an empty text, an act without a proof, and an id declared twice.
+    """
+    kind = FindingKind(id, cure, means, helps)
+    if not _ID.fullmatch(id):
+        raise ValueError(f"{id!r}: a finding id has the form area/kebab-id")
+    if not (cure.why and means and helps):
+        raise ValueError(f"{id}: cure, means and helps each need words")
+    if cure.action in ("restart", "start") and not cure.proof:
+        raise ValueError(f"{id}: a {cure.action} needs a proof from the gateway's own process or socket")
+    if id in _KINDS:
+        raise ValueError(f"{id} is declared twice")
+    _KINDS[id] = kind
+    return lambda judge: judge
+
+
+def restart(why: str, *, proof: str) -> Cure:
+    """Restart the gateway; only where a restart cures."""
+    return Cure("restart", why, proof)
+
+
+def start(why: str, *, proof: str) -> Cure:
+    """Start a gateway that is down."""
+    return Cure("start", why, proof)
+
+
+def wait(why: str) -> Cure:
+    """Let what is under way come to its end."""
+    return Cure("wait", why)
+
+
+def browser_restart(why: str) -> Cure:
+    """Stop and start the agent's browser, never the gateway."""
+    return Cure("browser-restart", why)
+
+
+def none(why: str) -> Cure:
+    """Do nothing: the finding's own fix is for a person."""
+    return Cure("none", why)
