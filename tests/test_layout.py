@@ -28,7 +28,19 @@ SHARED = frozenset(
     """.split()  # noqa: SIM905 -- read as the table it is
 )
 """Public classes whose name still stands for two things or more; the list may only shrink."""
-_NO_PARTICIPLES = ("news", "breaker", "seed", "feed", "thing", "string", "setting", "settings", "finding", "findings")
+_NO_PARTICIPLES = (
+    "news",
+    "breaker",
+    "seed",
+    "feed",
+    "thing",
+    "string",
+    "setting",
+    "settings",
+    "finding",
+    "findings",
+    "pairing",
+)
 
 
 def modules() -> dict[str, Path]:
