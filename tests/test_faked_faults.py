@@ -103,7 +103,7 @@ def deaf_process(operator: Operator) -> Iterator[int]:
         try:
             created = psutil.Process(process.pid).create_time()
             lock = operator.config.parent / "tmp" / "openclaw-0" / "gateway.0a1b2c3d.lock"
-            lock.parent.mkdir(parents=True)
+            lock.parent.mkdir(parents=True, exist_ok=True)
             lock.write_text(json.dumps({"pid": process.pid, "configPath": str(operator.config)}))
             deadline = time.monotonic() + 60
             while time.time() - created < 1.5 and time.monotonic() < deadline:

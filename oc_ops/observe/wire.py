@@ -234,14 +234,14 @@ def open_wire(gateway: str, address: tuple[str, int], deadline: float, secrets: 
 
 
 def _upgrade_refusal(gateway: str, error: Exception) -> RpcRefused:
-    from websockets.exceptions import InvalidMessage, InvalidStatus
+    from websockets.exceptions import InvalidStatus
 
     for each in (error, error.__cause__, error.__context__):
         if isinstance(each, InvalidStatus):  # also behind the complaint about a redirect that is not followed
             return _http_refusal(each.response.status_code, bytes(each.response.body or b""))
     if isinstance(error, TimeoutError):
         return RpcRefused("silent", f"{gateway} took the connection and did not answer the upgrade in time")
-    if isinstance(error.__cause__ if isinstance(error, InvalidMessage) else error, EOFError | OSError):
+    if isinstance(error, EOFError | OSError) or isinstance(error.__cause__, EOFError | OSError):
         return RpcRefused("closed", f"{gateway} closed the connection before answering the upgrade")
     return RpcRefused("stranger", f"{gateway} does not answer as a WebSocket server: {one_line(str(error))}")
 
