@@ -11,7 +11,7 @@ from oc_ops.errors import CouldNotLook
 from oc_ops.judge import gateway as judge
 from oc_ops.judge.catalogue import Signature, load
 from oc_ops.judge.finding import Finding
-from oc_ops.observe import install, state
+from oc_ops.observe import credential, install
 from oc_ops.observe.commands import Commands
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.flight import lock_dir
@@ -29,8 +29,7 @@ class Site:
     def __init__(self, settings: Settings, environ: Mapping[str, str], on_call: Callable[[Call], None]) -> None:
         """Raises SettingError for a profile or executable that cannot be, CouldNotLook for an unreadable config."""
         self.settings = settings
-        self.target = locate(environ, settings.profile)
-        self.config = state.read_config(self.target)
+        self.target, self.config, _ = credential.complete(locate(environ, settings.profile))
         self.redactor = Redactor((*self.config.secrets, *secrets_in(environ)), Path.home(), [self.target.home])
         self.limits = judge.Limits(settings.start_budget_s, settings.late_answer_s, settings.event_loop_delay_ms)
         self._environ, self._on_call = environ, on_call

@@ -146,14 +146,17 @@ class Lab:
             root=str(self.root),
         )
 
-    def start_gateway(self, *, wait: bool = True) -> int:
-        """Start `openclaw gateway run` in a session of its own and return its pid; with `wait`, once it is ready."""
+    def start_gateway(self, *, wait: bool = True, environ: Mapping[str, str] | None = None) -> int:
+        """Start `openclaw gateway run` in a session of its own and return its pid; with `wait`, once it is ready.
+
+        `environ` is what this gateway has in its environment beyond the lab's.
+        """
         if process := self._process():
             raise LabError(f"the lab's gateway runs already: pid {process.pid} on port {self.port}")
         with self.output_file.open("ab") as output:
             self._child = subprocess.Popen(
                 [str(self.openclaw), "gateway", "run", "--port", str(self.port)],
-                env=self.environ,
+                env={**self.environ, **(environ or {})},
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -71,7 +71,8 @@ def look(target: Target, read: GatewayConfig) -> Held | None:
         if has:
             holders.append(who)
         else:
-            note = f"{who} was started without it"
+            # 2026.9.6 then logs "auth token was missing. Generated a runtime token for this startup …".
+            note = f"{who} was started without it, and may use a throw-away token that changes with every restart"
         break
     return Held(variables, lent, (*holders, *_files(target, variables)), note)
 

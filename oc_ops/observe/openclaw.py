@@ -14,9 +14,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 from oc_ops.errors import CouldNotLook
-from oc_ops.observe import config, install, listener, pairing
+from oc_ops.observe import config, install, listener
 from oc_ops.observe.flight import single_flight
 from oc_ops.observe.jsontext import at, complaint, json_object, number_at, telling_line, text_at
+from oc_ops.observe.pairing import pairing
 from oc_ops.observe.process import Call, run
 from oc_ops.observe.target import Target
 from oc_ops.settings import ENDING_S, Settings
@@ -109,7 +110,6 @@ class Openclaw:
     on_call: Callable[[Call], None] = lambda _call: None
     left_s: Callable[[], float] = alarm_s
     _version: str | None = field(default=None, init=False)
-    _paired: bool | None = field(default=None, init=False)
     _lacks: set[str] = field(default_factory=set, init=False)
 
     def version(self) -> Call:
@@ -196,17 +196,12 @@ class Openclaw:
         release = self.release
         if release is None or not (2026, 2, 26) < release < FREE_OF_PAIRING_TRAP:
             return None
-        if self._paired is not True:
-            self._paired = pairing.paired(self.target.state_dir)
-        if self._paired is True:
+        seen = pairing(self.target.state_dir)
+        if seen in ("paired", "not needed"):
             return None
-        seen = (
-            "whether the CLI was ever paired with this gateway cannot be seen"
-            if self._paired is None
-            else ("the CLI was never paired with this gateway")
-        )
+        words = "was never paired with this gateway" if seen == "none" else "cannot be seen to be paired"
         return (
-            f"{seen}, and on this release a read-only first call would leave it without write access "
+            f"the CLI {words}, and on this release a read-only first call would leave it without write access "
             "(run any `openclaw cron add …` or the onboarding first)"
         )
 

@@ -1,33 +1,31 @@
-"""Whether the `openclaw` command was paired with its gateway: by a file, or since 2026.7.1 by the state database."""
+"""Where the pairing of the `openclaw` command with its gateway is kept, and whether it is there."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe import database
 
+Pairing = Literal["paired", "not needed", "none", "unseen"]
+"""not needed: this installation keeps pairings in its state database. There a command with the gateway's own token is
+not paired at all, and a read-only first call binds nothing: measured on 2026.7.1-2, 2026.8.2 and 2026.9.6.
+"""
+
 _DEADLINE_S = 1.0
+_TABLES = ("device_pairing_paired", "device_auth_tokens")
 
 
-def paired(state_dir: Path) -> bool | None:
-    """True when the CLI holds a token or its device is among the paired ones; None when that cannot be seen.
-
-    Both places are looked at, whatever the release: an upgrade leaves the file, a new installation has none. Our own
-    device and a browser's are paired as well, so only the one whose key the state directory holds counts.
-    """
+def pairing(state_dir: Path) -> Pairing:
+    """Look at the file of older releases and at the state database, whatever the release: upgrades leave either."""
     if (state_dir / "identity" / "device-auth.json").exists():
-        return True
+        return "paired"
     path = state_dir / "state" / "openclaw.sqlite"
     if not path.exists():
-        return False
+        return "none"
     try:
         with database.snapshot(path, _DEADLINE_S) as seen:
-            if seen.has("device_auth_tokens") and seen.rows("SELECT 1 FROM device_auth_tokens LIMIT 1"):
-                return True
-            if not (seen.has("device_identities") and seen.has("device_pairing_paired")):
-                return False
-            known = "SELECT 1 FROM device_pairing_paired WHERE device_id IN (SELECT device_id FROM device_identities)"
-            return bool(seen.rows(f"{known} LIMIT 1"))
+            return "not needed" if any(map(seen.has, _TABLES)) else "none"
     except CouldNotLook:
-        return None
+        return "unseen"

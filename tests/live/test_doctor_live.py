@@ -135,6 +135,28 @@ def test_another_port_in_the_shell_is_a_warning_of_a_healthy_gateway(lab: Lab, f
     assert f"serves port {lab.port}, and OPENCLAW_GATEWAY_PORT in the environment says {wanted}" in drift["fact"]
 
 
+def test_a_token_that_only_the_service_has_is_no_fault(lab: Lab, folder: Path) -> None:
+    """Read with the value of its own process; a note says which variable this shell lacks, never its value."""
+    with faults.token_of_the_service(lab) as value:
+        seen = examine(lab, folder, environ=lab.environ)
+    assert (seen.exit, seen.report["verdict"]) == (0, "healthy"), seen.output
+    (finding,) = seen.report["findings"]
+    assert (finding["check"], finding["severity"]) == ("gateway/credential-missing", "info")
+    assert "$OPENCLAW_LAB_TOKEN" in finding["fact"]
+    assert seen.report["lanes"] == {"http": "ok", "rpc": "ok", "cli": "ok"}
+    written = [path for path in folder.rglob("*") if path.is_file() and path.name != "device.json"]
+    assert not [path for path in written if value.encode() in path.read_bytes()]
+
+
+def test_a_url_of_the_environment_does_not_lead_us_elsewhere(lab: Lab, folder: Path) -> None:
+    """Every lane looks at the gateway it is asked about; the operator's own commands are warned of."""
+    elsewhere = {"OPENCLAW_GATEWAY_URL": "ws://192.0.2.2:29101"}
+    seen = examine(lab, folder, environ={**lab.environ, **elsewhere})
+    assert (seen.exit, seen.report["verdict"]) == (0, "degraded"), seen.output
+    assert [each["check"] for each in seen.report["findings"]] == ["cli/misdirected"]
+    assert seen.report["lanes"] == {"http": "ok", "rpc": "ok", "cli": "ok"}
+
+
 @pytest.mark.parametrize("kind", ["syntax", "schema"])
 def test_a_broken_config_is_found_while_the_gateway_still_runs(lab: Lab, folder: Path, kind: str) -> None:
     """A config that a restart would choke on is named before anybody restarts."""

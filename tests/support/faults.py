@@ -80,6 +80,21 @@ def wrong_token(lab: Lab) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
+def token_of_the_service(lab: Lab) -> Iterator[str]:
+    """The gateway runs with a token that its config names by a variable, and only its own environment has."""
+    name, value = "OPENCLAW_LAB_TOKEN", lab.token[::-1]
+    with _mended(lab):
+        lab.stop_gateway()
+        write_private(lab.config_path, lab.config({"gateway": {"auth": {"token": f"${{{name}}}"}}}))
+        try:
+            lab.start_gateway(environ={name: value})
+            yield value
+        finally:
+            lab.stop_gateway()
+            lab.write_config({})
+
+
+@contextmanager
 def broken_config(lab: Lab, kind: Literal["syntax", "schema"] = "syntax") -> Iterator[None]:
     """A running gateway's openclaw.json stops parsing, or parses and does not validate."""
     good = lab.config_path.read_text(encoding="utf-8")
