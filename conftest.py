@@ -19,16 +19,16 @@ import pytest
 from pytest_timeout import SESSION_EXPIRE_KEY
 
 from oc_ops import settings as oc_settings
-from oc_ops.doctor import Lane
+from oc_ops.doctor.observations import Lane
+from oc_ops.doctor.outcomes import Blocked, NotAsked
+from oc_ops.doctor.run import DoctorRun
 from oc_ops.errors import CouldNotLook, OcOpsError
-from oc_ops.observe.flight import Held
-from oc_ops.once import Blocked, NotAsked
-from oc_ops.record import report as report_page
-from oc_ops.record.document import CheckRecord
-from oc_ops.run import DoctorRun
+from oc_ops.locks import LockHeld
+from oc_ops.record.page import report as report_page
+from oc_ops.record.run import CheckRecord
 
 if TYPE_CHECKING:
-    from oc_ops.act.outcome import Observation
+    from oc_ops.act.recover.outcome import Observation
 
 CHECKS = Path(__file__).parent / "checks"
 LANES: tuple[Lane, ...] = ("http", "rpc", "files", "cli", "log")
@@ -75,7 +75,7 @@ def pytest_configure(config: pytest.Config) -> None:
         try:
             exits.enter_context(run.alone())
         except CouldNotLook as error:
-            why = f"another doctor run is under way: {error}" if isinstance(error, Held) else str(error)
+            why = f"another doctor run is under way: {error}" if isinstance(error, LockHeld) else str(error)
             config.pluginmanager.register(Overlapping(why, exits), "oc-ops doctor")
             return
         drawn = run.report.folder.page_in_progress
@@ -149,7 +149,7 @@ def _cockpit(config: pytest.Config, run: DoctorRun) -> str:
     """See that the cockpit is up where that is wanted; what there is to say of it, in one line."""
     if config.getoption("lab") or not (config.getoption("tmux") or config.getini("oc_ops_tmux")):
         return ""
-    from oc_ops.supervise.ensure import ensure
+    from oc_ops.cockpit.ensure import ensure
 
     return ensure(run.settings, dict(os.environ))
 
@@ -225,7 +225,7 @@ class Wiring:
         return ran
 
     def _recover(self, session: pytest.Session) -> None:
-        from oc_ops.act.recovery import recover
+        from oc_ops.act.recover.run import recover
 
         terminal = session.config.pluginmanager.getplugin("terminalreporter")
         terminal.write_sep("=", "recovery")
@@ -259,7 +259,7 @@ class Wiring:
 
     def _observation(self) -> Observation:
         """The run so far, for a recovery to go by; its report.json is on disk then."""
-        from oc_ops.act.outcome import Observation
+        from oc_ops.act.recover.outcome import Observation
 
         record, report = self.run.finish(), self.run.report
         report.save(record)
@@ -329,7 +329,7 @@ class Wiring:
         _say(config, report.plugin_line(record) if config.getoption("nagios") else report.last_line(record))
         self.exits.close()
 
-    # pytest-html draws the page; oc_ops.record.report says what is on it.
+    # pytest-html draws the page; oc_ops.record.page.report says what is on it.
 
     def pytest_html_report_title(self, report: Any) -> None:
         """A neutral title: the verdict is not known when pytest-html asks."""

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import pytest
 
-from oc_ops.doctor import Lane
+from oc_ops.doctor.observations import Lane
 
 _Test = TypeVar("_Test", bound=Callable[..., None])
 

@@ -7,14 +7,14 @@ from typing import cast
 import pytest
 
 from checks.report import Report
-from oc_ops.doctor import Doctor, Lane
+from oc_ops.doctor.observations import Doctor, Lane
+from oc_ops.doctor.outcomes import Blocked
+from oc_ops.doctor.run import DoctorRun
+from oc_ops.doctor.surroundings import Surroundings
 from oc_ops.judge import verdict
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.gateway import Limits
-from oc_ops.observe.look import GatewayLook
-from oc_ops.once import Blocked
-from oc_ops.run import DoctorRun
-from oc_ops.surroundings import Surroundings
+from oc_ops.observe.probe import GatewayProbe
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def limits(doctor: Doctor) -> Limits:
 
 
 @pytest.fixture
-def gateway(doctor: Doctor) -> GatewayLook:
+def gateway(doctor: Doctor) -> GatewayProbe:
     """The gateway's port, HTTP probes and processes; blocked when the config already explains everything."""
     if cause := doctor.config_cause():
         raise Blocked(cause)

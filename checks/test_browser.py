@@ -6,9 +6,9 @@ import pytest
 
 from checks.check import check
 from checks.report import Report
-from oc_ops.doctor import Doctor
+from oc_ops.doctor.observations import Doctor
+from oc_ops.doctor.surroundings import Surroundings
 from oc_ops.judge import browser as judge
-from oc_ops.surroundings import Surroundings
 
 
 @check("browser/control", lane="cli")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from checks.check import check
 from checks.report import Report
-from oc_ops.doctor import Doctor
+from oc_ops.doctor.observations import Doctor
+from oc_ops.doctor.surroundings import Surroundings
 from oc_ops.judge import cron as judge
-from oc_ops.surroundings import Surroundings
 
 
 @check("cron/scheduler", lane="rpc")

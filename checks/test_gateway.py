@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from checks.check import check
 from checks.report import Report
-from oc_ops import told
-from oc_ops.doctor import Doctor
+from oc_ops.doctor import summary
+from oc_ops.doctor.observations import Doctor
 from oc_ops.judge import access as judge_access
 from oc_ops.judge import gateway as judge
 from oc_ops.judge.gateway import Limits
-from oc_ops.observe.look import GatewayLook
+from oc_ops.observe.probe import GatewayProbe
 
 
 @check("config/valid", lane="files")
@@ -49,14 +49,14 @@ def test_gateway_is_prompt(doctor: Doctor, report: Report) -> None:
 
 
 @check("gateway/ready", lane="http")
-def test_gateway_is_ready(doctor: Doctor, gateway: GatewayLook, limits: Limits, report: Report) -> None:
+def test_gateway_is_ready(doctor: Doctor, gateway: GatewayProbe, limits: Limits, report: Report) -> None:
     """Nothing is on the gateway's own list of what keeps it from being ready."""
     finding = judge.not_ready(gateway, limits)
     report(finding or judge.not_ready(doctor.readiness(), limits))
 
 
 @check("gateway/single", lane="http")
-def test_only_one_gateway_runs(gateway: GatewayLook, report: Report) -> None:
+def test_only_one_gateway_runs(gateway: GatewayProbe, report: Report) -> None:
     """One gateway process owns the state directory."""
     report(judge.duplicate(gateway.processes))
 
@@ -84,4 +84,4 @@ def test_gateway_status_answers(doctor: Doctor, report: Report) -> None:
 @check("gateway/versions", lane="cli")
 def test_versions_agree(doctor: Doctor, report: Report) -> None:
     """The CLI, the service definition and the running gateway are of one release."""
-    report(judge.version_drift(doctor.cli_release, told.gateway_version(doctor), doctor.gateway_status()))
+    report(judge.version_drift(doctor.cli_release, summary.gateway_version(doctor), doctor.gateway_status()))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from checks.check import check
 from checks.report import Report
-from oc_ops import told
-from oc_ops.doctor import Doctor
+from oc_ops.doctor import summary
+from oc_ops.doctor.observations import Doctor
+from oc_ops.doctor.outcomes import NotAsked
+from oc_ops.doctor.surroundings import Surroundings
 from oc_ops.judge import files as judge_files
 from oc_ops.judge import host as judge
-from oc_ops.once import NotAsked
-from oc_ops.surroundings import Surroundings
 
 
 @check("host/disk", lane="files")
@@ -59,4 +59,4 @@ def test_install_is_what_runs(doctor: Doctor, surroundings: Surroundings, report
     """The installed package was not replaced by another release since the gateway started."""
     if surroundings.host().package is None:
         raise NotAsked(f"{doctor.executable()} does not show which package it belongs to")
-    report(judge_files.upgraded_under(surroundings.host(), told.gateway_version(doctor)))
+    report(judge_files.upgraded_under(surroundings.host(), summary.gateway_version(doctor)))

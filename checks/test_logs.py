@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from checks.check import check
 from checks.report import Report
-from oc_ops import told
-from oc_ops.doctor import Doctor
+from oc_ops.doctor import summary
+from oc_ops.doctor.observations import Doctor
 from oc_ops.judge import signatures
 from oc_ops.judge.finding import Finding
 from oc_ops.observe.install import release
@@ -14,7 +14,7 @@ from oc_ops.observe.install import release
 @check("logs/signatures", lane="log")
 def test_log_holds_no_error_signature(doctor: Doctor, named_cause: Finding | None, report: Report) -> None:
     """No known error signature stands in what the gateway itself logged lately: CLI output does not count."""
-    running = release(told.gateway_version(doctor) or "")
+    running = release(summary.gateway_version(doctor) or "")
     found = signatures.findings(
         doctor.log_view(), doctor.signatures(), running, now=doctor.started_at, beside=named_cause
     )

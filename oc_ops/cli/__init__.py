@@ -124,7 +124,7 @@ def doctor(
     ] = False,
 ) -> None:
     """Hand over to pytest in this very process, so that signals and exit codes are pytest's own."""
-    from oc_ops.act import examine
+    from oc_ops.act.recover import examine
 
     given = (("--openclaw", openclaw), ("--oc-profile", oc_profile), ("--report-dir", report_dir))
     options = [word for name, value in given if value is not None for word in (name, value)]

@@ -17,11 +17,10 @@ import typer
 from oc_ops.errors import CouldNotLook, OcOpsError
 
 if TYPE_CHECKING:
-    from oc_ops.act.breaker.breaking import How
-    from oc_ops.act.breaker.mutex import Mutex
-    from oc_ops.act.breaker.outcome import Result
-    from oc_ops.act.breaker.plan import Plan
-    from oc_ops.stuck import Workplace
+    from oc_ops.act.breaker.carry_out import How
+    from oc_ops.act.breaker.find import Workplace
+    from oc_ops.act.breaker.plan import BreakPlan
+    from oc_ops.act.breaker.scan import Blocker, BreakResult
 
 COULD_NOT_TELL, BUSY, REFUSED, INTERRUPTED = 2, 3, 4, 130
 
@@ -48,7 +47,7 @@ def list_mutexes(
     as_json: Json = False,
 ) -> None:
     """One look; a job that an unfinished break left off stands here too."""
-    from oc_ops.act.breaker.targets import mutexes
+    from oc_ops.act.breaker.carry_out import mutexes
 
     with _exits():
         place = _place()
@@ -84,12 +83,12 @@ def list_mutexes(
 def show(target: Annotated[str, typer.Argument(metavar="TARGET")], as_json: Json = False) -> None:
     """Writes the plan into memory/approvals.jsonl, and nothing else anywhere."""
     from oc_ops.act.breaker import plan as plans
-    from oc_ops.act.breaker.outcome import Result
+    from oc_ops.act.breaker.scan import BreakResult
 
     with _exits():
         place = _place()
         mutex = _found(place, target)
-        if isinstance(mutex, Result):
+        if isinstance(mutex, BreakResult):
             _end(mutex, place, as_json)
         if mutex.refused and not as_json:
             _print(place, _evidence(mutex))
@@ -119,21 +118,21 @@ def break_(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read; needs --approve.")] = False,
 ) -> None:
     """Everything is recorded in memory/approvals.jsonl: who, when, what evidence, before, after."""
-    from oc_ops.act.breaker import breaking
+    from oc_ops.act.breaker import carry_out
 
     with _exits(), _interruptible():
         place = _place()
         plan, how = _approved(place, target, approve, as_json)
         hands = place.hands(plan.id, lambda line: _print(place, [line], sys.stderr if as_json else sys.stdout))
-        _end(breaking.carry_out(plan, how, place.book, hands), place, as_json)
+        _end(carry_out.carry_out(plan, how, place.book, hands), place, as_json)
 
 
-def _approved(place: Workplace, target: str | None, approve: str | None, as_json: bool) -> tuple[Plan, How]:
+def _approved(place: Workplace, target: str | None, approve: str | None, as_json: bool) -> tuple[BreakPlan, How]:
     """The plan and how it was approved; raises Refused when it was not."""
-    from oc_ops.act.breaker import approval, breaking
+    from oc_ops.act.breaker import carry_out
+    from oc_ops.act.breaker import plan as breaker_plan
     from oc_ops.act.breaker import plan as plans
-    from oc_ops.act.breaker.mutex import Refused
-    from oc_ops.act.breaker.outcome import Result
+    from oc_ops.act.breaker.scan import BreakResult, Refused
 
     if approve is not None:
         plan = plans.recall(approve, place.book)
@@ -142,30 +141,30 @@ def _approved(place: Workplace, target: str | None, approve: str | None, as_json
         return plan, "--approve"
     if target is None:
         raise Refused("break: need a TARGET, or --approve PLAN")
-    if as_json or not approval.on_a_terminal():
+    if as_json or not breaker_plan.on_a_terminal():
         raise Refused(
             "not approved: there is no terminal on which somebody could read the evidence and type the name; "
             f"run `oc-ops breaker show {target}`, then `oc-ops breaker break --approve PLAN` with its plan"
         )
     mutex = _found(place, target)
-    if isinstance(mutex, Result):
+    if isinstance(mutex, BreakResult):
         raise Refused(f"nothing to break: {mutex.said}")
     _print(place, _evidence(mutex))
     plan = plans.make(mutex, place.book, place.settings.breaker_plan_s)
     _print(place, ["", f"name: {mutex.name}"])
     try:
-        approval.typed(mutex.name)
+        breaker_plan.typed(mutex.name)
     except Refused as refused:
-        breaking.refuse(plan, str(refused), place.book)
+        carry_out.refuse(plan, str(refused), place.book)
         raise
     return plan, "typed"
 
 
-def _found(place: Workplace, target: str) -> Mutex | Result:
+def _found(place: Workplace, target: str) -> Blocker | BreakResult:
     """The mutex that is meant, or what became of the break of a job that has none any more."""
-    from oc_ops.act.breaker import verify
-    from oc_ops.act.breaker.mutex import Refused, find
-    from oc_ops.act.breaker.targets import mutexes
+    from oc_ops.act.breaker import switch
+    from oc_ops.act.breaker.carry_out import mutexes
+    from oc_ops.act.breaker.scan import Refused, find
 
     sight = place.look()
     try:
@@ -174,15 +173,15 @@ def _found(place: Workplace, target: str) -> Mutex | Result:
         jobs = sight.jobs.jobs if sight.jobs else ()
         named = [each.id for each in jobs if target in (each.id, each.name, f"marker:{each.id}", f"left-off:{each.id}")]
         job_id = named[0] if len(named) == 1 else target.partition(":")[2]
-        if told := verify.later(job_id, place.book, sight, place.settings.breaker_late_s):
+        if told := switch.later(job_id, place.book, sight, place.settings.breaker_late_s):
             return told
         if sight.unseen:
             raise CouldNotLook("; ".join(sight.unseen)) from None
         raise
 
 
-def _end(result: Result, place: Workplace, as_json: bool) -> NoReturn:
-    from oc_ops.act.breaker.outcome import EXITS
+def _end(result: BreakResult, place: Workplace, as_json: bool) -> NoReturn:
+    from oc_ops.act.breaker.scan import EXITS
 
     if as_json:
         print(
@@ -198,7 +197,7 @@ def _end(result: Result, place: Workplace, as_json: bool) -> NoReturn:
 @contextmanager
 def _exits() -> Iterator[None]:
     """What was raised on purpose is one sentence and the exit code that is documented for it."""
-    from oc_ops.act.breaker.breaking import Busy
+    from oc_ops.act.breaker.carry_out import Busy
 
     try:
         yield
@@ -206,7 +205,7 @@ def _exits() -> Iterator[None]:
         print("oc-ops: interrupted", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
     except OcOpsError as error:
-        from oc_ops.record.untrusted import one_line
+        from oc_ops.text import one_line
 
         print(f"oc-ops: {one_line(str(error), 2000)}", file=sys.stderr)
         code = BUSY if isinstance(error, Busy) else COULD_NOT_TELL if isinstance(error, CouldNotLook) else REFUSED
@@ -233,26 +232,26 @@ def _interruptible() -> Iterator[None]:
 
 def _place() -> Workplace:
     from oc_ops import settings
-    from oc_ops.stuck import Workplace
+    from oc_ops.act.breaker.find import Workplace
 
     return Workplace(settings.load(), dict(os.environ))
 
 
-def _evidence(mutex: Mutex) -> list[str]:
+def _evidence(mutex: Blocker) -> list[str]:
     """Everything a person should read before the name is typed."""
     lines = [f"{mutex.id}: {mutex.fact}", *(f"  saw:      {each}" for each in mutex.shown if each)]
     lines += [f"  evidence: {name} = {value}" for name, value in mutex.evidence.items()]
     return [*lines, f"  sha256:   {mutex.digest}", f"  would:    {mutex.act}"]
 
 
-def _approve_with(plan: Plan) -> list[str]:
+def _approve_with(plan: BreakPlan) -> list[str]:
     return [
         f"  plan:     {plan.id}, until {plan.expires_at:%Y-%m-%d %H:%M:%S} UTC, void if anything changes",
         f"  approve:  oc-ops breaker break --approve {plan.id}",
     ]
 
 
-def _as_json(mutex: Mutex, place: Workplace) -> dict[str, object]:
+def _as_json(mutex: Blocker, place: Workplace) -> dict[str, object]:
     told = {
         **asdict(mutex),
         "evidence": dict(mutex.evidence),

@@ -32,9 +32,9 @@ def history(
     from pathlib import Path
 
     from oc_ops import settings
-    from oc_ops.record import trends
     from oc_ops.record.history import reading
-    from oc_ops.record.history.asking import History
+    from oc_ops.record.history.query import History
+    from oc_ops.record.page import trends
     from oc_ops.record.redact import Redactor, secrets_in
 
     known = settings.load({"profile": oc_profile})

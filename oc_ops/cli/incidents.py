@@ -16,7 +16,7 @@ import typer
 from oc_ops.errors import OcOpsError
 
 if TYPE_CHECKING:
-    from oc_ops.record.events import What
+    from oc_ops.record.incidents.events import What
     from oc_ops.record.journal import Journal
 
 app = typer.Typer(
@@ -35,19 +35,19 @@ def list_incidents(
     everything: Annotated[bool, typer.Option("--all", help="Closed ones too.")] = False, as_json: Json = False
 ) -> None:
     """Newest last; lines of the file that are no events are counted on stderr."""
-    from oc_ops.record import incident_text, incidents
+    from oc_ops.record.incidents import book, text
 
     now = datetime.now(UTC)
-    told = incidents.read(_book(), None if everything else now)
+    told = book.read(_book(), None if everything else now)
     shown = tuple(told.incidents.values()) if everything else told.open
     if as_json:
-        listed = [incident_text.as_json(each, now) for each in shown]
+        listed = [text.as_json(each, now) for each in shown]
         for each in listed:
             del each["timeline"]
         print(json.dumps({"incidents": listed, "skipped_lines": told.skipped}))
         return
     for incident in shown:
-        _print(incident_text.brief(incident, now))
+        _print(text.brief(incident, now))
     closed = len(told.ids) - len(told.open)
     print(f"{len(told.open)} open, {closed} closed" + ("" if everything or not closed else " (--all shows them)"))
     _say_skipped(told.skipped)
@@ -56,15 +56,15 @@ def list_incidents(
 @app.command(help="One incident whole: cause, times, who, the timeline, the evidence.")
 def show(incident: Id, as_json: Json = False) -> None:
     """Clock times are UTC."""
-    from oc_ops.record import incident_text, incidents
+    from oc_ops.record.incidents import book, text
 
-    told = incidents.read_one(_book(), incident)
+    told = book.read_one(_book(), incident)
     (found,) = told.incidents.values()
     now = datetime.now(UTC)
     if as_json:
-        print(json.dumps(incident_text.as_json(found, now)))
+        print(json.dumps(text.as_json(found, now)))
         return
-    _print(incident_text.story(found, now))
+    _print(text.story(found, now))
     _say_skipped(told.skipped)
 
 
@@ -158,18 +158,19 @@ def _tell(
     closed_too: bool = False,
 ) -> None:
     """Add what somebody has to say, and say that it is on record."""
-    from oc_ops.record import incident_text, incidents
-    from oc_ops.record.events import Event
-    from oc_ops.record.shapes import without_secrets
+    from oc_ops.record.incidents import book
+    from oc_ops.record.incidents import text as incidents_text
+    from oc_ops.record.incidents.events import Event
+    from oc_ops.record.secret_patterns import without_secrets
 
     if what == "noted" and not text.strip():
         raise OcOpsError("note: need a text")
     now = datetime.now(UTC)
     who = without_secrets(by or _user())
     event = Event("", now, what, by=who, text=without_secrets(text), until=until)
-    incident = incidents.tell(_book(), name, event, closed_too=closed_too)
+    incident = book.tell(_book(), name, event, closed_too=closed_too)
     if as_json:
-        print(json.dumps(incident_text.as_json(incident, now)))
+        print(json.dumps(incidents_text.as_json(incident, now)))
         return
     _print([f"{incident.id}: {said.format(by=who)}"])
     if what == "closed" and not incident.green_at:
@@ -178,9 +179,9 @@ def _tell(
 
 def _book() -> Journal:
     from oc_ops import settings
-    from oc_ops.record import incidents
+    from oc_ops.record.incidents import book
 
-    return incidents.journal(settings.load().memory_dir)
+    return book.journal(settings.load().memory_dir)
 
 
 def _user() -> str:
@@ -197,7 +198,7 @@ def _print(lines: Iterable[str]) -> None:
 
 def _shown(text: str) -> str:
     # A log or a person wrote parts of it: nothing in it may act upon the terminal.
-    from oc_ops.record.untrusted import printable
+    from oc_ops.text import printable
 
     return printable(text.rstrip(), 4000, breaks=False)
 

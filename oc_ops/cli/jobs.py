@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oc_ops.doctor.outcomes import Blocked
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe.watchlist import FILE
-from oc_ops.once import Blocked
 
 if TYPE_CHECKING:
-    from oc_ops.doctor import Doctor
+    from oc_ops.doctor.observations import Doctor
 
 
 def register(app: typer.Typer) -> None:
@@ -33,9 +33,9 @@ def jobs(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a 
     """One look, nothing changed; a job's name is a stranger's text and is shown harmless."""
     from oc_ops import settings
     from oc_ops.cli import jobtable
-    from oc_ops.doctor import Doctor
+    from oc_ops.doctor.jobs import cause, not_asked, verdicts_now
+    from oc_ops.doctor.observations import Doctor
     from oc_ops.observe import watchlist
-    from oc_ops.watched import cause, not_asked, verdicts_now
 
     doctor = Doctor(settings.load(), dict(os.environ))
     watched = watchlist.read(doctor.settings.memory_dir)

@@ -88,12 +88,12 @@ def _as_json(told: Metrics) -> dict[str, object]:
 
 def _write(path: Path, text: bytes) -> None:
     """Readable by node_exporter, which runs as another user; it takes files that end in `.prom` and no others."""
-    from oc_ops.record import artifacts
+    from oc_ops.record import folder
 
     if path.suffix != ".prom":
         raise OcOpsError(f"--textfile {str(path)!r}: need a name that ends in .prom: node_exporter reads no other")
     try:
-        artifacts.write(path, text, mode=0o644)
+        folder.write(path, text, mode=0o644)
     except OSError as error:
         raise OcOpsError(f"--textfile {str(path)!r}: need a file that can be written ({error.strerror})") from error
 

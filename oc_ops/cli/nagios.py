@@ -29,10 +29,10 @@ def run(doctor: Callable[[], Sequence[str]]) -> int:
 
 def _last_line(argv: Sequence[str]) -> str:
     from oc_ops import settings
-    from oc_ops.observe import process
+    from oc_ops.process import run
 
     limits = settings.load()
-    call = process.run(
+    call = run.run(
         argv,
         environ=os.environ,
         deadline_s=limits.run_s + limits.deep_s * ("--deep" in argv) + limits.check_s,

@@ -25,7 +25,7 @@ def group() -> None:
 def test() -> None:
     """Exit code 0: all took it; 1: somebody did not; 4: nobody is to be told. No address is shown."""
     from oc_ops import settings
-    from oc_ops.act.notify import deliver
+    from oc_ops.notify import deliver
 
     loaded = settings.load()
     urls, ping_url = loaded.secret("notify_urls"), loaded.secret("ping_url")

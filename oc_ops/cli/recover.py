@@ -54,8 +54,8 @@ def recover(
         signal.signal(signal.SIGHUP, _terminated)
     try:
         from oc_ops import settings as oc_settings
-        from oc_ops.act import recovery
-        from oc_ops.act.examine import examine
+        from oc_ops.act.recover import run
+        from oc_ops.act.recover.examine import examine
 
         loaded = oc_settings.load({"openclaw": openclaw, "profile": oc_profile})
         environ = dict(os.environ)
@@ -63,7 +63,7 @@ def recover(
             *(["--openclaw", openclaw] if openclaw else []),
             *(["--oc-profile", oc_profile] if oc_profile else []),
         ]
-        outcome = recovery.recover(
+        outcome = run.recover(
             loaded,
             environ,
             lambda: examine(loaded, environ, options),

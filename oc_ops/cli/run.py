@@ -17,8 +17,8 @@ from oc_ops.errors import OcOpsError
 from oc_ops.settings import Settings
 
 if TYPE_CHECKING:
-    from oc_ops.act.cron_run import Gateway, Result
-    from oc_ops.doctor import Doctor
+    from oc_ops.act.cron_run import JobGateway, RunResult
+    from oc_ops.doctor.observations import Doctor
     from oc_ops.record.redact import Redactor
 
 _DEFAULT_S = f"{Settings().job_run_s:g}"
@@ -66,15 +66,15 @@ def run(
 ) -> None:
     """What goes on is told on stderr, the result on stdout."""
     from oc_ops import settings
-    from oc_ops.act.cron_run import EXITS, NO_SUCH_JOB, Asked, JobNotChosen, run_job
+    from oc_ops.act.cron_run import EXITS, NO_SUCH_JOB, JobNotChosen, JobRequest, run_job
     from oc_ops.cli import runshow
-    from oc_ops.doctor import Doctor
+    from oc_ops.doctor.observations import Doctor
     from oc_ops.record.redact import Redactor, secrets_in
 
     environ = dict(os.environ)
     doctor = Doctor(settings.load({"openclaw": openclaw, "profile": oc_profile}), environ)
     redactor = Redactor((*doctor.config.secrets, *secrets_in(environ)), Path.home(), [doctor.target.home])
-    asked = Asked(job, seconds or doctor.settings.job_run_s, due, not no_wait, ("oc-ops", *sys.argv[1:]))
+    asked = JobRequest(job, seconds or doctor.settings.job_run_s, due, not no_wait, ("oc-ops", *sys.argv[1:]))
     try:
         with _ended_alike(), runshow.screen(redactor) as say:
             result = run_job(asked, _gateway(doctor), redactor, say)
@@ -91,11 +91,11 @@ def run(
     raise typer.Exit(result.exit)
 
 
-def _gateway(doctor: Doctor) -> Gateway:
-    from oc_ops.act.cron_run import Gateway
+def _gateway(doctor: Doctor) -> JobGateway:
+    from oc_ops.act.commands import Commands
+    from oc_ops.act.cron_run import JobGateway
+    from oc_ops.doctor.outcomes import Blocked
     from oc_ops.errors import CouldNotLook
-    from oc_ops.observe.commands import Commands
-    from oc_ops.once import Blocked
 
     def openclaw() -> Commands:
         try:
@@ -103,10 +103,10 @@ def _gateway(doctor: Doctor) -> Gateway:
         except Blocked as blocked:
             raise CouldNotLook(blocked.cause.sentence) from None
 
-    return Gateway(doctor.settings, doctor.target, doctor.served(), doctor.port(), openclaw)
+    return JobGateway(doctor.settings, doctor.target, doctor.served(), doctor.port(), openclaw)
 
 
-def _show(result: Result, doctor: Doctor, redactor: Redactor, *, as_json: bool) -> None:
+def _show(result: RunResult, doctor: Doctor, redactor: Redactor, *, as_json: bool) -> None:
     from oc_ops.cli import runshow
 
     profile = doctor.settings.profile

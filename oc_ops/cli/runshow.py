@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from oc_ops.act.cron_run import NO_SUCH_JOB, JobNotChosen, Result, Say
+from oc_ops.act.cron_run import NO_SUCH_JOB, JobNotChosen, RunResult, Say
 from oc_ops.errors import OcOpsError
-from oc_ops.judge.jobwords import named
+from oc_ops.judge.words import named
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -34,7 +34,7 @@ def screen(redactor: Redactor) -> Iterator[Say]:
     from rich.live import Live
 
     console = Console(stderr=True, highlight=False)
-    shown = Screen(redactor, console)
+    shown = ProgressLine(redactor, console)
     with Live(get_renderable=shown.line, console=console, refresh_per_second=4, transient=True, redirect_stdout=False):
         yield shown
 
@@ -67,7 +67,7 @@ class Lines:
         print(self._redactor.line(text, 1000), file=sys.stderr, flush=True)
 
 
-class Screen:
+class ProgressLine:
     """One line that is drawn anew: how long it takes already, of how long at most, and what is waited for."""
 
     def __init__(self, redactor: Redactor, console: Console) -> None:
@@ -121,7 +121,7 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def show(result: Result, see: str, redactor: Redactor, *, as_json: bool) -> None:
+def show(result: RunResult, see: str, redactor: Redactor, *, as_json: bool) -> None:
     """The result on stdout, in lines or as one JSON object."""
     if as_json:
         _print_json(_as_json(result, see), redactor)
@@ -154,7 +154,7 @@ def show_refusal(error: OcOpsError, redactor: Redactor, *, as_json: bool) -> Non
     print(f"oc-ops: {redactor.line(str(error), 1000)}", file=sys.stderr)
 
 
-def _as_json(result: Result, see: str) -> dict[str, Json]:
+def _as_json(result: RunResult, see: str) -> dict[str, Json]:
     from typing import cast
 
     record = result.record

@@ -14,7 +14,7 @@ import typer
 from oc_ops.errors import OcOpsError
 
 if TYPE_CHECKING:
-    from oc_ops.act.schedule.plan import Plan
+    from oc_ops.schedule.plan import SchedulePlan
     from oc_ops.settings import Settings
 
 app = typer.Typer(
@@ -47,7 +47,7 @@ def install(
     systemd: Annotated[bool, typer.Option("--systemd", help="Print a systemd service and timer.")] = False,
 ) -> None:
     """Every other line of the crontab stays as it is."""
-    from oc_ops.act.schedule import crontab, plan, units
+    from oc_ops.schedule import crontab, plan, units
 
     if launchd and systemd:
         raise OcOpsError("--launchd and --systemd: need one of the two")
@@ -70,11 +70,11 @@ def install(
 @app.command(help="Show what is scheduled, and how its last run ended.")
 def show(oc_profile: Profile = None, as_json: Json = False) -> None:
     """Looks, changes nothing."""
-    from oc_ops.act.schedule import crontab, turn
+    from oc_ops.schedule import crontab, run
 
     settings = _settings(None, oc_profile)
     lines = crontab.read(os.environ).own(_name(oc_profile))
-    last = turn.last(settings)
+    last = run.last(settings)
     if as_json:
         print(json.dumps({"lines": lines, "last": last}))
         return
@@ -88,7 +88,7 @@ def show(oc_profile: Profile = None, as_json: Json = False) -> None:
 @app.command(help="Take the doctor out of the crontab again; every other line stays as it is.")
 def remove(oc_profile: Profile = None) -> None:
     """Also a line that was commented out."""
-    from oc_ops.act.schedule import crontab
+    from oc_ops.schedule import crontab
 
     changed = crontab.change(os.environ, _name(oc_profile), None)
     print("removed" if changed else "there was nothing to remove")
@@ -107,10 +107,10 @@ def run(
     oc_profile: Profile = None,
 ) -> None:
     """Prints nothing when it came to a verdict: what cron mails is then worth reading."""
-    from oc_ops.act.schedule import turn
+    from oc_ops.schedule import run
 
     options = [*_target(openclaw, oc_profile), *_flags(recover=recover, deep=deep, quick=quick)]
-    taken = turn.take(_settings(openclaw, oc_profile), dict(os.environ), options)
+    taken = run.take(_settings(openclaw, oc_profile), dict(os.environ), options)
     if taken.outcome == "lost":
         print(_shown(f"oc-ops: the scheduled doctor came to no verdict: {taken.why}"), file=sys.stderr)
         raise typer.Exit(1)
@@ -137,8 +137,8 @@ def _flags(**wanted: bool) -> list[str]:
     return [f"--{name}" for name, given in wanted.items() if given]
 
 
-def _print_units(made: Plan, *, launchd: bool) -> None:
-    from oc_ops.act.schedule import units
+def _print_units(made: SchedulePlan, *, launchd: bool) -> None:
+    from oc_ops.schedule import units
 
     if launchd:
         print(units.launchd(made), end="")
@@ -150,12 +150,12 @@ def _print_units(made: Plan, *, launchd: bool) -> None:
     _say_notes(made)
 
 
-def _say_notes(made: Plan) -> None:
+def _say_notes(made: SchedulePlan) -> None:
     for note in made.notes:
         print(f"note: {note}", file=sys.stderr)
 
 
 def _shown(text: str) -> str:
-    from oc_ops.record.untrusted import printable
+    from oc_ops.text import printable
 
     return printable(text, 4000, breaks=False)

@@ -34,7 +34,7 @@ def install(
 ) -> None:
     """Refuses a folder of that name that holds something else, such as a checkout that was cloned there."""
     from oc_ops.observe.target import locate
-    from oc_ops.record.artifacts import write
+    from oc_ops.record.folder import write
     from oc_ops.settings import SUITE
 
     state_dir = locate(os.environ, oc_profile).state_dir

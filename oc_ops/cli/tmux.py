@@ -13,8 +13,8 @@ import typer
 from oc_ops.errors import OcOpsError
 
 if TYPE_CHECKING:
+    from oc_ops.cockpit.session import Cockpit, Session
     from oc_ops.settings import Settings
-    from oc_ops.supervise.session import Cockpit, Session
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -75,7 +75,7 @@ def stop(socket: Socket = None, as_json: Json = False) -> None:
     """That there is none is no error."""
     cockpit, _, key = _opened(socket)
     stopped = cockpit.stop()
-    from oc_ops.supervise import watcher
+    from oc_ops.cockpit import watcher
 
     watcher.stop(key)
     if as_json:
@@ -86,7 +86,7 @@ def stop(socket: Socket = None, as_json: Json = False) -> None:
 
 def _started(socket: str | None) -> Session:
     """The session, and a watcher from this very environment: only here may be the token that it needs."""
-    from oc_ops.supervise import watcher
+    from oc_ops.cockpit import watcher
 
     cockpit, settings, _ = _opened(socket)
     session = cockpit.start()
@@ -97,8 +97,8 @@ def _started(socket: str | None) -> Session:
 
 def _opened(socket: str | None) -> tuple[Cockpit, Settings, str]:
     from oc_ops import settings
+    from oc_ops.cockpit.session import Cockpit
     from oc_ops.observe.target import locate
-    from oc_ops.supervise.session import Cockpit
 
     loaded, environ = settings.load({"tmux_socket": socket}), dict(os.environ)
     key = locate(environ, loaded.profile).key

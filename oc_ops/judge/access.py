@@ -9,14 +9,14 @@ from typing import Literal
 from oc_ops.judge.credential import reason
 from oc_ops.judge.finding import Finding, Severity
 from oc_ops.judge.gateway import RESTART, Limits, starting_now, taken
+from oc_ops.judge.identity import is_openclaw, proves_openclaw
 from oc_ops.judge.listener import held_by_another
 from oc_ops.judge.registry import finds, none, restart
-from oc_ops.judge.stranger import is_openclaw, proves_openclaw
 from oc_ops.observe.config import Credential, GatewayConfig
 from oc_ops.observe.credential import Held
 from oc_ops.observe.jsontext import at, text_at
-from oc_ops.observe.look import GatewayLook
 from oc_ops.observe.openclaw import Answer
+from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.rpc import RpcRefused, RpcReply
 
 _LIMITS = Limits()
@@ -29,7 +29,7 @@ _ADDRESS = re.compile(r"wss?://[^\s\"'\\]+")
 
 def read_unanswered(
     read: RpcReply | RpcRefused | Answer,
-    seen: GatewayLook,
+    seen: GatewayProbe,
     limits: Limits = _LIMITS,
     credential: Credential | None = None,
     held: Held | None = None,
@@ -52,7 +52,7 @@ def read_unanswered(
 
 
 def _refused(
-    refused: RpcRefused, seen: GatewayLook, limits: Limits, credential: Credential | None, held: Held | None
+    refused: RpcRefused, seen: GatewayProbe, limits: Limits, credential: Credential | None, held: Held | None
 ) -> Finding | None:
     saw = f"RPC connect: {refused.reason}"
     match refused.kind:
@@ -97,13 +97,13 @@ def lane_closed(refused: RpcRefused, credential: Credential | None, held: Held |
     return None
 
 
-def _is_proven(seen: GatewayLook) -> bool:
+def _is_proven(seen: GatewayProbe) -> bool:
     """True when process or probes have shown an OpenClaw gateway already: its odd word does not make it a stranger."""
     pages = (seen.startup, seen.ready)
     return is_openclaw(seen.listener, seen.processes) or any(each and proves_openclaw(each) for each in pages)
 
 
-def _may_be_starting(seen: GatewayLook, limits: Limits) -> bool:
+def _may_be_starting(seen: GatewayProbe, limits: Limits) -> bool:
     young = seen.serving is not None and seen.serving.age_s < limits.start_budget_s
     return young and text_at(seen.startup.json if seen.startup else None, "status") != "started"
 
@@ -311,7 +311,7 @@ def lent(credential: Credential, held: Held | None) -> Finding | None:
     means="HTTP lives, an authenticated read is not answered",
     helps="restart",
 )
-def _unanswered(saw: str, seen: GatewayLook, *, lost: bool) -> Finding:
+def _unanswered(saw: str, seen: GatewayProbe, *, lost: bool) -> Finding:
     """A read that is not answered. `lost` says that our own connection was taken and then left without an answer."""
     proof = _proof(seen) if lost else ""
     return Finding(
@@ -328,7 +328,7 @@ def _unanswered(saw: str, seen: GatewayLook, *, lost: bool) -> Finding:
     )
 
 
-def _proof(seen: GatewayLook) -> str:
+def _proof(seen: GatewayProbe) -> str:
     """The process that took our connection is this target's gateway, by who listens or by its lock or manager."""
     for each in seen.processes:
         listens = seen.listener is not None and seen.listener.pid == each.pid

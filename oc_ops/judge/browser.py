@@ -12,7 +12,7 @@ from oc_ops.observe.jsontext import at, text_at
 from oc_ops.observe.openclaw import BROWSER_PROFILE, Answer
 
 if TYPE_CHECKING:
-    from oc_ops.observe.chrome import Chrome, Holder
+    from oc_ops.observe.browser import Chrome, Holder
     from oc_ops.observe.click import Step, Walk
 
 START = f"openclaw browser --browser-profile {BROWSER_PROFILE} start"

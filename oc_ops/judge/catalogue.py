@@ -13,7 +13,7 @@ from typing import Literal, TypeVar, cast, get_args
 from oc_ops import files
 from oc_ops.errors import OcOpsError
 from oc_ops.judge.finding import Severity
-from oc_ops.judge.releases import Range, Release, release, span
+from oc_ops.judge.releases import Release, ReleaseRange, release, span
 
 _T = TypeVar("_T")
 
@@ -46,7 +46,7 @@ class Signature:
     fact: str
     fix: str
     restart: Restart
-    affected: tuple[Range, ...]
+    affected: tuple[ReleaseRange, ...]
     fixed: Release | None
     issues: tuple[int, ...]
     threshold: int
@@ -208,7 +208,7 @@ class _Entry:
             raise self.error(field, f"a list of {named}")
         return tuple(value)
 
-    def _ranges(self) -> tuple[Range, ...]:
+    def _ranges(self) -> tuple[ReleaseRange, ...]:
         return tuple(self._read("affected", each, span) for each in self._list("affected", str, "releases"))
 
     def _release(self, field: str) -> Release | None:

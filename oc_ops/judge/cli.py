@@ -12,7 +12,7 @@ from oc_ops.judge.state import is_config_issue
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.jsontext import at, text_at
 from oc_ops.observe.openclaw import Answer
-from oc_ops.observe.process import Call
+from oc_ops.process.run import Call
 
 _VERIFY = "pytest checks/ -m doctor -k test_cli"
 

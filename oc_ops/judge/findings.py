@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from oc_ops.judge import access, browser, cli, cron, files, gateway, host, jobs, jobtimes, listener, port, state
+from oc_ops.judge import (
+    access,
+    browser,
+    cli,
+    cron,
+    files,
+    gateway,
+    host,
+    jobtimes,
+    listener,
+    port,
+    state,
+)
 from oc_ops.judge.registry import KINDS, FindingKind
 
 __all__ = ["JUDGES", "KINDS", "FindingKind"]
 
-JUDGES = (access, browser, cli, cron, files, gateway, host, jobs, jobtimes, listener, port, state)
+JUDGES = (access, browser, cli, cron, files, gateway, host, cron, jobtimes, listener, port, state)
 """The modules that declare findings."""

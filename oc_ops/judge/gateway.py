@@ -10,13 +10,13 @@ from oc_ops.judge.finding import Finding
 from oc_ops.judge.port import VERIFY as _VERIFY
 from oc_ops.judge.port import port_drift, taken
 from oc_ops.judge.registry import finds, none, restart, start, wait
-from oc_ops.observe import gateways
-from oc_ops.observe.gateways import GatewayProcess
+from oc_ops.observe import processes
 from oc_ops.observe.http import Probe
 from oc_ops.observe.install import release
 from oc_ops.observe.jsontext import at, number_at, text_at
-from oc_ops.observe.look import GatewayLook
 from oc_ops.observe.openclaw import Answer
+from oc_ops.observe.probe import GatewayProbe
+from oc_ops.observe.processes import GatewayProcess
 
 __all__ = ["Limits", "cause", "port_drift", "taken"]
 
@@ -38,7 +38,7 @@ class Limits:
     event_loop_delay_ms: float = 1000.0
 
 
-def cause(seen: GatewayLook, limits: Limits) -> Finding | None:
+def cause(seen: GatewayProbe, limits: Limits) -> Finding | None:
     """The one finding that explains the gateway's state, or None when it is live, started and prompt."""
     for judge in (port_taken, crash_loop, starting, zombie, down, hung, draining, saturated):
         if finding := judge(seen, limits):
@@ -56,14 +56,14 @@ def one_of(finding: Finding | None, *checks: str) -> Finding | None:
     return finding if finding is not None and finding.check in checks else None
 
 
-def unseen(seen: GatewayLook, found: Finding | None) -> str:
+def unseen(seen: GatewayProbe, found: Finding | None) -> str:
     """What we may not see, where the finding rests on it: then whether the gateway is down is not known."""
     if found is None or found.check not in ("gateway/down", "gateway/zombie") or not seen.hidden:
         return ""
     return f"nothing was seen to listen on port {seen.port}, and whether the gateway runs is not known: {seen.hidden}"
 
 
-def port_taken(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:
+def port_taken(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
     """Somebody has the port and is not this gateway."""
     return None if _shut(seen) else port.port_taken(seen)
 
@@ -77,7 +77,7 @@ def port_taken(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:
     means="nothing listens and no gateway process lives",
     helps="start",
 )
-def down(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:
+def down(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
     """Nothing listens and no gateway process lives; or a forwarder has the port, and nobody answers behind it."""
     there = port.behind(seen)
     if there is not None and port.dead_behind(seen) and seen.listener is not None:
@@ -122,7 +122,7 @@ def down(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:
     means="the service manager keeps restarting it, or gave up (start limit, exit 78)",
     helps="read why it exits; no restart",
 )
-def crash_loop(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:
+def crash_loop(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
     """The supervisor keeps restarting it, or gave up: start limit, or exit 78 (config or lock, never to be retried)."""
     service = seen.service
     if not _shut(seen):
@@ -148,7 +148,7 @@ def crash_loop(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:
     )
 
 
-def starting(seen: GatewayLook, limits: Limits = Limits()) -> Finding | None:
+def starting(seen: GatewayProbe, limits: Limits = Limits()) -> Finding | None:
     """On its way up, within the start budget: a slow start (60 to 240 s, #119958) is not a failed one."""
     startup, process = _json(seen.startup), seen.serving
     stopped = process is not None and process.status == "stopped"
@@ -170,11 +170,11 @@ def starting(seen: GatewayLook, limits: Limits = Limits()) -> Finding | None:
     if left_s <= 0:
         return None
     if _shut(seen) and process is not None and not process.certain:
-        return starting_now(saw, f" {gateways.AMBIGUOUS_S:.0f} s and look again: it may also be a mere CLI call")
+        return starting_now(saw, f" {processes.AMBIGUOUS_S:.0f} s and look again: it may also be a mere CLI call")
     return starting_now(saw, f", at most {left_s:.0f} s more")
 
 
-def up_s(seen: GatewayLook) -> float | None:
+def up_s(seen: GatewayProbe) -> float | None:
     """Seconds since this start: by the gateway's own word, as a restart in place keeps the process (2026.9.6)."""
     for probe in (seen.startup, seen.ready):
         if (uptime_ms := number_at(_json(probe), "uptimeMs")) is not None:
@@ -209,7 +209,7 @@ def starting_now(saw: str, left: str = "") -> Finding:
     means="a gateway process lives and its sockets show that it listens nowhere",
     helps="restart, or end that pid",
 )
-def zombie(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:
+def zombie(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
     """A gateway process lives beyond the start budget and was seen to listen nowhere."""
     process = next((each for each in seen.processes if each.certain), None)
     if not _shut(seen) or process is None:
@@ -243,7 +243,7 @@ def zombie(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:
     means="the port accepts, nobody answers, twice; says whether the process is stopped, blocked, spinning or idle",
     helps="`kill -CONT` when stopped, else restart",
 )
-def hung(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:
+def hung(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
     """The port accepts and nobody answers, twice; says what the process is doing."""
     there = port.behind(seen)
     if there is not None and port.silent_behind(seen) and seen.listener is not None:
@@ -282,19 +282,19 @@ def hung(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:
     )
 
 
-def _silent(seen: GatewayLook) -> bool:
+def _silent(seen: GatewayProbe) -> bool:
     """Silent at both looks, or at the one look that a stopped process gets."""
     stopped = seen.holder is not None and seen.holder.status == "stopped"
     second = seen.again.kind if seen.again else "silent" if stopped else ""
     return (seen.live.kind, second) == ("silent", "silent")
 
 
-def _unseen_holder(seen: GatewayLook) -> str:
+def _unseen_holder(seen: GatewayProbe) -> str:
     who = f": {seen.listener.summary} has the port" if seen.listener else ""
     return f"its process cannot be seen{who}"
 
 
-def _restart(seen: GatewayLook, process: GatewayProcess, by_hand: str) -> str:
+def _restart(seen: GatewayProbe, process: GatewayProcess, by_hand: str) -> str:
     """The command that restarts it: OpenClaw's own for the unit that it manages, a person's for any other unit."""
     service = seen.service
     if seen.drifted:
@@ -305,7 +305,7 @@ def _restart(seen: GatewayLook, process: GatewayProcess, by_hand: str) -> str:
     return RESTART if service.managed else f"none automatic: {service.command('restart')}"
 
 
-def _has_service(seen: GatewayLook) -> bool:
+def _has_service(seen: GatewayProbe) -> bool:
     return seen.service.manager != "none"
 
 
@@ -315,7 +315,7 @@ def _has_service(seen: GatewayLook) -> bool:
     means="it finishes its work before a restart",
     helps="wait",
 )
-def draining(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:
+def draining(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
     """Live, and finishing its work before a restart or stop."""
     says = text_at(_json(seen.startup), "status")
     failing = _failing(seen.ready)
@@ -338,7 +338,7 @@ def draining(seen: GatewayLook, _limits: Limits = Limits()) -> Finding | None:
     means="it answers late; its event loop is held up (utilization alone is no fault)",
     helps="less load; no restart",
 )
-def saturated(seen: GatewayLook, limits: Limits = Limits()) -> Finding | None:
+def saturated(seen: GatewayProbe, limits: Limits = Limits()) -> Finding | None:
     """It answers, but late: event-loop delay above the limit. Utilization alone is a false alarm (#79017, #81082)."""
     delay_ms = seen.event_loop_delay_ms
     # The probes after the first are the second look: one late answer among prompt ones is a passing pause.
@@ -367,7 +367,7 @@ def saturated(seen: GatewayLook, limits: Limits = Limits()) -> Finding | None:
     means="live, with a list of what fails (a channel account, an agent database)",
     helps="see to what fails",
 )
-def not_ready(seen: GatewayLook, limits: Limits = Limits()) -> Finding | None:
+def not_ready(seen: GatewayProbe, limits: Limits = Limits()) -> Finding | None:
     """Live, and /readyz says no or nothing: a channel account or an agent database fails, or the start never ended."""
     ready = seen.ready
     if ready is None or starting(seen, limits) or draining(seen, limits):
@@ -426,12 +426,12 @@ def version_drift(cli: tuple[int, ...] | None, gateway: str | None, status: Answ
     )
 
 
-def _shut(seen: GatewayLook) -> bool:
+def _shut(seen: GatewayProbe) -> bool:
     """Nothing listens; a network error beside a listener (a failed TLS handshake) is no such proof."""
     return seen.live.kind == "refused" or (seen.live.kind == "unreachable" and seen.listener is None)
 
 
-def _mute(seen: GatewayLook) -> bool:
+def _mute(seen: GatewayProbe) -> bool:
     """The port accepts, and no HTTP answer came of it at the first look."""
     return seen.live.kind != "answered" and not _shut(seen)
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 
 from oc_ops.errors import CouldNotLook
-from oc_ops.judge import due
+from oc_ops.judge import schedule
 from oc_ops.judge.finding import Finding, Severity
-from oc_ops.judge.jobwords import clock, named, plan, ran, span
 from oc_ops.judge.registry import finds, none
+from oc_ops.judge.words import clock, named, plan, ran, span
 from oc_ops.observe.jobs import Job, JobRun, Jobs
 from oc_ops.observe.owners import Ownership
 from oc_ops.observe.watchlist import Watched
@@ -57,15 +57,15 @@ def run_missed(job: Job, watched: Watched, jobs: Jobs, terms: Terms) -> Finding 
         return None
     if job.running_ms is not None:
         return _overrun(job, watched, jobs, terms)
-    now_ms, grace_ms, unread = due.milliseconds(jobs.seen_at), round(terms.grace_s * 1000), ""
+    now_ms, grace_ms, unread = schedule.milliseconds(jobs.seen_at), round(terms.grace_s * 1000), ""
     said = []
     try:
-        if slot := due.missed(job, jobs.seen_at, terms.zone, grace_ms):
+        if slot := schedule.missed(job, jobs.seen_at, terms.zone, grace_ms):
             said.append(f"was due at {clock(slot)} and did not run")
     except CouldNotLook as error:
         unread = str(error)
     if not said and job.next_run_ms is not None and now_ms - job.next_run_ms > grace_ms:
-        said.append(f"should have run at {clock(due.moment(job.next_run_ms))} and did not")
+        said.append(f"should have run at {clock(schedule.moment(job.next_run_ms))} and did not")
     if watched.max_age_s is not None and (late := _too_old(job, watched.max_age_s, now_ms)):
         said.append(late)
     if not said:
@@ -86,7 +86,7 @@ def run_missed(job: Job, watched: Watched, jobs: Jobs, terms: Terms) -> Finding 
 def _overrun(job: Job, watched: Watched, jobs: Jobs, terms: Terms) -> Finding | None:
     """A run that goes on for longer than its job may be without a new one."""
     began_ms = job.running_ms or 0
-    running_s = (due.milliseconds(jobs.seen_at) - began_ms) / 1000
+    running_s = (schedule.milliseconds(jobs.seen_at) - began_ms) / 1000
     if watched.max_age_s is None or running_s <= watched.max_age_s:
         return None
     return Finding(
@@ -94,7 +94,7 @@ def _overrun(job: Job, watched: Watched, jobs: Jobs, terms: Terms) -> Finding | 
         terms.severity("error"),
         fact=f"{by(jobs)}the watched job {named(job.name)} is marked as running for {span(running_s)}, and began no "
         f"other run since (max-age {span(watched.max_age_s)})",
-        saw=f"its marker of {clock(due.moment(began_ms))}; {ran(job, _runs(job, jobs), jobs.seen_at)}",
+        saw=f"its marker of {clock(schedule.moment(began_ms))}; {ran(job, _runs(job, jobs), jobs.seen_at)}",
         fix=f"none automatic: read openclaw cron runs --id {shlex.quote(job.id)} and what the run waits for",
         verify=VERIFY,
     )
@@ -115,7 +115,7 @@ def slow(job: Job, watched: Watched, jobs: Jobs, owner: Ownership | None, terms:
     runs = _runs(job, jobs)
     good = [each.duration_ms for each in runs if each.status == "ok" and each.duration_ms is not None]
     if job.running_ms is not None:
-        took_ms, earlier = due.milliseconds(jobs.seen_at) - job.running_ms, good
+        took_ms, earlier = schedule.milliseconds(jobs.seen_at) - job.running_ms, good
         words = "is running for"
         bound_s: float | None = _timeout_s(job, watched) + terms.grace_s
     elif runs and runs[0].status == "ok" and runs[0].duration_ms is not None:
@@ -153,7 +153,7 @@ def marker_stale(
     """
     if job.running_ms is None or owner is None or owner.owner != "none":
         return None
-    age_ms = due.milliseconds(jobs.seen_at) - job.running_ms
+    age_ms = schedule.milliseconds(jobs.seen_at) - job.running_ms
     bound_s = _timeout_s(job, watched) + terms.grace_s
     if -_SKEW_MS <= age_ms <= bound_s * 1000:
         return None
@@ -165,7 +165,8 @@ def marker_stale(
         "cron/marker-stale",
         terms.severity("error"),
         fact=f"{by(jobs)}the job {named(job.name)} is marked as running, and nobody runs it",
-        saw=f"its marker of {clock(due.moment(job.running_ms))} {said}, its timeout {span(bound_s - terms.grace_s)}; "
+        saw=f"its marker of {clock(schedule.moment(job.running_ms))} {said}, "
+        f"its timeout {span(bound_s - terms.grace_s)}; "
         f"proof: {owner.proof}; {ran(job, _runs(job, jobs), jobs.seen_at)}",
         fix=fix,
         verify=VERIFY,
@@ -202,10 +203,10 @@ def _too_old(job: Job, max_age_s: float, now_ms: int) -> str:
 
 def _next(job: Job, now_ms: int) -> str:
     if job.queued_ms is not None:
-        return f"a run waits for its turn since {clock(due.moment(job.queued_ms))}"
+        return f"a run waits for its turn since {clock(schedule.moment(job.queued_ms))}"
     if job.next_run_ms is None:
         return "it has no next run"
-    when = clock(due.moment(job.next_run_ms))
+    when = clock(schedule.moment(job.next_run_ms))
     return f"its next run is set to {when}" if job.next_run_ms > now_ms else f"its next run was set to {when}"
 
 

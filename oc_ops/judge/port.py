@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.identity import is_openclaw, is_stranger, proves_openclaw, speaks_openclaw
 from oc_ops.judge.registry import finds, none
-from oc_ops.judge.stranger import is_openclaw, is_stranger, proves_openclaw, speaks_openclaw
 from oc_ops.observe.forwarders import Forwarder, forwarder
 from oc_ops.observe.http import Probe
-from oc_ops.observe.look import GatewayLook
+from oc_ops.observe.probe import GatewayProbe
 
 VERIFY = "pytest checks/ -m doctor -k test_gateway"
 _DEAD, _SILENT = (502, 503), (504, 522, 524)
 """What a reverse proxy answers for a backend that is gone, and for one that does not answer."""
 
 
-def behind(seen: GatewayLook) -> Forwarder | None:
+def behind(seen: GatewayProbe) -> Forwarder | None:
     """The forwarder that holds the port; None when a gateway holds it, somebody else, or nobody that can be seen."""
     if seen.listener is None or is_openclaw(seen.listener, seen.processes):
         return None
     return forwarder(seen.listener.title, seen.listener.program)
 
 
-def dead_behind(seen: GatewayLook) -> bool:
+def dead_behind(seen: GatewayProbe) -> bool:
     """Whether a forwarder finds nobody to forward to: it hangs up without a word, or says 502."""
     answer = seen.again or seen.live
     return behind(seen) is not None and (_without_a_word(answer) or answer.status in _DEAD) and not _ours(answer)
 
 
-def silent_behind(seen: GatewayLook) -> bool:
+def silent_behind(seen: GatewayProbe) -> bool:
     """Whether whoever stands behind a forwarder takes the connection and answers nothing."""
     answer = seen.again or seen.live
     return behind(seen) is not None and (answer.kind == "silent" or answer.status in _SILENT)
@@ -41,7 +41,7 @@ def _ours(answer: Probe) -> bool:
     return answer.kind == "answered" and speaks_openclaw(answer)
 
 
-def look_behind(seen: GatewayLook, verb: str) -> str:
+def look_behind(seen: GatewayProbe, verb: str) -> str:
     """The fix for a gateway that runs behind a forwarder: never by us, and never by ending the forwarder."""
     there = behind(seen)
     assert there is not None
@@ -59,7 +59,7 @@ def look_behind(seen: GatewayLook, verb: str) -> str:
     return f"none automatic: the gateway runs {there.place} and is not seen from here: {verb} it there; {where}"
 
 
-def port_taken(seen: GatewayLook) -> Finding | None:
+def port_taken(seen: GatewayProbe) -> Finding | None:
     """Somebody has the port and is not an OpenClaw gateway: `HTTP < 500` is not health (#110306)."""
     if seen.foreign is not None:
         return _of_another(seen)
@@ -76,7 +76,7 @@ def port_taken(seen: GatewayLook) -> Finding | None:
     return None if ours else taken(seen, answer.summary)
 
 
-def taken(seen: GatewayLook, evidence: str) -> Finding:
+def taken(seen: GatewayProbe, evidence: str) -> Finding:
     """The finding for a stranger on the gateway's port. To end it is advised of a program of our own account alone."""
     who = seen.listener.summary if seen.listener else "a process that cannot be seen"
     there = behind(seen)
@@ -97,7 +97,7 @@ def taken(seen: GatewayLook, evidence: str) -> Finding:
     )
 
 
-def _of_another(seen: GatewayLook) -> Finding:
+def _of_another(seen: GatewayProbe) -> Finding:
     who = seen.listener.summary if seen.listener else ""
     return Finding(
         "gateway/port-taken",
@@ -116,7 +116,7 @@ def _of_another(seen: GatewayLook) -> Finding:
     means="the gateway serves another port than config or environment say (a warning): it is looked at where it serves",
     helps="put the port back, or reinstall the service and restart at a quiet time",
 )
-def port_drift(seen: GatewayLook, wanted_by: str) -> Finding | None:
+def port_drift(seen: GatewayProbe, wanted_by: str) -> Finding | None:
     """The gateway serves another port than `wanted_by` names: it is looked at where it is."""
     if not seen.drifted:
         return None

@@ -12,7 +12,7 @@ _RELEASE = re.compile(r"(\d{4})\.(\d{1,2})(?:\.(\d{1,3}))?(?:-(\d{1,3}))?")
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class ReleaseRange:
     """Releases from `since` up to and including `until`; None leaves that end open.
 
     An end of fewer numbers stands for all that begin with it: up to (2026, 5) takes in (2026, 5, 28).
@@ -35,7 +35,7 @@ def release(text: str) -> Release:
     return tuple(int(each) for each in match.groups() if each is not None)
 
 
-def span(text: str) -> Range:
+def span(text: str) -> ReleaseRange:
     """`2026.2..2026.5`, `..2026.4.23`, `2026.9..` or one release; raises ValueError for anything else.
 
     Ends in the wrong order are refused: such a range would hold nothing.
@@ -47,7 +47,7 @@ def span(text: str) -> Range:
         raise ValueError(f"{text!r} names no release")
     if since is not None and until is not None and since[: len(until)] > until:
         raise ValueError(f"{text!r} ends before it begins")
-    return Range(since, until)
+    return ReleaseRange(since, until)
 
 
 def shown(release: Release) -> str:

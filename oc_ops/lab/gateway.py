@@ -14,11 +14,11 @@ from pathlib import Path
 
 import psutil
 
-from oc_ops.lab import config, jobs, state, sweep
+from oc_ops.lab import config, state, sweep
 from oc_ops.lab.install import DEFAULT_VERSION, LabError, Progress, install, lab_dir, launcher, release
-from oc_ops.observe import signals
 from oc_ops.observe.http import probe
-from oc_ops.observe.process import Call, run
+from oc_ops.process import signals
+from oc_ops.process.run import Call, run
 
 START_S = 300.0
 """Deadline of a start: the first one of an old release compiles its plugins for a minute in silence."""
@@ -66,7 +66,7 @@ class Lab:
         self.begun = False
         """Whether this object found the lab down and began to bring it up: then its down is this one's business."""
         self._child: subprocess.Popen[bytes] | None = None
-        self._state = state.State(version, secrets.token_hex(24))
+        self._state = state.LabState(version, secrets.token_hex(24))
         self._recall()
 
     @property
@@ -262,7 +262,7 @@ class Lab:
 
     def _seed(self, say: Progress) -> None:
         # No `cron list` first: on 2026.5.28 the first call pairs the CLI with its own scopes for ever.
-        for name, options in jobs.seeds(self.release).items():
+        for name, options in config.seeds(self.release).items():
             if name not in self._state.seeded:
                 say(f"adding the cron job {name}")
                 call = self.call("cron", "add", "--name", name, *options, "--json")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from oc_ops.errors import OcOpsError
-from oc_ops.observe.process import Call, run
+from oc_ops.process.run import Call, run
 
 Progress = Callable[[str], None]
 """Told in a few words what is being waited for; a terminal shows it, cron does not."""

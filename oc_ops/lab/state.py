@@ -10,7 +10,7 @@ from oc_ops.lab.install import LabError
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class LabState:
     """One lab. `port` is 0 before its first start; `started` is the gateway's start time (seconds since the epoch)."""
 
     version: str
@@ -21,11 +21,11 @@ class State:
     started: float = 0.0
 
 
-def read(path: Path) -> State | None:
+def read(path: Path) -> LabState | None:
     """The remembered state, None when there is none; raises LabError when the file is not one we wrote."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-        state = State(**{**value, "seeded": tuple(value["seeded"])})
+        state = LabState(**{**value, "seeded": tuple(value["seeded"])})
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -37,7 +37,7 @@ def read(path: Path) -> State | None:
     return state
 
 
-def write(path: Path, state: State) -> None:
+def write(path: Path, state: LabState) -> None:
     """Replace the file at once."""
     write_private(path, json.dumps(asdict(state)))
 

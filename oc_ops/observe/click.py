@@ -66,7 +66,7 @@ class Walk:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ClickLimits:
     """Seconds that one step, a start of the browser, and all steps but the tidying up may take."""
 
     step_s: float = 15.0
@@ -80,7 +80,9 @@ class Limits:
         return self.walk_s + 5 * (self.step_s + beyond_s)
 
 
-def walk(openclaw: Openclaw, *, running: bool, limits: Limits, clock: Callable[[], float] = time.monotonic) -> Walk:
+def walk(
+    openclaw: Openclaw, *, running: bool, limits: ClickLimits, clock: Callable[[], float] = time.monotonic
+) -> Walk:
     """Press a button in the agent's browser as an agent would, and see that it was pressed.
 
     `running` is what `browser status` says: a browser that was not is started and stopped again. The tab is closed
@@ -109,7 +111,7 @@ class _Ended(Exception):
 class _Way:
     """A walk under way."""
 
-    def __init__(self, openclaw: Openclaw, limits: Limits, clock: Callable[[], float]) -> None:
+    def __init__(self, openclaw: Openclaw, limits: ClickLimits, clock: Callable[[], float]) -> None:
         self.openclaw, self.limits, self.clock = openclaw, limits, clock
         self.steps: list[Step] = []
         self.cpu_s = 0.0

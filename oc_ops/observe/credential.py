@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from oc_ops import files
-from oc_ops.observe import gateways, state
+from oc_ops.observe import processes, state
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.target import Target
 
@@ -57,7 +57,7 @@ def look(target: Target, read: GatewayConfig) -> Held | None:
     lent: dict[str, str] = {}
     holders: list[str] = []
     note = ""
-    for process in gateways.gateway_processes(target):
+    for process in processes.gateway_processes(target):
         if not process.certain:
             continue
         who = f"the gateway's process (pid {process.pid})"

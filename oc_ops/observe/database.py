@@ -35,7 +35,7 @@ class Unsteady(CouldNotLook):
     """The database was in its owner's hands at that moment; a second look may succeed."""
 
 
-class Snapshot:
+class ReadTransaction:
     """An open read transaction: every query sees the same moment."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
@@ -63,7 +63,7 @@ class Snapshot:
 
 
 @contextmanager
-def snapshot(path: Path, deadline_s: float) -> Iterator[Snapshot]:
+def snapshot(path: Path, deadline_s: float) -> Iterator[ReadTransaction]:
     """Open a database for one reading; raises CouldNotLook, or Unsteady, when that cannot be done, also inside.
 
     A write-ahead log is read through its index, without writing to either. After a clean stop there is none: then the
@@ -78,7 +78,7 @@ def snapshot(path: Path, deadline_s: float) -> Iterator[Snapshot]:
         with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_S, isolation_level=None)) as connection:
             connection.set_progress_handler(lambda: time.monotonic() - started > deadline_s, _STEPS)
             connection.execute("BEGIN")
-            yield Snapshot(connection, path)
+            yield ReadTransaction(connection, path)
     except (sqlite3.Error, UnicodeDecodeError) as error:  # a damaged schema may not even be text
         text = str(error)
         if text == "interrupted":

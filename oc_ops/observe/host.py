@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 
 from oc_ops import files
-from oc_ops.observe.gateways import GatewayProcess
+from oc_ops.observe.orphans import Orphan, orphans
 from oc_ops.observe.package import Package, package
-from oc_ops.observe.residents import Resident, orphans
+from oc_ops.observe.processes import GatewayProcess
 from oc_ops.observe.target import Target
 
 _MOST_ENTRIES = 2000
@@ -105,7 +105,7 @@ class HostView:
     wals: tuple[WriteAheadLog, ...] = ()
     copies: ConfigCopies | None = None
     package: Package | None = None
-    orphans: tuple[Resident, ...] = ()
+    orphans: tuple[Orphan, ...] = ()
 
     @property
     def sample(self) -> Sample | None:

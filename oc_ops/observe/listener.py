@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Literal
 import psutil
 
 from oc_ops.errors import CouldNotLook
-from oc_ops.observe import config, gateways
+from oc_ops.observe import config, processes
 from oc_ops.observe.gatewaylocks import lock_pids
 from oc_ops.observe.target import Target
 
@@ -243,7 +243,7 @@ def _evidence(target: Target, process: psutil.Process) -> str:
     # A process younger than the lock that names it has only got the pid of one that is gone.
     if locked is not None and process.create_time() <= locked + _CLOCK_GRACE_S:
         return "named in the gateway lock"
-    for each in gateways.gateway_processes(target, listening_pid=process.pid):
+    for each in processes.gateway_processes(target, listening_pid=process.pid):
         if each.pid == process.pid and (each.certain or _has_state_open(process, target)):
             return each.evidence
     return ""

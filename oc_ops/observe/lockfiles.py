@@ -17,7 +17,8 @@ from typing import Literal
 import psutil
 
 from oc_ops import files
-from oc_ops.observe import chrome, gatewaylocks
+from oc_ops.observe import browser as observe_browser
+from oc_ops.observe import gatewaylocks
 from oc_ops.observe.target import Target
 
 Kind = Literal["chrome-lock", "session-lock", "gateway-lock"]
@@ -65,7 +66,7 @@ def again(seen: LockFile, target: Target) -> LockFile | None:
 def _chrome_locks(target: Target) -> Iterator[LockFile | None]:
     """`<state>/browser/<profile>/user-data/SingletonLock`, a link to `host-pid`, in all releases tried."""
     for user_data in sorted((target.state_dir / "browser").glob("*/user-data")):
-        if (lock := chrome.profile_lock(user_data)) is None:
+        if (lock := observe_browser.profile_lock(user_data)) is None:
             continue
         holder, proof = _dead(lock.pid, _changed_s(lock.path))
         if lock.host != socket.gethostname():

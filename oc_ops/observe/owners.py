@@ -12,7 +12,7 @@ import psutil
 
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe.jobs import Job, Jobs, Receipt
-from oc_ops.observe.look import GatewayLook
+from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.rpc import RpcReply
 
 TASKS_PARAMS: Mapping[str, object] = {"status": ["running", "queued"], "limit": 500}
@@ -28,7 +28,7 @@ _Said = tuple[_Owner, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class OwnerEvidence:
     """What was seen of possible owners, gathered before or together with the jobs it is held against."""
 
     gateway: Literal["lives", "gone", "unknown"] = "unknown"
@@ -52,7 +52,7 @@ class Ownership:
     proof: str
 
 
-def ownership(job: Job, evidence: Evidence) -> Ownership | None:
+def ownership(job: Job, evidence: OwnerEvidence) -> Ownership | None:
     """Who owns the marker of a job; None when it has none. How old the marker is, is not asked here.
 
     One sign of life is enough for "live". "none" needs one of: no gateway runs; the gateway started after the marker;
@@ -74,7 +74,7 @@ def ownership(job: Job, evidence: Evidence) -> Ownership | None:
     return Ownership(job.id, owner, proof)
 
 
-def _changed(job: Job, evidence: Evidence) -> _Said | None:
+def _changed(job: Job, evidence: OwnerEvidence) -> _Said | None:
     """Receipts count only beside the marker they were read with."""
     if evidence.stored is None or evidence.stored.receipts is None:
         return None
@@ -83,7 +83,7 @@ def _changed(job: Job, evidence: Evidence) -> _Said | None:
     return "unknown", "the store does not hold this marker: it changed while it was looked at"
 
 
-def _open_receipt(job: Job, evidence: Evidence) -> _Said | None:
+def _open_receipt(job: Job, evidence: OwnerEvidence) -> _Said | None:
     receipt = _open(job, evidence)
     if receipt is None or not _holds(receipt, evidence):
         return None
@@ -93,24 +93,24 @@ def _open_receipt(job: Job, evidence: Evidence) -> _Said | None:
     return "live", held
 
 
-def _task(job: Job, evidence: Evidence) -> _Said | None:
+def _task(job: Job, evidence: OwnerEvidence) -> _Said | None:
     return ("live", "tasks.list shows its run under way") if job.id in (evidence.tasks or ()) else None
 
 
-def _no_gateway(evidence: Evidence) -> _Said | None:
+def _no_gateway(evidence: OwnerEvidence) -> _Said | None:
     if evidence.gateway != "gone":
         return None
     return "none", "no gateway runs: its port refuses connections and no process of it is there"
 
 
-def _started_after(running_ms: int, evidence: Evidence) -> _Said | None:
+def _started_after(running_ms: int, evidence: OwnerEvidence) -> _Said | None:
     started_ms = evidence.gateway_started_ms
     if evidence.gateway != "lives" or started_ms is None or running_ms >= started_ms - _SLACK_MS:
         return None
     return "none", f"the gateway (pid {evidence.gateway_pid}) started at {_clock(started_ms)}, after the marker was set"
 
 
-def _no_receipt(job: Job, evidence: Evidence) -> _Said | None:
+def _no_receipt(job: Job, evidence: OwnerEvidence) -> _Said | None:
     """Where the store keeps receipts it decides; its pids mean something only beside a gateway that is seen here."""
     if evidence.stored is None or evidence.stored.receipts is None or evidence.gateway != "lives":
         return None
@@ -122,7 +122,7 @@ def _no_receipt(job: Job, evidence: Evidence) -> _Said | None:
     return "none", f"no run receipt is open for it{beside}"
 
 
-def _no_task(evidence: Evidence) -> _Said | None:
+def _no_task(evidence: OwnerEvidence) -> _Said | None:
     """Releases without receipts mark all due jobs at once and run them in turn: another's task may be before this."""
     if evidence.gateway != "lives" or evidence.tasks is None:
         return None
@@ -133,7 +133,7 @@ def _no_task(evidence: Evidence) -> _Said | None:
     return "none", "tasks.list shows no cron run under way"
 
 
-def _why_unknown(evidence: Evidence) -> str:
+def _why_unknown(evidence: OwnerEvidence) -> str:
     if evidence.gateway == "unknown":
         return "the gateway's process was not seen for certain"
     if evidence.tasks is None:
@@ -141,12 +141,12 @@ def _why_unknown(evidence: Evidence) -> str:
     return "the store could not be read beside the gateway's answer"
 
 
-def _open(job: Job, evidence: Evidence) -> Receipt | None:
+def _open(job: Job, evidence: OwnerEvidence) -> Receipt | None:
     receipts = (evidence.stored.receipts if evidence.stored else None) or ()
     return next((each for each in receipts if each.job_id == job.id and each.status == "running"), None)
 
 
-def _holds(receipt: Receipt, evidence: Evidence) -> bool:
+def _holds(receipt: Receipt, evidence: OwnerEvidence) -> bool:
     """Whether the process that took the receipt still lives; one that began later only has its pid."""
     began_ms = evidence.alive.get(receipt.owner_pid)
     return began_ms is not None and began_ms <= receipt.started_ms + _SLACK_MS
@@ -155,7 +155,7 @@ def _holds(receipt: Receipt, evidence: Evidence) -> bool:
 # -- gathering ------------------------------------------------------------------------------------------------------
 
 
-def gather(look: GatewayLook, tasks: RpcReply | None, stored: Jobs | None) -> Evidence:
+def gather(look: GatewayProbe, tasks: RpcReply | None, stored: Jobs | None) -> OwnerEvidence:
     """The evidence of one run. `tasks` was asked before the jobs were: a run that ends in between is then still seen.
 
     `stored` is what store.read gave, or None where it could not; with jobs from the store it is those very jobs.
@@ -169,7 +169,7 @@ def gather(look: GatewayLook, tasks: RpcReply | None, stored: Jobs | None) -> Ev
         seen = "gone"
     receipts = (stored.receipts if stored else None) or ()
     began = {each.owner_pid: _began_ms(each.owner_pid) for each in receipts if each.status == "running"}
-    return Evidence(
+    return OwnerEvidence(
         gateway=seen,
         gateway_pid=serving.pid if serving and seen == "lives" else None,
         gateway_started_ms=min(began_ms) if seen == "lives" else None,

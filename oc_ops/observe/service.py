@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 from oc_ops.observe import unitfiles
-from oc_ops.observe.gateways import GatewayProcess
-from oc_ops.observe.process import Call, run
+from oc_ops.observe.processes import GatewayProcess
 from oc_ops.observe.target import Target
+from oc_ops.process.run import Call, run
 
 State = Literal["running", "restarting", "failed", "stopped", "absent", "silent", "unknown"]
 """absent: there is no such unit, or no manager to ask. silent: it was asked and did not answer in time."""

@@ -20,8 +20,8 @@ import psutil
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe import config
 from oc_ops.observe.config import GatewayConfig
-from oc_ops.observe.database import Snapshot, snapshot
-from oc_ops.observe.gateways import GatewayProcess, gateway_processes
+from oc_ops.observe.database import ReadTransaction, snapshot
+from oc_ops.observe.processes import GatewayProcess, gateway_processes
 from oc_ops.observe.target import Target
 
 CHECK_S = 2.0
@@ -303,12 +303,12 @@ def _opened(database: Path) -> tuple[str, int | None, str, Lease | None]:
     return "", schema, writer, lease
 
 
-def _first(tables: Snapshot, table: str, query: str) -> str:
+def _first(tables: ReadTransaction, table: str, query: str) -> str:
     rows = tables.rows(query) if tables.has(table) else ()
     return str(rows[0][0]).partition("\n")[0] if rows else ""
 
 
-def _lease(tables: Snapshot) -> Lease | None:
+def _lease(tables: ReadTransaction) -> Lease | None:
     """Who holds the start-up migration; one whose owner is proven dead is taken over at the next start (2026.9.6)."""
     rows = tables.rows(_LEASE, round(time.time() * 1000)) if tables.has("state_leases") else ()
     if not rows or not isinstance(rows[0][0], int):

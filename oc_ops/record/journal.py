@@ -11,8 +11,8 @@ from pathlib import Path
 
 from oc_ops import files
 from oc_ops.errors import CouldNotLook, OcOpsError
-from oc_ops.observe.flight import single_flight
-from oc_ops.record.artifacts import sync_directory
+from oc_ops.locks import single_flight
+from oc_ops.record.folder import sync_directory
 
 Append = Callable[[Mapping[str, object]], None]
 

@@ -19,7 +19,7 @@ def path_of(memory_dir: Path, key: str) -> Path:
 
 def told(memory_dir: Path, key: str) -> str:
     """One line with its age; empty where no watcher has written anything that can be read."""
-    from oc_ops.record.incident_text import span  # whoever only needs the path, a window, loads little
+    from oc_ops.record.incidents.text import span  # whoever only needs the path, a window, loads little
 
     try:
         with files.open_regular(path_of(memory_dir, key)) as file:

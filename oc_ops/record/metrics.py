@@ -12,9 +12,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from oc_ops.judge.verdict import Verdict
-from oc_ops.record.document import CheckOutcome
 from oc_ops.record.history import FILE, HistoryError, reading
-from oc_ops.record.history.asking import DAY_MS, Gateway, History, Job, Run
+from oc_ops.record.history.query import DAY_MS, GatewayRow, History, JobRow, RunRow
+from oc_ops.record.run import CheckOutcome
 
 CALL_WINDOW_MS = DAY_MS
 JOB_WINDOW_MS = 7 * DAY_MS
@@ -159,7 +159,7 @@ class _Families:
 class _OneGateway:
     """What one gateway adds to the families."""
 
-    def __init__(self, history: History, gateway: Gateway, families: _Families, label: str, now_ms: int) -> None:
+    def __init__(self, history: History, gateway: GatewayRow, families: _Families, label: str, now_ms: int) -> None:
         self.history, self.gateway, self.families, self.label, self.now_ms = history, gateway, families, label, now_ms
 
     def put(self) -> None:
@@ -185,7 +185,7 @@ class _OneGateway:
         for (label, more), total in self.history.totals(self.gateway.id, what).items():
             self._gauge(name, total, *((label, more) if several else (label,)))
 
-    def _last_run(self, run: Run) -> None:
+    def _last_run(self, run: RunRow) -> None:
         began = run.serving_ms or run.started_ms
         state, port = run.state, str(self.gateway.port or "")
         cli, gateway = state.get("CLI", "unknown"), state.get("gateway", "unknown")
@@ -200,7 +200,7 @@ class _OneGateway:
         self._gauge("oc_ops_gateway_resident_memory_bytes", run.rss_bytes)
         self._gauge("oc_ops_gateway_event_loop_delay_seconds", run.delay_s)
 
-    def _checks(self, run: Run) -> None:
+    def _checks(self, run: RunRow) -> None:
         for check, (outcome, took_s) in self.history.checks_of(run.id).items():
             for each in get_args(CheckOutcome):
                 self._gauge("oc_ops_check_status", each == outcome, check, each)
@@ -241,7 +241,7 @@ class _OneGateway:
             sums = [sum(self.history.totals(self.gateway.id, what).values()) for what in (count, total)]
             self.families.summary(name, (self.label,), [each for each in spans if each is not None], sums[0], sums[1])
 
-    def _job(self, job: Job, label: str) -> None:
+    def _job(self, job: JobRow, label: str) -> None:
         seen = self.history.job_runs(job.id, self.now_ms - JOB_WINDOW_MS)
         took = [each.duration_s for each in seen if each.duration_s is not None]
         totals = self._sums("cron_runs", job)
@@ -256,7 +256,7 @@ class _OneGateway:
             self._gauge("oc_ops_cron_timeouts_total", sum(self._sums("cron_timeouts", job).values()), label)
         self._gauge("oc_ops_cron_timeout_ratio", share([each.timed_out for each in seen]), label)
 
-    def _sums(self, what: str, job: Job) -> dict[str, float]:
+    def _sums(self, what: str, job: JobRow) -> dict[str, float]:
         sums = self.history.totals(self.gateway.id, what)
         return {more: total for (label, more), total in sums.items() if label == job.job}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from oc_ops.judge.verdict import Verdict
-from oc_ops.record.document import RunRecord
-from oc_ops.record.untrusted import one_line
+from oc_ops.record.run import RunRecord
+from oc_ops.text import one_line
 
 STATES: Mapping[str, int] = {"OK": 0, "WARNING": 1, "CRITICAL": 2, "UNKNOWN": 3}
 """The words of a plugin and their exit codes (monitoring-plugins.org, development guidelines)."""

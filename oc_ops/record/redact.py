@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import quote
 
-from oc_ops.record.shapes import PLACEHOLDER, is_secret_flag, without_secrets
+from oc_ops.record.secret_patterns import PLACEHOLDER, is_secret_flag, without_secrets
 from oc_ops.record.spellings import Known
-from oc_ops.record.untrusted import BLOCK_LIMIT, LINE_LIMIT, one_line, printable
 from oc_ops.secrecy import TABLES, is_everyday, is_reference, secrets_in, tells
+from oc_ops.text import BLOCK_LIMIT, LINE_LIMIT, one_line, printable
 
 __all__ = ["Json", "Redactor", "secrets_in"]
 

@@ -22,16 +22,16 @@ from pathlib import Path
 import pexpect
 import psutil
 
+from oc_ops.cockpit import snapshot
+from oc_ops.cockpit.panes import WINDOWS as PANES
+from oc_ops.cockpit.state import Snapshot
 from oc_ops.lab.gateway import Lab
 from oc_ops.observe import watchlist
 from oc_ops.observe.target import locate
 from oc_ops.settings import PROJECT, environment_name, load
-from oc_ops.supervise import snapshot
-from oc_ops.supervise.panes import WINDOWS as PANES
-from oc_ops.supervise.state import Snapshot
 from tests.bench.doctor import gateway_cpu_s
-from tests.desk import Desk
 from tests.support import faults
+from tests.support.desk import Desk
 
 LOOPS = ((("gateway", "status"), ("cron", "list")), (("status",),))
 """The two panes of the plain design: each runs its commands, waits 5 s, and begins again."""

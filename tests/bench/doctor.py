@@ -18,7 +18,7 @@ from statistics import median
 import psutil
 
 from oc_ops.lab.gateway import Lab
-from oc_ops.observe.process import run
+from oc_ops.process.run import run
 from oc_ops.settings import PROJECT
 from tests.live.examine import examine
 from tests.support import faults

@@ -18,24 +18,24 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from oc_ops.record import trends
 from oc_ops.record.history import (
     FILE,
     CallEntry,
     CronRunEntry,
-    Entry,
     FindingEntry,
     IncidentEntry,
     Process,
+    RunEntry,
     database,
     reading,
     remember,
 )
-from oc_ops.record.history.asking import DAY_MS, History
-from oc_ops.record.history.writing import _remember
+from oc_ops.record.history.query import DAY_MS, History
+from oc_ops.record.history.write import _remember
 from oc_ops.record.metrics import Metrics
+from oc_ops.record.page import trends
 from oc_ops.record.redact import Redactor
-from tests import past
+from tests.support import past
 
 DAYS = 365
 JOBS = (("heartbeat", 10), ("inbox", 15), ("sync", 30), ("report", 60), ("digest", 720), ("backup", 1440))
@@ -64,13 +64,13 @@ def filled(folder: Path) -> Path:
     return folder
 
 
-def some(connection: sqlite3.Connection, runs: Iterator[Entry], count: int) -> None:
+def some(connection: sqlite3.Connection, runs: Iterator[RunEntry], count: int) -> None:
     """Write that many runs in one transaction."""
     for _, each in zip(range(count), runs, strict=False):
         _remember(connection, each, 400, lambda _ids: ())
 
 
-def year() -> Iterator[Entry]:
+def year() -> Iterator[RunEntry]:
     """Every run of a year, oldest first, the last one now."""
     dice = random.Random(7)
     began = past.NOW_MS - DAYS * DAY_MS

@@ -28,7 +28,7 @@ from oc_ops.judge.signatures import catalogue
 from oc_ops.observe.logs import LogView, Needle, raw_shape, recent
 from oc_ops.observe.logs.scan import Scan, finder
 from oc_ops.settings import PROJECT
-from tests import gateway_log
+from tests.support import gateway_log
 
 SIZE = 600_000_000
 ROUNDS = 3

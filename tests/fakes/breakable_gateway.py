@@ -132,7 +132,7 @@ def serve_gateway():
     from websockets.sync.server import serve
 
     from tests.fakes.fake_gateway import METHODS, Talk, hello
-    from tests.machine import HTTP
+    from tests.support.machine import HTTP
 
     def http(connection, request):
         if "Upgrade" in request.headers:

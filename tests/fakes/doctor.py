@@ -6,7 +6,7 @@ import sys
 
 sys.path.insert(0, sys.argv[1])
 
-from oc_ops.observe.process import run
+from oc_ops.process.run import run
 
 
 def stop(number, frame):

@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any, cast
 
+from oc_ops.cockpit.clock import WatchClock
 from oc_ops.observe.handshake import Hello
 from oc_ops.observe.rpc import Push, RpcClient, RpcRefused, RpcReply
-from oc_ops.supervise.clock import Clock
 
 METHODS = frozenset(("status", "cron.status", "cron.list", "cron.runs", "tasks.list"))
 
@@ -25,9 +25,9 @@ class Hands:
         self.now += seconds
 
     @property
-    def clock(self) -> Clock:
+    def clock(self) -> WatchClock:
         """The clock that these hands belong to."""
-        return Clock(lambda: self.steady, lambda: self.now)
+        return WatchClock(lambda: self.steady, lambda: self.now)
 
 
 class FakeClient:

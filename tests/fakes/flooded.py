@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, sys.argv[1])
 
-from oc_ops.observe.process import run
+from oc_ops.process.run import run
 
 
 def peak_bytes():

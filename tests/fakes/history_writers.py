@@ -15,7 +15,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(PROJECT))
 
 from oc_ops.record.history import HistoryError, reading, remember  # noqa: E402
-from tests import past  # noqa: E402
+from tests.support import past  # noqa: E402
 
 ASKED = ("SELECT count(*) FROM runs", "PRAGMA integrity_check")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from oc_ops.act.recoverylog import RecoveryLog
-from tests.stage import Stage, saw
+from oc_ops.act.recover.log import RecoveryLog
+from tests.support.stage import Stage, saw
 
 root, step, state = sys.argv[1:]
 incident = (Path(root) / "incident").read_text()

@@ -10,7 +10,7 @@ from oc_ops.errors import CouldNotLook
 from oc_ops.lab import sweep
 from oc_ops.lab.gateway import Lab
 from oc_ops.lab.install import LabError
-from oc_ops.observe import store
+from oc_ops.observe import jobstore
 
 READY_S = 30.0
 """What a gateway that was just let go on, or started again, may take to say that it is ready."""
@@ -87,7 +87,7 @@ class SharedLab:
 
     def _seen_jobs(self) -> object:
         try:
-            jobs = store.read(self.lab.state_dir).jobs
+            jobs = jobstore.read(self.lab.state_dir).jobs
         except CouldNotLook as error:
             return error
         return sorted((job.name, job.enabled, job.consecutive_errors, job.running_ms) for job in jobs)

@@ -16,12 +16,12 @@ import pexpect
 import pytest
 
 from oc_ops import settings
-from oc_ops.doctor import Doctor
+from oc_ops.doctor.jobs import sight
+from oc_ops.doctor.observations import Doctor
 from oc_ops.lab import sweep
 from oc_ops.lab.gateway import Lab
 from oc_ops.observe.jobs import Job
 from oc_ops.settings import PROJECT
-from oc_ops.watched import sight
 from tests.live.examine import examine
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]

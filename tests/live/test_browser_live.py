@@ -19,8 +19,8 @@ from oc_ops.judge.finding import Finding
 from oc_ops.lab import sweep
 from oc_ops.lab.config import CDP_OFFSET
 from oc_ops.lab.gateway import Lab
-from oc_ops.observe import chrome, click
-from oc_ops.observe.click import Limits, Walk
+from oc_ops.observe import browser, click
+from oc_ops.observe.click import ClickLimits, Walk
 from oc_ops.observe.openclaw import Openclaw
 from oc_ops.observe.target import locate
 from oc_ops.settings import Settings
@@ -33,7 +33,7 @@ pytestmark = [
     pytest.mark.timeout(1200),
 ]
 
-LIMITS = Limits(step_s=25.0, start_s=60.0, walk_s=150.0)
+LIMITS = ClickLimits(step_s=25.0, start_s=60.0, walk_s=150.0)
 """Patient: a step includes the start of a CLI, which takes 1 s on an idle machine and 8 s on a crowded one."""
 
 DEAD_PID = 2**22 + 1
@@ -51,7 +51,7 @@ class Seen:
     def __init__(self, lab: Lab, folder: Path) -> None:
         self.openclaw = Openclaw(lab.openclaw, locate(lab.environ), Settings(call_s=40.0), folder / "cli.lock")
         self.answer = self.openclaw.browser_status()
-        self.chrome = chrome.look(self.openclaw.target, self.answer.value)
+        self.chrome = browser.look(self.openclaw.target, self.answer.value)
         self.walk: Walk | None = None
         self.findings = list(filter(None, [self._state()]))
 
@@ -62,7 +62,7 @@ class Seen:
             or judge.not_running(self.answer, "running", self.chrome)
         )
 
-    def deep(self, *, running: bool = True, limits: Limits = LIMITS) -> Seen:
+    def deep(self, *, running: bool = True, limits: ClickLimits = LIMITS) -> Seen:
         """And a click, if nothing stands in its way."""
         if not self.findings:
             self.walk = click.walk(self.openclaw, running=running, limits=limits)
@@ -241,7 +241,7 @@ def test_a_stopped_browser_hangs(lab: Lab, tmp_path: Path) -> None:
 def test_pages_that_do_not_answer_stall_the_click(lab: Lab, tmp_path: Path) -> None:
     """With SIGSTOP of what draws the pages `browser status` says all is well (#72653); the click names the step."""
     with suspended(processes(lab, "renderer", "zygote")):
-        seen = Seen(lab, tmp_path).deep(limits=Limits(step_s=12.0, start_s=60.0, walk_s=150.0))
+        seen = Seen(lab, tmp_path).deep(limits=ClickLimits(step_s=12.0, start_s=60.0, walk_s=150.0))
         finding = assert_only(seen, "browser/act-stalled")
         assert seen.answer.value is not None
         assert seen.answer.value["running"] is True

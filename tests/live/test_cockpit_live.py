@@ -15,9 +15,9 @@ import pytest
 
 from oc_ops.lab.gateway import Lab
 from oc_ops.observe.target import locate
-from tests.desk import WINDOWS, Desk
 from tests.support import faults
-from tests.survivors import eventually
+from tests.support.desk import WINDOWS, Desk
+from tests.support.survivors import eventually
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 

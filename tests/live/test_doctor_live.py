@@ -10,7 +10,7 @@ import pytest
 
 from oc_ops.lab.gateway import Lab
 from oc_ops.lab.state import write_private
-from oc_ops.record import incidents
+from oc_ops.record.incidents import book
 from tests.live.conftest import LabOf
 from tests.live.examine import Examination, assert_healthy, examine
 from tests.support import faults, stranger
@@ -70,7 +70,7 @@ def test_a_hang_is_the_only_error_and_one_incident(lab: Lab, folder: Path) -> No
     told = [each.report["incident"] for each in (first, second, green, closed)]
     assert [each["this_run"] for each in told] == ["opened", "lasts", "green", "closed"], told
     assert {each["cause"] for each in told} == {"gateway/hung"}
-    incident = incidents.read(incidents.journal(folder / "memory")).incidents[told[0]["id"]]
+    incident = book.read(book.journal(folder / "memory")).incidents[told[0]["id"]]
     assert not incident.is_open
     assert f"incident {incident.id}: opened by this run" in first.output
     assert f"incident {incident.id}: closed after" in closed.output

@@ -21,10 +21,10 @@ from oc_ops.lab import sweep
 from oc_ops.lab.config import free_ports
 from oc_ops.lab.gateway import START_S, Lab
 from oc_ops.lab.install import DEFAULT_VERSION
-from oc_ops.observe import gateways, host
+from oc_ops.observe import host, processes
 from oc_ops.observe.host import HostView
 from oc_ops.observe.http import probe
-from oc_ops.observe.look import GatewayLook, look
+from oc_ops.observe.probe import GatewayProbe, look
 from oc_ops.observe.service import NO_SERVICE
 from oc_ops.observe.target import locate
 from tests.live.conftest import LabOf
@@ -41,11 +41,11 @@ def view(lab: Lab) -> HostView:
     """One look at the machine around a lab."""
     target = locate(lab.environ)
     return host.look(
-        target, gateways.gateway_processes(target), places={}, log_files=[lab.log_file], executable=lab.openclaw
+        target, processes.gateway_processes(target), places={}, log_files=[lab.log_file], executable=lab.openclaw
     )
 
 
-def look_at(lab: Lab) -> GatewayLook:
+def look_at(lab: Lab) -> GatewayProbe:
     """The doctor's own look at a lab's gateway."""
     return look(
         locate(lab.environ),
@@ -136,7 +136,7 @@ def second_gateway(lab: Lab, folder: Path, *options: str, port: int, **environ: 
     try:
         process = psutil.Process(child.pid)
         until(lambda: probe("127.0.0.1", port, "/healthz", budget_s=1.0).kind == "answered", START_S)
-        until(lambda: time.time() - process.create_time() > gateways.AMBIGUOUS_S + 1, 60)
+        until(lambda: time.time() - process.create_time() > processes.AMBIGUOUS_S + 1, 60)
         yield process
     finally:
         sweep.end(sweep.tree(psutil.Process(child.pid)), 10.0)
@@ -169,5 +169,5 @@ def test_another_profile_s_gateway_beside_ours_is_no_duplicate(lab_of: LabOf, tm
         seen = look_at(lab)
         assert judge_gateway.duplicate(seen.processes) is None
         assert second.pid not in [each.pid for each in seen.processes]
-        own = gateways.gateway_processes(locate(lab.environ, "side"), listening_pid=second.pid)
+        own = processes.gateway_processes(locate(lab.environ, "side"), listening_pid=second.pid)
         assert second.pid in [each.pid for each in own]

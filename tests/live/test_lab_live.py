@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from oc_ops.lab import install, sweep
+from oc_ops.lab.config import NAMES
 from oc_ops.lab.gateway import Lab
-from oc_ops.lab.jobs import NAMES
 from oc_ops.observe.http import Probe, probe
 from tests.support import faults
 

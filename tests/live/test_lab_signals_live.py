@@ -16,7 +16,7 @@ import pytest
 
 from oc_ops.lab import install, sweep
 from oc_ops.settings import PROJECT
-from tests.survivors import eventually
+from tests.support.survivors import eventually
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 

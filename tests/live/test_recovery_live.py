@@ -19,17 +19,17 @@ import pexpect
 import psutil
 import pytest
 
-from oc_ops.act import recoverylog
+from oc_ops.act.recover import log
 from oc_ops.lab.config import free_ports
 from oc_ops.lab.install import DEFAULT_VERSION, install, lab_dir, launcher
-from oc_ops.observe.flight import holder
+from oc_ops.locks import holder
 from oc_ops.observe.http import probe
 from oc_ops.observe.service import Service, service
 from oc_ops.observe.target import locate
 from oc_ops.settings import PROJECT
 from tests.live.recovered import PATIENT, Recovered
 from tests.live.systemd import Manager, system_manager, user_manager
-from tests.survivors import eventually
+from tests.support.survivors import eventually
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 systemd_only = pytest.mark.skipif(sys.platform != "linux", reason="systemd exists on Linux only")
@@ -154,7 +154,7 @@ class Installed:
 
     def records(self) -> list[Path]:
         """Recovery's records."""
-        return recoverylog.records(self.folder / "memory")
+        return log.records(self.folder / "memory")
 
 
 @contextmanager
@@ -353,7 +353,7 @@ def test_a_recovery_killed_in_its_act_leaves_no_lock_and_no_double(gateway: Inst
     first = gateway.begin()
 
     def acting() -> bool:
-        lines = [line for record in gateway.records() for line in recoverylog.lines(record)]
+        lines = [line for record in gateway.records() for line in log.lines(record)]
         return any(each["step"] == "act" for each in lines)
 
     assert eventually(acting, PATIENCE_S)

@@ -17,12 +17,12 @@ import pexpect
 import pytest
 
 from oc_ops import settings
-from oc_ops.doctor import Doctor
+from oc_ops.doctor.jobs import sight
+from oc_ops.doctor.observations import Doctor
 from oc_ops.lab.gateway import Lab
 from oc_ops.observe.jobs import Job, Jobs
-from oc_ops.observe.terminal import plain
+from oc_ops.process.pty import plain
 from oc_ops.settings import PROJECT
-from oc_ops.watched import sight
 from tests.live.conftest import LabOf
 from tests.support.faults import killed, stopped
 

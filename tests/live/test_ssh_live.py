@@ -17,9 +17,9 @@ import pexpect
 import psutil
 import pytest
 
-from tests.desk import WINDOWS, Desk, clients, watched
-from tests.machine import closed_port
-from tests.survivors import eventually
+from tests.support.desk import WINDOWS, Desk, clients, watched
+from tests.support.machine import closed_port
+from tests.support.survivors import eventually
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 

@@ -17,12 +17,11 @@ import pytest
 from oc_ops.errors import CouldNotLook
 from oc_ops.lab.gateway import Lab
 from oc_ops.lab.install import DEFAULT_VERSION, RELEASES
-from oc_ops.observe import listener, owners, store
+from oc_ops.observe import jobstore, listener, owners
 from oc_ops.observe.config import Credential
-from oc_ops.observe.jobs import Job, Jobs
-from oc_ops.observe.jobtext import jobs_of, more_of, runs_of
-from oc_ops.observe.look import GatewayLook, look
+from oc_ops.observe.jobs import Job, Jobs, jobs_of, more_of, runs_of
 from oc_ops.observe.owners import Ownership
+from oc_ops.observe.probe import GatewayProbe, look
 from oc_ops.observe.rpc import RpcReply, connect
 from oc_ops.observe.service import NO_SERVICE
 from oc_ops.observe.target import locate
@@ -59,7 +58,7 @@ def told(lab: Lab) -> tuple[tuple[Job, ...], Mapping[str, object], RpcReply]:
     return jobs_of(listed.payload), runs_of(runs.payload), tasks
 
 
-def seen(lab: Lab) -> GatewayLook:
+def seen(lab: Lab) -> GatewayProbe:
     """The look that the doctor takes."""
     target = locate(lab.environ)
     return look(target, "127.0.0.1", lab.port, budget_s=1.0, delay_limit_ms=1e9, service_of=lambda _: NO_SERVICE)
@@ -80,7 +79,7 @@ def await_jobs(lab: Lab, name: str, wanted: Callable[[Job], bool]) -> Jobs:
     deadline = time.monotonic() + DEADLINE_S
     while True:
         try:
-            jobs = store.read(lab.state_dir)
+            jobs = jobstore.read(lab.state_dir)
             if wanted(named(jobs, name)):
                 return jobs
         except CouldNotLook:
@@ -96,7 +95,7 @@ def named(jobs: Jobs, name: str) -> Job:
 
 def run_once(lab: Lab, name: str) -> None:
     """Run a job now and wait until the store holds its end."""
-    before = named(store.read(lab.state_dir), name)
+    before = named(jobstore.read(lab.state_dir), name)
     lab.call("cron", "run", before.id)
     await_jobs(lab, name, lambda job: job.running_ms is None and job.last_run_ms not in (None, before.last_run_ms))
 
@@ -110,7 +109,7 @@ def test_store_says_what_rpc_said(version: str, lab_of: LabOf) -> None:
     jobs, runs, _ = told(lab)
     with stopped(lab):
         before, started = listing(lab), time.monotonic()
-        stored = store.read(lab.state_dir)
+        stored = jobstore.read(lab.state_dir)
         took_s = time.monotonic() - started
         assert listing(lab) == before
     assert stored.source == "store"
@@ -127,7 +126,7 @@ def test_readers_do_not_hold_up_the_gateway(lab: Lab) -> None:
     def keep_reading(number: int) -> None:
         while not over.is_set():
             try:
-                store.read(lab.state_dir)
+                jobstore.read(lab.state_dir)
                 readings[number] += 1
             except CouldNotLook as error:
                 failed.append(str(error))
@@ -136,11 +135,11 @@ def test_readers_do_not_hold_up_the_gateway(lab: Lab) -> None:
     for each in threads:
         each.start()
     try:
-        job_id = named(store.read(lab.state_dir), "lab-ok").id
-        before = len(store.read(lab.state_dir).runs.get(job_id, ()))
+        job_id = named(jobstore.read(lab.state_dir), "lab-ok").id
+        before = len(jobstore.read(lab.state_dir).runs.get(job_id, ()))
         for _ in range(3):
             run_once(lab, "lab-ok")
-        ended = store.read(lab.state_dir).runs[job_id]
+        ended = jobstore.read(lab.state_dir).runs[job_id]
     finally:
         over.set()
         for each in threads:
@@ -153,7 +152,7 @@ def test_readers_do_not_hold_up_the_gateway(lab: Lab) -> None:
 
 def owner_of(jobs: Jobs, name: str, lab: Lab, tasks: RpcReply | None = None) -> Ownership:
     """Who owns the marker of the job, by what there is to be seen now."""
-    said = owners.ownership(named(jobs, name), owners.gather(seen(lab), tasks, store.read(lab.state_dir)))
+    said = owners.ownership(named(jobs, name), owners.gather(seen(lab), tasks, jobstore.read(lab.state_dir)))
     assert said is not None
     return said
 
@@ -161,7 +160,7 @@ def owner_of(jobs: Jobs, name: str, lab: Lab, tasks: RpcReply | None = None) -> 
 def test_a_run_under_way_is_owned_and_a_killed_gateways_is_not(lab: Lab) -> None:
     """A long job's marker is owned while it runs, also when the gateway hangs, and by nobody once it was killed."""
     await_jobs(lab, "lab-slow", lambda job: job.running_ms is None)
-    lab.call("cron", "run", named(store.read(lab.state_dir), "lab-slow").id)
+    lab.call("cron", "run", named(jobstore.read(lab.state_dir), "lab-slow").id)
     running = await_jobs(lab, "lab-slow", lambda job: job.running_ms is not None)
     said = owner_of(running, "lab-slow", lab, told(lab)[2])
     assert (said.owner, "which lives" in said.proof) == ("live", True)
@@ -169,7 +168,7 @@ def test_a_run_under_way_is_owned_and_a_killed_gateways_is_not(lab: Lab) -> None
         assert owner_of(running, "lab-slow", lab).owner == "live"
     with killed(lab):
         before = listing(lab)
-        left = store.read(lab.state_dir)
+        left = jobstore.read(lab.state_dir)
         assert [receipt.status for receipt in left.receipts or ()] == ["running"]
         said = owner_of(left, "lab-slow", lab)
         assert (said.owner, "no gateway runs" in said.proof) == ("none", True)
@@ -180,7 +179,7 @@ def test_a_run_under_way_is_owned_and_a_killed_gateways_is_not(lab: Lab) -> None
 def test_a_marker_that_leaked_is_owned_by_nobody(lab: Lab) -> None:
     """A marker without a run makes 2026.9.6 refuse the job as already running; the proof is that it has no receipt."""
     await_jobs(lab, "lab-ok", lambda job: job.running_ms is None)
-    job = named(store.read(lab.state_dir), "lab-ok")
+    job = named(jobstore.read(lab.state_dir), "lab-ok")
     marked_ms = round(time.time() * 1000) - 10_000
     with closing(sqlite3.connect(lab.state_dir / "state" / "openclaw.sqlite", timeout=10)) as leak, leak:
         (text,) = leak.execute("SELECT state_json FROM cron_jobs WHERE job_id = ?", (job.id,)).fetchone()
@@ -190,7 +189,7 @@ def test_a_marker_that_leaked_is_owned_by_nobody(lab: Lab) -> None:
     assert '"already-running"' in refused.stdout.text
     jobs, _, tasks = told(lab)
     assert {each.name: each.running_ms for each in jobs}["lab-ok"] == marked_ms
-    said = owner_of(store.read(lab.state_dir), "lab-ok", lab, tasks)
+    said = owner_of(jobstore.read(lab.state_dir), "lab-ok", lab, tasks)
     assert (said.owner, said.proof) == (
         "none",
         "no run receipt is open for it, and tasks.list shows no run of the job",
@@ -206,14 +205,14 @@ def test_a_marker_left_behind_in_files(version: str, lab_of: LabOf) -> None:
     try:
         path = lab.state_dir / "cron" / ("jobs-state.json" if version == "2026.5.28" else "jobs.json")
         left = json.loads(path.read_text(encoding="utf-8"))
-        job_id = named(store.read(lab.state_dir), "lab-slow").id
+        job_id = named(jobstore.read(lab.state_dir), "lab-slow").id
         entries = left["jobs"].values() if isinstance(left["jobs"], dict) else left["jobs"]
         ids = left["jobs"] if isinstance(left["jobs"], dict) else [each["id"] for each in entries]
         for id_, entry in zip(ids, entries, strict=True):
             if id_ == job_id:
                 entry["state"]["runningAtMs"] = round(time.time() * 1000) - 600_000
         path.write_text(json.dumps(left), encoding="utf-8")
-        said = owner_of(store.read(lab.state_dir), "lab-slow", lab)
+        said = owner_of(jobstore.read(lab.state_dir), "lab-slow", lab)
         assert (said.owner, "no gateway runs" in said.proof) == ("none", True)
     finally:
         lab.start_gateway()
@@ -230,6 +229,6 @@ def test_a_store_that_cannot_be_written_is_read(lab: Lab, tmp_path: Path) -> Non
             (tmp_path / "state" / each.name).chmod(0o400)
         (tmp_path / "state").chmod(0o500)
         names = sorted(each.name for each in (tmp_path / "state").iterdir())
-        assert store.read(tmp_path).jobs == store.read(lab.state_dir).jobs
+        assert jobstore.read(tmp_path).jobs == jobstore.read(lab.state_dir).jobs
         assert sorted(each.name for each in (tmp_path / "state").iterdir()) == names
         (tmp_path / "state").chmod(0o700)

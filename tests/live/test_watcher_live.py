@@ -14,12 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from oc_ops.cockpit import snapshot
+from oc_ops.cockpit.state import RunPart, Snapshot
+from oc_ops.cockpit.watcher import HELD
 from oc_ops.lab.gateway import Lab
 from oc_ops.observe.target import locate
 from oc_ops.settings import PROJECT
-from oc_ops.supervise import snapshot
-from oc_ops.supervise.state import Run, Snapshot
-from oc_ops.supervise.watcher import HELD
 from tests.support import faults
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
@@ -70,7 +70,7 @@ class Eye:
     def open(self) -> subprocess.Popen[str]:
         """Start a watcher; the first one is this object's own."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "oc_ops.supervise.watcher"],
+            [sys.executable, "-m", "oc_ops.cockpit.watcher"],
             env=self.environ,
             cwd=PROJECT,
             stdin=subprocess.DEVNULL,
@@ -130,7 +130,7 @@ def in_time(late_s: Callable[[], float], bound_s: float) -> None:
     assert min(late) < bound_s, late
 
 
-def run_of(shown: Snapshot, job: str, began_after: float) -> Run | None:
+def run_of(shown: Snapshot, job: str, began_after: float) -> RunPart | None:
     """The newest run of a job that began after a moment."""
     return next((each for each in shown.jobs.recent if each.job == job and (each.started_at or 0) > began_after), None)
 

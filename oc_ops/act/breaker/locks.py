@@ -8,13 +8,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from oc_ops.act.breaker.mutex import Mutex, Refused
-from oc_ops.act.breaker.outcome import Result
-from oc_ops.act.breaker.sight import Hands, Sight
+from oc_ops.act.breaker.scan import Blocker, BreakerView, BreakResult, Refused, Tools
 from oc_ops.errors import OcOpsError
 from oc_ops.observe.lockfiles import LockFile
-from oc_ops.record.artifacts import sync_directory
-from oc_ops.record.untrusted import one_line
+from oc_ops.record.folder import sync_directory
+from oc_ops.text import one_line
 
 _WHAT = {
     "chrome-lock": "the browser profile",
@@ -23,11 +21,11 @@ _WHAT = {
 }
 
 
-def locks(sight: Sight) -> Iterator[Mutex]:
+def locks(sight: BreakerView) -> Iterator[Blocker]:
     """Every lock file; those that are or may be held are refused, with the reason."""
     for lock in sight.locks:
         refused = f"its holder lives, or cannot be proven dead: {lock.holder}" if lock.holder else _elsewhere(sight)
-        yield Mutex(
+        yield Blocker(
             lock.kind,
             f"{lock.kind}:{lock.label}",
             lock.path.name,
@@ -46,7 +44,7 @@ def locks(sight: Sight) -> Iterator[Mutex]:
         )
 
 
-def move_aside(mutex: Mutex, hands: Hands) -> Result:
+def move_aside(mutex: Blocker, hands: Tools) -> BreakResult:
     """Rename the very file of the evidence; one that came in its place meanwhile is put back."""
     path, approved = Path(str(mutex.evidence["path"])), (mutex.evidence["inode"], mutex.evidence["changed_ns"])
     aside = path.with_name(f"{path.name}.oc-ops-{datetime.now(UTC):%Y%m%dT%H%M%S%f}Z")
@@ -80,19 +78,19 @@ def _put_back(aside: Path, path: Path) -> None:
         path.hardlink_to(aside)
 
 
-def _seen(mutex: Mutex, aside: Path, hands: Hands) -> Result:
+def _seen(mutex: Blocker, aside: Path, hands: Tools) -> BreakResult:
     """By a fresh look: the lock is gone, or a new holder that lives has taken it, which is what it was broken for."""
     after: dict[str, str | bool | None] = {"moved_to": str(aside)}
     lock: LockFile | None = next((each for each in hands.look().locks if f"{each.kind}:{each.label}" == mutex.id), None)
     if lock is None:
-        return Result("verified", f"the lock is gone; it was moved to {aside}", after)
+        return BreakResult("verified", f"the lock is gone; it was moved to {aside}", after)
     after["lock"] = lock.text
     if lock.inode != mutex.evidence["inode"] and lock.holder:
-        return Result("verified", f"the lock was moved to {aside}; it is held again, by {lock.holder}", after)
-    return Result("ineffective", f"moved to {aside}, and a dead holder's lock is there again", after)
+        return BreakResult("verified", f"the lock was moved to {aside}; it is held again, by {lock.holder}", after)
+    return BreakResult("ineffective", f"moved to {aside}, and a dead holder's lock is there again", after)
 
 
-def _elsewhere(sight: Sight) -> str:
+def _elsewhere(sight: BreakerView) -> str:
     """A gateway that answers and is not seen here runs elsewhere (a container): its pids mean nothing on this host."""
     look = sight.look
     if look is None:

@@ -5,25 +5,23 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from oc_ops.act.breaker.book import Book, Entry, lives
-from oc_ops.act.breaker.mutex import Mutex, typed_name
-from oc_ops.act.breaker.pids import gateway_evidence
-from oc_ops.act.breaker.sight import Sight
-from oc_ops.judge.due import milliseconds, moment
-from oc_ops.judge.jobwords import clock, named, schedule_words
+from oc_ops.act.breaker.plan import ApprovalBook, ApprovalEntry, lives
+from oc_ops.act.breaker.scan import Blocker, BreakerView, gateway_evidence, typed_name
+from oc_ops.judge.schedule import milliseconds, moment
+from oc_ops.judge.words import clock, named, schedule_words
 from oc_ops.observe.jobs import Job
 
 _OF_JOBS = ("marker", "left-off")
 _NO_ANSWER = "the gateway does not answer: see to it first (oc-ops doctor)"
 
 
-def markers(sight: Sight) -> Iterator[Mutex]:
+def markers(sight: BreakerView) -> Iterator[Blocker]:
     """Every job with a marker; all but the stale ones are refused, with the reason."""
     for job in sight.jobs.jobs if sight.jobs else ():
         if job.running_ms is None:
             continue
         finding, owner, quoted = sight.stale.get(job.id), sight.owners.get(job.id), shlex.quote(job.id)
-        yield Mutex(
+        yield Blocker(
             "marker",
             f"marker:{job.id}",
             _typed(job, sight),
@@ -45,7 +43,7 @@ def markers(sight: Sight) -> Iterator[Mutex]:
         )
 
 
-def left_off(sight: Sight, book: Book) -> Iterator[Mutex]:
+def left_off(sight: BreakerView, book: ApprovalBook) -> Iterator[Blocker]:
     """Every job that is off because a break of it did not come to its end; a break that is under way is none."""
     for job_id, begun in _unfinished(book).items():
         job = sight.job(job_id)
@@ -55,7 +53,7 @@ def left_off(sight: Sight, book: Book) -> Iterator[Mutex]:
         refused = _NO_ANSWER if sight.jobs.source == "store" else ""
         if job.auto_disabled:
             refused = f"OpenClaw itself switched it off since: {job.auto_disabled}"
-        yield Mutex(
+        yield Blocker(
             "left-off",
             f"left-off:{job.id}",
             _typed(job, sight),
@@ -75,12 +73,12 @@ def left_off(sight: Sight, book: Book) -> Iterator[Mutex]:
         )
 
 
-def _typed(job: Job, sight: Sight) -> str:
+def _typed(job: Job, sight: BreakerView) -> str:
     jobs = sight.jobs.jobs if sight.jobs else ()
     return typed_name(job.name, [text for each in jobs for text in (each.name, each.id)], job.id)
 
 
-def _why_not(job: Job, sight: Sight) -> str:
+def _why_not(job: Job, sight: BreakerView) -> str:
     """Why this marker must stay; empty for one that is proven stale, of a job that is on."""
     owner = sight.owners.get(job.id)
     if sight.jobs is None or sight.jobs.source == "store":
@@ -103,10 +101,10 @@ def _plan(job: Job) -> str:
     return f"{schedule_words(job.schedule)}; next run: {next_run}"
 
 
-def _unfinished(book: Book) -> dict[str, Entry]:
+def _unfinished(book: ApprovalBook) -> dict[str, ApprovalEntry]:
     """By job the break that was begun last and has not ended, or ended with the job off."""
     targets: dict[str, str] = {}
-    found: dict[str, Entry] = {}
+    found: dict[str, ApprovalEntry] = {}
     for entry in book.entries():
         if entry.what == "planned":
             kind, _, job_id = entry.text("target").partition(":")
@@ -119,11 +117,11 @@ def _unfinished(book: Book) -> dict[str, Entry]:
     return {job_id: entry for job_id, entry in found.items() if not _under_way(entry, book)}
 
 
-def _under_way(begun: Entry, book: Book) -> bool:
+def _under_way(begun: ApprovalEntry, book: ApprovalBook) -> bool:
     return lives(begun.said.get("by")) and not any(each.what == "done" for each in book.entries(begun.plan))
 
 
-def _changed_since(job: Job, begun: Entry) -> Iterator[str]:
+def _changed_since(job: Job, begun: ApprovalEntry) -> Iterator[str]:
     """Somebody may have switched it on and off again since: the operator is to know."""
     if job.updated_ms is not None and job.updated_ms - milliseconds(begun.at) > 60_000:
         yield f"it was changed at {clock(moment(job.updated_ms))}, after that break: see who did"

@@ -1,19 +1,137 @@
-"""A plan: the promise to break one mutex on exactly the evidence that was shown, for a while and once."""
+"""A plan to break something, what approves it, and the book of both."""
 
 from __future__ import annotations
 
+import contextlib
+import getpass
+import os
 import secrets
+import socket
+import sys
+import termios
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import cast, get_args
+from pathlib import Path
+from typing import Literal, cast, get_args
 
-from oc_ops.act.breaker.book import Book, Entry, stamp, who
-from oc_ops.act.breaker.mutex import Kind, Mutex, Refused
-from oc_ops.record.untrusted import one_line
+import psutil
+
+from oc_ops.act.breaker.scan import Blocker, Kind, Refused
+from oc_ops.record.journal import Journal, parsed
+from oc_ops.record.redact import Json, Redactor
+from oc_ops.text import one_line
+
+PROMPT = "type its exact name to break it (anything else leaves it alone): "
+
+
+def on_a_terminal() -> bool:
+    """Whether a person sits there: reads what is printed and types what is read."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def typed(name: str) -> None:
+    """Ask for the name; raises Refused for another one, for the end of input, and for Ctrl-C.
+
+    What was typed before the evidence stood there does not count.
+    """
+    if not on_a_terminal():
+        raise Refused("no terminal, so nobody has read the evidence: run `oc-ops breaker show`, then break --approve")
+    sys.stdout.flush()
+    with contextlib.suppress(termios.error, OSError):
+        termios.tcflush(sys.stdin, termios.TCIFLUSH)
+    try:
+        answer = input(PROMPT)
+    except EOFError:
+        raise Refused("not approved: the input ended") from None
+    except KeyboardInterrupt:
+        raise Refused("not approved: interrupted") from None
+    if answer != name:
+        raise Refused("not approved: that is not its name")
+
+
+FILE = "approvals.jsonl"
+
+What = Literal["planned", "approved", "refused", "begun", "step", "done"]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ApprovalEntry:
+    """One line: `at` in UTC, what happened to which plan, and the rest as it was written."""
+
+    at: datetime
+    what: str
+    plan: str
+    gateway: str
+    said: Mapping[str, object]
+
+    def text(self, name: str) -> str:
+        """A text of the line; empty when it has none of that name."""
+        value = self.said.get(name)
+        return value if isinstance(value, str) else ""
+
+
+class ApprovalBook:
+    """`memory/approvals.jsonl` of one gateway: append-only, on the disk before the next step, secrets left out."""
+
+    def __init__(self, memory_dir: Path, gateway: str, redactor: Redactor) -> None:
+        self.journal = Journal(memory_dir / FILE)
+        self.gateway = gateway
+        self._redactor = redactor
+
+    def write(self, what: What, plan: str, **said: Json) -> None:
+        """Add one line; raises JournalError when it is not on the disk."""
+        line = {"at": stamp(datetime.now(UTC)), "what": what, "plan": plan, "gateway": self.gateway}
+        clean = self._redactor.json(said)
+        assert isinstance(clean, Mapping)
+        with self.journal.writing() as append:
+            append({**line, **clean})
+
+    def entries(self, plan: str | None = None) -> Iterator[ApprovalEntry]:
+        """This gateway's lines in their order, of one plan or of all; what is torn or foreign is passed over."""
+        for line in self.journal.lines():
+            record = parsed(line)
+            if record is None or record.get("gateway") != self.gateway:
+                continue
+            with suppress(KeyError, ValueError, TypeError):
+                at, name = datetime.fromisoformat(str(record["at"])).astimezone(UTC), str(record["plan"])
+                if plan in (None, name):
+                    yield ApprovalEntry(at, str(record["what"]), name, self.gateway, record)
+
+
+def stamp(moment: datetime) -> str:
+    """A moment as the book writes it."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def who() -> dict[str, Json]:
+    """Who is acting: user, terminal, machine and process."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        user = f"uid {os.getuid()}"
+    tty = None
+    with suppress(OSError, ValueError):
+        tty = os.ttyname(sys.stdin.fileno())
+    host, pid = socket.gethostname(), os.getpid()
+    return {"user": user, "tty": tty, "host": host, "pid": pid, "started": psutil.Process(pid).create_time()}
+
+
+def lives(by: object) -> bool:
+    """Whether the process that wrote a line still runs on this machine; a reused pid does not count."""
+    if not isinstance(by, Mapping) or by.get("host") != socket.gethostname():
+        return False
+    pid, started = by.get("pid"), by.get("started")
+    if not isinstance(pid, int) or not isinstance(started, (int, float)):
+        return False
+    with suppress(psutil.Error):
+        return abs(psutil.Process(pid).create_time() - started) < 1
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class BreakPlan:
     """What may be approved: `digest` is the evidence it is bound to, `expires_at` when it is void."""
 
     id: str
@@ -25,12 +143,12 @@ class Plan:
     expires_at: datetime
 
 
-def make(mutex: Mutex, book: Book, life_s: float) -> Plan:
+def make(mutex: Blocker, book: ApprovalBook, life_s: float) -> BreakPlan:
     """Write a plan into the book and return it; raises Refused for what must not be broken."""
     if mutex.refused:
         raise Refused(one_line(f"{mutex.id} is left alone: {mutex.refused}", 1000))
     now = datetime.now(UTC)
-    plan = Plan(
+    plan = BreakPlan(
         f"{mutex.digest[:8]}-{secrets.token_hex(3)}", mutex.kind, mutex.id, mutex.name, mutex.digest, now,
         now + timedelta(seconds=life_s),
     )  # fmt: skip
@@ -41,7 +159,7 @@ def make(mutex: Mutex, book: Book, life_s: float) -> Plan:
     return plan
 
 
-def recall(plan_id: str, book: Book) -> Plan:
+def recall(plan_id: str, book: ApprovalBook) -> BreakPlan:
     """The plan of that id; raises Refused when there is none."""
     for entry in book.entries(plan_id):
         if entry.what == "planned" and (plan := _read(entry)):
@@ -49,7 +167,7 @@ def recall(plan_id: str, book: Book) -> Plan:
     raise Refused(f"no plan {one_line(plan_id, 60)} for this gateway: `oc-ops breaker show` makes one")
 
 
-def check(plan: Plan, mutex: Mutex | None, book: Book) -> Mutex:
+def check(plan: BreakPlan, mutex: Blocker | None, book: ApprovalBook) -> Blocker:
     """The mutex as it is now, if the plan still means exactly it; raises Refused for a plan that is void."""
     now = datetime.now(UTC)
     again = f"look again: oc-ops breaker show {plan.target}"
@@ -66,7 +184,7 @@ def check(plan: Plan, mutex: Mutex | None, book: Book) -> Mutex:
     return mutex
 
 
-def _read(entry: Entry) -> Plan | None:
+def _read(entry: ApprovalEntry) -> BreakPlan | None:
     try:
         expires_at = datetime.fromisoformat(entry.text("expires_at")).astimezone(UTC)
     except ValueError:
@@ -74,4 +192,6 @@ def _read(entry: Entry) -> Plan | None:
     kind, digest = entry.text("kind"), entry.text("digest")
     if kind not in get_args(Kind) or not digest:
         return None
-    return Plan(entry.plan, cast("Kind", kind), entry.text("target"), entry.text("name"), digest, entry.at, expires_at)
+    return BreakPlan(
+        entry.plan, cast("Kind", kind), entry.text("target"), entry.text("name"), digest, entry.at, expires_at
+    )

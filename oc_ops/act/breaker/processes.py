@@ -7,20 +7,17 @@ from collections.abc import Iterator
 
 import psutil
 
-from oc_ops.act.breaker.mutex import Mutex, Refused
-from oc_ops.act.breaker.outcome import Result
-from oc_ops.act.breaker.pids import Pid
-from oc_ops.act.breaker.sight import Hands, Sight
+from oc_ops.act.breaker.scan import Blocker, BreakerView, BreakResult, Pid, Refused, Tools
 from oc_ops.errors import CouldNotLook
-from oc_ops.observe.gateways import GatewayProcess
-from oc_ops.observe.look import GatewayLook
+from oc_ops.observe.probe import GatewayProbe
+from oc_ops.observe.processes import GatewayProcess
 from oc_ops.observe.service import Service, ask, stop_command
 
 _ASK_S = 10.0
 _KILLED_S = 10.0
 
 
-def processes(sight: Sight) -> Iterator[Mutex]:
+def processes(sight: BreakerView) -> Iterator[Blocker]:
     """The gateway process that `gateway/zombie` or `gateway/hung` is about, if it is known for certain."""
     cause, look = sight.cause, sight.look
     if look is None or cause is None or cause.check not in ("gateway/zombie", "gateway/hung"):
@@ -31,7 +28,7 @@ def processes(sight: Sight) -> Iterator[Mutex]:
     if process is None or found is None:
         return
     service = look.service
-    yield Mutex(
+    yield Blocker(
         "zombie" if kind == "zombie" else "hung",
         f"{kind}:{process.pid}",
         _name(process),
@@ -58,7 +55,7 @@ def processes(sight: Sight) -> Iterator[Mutex]:
     )
 
 
-def end(mutex: Mutex, hands: Hands) -> Result:
+def end(mutex: Blocker, hands: Tools) -> BreakResult:
     """Ask, wait, TERM, wait, KILL, each only while the very process of the evidence lives; then look afresh."""
     found = _evidenced(mutex)
     look = hands.look().look
@@ -76,10 +73,10 @@ def end(mutex: Mutex, hands: Hands) -> Result:
         return _after(mutex, f"pid {found.pid} ended on SIGTERM", hands)
     if not _signal(found, "kill", hands) or found.gone(_KILLED_S):
         return _after(mutex, f"pid {found.pid} was killed", hands)
-    return Result("ineffective", f"pid {found.pid} survives SIGKILL: it is blocked in the kernel", {"lives": True})
+    return BreakResult("ineffective", f"pid {found.pid} survives SIGKILL: it is blocked in the kernel", {"lives": True})
 
 
-def _process(kind: str, look: GatewayLook) -> GatewayProcess | None:
+def _process(kind: str, look: GatewayProbe) -> GatewayProcess | None:
     if kind == "hung":
         return look.serving
     return next((each for each in look.processes if each.certain), None)
@@ -95,7 +92,7 @@ def _request(service: Service) -> str:
     return "" if service.manager == "none" else f"{' '.join(stop_command(service))}, then "
 
 
-def _ask(service: Service, hands: Hands) -> None:
+def _ask(service: Service, hands: Tools) -> None:
     """The one who is to end it; not again while it is at it: that would forget what it has to do afterwards."""
     if service.detail.startswith("deactivating"):
         hands.note(f"{service.unit} is being stopped already")
@@ -108,7 +105,7 @@ def _ask(service: Service, hands: Hands) -> None:
         hands.note(str(error))
 
 
-def _signal(found: Pid, verb: str, hands: Hands) -> bool:
+def _signal(found: Pid, verb: str, hands: Tools) -> bool:
     """Send it if the very process lives; False when it does not any more."""
     process = found.living()
     if process is None:
@@ -123,18 +120,18 @@ def _signal(found: Pid, verb: str, hands: Hands) -> bool:
     return True
 
 
-def _after(mutex: Mutex, said: str, hands: Hands) -> Result:
+def _after(mutex: Blocker, said: str, hands: Tools) -> BreakResult:
     """Gone is gone; what stands in the way now is told, with its fix."""
     sight = hands.look()
     cause = sight.cause
     if cause is not None and cause.check == mutex.evidence["finding"] and str(mutex.evidence["pid"]) in cause.saw:
-        return Result("ineffective", f"{said}, and is found again: {cause.saw}", {"finding": cause.check})
+        return BreakResult("ineffective", f"{said}, and is found again: {cause.saw}", {"finding": cause.check})
     well = "; the gateway answers" if sight.look else "; what runs now could not be looked at"
     now = f"; now {cause.check}, fix: {cause.fix}" if cause else well
-    return Result("verified", said + now, {"lives": False, "finding": cause.check if cause else None})
+    return BreakResult("verified", said + now, {"lives": False, "finding": cause.check if cause else None})
 
 
-def _evidenced(mutex: Mutex) -> Pid:
+def _evidenced(mutex: Blocker) -> Pid:
     pid, started = mutex.evidence["pid"], mutex.evidence["started"]
     assert isinstance(pid, int)
     assert isinstance(started, float)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from oc_ops.act.cron_run.adhoc import run_job
-from oc_ops.act.cron_run.asked import Asked, Say
-from oc_ops.act.cron_run.choose import NO_SUCH_JOB, JobNotChosen
-from oc_ops.act.cron_run.result import EXITS, Outcome, Result
-from oc_ops.act.cron_run.sights import Gateway
+from oc_ops.act.cron_run.lanes import JobGateway
+from oc_ops.act.cron_run.request import EXITS, NO_SUCH_JOB, JobNotChosen, JobRequest, Outcome, RunResult, Say
+from oc_ops.act.cron_run.run import run_job
 
-__all__ = ["EXITS", "NO_SUCH_JOB", "Asked", "Gateway", "JobNotChosen", "Outcome", "Result", "Say", "run_job"]
+__all__ = ["EXITS", "NO_SUCH_JOB", "JobGateway", "JobNotChosen", "JobRequest", "Outcome", "RunResult", "Say", "run_job"]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from oc_ops import files
-from oc_ops.observe.logs.kept import Entry, Kept
+from oc_ops.observe.logs.buffer import HitBuffer, LogHit
 from oc_ops.observe.logs.records import Record, moment
 from oc_ops.observe.logs.scan import Needle
 
@@ -44,7 +44,7 @@ class Place:
     offset: int
     mark: str
     newest: datetime | None = None
-    torn: Entry | None = None
+    torn: LogHit | None = None
 
     def unchanged(self, found: os.stat_result) -> bool:
         """Whether nothing was written since; needs no look into the file."""
@@ -52,10 +52,10 @@ class Place:
 
 
 @dataclass(slots=True)
-class State:
+class LogCursor:
     """What one run hands to the next: all places, and the hits since `since`, complete."""
 
-    kept: Kept
+    kept: HitBuffer
     since: datetime
     places: dict[tuple[int, int], Place] = field(default_factory=dict)
     changed: bool = False
@@ -84,9 +84,9 @@ def mark(descriptor: int, offset: int) -> str:
     return hashlib.blake2b(head + b"\0" + tail, digest_size=12).hexdigest()
 
 
-def load(path: Path, needles: Sequence[Needle], since: datetime) -> State:
+def load(path: Path, needles: Sequence[Needle], since: datetime) -> LogCursor:
     """The state of the last run, if it looked for the same needles and reaches back as far; else a new one."""
-    fresh = State(Kept(needles), since)
+    fresh = LogCursor(HitBuffer(needles), since)
     try:
         said = json.loads(files.read_bytes(path, files.DATA_BYTES))
         if said["schema"] != _SCHEMA or said["needles"] != _digest(needles):
@@ -100,7 +100,7 @@ def load(path: Path, needles: Sequence[Needle], since: datetime) -> State:
     return state
 
 
-def move_on(state: State, since: datetime) -> None:
+def move_on(state: LogCursor, since: datetime) -> None:
     """Let go of what is older than the new beginning of the window, and of all but the places read last."""
     state.kept.forget(int(since.timestamp()))
     state.since = since
@@ -108,7 +108,7 @@ def move_on(state: State, since: datetime) -> None:
         del state.places[key]
 
 
-def save(path: Path, state: State, clean: Callable[[str], str]) -> None:
+def save(path: Path, state: LogCursor, clean: Callable[[str], str]) -> None:
     """Write the state whole or not at all, readable by nobody else; one that cannot be written costs a scan.
 
     `clean` takes the secrets out of what was logged.
@@ -154,23 +154,23 @@ def _place_row(place: Place, clean: Callable[[str], str]) -> dict[str, object]:
     }
 
 
-def _entry_row(entry: Entry, clean: Callable[[str], str]) -> list[object]:
+def _entry_row(entry: LogHit, clean: Callable[[str], str]) -> list[object]:
     record = entry.record
     time = record.time.isoformat() if record.time else None
     told = (clean(each) for each in (record.level, record.source, record.text))
     return [entry.second, entry.ids, str(record.file), time, *told, record.offset]
 
 
-def _read(said: Any, needles: Sequence[Needle]) -> State:
+def _read(said: Any, needles: Sequence[Needle]) -> LogCursor:
     """The state as it was saved; raises what a wrong shape raises."""
     since = datetime.fromisoformat(said["since"])
-    kept = Kept(needles)
+    kept = HitBuffer(needles)
     known = {each.id for each in needles} | {""}
     for row in said["entries"]:
         kept.restore(_entry(row, known))
     kept.left_out = Counter({(str(name), int(second)): int(count) for name, second, count in said["left_out"]})
     kept.own = Counter({int(second): int(count) for second, count in said["own"]})
-    state = State(kept, since)
+    state = LogCursor(kept, since)
     for row in said["places"]:
         place = Place(
             int(row["device"]), int(row["inode"]), int(row["size"]), int(row["changed_ns"]), int(row["offset"]),
@@ -185,12 +185,12 @@ def _read(said: Any, needles: Sequence[Needle]) -> State:
     return state
 
 
-def _entry(row: Any, known: set[str]) -> Entry:
+def _entry(row: Any, known: set[str]) -> LogHit:
     second, ids, file, time, level, source, text, offset = row
     if not ids or not set(ids) <= known:
         raise ValueError("needles of another catalogue")
     record = Record(_path(str(file)), moment(time) if time else None, str(level), str(source), str(text), int(offset))
-    return Entry(int(second), tuple(map(str, ids)), record)
+    return LogHit(int(second), tuple(map(str, ids)), record)
 
 
 @lru_cache(maxsize=64)

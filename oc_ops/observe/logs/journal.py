@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from oc_ops.errors import CouldNotLook
-from oc_ops.observe.logs.kept import clipped
+from oc_ops.observe.logs.buffer import clipped
 from oc_ops.observe.logs.records import Record, read
 from oc_ops.observe.logs.restarts import Window
 from oc_ops.observe.logs.scan import Needle
 from oc_ops.observe.logs.view import LogView
-from oc_ops.observe.process import run
 from oc_ops.observe.target import Target
+from oc_ops.process.run import run
 
 NEAR_EMPTY_BYTES = 4096
 _DEADLINE_S = 5.0

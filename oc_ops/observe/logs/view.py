@@ -12,8 +12,8 @@ from pathlib import Path
 
 from oc_ops import files
 from oc_ops.observe.logs import cursor
-from oc_ops.observe.logs.cursor import Place, State
-from oc_ops.observe.logs.kept import Entry, Kept, entry_of
+from oc_ops.observe.logs.buffer import HitBuffer, LogHit, entry_of
+from oc_ops.observe.logs.cursor import LogCursor, Place
 from oc_ops.observe.logs.records import Record, first_time, last_time
 from oc_ops.observe.logs.restarts import Window
 from oc_ops.observe.logs.scan import Needle, Scan, finder
@@ -62,7 +62,7 @@ def recent(
     line before it, or of the file's last change.
     """
     sought = tuple(each if isinstance(each, Needle) else Needle(each, (each,)) for each in needles)
-    state = cursor.load(remember, sought, since) if remember else State(Kept(sought), since)
+    state = cursor.load(remember, sought, since) if remember else LogCursor(HitBuffer(sought), since)
     view = _looked(paths, state, tail_bytes, planned)
     if remember and state.changed:
         cursor.save(remember, state, clean)
@@ -77,7 +77,7 @@ class Follower:
 
     def __init__(self, needles: Sequence[Needle]) -> None:
         self._needles = tuple(needles)
-        self._state: State | None = None
+        self._state: LogCursor | None = None
 
     def look(
         self, paths: Sequence[Path], *, since: datetime, tail_bytes: int, planned: Sequence[Window] = ()
@@ -85,12 +85,12 @@ class Follower:
         """As `recent`; a `since` long before that of an earlier look (a clock set back) begins anew."""
         state = self._state
         if state is None or since < state.since - _SET_BACK:
-            state = self._state = State(Kept(self._needles), since)
+            state = self._state = LogCursor(HitBuffer(self._needles), since)
         cursor.move_on(state, max(since, state.since))
         return _looked(paths, state, tail_bytes, planned)
 
 
-def _looked(paths: Sequence[Path], state: State, tail_bytes: int, planned: Sequence[Window]) -> LogView:
+def _looked(paths: Sequence[Path], state: LogCursor, tail_bytes: int, planned: Sequence[Window]) -> LogView:
     seen: list[tuple[Path, Place]] = []
     total = 0
     for path in paths:
@@ -103,7 +103,7 @@ def _looked(paths: Sequence[Path], state: State, tail_bytes: int, planned: Seque
     return _view(state, seen, total, planned)
 
 
-def _view(state: State, seen: Sequence[tuple[Path, Place]], total: int, planned: Sequence[Window]) -> LogView:
+def _view(state: LogCursor, seen: Sequence[tuple[Path, Place]], total: int, planned: Sequence[Window]) -> LogView:
     entries = [*state.kept, *(place.torn for _, place in seen if place.torn)]
     entries = [each for each in entries if each.second >= int(state.since.timestamp())]
     entries.sort(key=lambda each: (each.second, each.record.time or datetime.fromtimestamp(each.second, UTC)))
@@ -132,7 +132,7 @@ def _inside(second: int, spans: Sequence[tuple[int, int]]) -> bool:
     return any(begin <= second <= end for begin, end in spans)
 
 
-def _read_on(path: Path, state: State, tail_bytes: int) -> tuple[Place, int]:
+def _read_on(path: Path, state: LogCursor, tail_bytes: int) -> tuple[Place, int]:
     """Read what is new in one file; how many bytes that was. Raises OSError when it cannot be read."""
     found = path.stat()
     known = state.places.get((found.st_dev, found.st_ino))
@@ -150,7 +150,7 @@ def _read_on(path: Path, state: State, tail_bytes: int) -> tuple[Place, int]:
     return place, size
 
 
-def _scanned(path: Path, file: FileIO, state: State, start: int, found: os.stat_result) -> tuple[Place, int]:
+def _scanned(path: Path, file: FileIO, state: LogCursor, start: int, found: os.stat_result) -> tuple[Place, int]:
     kept, descriptor = state.kept, file.fileno()
     changed = datetime.fromtimestamp(found.st_mtime, UTC)
 
@@ -159,7 +159,7 @@ def _scanned(path: Path, file: FileIO, state: State, start: int, found: os.stat_
         return last_time(os.pread(descriptor, offset - begin, begin)) or changed
 
     scan = Scan(file, kept.needles, finder(kept.needles, found.st_size - start), start)
-    torn: Entry | None = None
+    torn: LogHit | None = None
     for hit in scan.hits(torn=True):
         if hit.offset < scan.whole:
             kept.take(hit, path, state.since, before)
@@ -167,7 +167,7 @@ def _scanned(path: Path, file: FileIO, state: State, start: int, found: os.stat_
             known = before(hit.offset)
             record, _ = entry_of(hit, kept.needles, path, known)
             ids = tuple(kept.needles[number].id for number in hit.needles) or ("",)
-            torn = Entry(int(known.timestamp()), ids, record) if record else None
+            torn = LogHit(int(known.timestamp()), ids, record) if record else None
     end = os.pread(descriptor, _LAST_BYTES, max(0, scan.offset + scan.torn - _LAST_BYTES))
     return Place(
         found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, scan.offset,

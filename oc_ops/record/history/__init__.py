@@ -10,25 +10,25 @@ from oc_ops.record.history.entry import (
     CallEntry,
     CheckEntry,
     CronRunEntry,
-    Entry,
     FindingEntry,
     IncidentEntry,
     JobEntry,
     Process,
+    RunEntry,
 )
-from oc_ops.record.history.writing import remember
+from oc_ops.record.history.write import remember
 
 __all__ = [
     "FILE",
     "CallEntry",
     "CheckEntry",
     "CronRunEntry",
-    "Entry",
     "FindingEntry",
     "HistoryError",
     "IncidentEntry",
     "JobEntry",
     "Process",
+    "RunEntry",
     "reading",
     "remember",
 ]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from oc_ops.errors import CouldNotLook, OcOpsError
-from oc_ops.observe.flight import single_flight
+from oc_ops.locks import single_flight
 from oc_ops.record.history.schema import APPLICATION, NewerHistory, migrate
 
 FILE = "ops.sqlite"

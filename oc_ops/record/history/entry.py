@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from oc_ops.judge.verdict import Verdict
-from oc_ops.record.document import CheckOutcome
+from oc_ops.record.run import CheckOutcome
 
 Restarter = str
 """`oc-ops` (a recovery), `openclaw` (its own audit log tells of it) or `unseen`: the process is younger than a run."""
@@ -90,7 +90,7 @@ class Process(NamedTuple):
     serving_ms: int | None = None
 
 
-class Entry(NamedTuple):
+class RunEntry(NamedTuple):
     """One run. `state` is what the gateway was (releases, config, jobs), flat, without what was not known."""
 
     key: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 
-from oc_ops.record.history.entry import Entry
+from oc_ops.record.history.entry import RunEntry
 
 _SAME_MS = 10_000
 """A process' age is known to about a second: a start that differs by less is the same one."""
@@ -17,7 +17,7 @@ _LATELY = 300
 """Runs that are searched for a process' own word: releases that say nothing would have all of them searched."""
 
 
-def new_restarts(connection: sqlite3.Connection, gateway: int, entry: Entry) -> Iterator[tuple[int, str]]:
+def new_restarts(connection: sqlite3.Connection, gateway: int, entry: RunEntry) -> Iterator[tuple[int, str]]:
     """When and by whom; to be written down one by one, as the last one is judged by those before it."""
     starts = _Starts(connection, gateway, entry)
     for at_ms, by in entry.restarts:
@@ -33,7 +33,7 @@ def new_restarts(connection: sqlite3.Connection, gateway: int, entry: Entry) -> 
 class _Starts:
     """The starts on record, and the gateway's process then and now."""
 
-    def __init__(self, connection: sqlite3.Connection, gateway: int, entry: Entry) -> None:
+    def __init__(self, connection: sqlite3.Connection, gateway: int, entry: RunEntry) -> None:
         self.connection, self.gateway, self.entry = connection, gateway, entry
 
     def known(self, at_ms: int) -> bool:

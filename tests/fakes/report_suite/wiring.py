@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from oc_ops.judge.finding import Finding
-from oc_ops.record import artifacts, document, report
-from oc_ops.record.document import CallRecord, CheckRecord, Environment, Evidence, Lanes, OpenclawInfo, RunRecord
+from oc_ops.record import folder
+from oc_ops.record import run as record_run
+from oc_ops.record.page import report
+from oc_ops.record.page.report import Report
 from oc_ops.record.redact import Redactor
-from oc_ops.record.report import Report
+from oc_ops.record.run import CallRecord, CheckRecord, Environment, Evidence, Lanes, OpenclawInfo, RunRecord
 
 PAYLOAD = os.environ.get("OC_TEST_PAYLOAD", "")
 REDACTOR = Redactor([os.environ.get("OC_TEST_SECRET", "")], Path("/home/joe"))
@@ -19,7 +21,7 @@ NOW = datetime(2026, 11, 22, 19, 41, 15, tzinfo=UTC)
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
-    config.run = artifacts.open_run(Path(os.environ["OC_TEST_REPORTS"]), NOW)
+    config.run = folder.open_run(Path(os.environ["OC_TEST_REPORTS"]), NOW)
     config.option.htmlpath = str(config.run.page_in_progress)
     config.option.self_contained_html = True
 
@@ -32,7 +34,7 @@ def pytest_html_results_table_header(cells):
 @pytest.hookimpl(trylast=True)
 def pytest_html_results_table_row(report, cells):
     if not os.environ.get("OC_TEST_NO_CELLS"):
-        from oc_ops.record.report import cells as ours
+        from oc_ops.record.page.report import cells as ours
 
         check = CheckRecord("gateway/live", report.nodeid, "blocked", 0.0, blocked_by="gateway/hung")
         cells[1:] = ours(report.nodeid, report.duration, check if report.skipped else None, REDACTOR)
@@ -50,11 +52,11 @@ def pytest_sessionfinish(session):
     yield
     config, run = session.config, session.config.run
     raw = run.page_in_progress
-    artifacts.write(run.path / artifacts.REPORT_HTML, config.page.finish(raw.read_text("utf-8")))
+    folder.write(run.path / folder.REPORT_HTML, config.page.finish(raw.read_text("utf-8")))
     raw.unlink()
     record = RECORDS[os.environ["OC_TEST_PAGE"]](run)
-    artifacts.write(run.path / artifacts.REPORT_JSON, document.to_json(record, REDACTOR))
-    artifacts.publish(run)
+    folder.write(run.path / folder.REPORT_JSON, record_run.to_json(record, REDACTOR))
+    folder.publish(run)
     for plugin in config.pluginmanager.get_plugins():
         if type(plugin).__module__.startswith("pytest_html."):
             config.pluginmanager.unregister(plugin)  # it would name the file that is gone
@@ -85,7 +87,7 @@ def hostile(run):
         openclaw=OpenclawInfo(PAYLOAD, PAYLOAD, PAYLOAD, 18789, (PAYLOAD,)),
         recovery={PAYLOAD: PAYLOAD},
         evidence=(Evidence(PAYLOAD, (PAYLOAD, big, "\0\x1b[31m\udcff")),),
-        environment=Environment(((PAYLOAD, PAYLOAD),), (document.SettingRecord(PAYLOAD, PAYLOAD, PAYLOAD),)),
+        environment=Environment(((PAYLOAD, PAYLOAD),), (record_run.SettingRecord(PAYLOAD, PAYLOAD, PAYLOAD),)),
     )
 
 
@@ -180,7 +182,7 @@ def hung(run):
                 ("os", "Debian GNU/Linux 12 Linux 6.1.0"),
                 ("machine", "x86_64"),
             ),
-            (document.SettingRecord("call_s", "20.0", "environment"),),
+            (record_run.SettingRecord("call_s", "20.0", "environment"),),
         ),
     )
 

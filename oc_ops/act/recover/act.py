@@ -1,0 +1,97 @@
+"""The act and the waiting after it: one command, then the gateway, then the browser that it has not started yet."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+
+from oc_ops.act.recover import steps
+from oc_ops.act.recover.gateway import Site
+from oc_ops.act.recover.log import RecoveryLog
+from oc_ops.act.recover.wait import Clock, Settled, until_started
+from oc_ops.judge.finding import Finding
+from oc_ops.judge.registry import Action
+from oc_ops.observe.browser import profile_lock
+from oc_ops.observe.openclaw import BROWSER_PROFILE
+
+REFUSED_IDLE_S = 15.0
+"""How long a gateway is watched whose restart was refused: the command may report a failure and the start succeed."""
+
+
+def carry_out(
+    site: Site,
+    action: Action,
+    cause: Finding,
+    log: RecoveryLog,
+    clock: Clock,
+    say: Callable[[str], None],
+    *,
+    safe: bool,
+) -> tuple[Settled | None, str]:
+    """Act once and wait; returns how the wait ended, and why OpenClaw did not take the command, where it did not.
+
+    Raises OcOpsError, before anything is done, when the act cannot be put on record or must never be done.
+    """
+    command = steps.command(action, cause, safe=safe)
+    wanted = _browser_wanted(site)
+    say(f"act:   {command}")
+    since, began = clock.now().timestamp(), clock.monotonic()
+    with log.step("act", action=action, command=command) as result:
+        done = steps.carry_out(site, action, cause, safe=safe)
+        log.strict = False  # what has been done is seen through, also on a disk that is full by now
+        result.update(accepted=done.accepted, said=done.said)
+    said = "" if done.accepted else done.said
+    if said:
+        say(f"act:   not accepted: {said}")
+    if action == "browser-restart":
+        return None, said
+    settings = site.settings
+    patience_s = settings.drain_budget_s if safe else settings.start_budget_s
+    idle_s = patience_s if done.accepted else REFUSED_IDLE_S
+    settled = wait(site, log, clock, say, idle_s=idle_s, since=since if action == "restart" else None)
+    settled = replace(settled, took_s=clock.monotonic() - began)
+    if settled.started and wanted:
+        with log.step("browser", command="browser start") as result:
+            browser = steps.start_browser(site)
+            result.update(accepted=browser.accepted, said=browser.said)
+    return settled, said
+
+
+def _browser_wanted(site: Site) -> bool:
+    """Whether the new gateway is to have its browser back: one is expected, or under `auto` one ran before the act.
+
+    A browser that ended in an orderly way takes its profile's lock away; one that was ended with its gateway does not.
+    """
+    expected = site.settings.browser
+    if not site.config.browser_enabled or expected not in ("auto", "running"):
+        return False
+    lock = profile_lock(site.target.state_dir / "browser" / BROWSER_PROFILE / "user-data")
+    ran = lock is not None and lock.host == socket.gethostname() and (lock.holder is None or lock.holder.ours)
+    return expected == "running" or ran
+
+
+def wait(
+    site: Site,
+    log: RecoveryLog,
+    clock: Clock,
+    say: Callable[[str], None],
+    *,
+    idle_s: float,
+    since: float | None = None,
+) -> Settled:
+    """Wait for the gateway to have started, and put it on record; see `settle.until_started`."""
+    settings = site.settings
+    with log.step("wait", start_budget_s=settings.start_budget_s) as result:
+        settled = until_started(
+            site.look,
+            site.cause,
+            clock,
+            start_s=settings.start_budget_s,
+            drain_s=settings.drain_budget_s,
+            idle_s=idle_s,
+            since=since,
+        )
+        result.update(started=settled.started, cause=settled.cause.check if settled.cause else None)
+    say(f"wait:  {'started' if settled.started else 'not started'} after {settled.took_s:.1f} s")
+    return settled

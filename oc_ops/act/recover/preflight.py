@@ -1,0 +1,243 @@
+"""Before the act: would it come up again, has it room, what would be aborted, and does somebody else act already."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from oc_ops.act.recover.gateway import Site
+from oc_ops.act.recover.outcome import Observation
+from oc_ops.act.recover.policy import standing_against
+from oc_ops.doctor import start
+from oc_ops.errors import CouldNotLook
+from oc_ops.judge import cli as judge_cli
+from oc_ops.judge import state as judge_state
+from oc_ops.judge.finding import Finding
+from oc_ops.judge.gateway import NEVER_RETRY
+from oc_ops.judge.port import behind
+from oc_ops.judge.registry import Cure
+from oc_ops.observe import jobstore, listener, rpc, state
+from oc_ops.observe.config import GatewayConfig
+from oc_ops.observe.jobs import jobs_of
+from oc_ops.observe.jsontext import at, text_at
+from oc_ops.observe.owners import TASKS_PARAMS
+from oc_ops.observe.probe import GatewayProbe
+from oc_ops.observe.rpc import RpcClient
+from oc_ops.observe.service import Service
+from oc_ops.observe.state import StateView
+from oc_ops.text import one_line
+
+IN_PLACE_SINCE = (2026, 9, 6)
+"""From here on `gateway restart` reaches a gateway without a service, by SIGUSR2; on 2026.5.28 it exits 0 and does
+nothing, on 2026.2.26 it is refused. A gateway that answers nobody takes no signal either."""
+
+_SEEN_BY_LOOK = ("gateway/down", "gateway/hung", "gateway/zombie")
+"""Causes that the last look before the act has to show still: nothing is done about what has passed meanwhile.
+Of the others it must show nothing: what it shows then explains them, and may be what a restart never cures."""
+_AT_IT = ("activating", "deactivating")
+"""How systemd's detail begins while somebody's start or stop of the unit is under way; a stop may take 330 s."""
+
+_FULL = 5
+"""A disk is full at this part of the setting disk_low_bytes, as the doctor's own judge has it."""
+_FEW = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Clearance:
+    """Whether the act may be done. `refusal` says why not, `fix` what helps instead; `safe` asks for a drained restart.
+
+    `elsewhere` says what moves without us, such as a supervisor that restarts it: then that is waited for, not raced.
+    """
+
+    refusal: str = ""
+    fix: str = ""
+    unsure: bool = False
+    elsewhere: str = ""
+    safe: bool = False
+    aborts: tuple[str, ...] = ()
+    service: Service | None = None
+    seen: GatewayProbe | None = None
+
+
+def clear(site: Site, cure: Cure, first: Observation) -> Clearance:
+    """Decide, cheapest reasons first; nothing is changed. Raises CouldNotLook when something cannot be learnt."""
+    cause = first.cause
+    assert cause is not None
+    if short := _no_room(site):
+        return Clearance(short, "none automatic: make room first (df -h names the file systems)")
+    if cure.action == "browser-restart":
+        return _browser(site.config)
+    if against := standing_against(first.findings, site.signatures):
+        finding, why = against
+        return Clearance(f"{finding.check} stands against it: {why}: {finding.fact}", finding.fix)
+    # Nothing is done about a port whose listener is not shown to be the gateway: CouldNotLook.
+    listener.guard(site.target)
+    seen, service = site.look(), site.service()
+    now = site.cause(seen)
+    if service.state == "restarting" or service.detail.startswith(_AT_IT):
+        return Clearance(elsewhere=service.summary)
+    if now is not None and now.check in ("gateway/starting", "gateway/draining"):
+        return Clearance(elsewhere=now.saw)
+    if now.check != cause.check if now else cause.check in _SEEN_BY_LOOK:
+        return Clearance(elsewhere=f"the last look before the act shows {now.check if now else 'a live gateway'}")
+    if words := _not_ours(cure, seen, service):
+        return Clearance(words, (now or cause).fix)
+    if service.exit_status == NEVER_RETRY and not seen.processes:
+        words = f"{service.summary}: it exits with {NEVER_RETRY}, its configuration or lock is at fault"
+        return Clearance(
+            words, "none automatic: openclaw config validate, then read its log; a start ends the same way"
+        )
+    if words := _nobody_to_ask(site, cure, cause, service):
+        return Clearance(words, (now or cause).fix)
+    if cure.proof and not (now or cause).proof:
+        return Clearance(f"no positive proof: it takes that {cure.proof}", (now or cause).fix)
+    if bad := _start_fault(site, seen):
+        return Clearance(f"{bad.fact}: {bad.saw}", bad.fix)
+    aborts, safe = _work(site, seen) if cure.action == "restart" else ((), False)
+    return Clearance(safe=safe, aborts=aborts, service=service, seen=seen)
+
+
+def _not_ours(cure: Cure, seen: GatewayProbe, service: Service) -> str:
+    """Why it is not for OpenClaw's own command to act on: it is elsewhere, or under another's hand."""
+    if there := behind(seen):
+        return f"{there.name} only forwards the port: the gateway runs {there.place}"
+    if seen.drifted:
+        return f"it listens on port {seen.port} and is wanted on {seen.wanted}: a restart may leave it on either"
+    unit = next((each for each in (seen.service, service) if each.manager != "none" and not each.managed), None)
+    if unit is not None:
+        return f"its {unit.summary}: `openclaw gateway {cure.action}` does not act on that unit"
+    return ""
+
+
+def _no_room(site: Site) -> str:
+    """What keeps a gateway that starts from writing its state, or us from keeping evidence."""
+    least = site.settings.disk_low_bytes / _FULL
+    for place in (site.target.state_dir, site.settings.memory_dir):
+        there = next((each for each in (place, *place.parents) if each.exists()), Path("/"))
+        free = psutil.disk_usage(str(there)).free
+        if free < least:
+            return (
+                f"the file system of {there} is full: {free / 2**20:.0f} MiB free of the {least / 2**20:.0f} it needs"
+            )
+    return ""
+
+
+def _browser(config: GatewayConfig) -> Clearance:
+    if config.browser_enabled:
+        return Clearance(aborts=("the browser's open tabs",))
+    return Clearance(
+        f"browser.enabled is false in {config.path}: no start brings it up",
+        "openclaw config set browser.enabled true, or OC_OPS_BROWSER=off when none is wanted",
+    )
+
+
+def _nobody_to_ask(site: Site, cure: Cure, cause: Finding, service: Service) -> str:
+    """Why no command of OpenClaw can do it: without a service it cannot start what is down, nor wake what hangs."""
+    if service.state == "silent":
+        raise CouldNotLook(f"whether a service unit runs this gateway could not be learnt: {service.summary}")
+    if service.manager != "none":
+        return ""
+    if cure.action == "start":
+        return "no service unit runs this gateway, so `openclaw gateway start` has nothing to start"
+    if cause.check in ("gateway/hung", "gateway/zombie"):
+        return "no service unit runs this gateway, and one that answers nobody takes no restart request either"
+    release = site.openclaw.release
+    if release is not None and release < IN_PLACE_SINCE:
+        shown = ".".join(map(str, release))
+        return f"no service unit runs this gateway, and `openclaw gateway restart` of {shown} then restarts nothing"
+    return ""
+
+
+def _start_fault(site: Site, look: GatewayProbe) -> Finding | None:
+    """Why it would not come up again: its state, the command's age, its config; raises CouldNotLook without a word."""
+    seen = state.look(site.target, look.processes)
+    if found := judge_state.fault(seen):
+        return found
+    if not seen.is_ours and seen.runner:
+        raise CouldNotLook(f"the gateway's user is {seen.runner} ({seen.by}): recover it as that user, no other")
+    cli = site.openclaw
+    if not look.processes and (found := start.outdated(site.target, site.config, cli.executable, cli.release)):
+        return found
+    return _config_fault(site, seen)
+
+
+def _config_fault(site: Site, seen: StateView) -> Finding | None:
+    """What OpenClaw's own validation has against a start; raises CouldNotLook when there is no word on it."""
+    if found := judge_cli.invalid_config(site.config) or judge_cli.missing_config(site.config):
+        return found
+    answer = site.openclaw.config_validate()
+    if found := start.refused(answer, site.target, site.config, seen):
+        return found
+    if answer.not_offered:
+        status = site.openclaw.gateway_status()
+        if found := judge_cli.rejected_config(status, site.config):
+            return found
+        if status.value is None:
+            raise CouldNotLook(f"whether the config is valid could not be learnt: {status.call.summary}")
+    elif at(answer.value, "valid") is not True:
+        raise CouldNotLook(f"whether the config is valid could not be learnt: {answer.call.summary}")
+    return None
+
+
+# -- what would be aborted ---------------------------------------------------------------------------------------------
+
+
+def _work(site: Site, seen: GatewayProbe) -> tuple[tuple[str, ...], bool]:
+    """What is under way, and whether the gateway can still be asked to let it end."""
+    if seen.live.kind == "answered":
+        with contextlib.suppress(rpc.RpcRefused, CouldNotLook):
+            with _connected(site) as client:
+                found = tuple(_told(client))
+                knows = "gateway.restart.preflight" in client.hello.methods
+            drains = knows and site.openclaw.restart_preflight()
+            return (*found, *(_blockers(drains.value) if drains else ())), bool(drains and drains.came)
+    return tuple(_stored(site)), False
+
+
+def _connected(site: Site) -> RpcClient:
+    settings, config = site.settings, site.served
+    if not settings.rpc:
+        raise CouldNotLook("the setting rpc is off")
+    return rpc.connect_to(site.target, config, config.port, settings)
+
+
+def _told(client: RpcClient) -> Iterator[str]:
+    """Running cron jobs and tasks, by the gateway's own word; a silent read raises CouldNotLook."""
+    listed = client.request("cron.list", {"includeDisabled": True, "limit": 200})
+    if listed.outcome != "ok":
+        raise CouldNotLook(f"cron.list: {listed.outcome}")
+    yield from (
+        f"cron job {one_line(each.name, 80)}" for each in jobs_of(listed.payload) if each.running_ms is not None
+    )
+    tasks = at(client.request("tasks.list", TASKS_PARAMS).payload, "tasks")
+    for each in tasks if isinstance(tasks, list) else ():
+        if text_at(each, "runtime") != "cron":
+            yield f"task {one_line(text_at(each, 'label') or text_at(each, 'taskId'), 80)}"
+
+
+def _blockers(preflight: object) -> Iterator[str]:
+    """The gateway's own list, but for what is a cron run or a task: those have been named."""
+    found = at(preflight, "blockers")
+    for each in found if isinstance(found, list) else ():
+        if text_at(each, "kind") not in ("cron-run", "task"):
+            yield one_line(text_at(each, "message"), 120)
+
+
+def _stored(site: Site) -> Iterator[str]:
+    """Running cron jobs by the gateway's own store, since it answers nobody."""
+    with contextlib.suppress(CouldNotLook):
+        for each in jobstore.read(site.target.state_dir, site.config.cron_store).jobs:
+            if each.running_ms is not None:
+                yield f"cron job {one_line(each.name, 80)}"
+
+
+def shown(aborts: tuple[str, ...]) -> str:
+    """The list in words, the first five by name."""
+    if not aborts:
+        return "nothing is known to be under way"
+    more = len(aborts) - _FEW
+    return ", ".join(aborts[:_FEW]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,324 @@
+"""One bounded recovery: observe, cause, cure, preflight, act, observe again, record; never a second act in one run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from oc_ops.act.recover import act, budget, evidence, log, steps
+from oc_ops.act.recover.gateway import Site
+from oc_ops.act.recover.log import IncidentLink, RecoveryLog
+from oc_ops.act.recover.outcome import Conclusion, Observation, Outcome, proof
+from oc_ops.act.recover.policy import cure_of, never
+from oc_ops.act.recover.preflight import Clearance, clear, shown
+from oc_ops.act.recover.wait import REAL, Clock
+from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.judge.finding import Finding
+from oc_ops.judge.registry import Cure
+from oc_ops.locks import LockHeld, held_by, holder, single_flight
+from oc_ops.record import folder
+from oc_ops.settings import Settings
+
+if TYPE_CHECKING:
+    from oc_ops.process.run import Call
+
+__all__ = ["Clock", "Observation", "Observe", "Outcome", "longest_s", "recover"]
+
+Observe = Callable[[], Observation]
+"""A fresh look: a whole doctor run, or in pytest the failed and blocked checks again. Called up to five times: before,
+to confirm, after a wait, and after the act."""
+
+_MOST_CONFIRMATIONS = 2
+
+
+def recover(
+    settings: Settings,
+    environ: Mapping[str, str],
+    observe: Observe,
+    *,
+    first: Observation | None = None,
+    dry_run: bool = False,
+    force: bool = False,
+    say: Callable[[str], None] = lambda _line: None,
+    clock: Clock = REAL,
+) -> Outcome:
+    """Recover the gateway once, within bounds, and prove it by the doctor's own judges.
+
+    `first` is what was observed already; without it `observe` is asked. `force` lifts the budget, the cool-down and the
+    one attempt per incident; neither the lock, the preflight, the start budget nor the cure table. `say` gets one line
+    a step, redacted. `dry_run` decides and changes nothing. Raises SettingError and what else keeps the target from
+    being known, and OcOpsError when the record or the evidence cannot be written; KeyboardInterrupt goes through, with
+    the record ended and the lock free. Takes `recover_act_s`, two start and two drain budgets, a minute for the browser
+    and five looks at most.
+    """
+    return _Recovery(settings, environ, observe, dry_run=dry_run, force=force, say=say, clock=clock).run(first)
+
+
+def longest_s(settings: Settings) -> float:
+    """The worst case of `recover` after its first look, in seconds: see there."""
+    waits_s = 2 * (settings.start_budget_s + settings.drain_budget_s)
+    looks_s = 4 * (settings.run_s + settings.check_s)
+    return settings.recover_act_s + waits_s + steps.BROWSER_START_S + looks_s
+
+
+class _Recovery:
+    """One run of the routine."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        observe: Observe,
+        *,
+        dry_run: bool,
+        force: bool,
+        say: Callable[[str], None],
+        clock: Clock,
+    ) -> None:
+        self.settings, self.clock, self.dry_run, self.force = settings, clock, dry_run, force
+        self.site = Site(settings, environ, self._called)
+        self._observe, self._say_line = observe, say
+        self.log = RecoveryLog(None, self.site.redactor, clock)
+        self.book = IncidentLink(settings.memory_dir, self.site.redactor)
+        self.began = clock.monotonic()
+        self.before: Observation | None = None
+        self.seen = Observation("unknown")
+        self.cause: Finding | None = None
+        self.cure = Cure("none", "")
+        self.after: Observation | None = None
+        self.acted = self.waited = False
+        self.looks: list[str] = []
+        self._calls = 0
+
+    # -- the frame ----------------------------------------------------------------------------------------------------
+
+    def run(self, first: Observation | None) -> Outcome:
+        """The whole routine under the lock; see `recover`."""
+        with contextlib.ExitStack() as held:
+            try:
+                self._own(held)
+            except LockHeld as error:
+                return self._outcome(Conclusion(3, "refused", f"another recovery or break is under way: {error}"))
+            except CouldNotLook as error:
+                return self._outcome(Conclusion(2, "unknown", str(error)))
+            try:
+                self._routine(first)
+            except Conclusion as ended:
+                return self._closed(ended)
+            except CouldNotLook as error:
+                return self._closed(Conclusion(2, "unknown", str(error)))
+            except BaseException as error:
+                with contextlib.suppress(OcOpsError):
+                    self.log.note("recover", "end", outcome="interrupted", error=f"{type(error).__name__}: {error}")
+                raise
+        raise AssertionError("the routine ends by saying how")
+
+    def _own(self, held: contextlib.ExitStack) -> None:
+        if not self.dry_run:
+            held.enter_context(single_flight(self.site.lock, 0))
+        elif holder(self.site.lock):
+            raise LockHeld(f"{self.site.lock.name} is held by {held_by(self.site.lock)}")
+
+    def _closed(self, ended: Conclusion) -> Outcome:
+        outcome = self._outcome(ended)
+        if self.log.path is not None:
+            self.log.note("recover", "end", exit=outcome.exit, outcome=outcome.word, why=outcome.why)
+            log.prune(self.settings.memory_dir, self.settings.keep_recoveries, self.clock.now() - 2 * budget.DAY)
+        return outcome
+
+    def _outcome(self, ended: Conclusion) -> Outcome:
+        return Outcome(
+            ended.exit,
+            ended.word,
+            self.site.redactor.line(ended.why, 1000),
+            self.clock.monotonic() - self.began,
+            self.cause,
+            self.cure.action,
+            self.acted,
+            self.log.path,
+            self.seen.incident or (self.before.incident if self.before else None),
+            self.before,
+            self.after,
+            tuple(self.log.steps),
+        )
+
+    def _say(self, line: str) -> None:
+        with contextlib.suppress(OSError):  # a pipe that nobody reads any more ends no recovery half-way
+            self._say_line(self.site.redactor.line(line, 1000))
+
+    def _called(self, call: Call) -> None:
+        """Keep the transcript of every `openclaw` call of ours beside the evidence."""
+        self._calls += 1
+        if self.log.folder is not None:
+            with contextlib.suppress(OSError):
+                folder.write_transcript(folder.RunFolder(self.log.folder), self._calls, call, self.site.redactor)
+
+    # -- the routine --------------------------------------------------------------------------------------------------
+
+    def _routine(self, first: Observation | None) -> None:
+        """Decide, anew after each wait, and act at most once; ends by raising Ended."""
+        if first is None:
+            self._say("looking at the gateway")
+        self.seen = self.before = self._observe() if first is None else first
+        while True:
+            self._judge()
+            if self.cure.action == "none":
+                raise Conclusion(4, "refused", self._not_cured(self.cure.why))
+            if self.cure.action == "wait":
+                self._wait(self._cause.saw)
+                continue
+            self._within_bounds()
+            if self._unconfirmed():
+                continue
+            clearance = self._cleared()
+            if clearance is None:
+                continue
+            self._act(clearance)
+
+    @property
+    def _cause(self) -> Finding:
+        assert self.cause is not None
+        return self.cause
+
+    def _judge(self) -> None:
+        """Name cause and cure of what was seen last; ends here when nothing is wrong, or nothing is known to be."""
+        seen = self.seen
+        if seen.healthy:
+            by_itself = "came up by itself" if self.waited or self.looks else "is healthy already"
+            raise Conclusion(0, "healthy", f"the gateway {by_itself}; nothing was done")
+        if seen.cause is None:
+            raise Conclusion(2, "unknown", f"could not look: {seen.note or 'the doctor names no cause'}")
+        self.cause, self.cure = seen.cause, cure_of(seen.cause.check, self.site.signatures)
+        if self.log.path is None and not self.dry_run:
+            self._open_record()
+        self.log.told("cause", seen.as_json())
+        self.log.note("cure", cure=self.cure.action, why=self.cure.why)
+        if self.looks[-1:] != [seen.cause.check]:
+            self._say(f"cause: {seen.cause.check}: {seen.cause.fact}")
+            self._say(f"saw:   {seen.cause.saw}")
+            self._say(f"cure:  {self.cure.action}: {self.cure.why}")
+
+    def _open_record(self) -> None:
+        self.log = RecoveryLog.open(self.settings.memory_dir, self.site.redactor, self.clock)
+        self.log.note(
+            "recover",
+            "begin",
+            gateway=self.site.target.key,
+            profile=self.site.target.profile,
+            port=self.site.config.port,
+            pid=os.getpid(),
+            force=self.force,
+        )
+
+    def _not_cured(self, why: str, fix: str = "") -> str:
+        return f"{self._cause.check} is not cured by recovery: {why} · fix: {fix or self._cause.fix}"
+
+    def _wait(self, saw: str) -> None:
+        """Let a start or drain that is under way come to its end, once, and look again."""
+        settings = self.settings
+        budget = f"{settings.start_budget_s:.0f} s ({settings.drain_budget_s:.0f} s more if it drains)"
+        if self.waited:
+            raise Conclusion(3, "refused", f"the gateway has not come to rest, though it was waited for: {saw}")
+        if self.dry_run:
+            raise Conclusion(3, "refused", f"it would wait up to {budget} for the gateway and look again: {saw}")
+        self.waited = True
+        self._say(f"wait:  up to {budget} for the gateway to have started; no restart is raced")
+        act.wait(self.site, self.log, self.clock, self._say, idle_s=act.REFUSED_IDLE_S)
+        self.seen = self._look_again()
+
+    def _within_bounds(self) -> None:
+        """Budget, cool-down, one attempt per incident."""
+        kind: budget.Kind = "browser" if self.cure.action == "browser-restart" else "gateway"
+        settings, target, now = self.settings, self.site.target, self.clock.now()
+        limits = budget.Bounds(settings.restart_per_hour, settings.restart_per_day, settings.restart_cool_down_s)
+        acts = budget.all_acts(settings.memory_dir, target.state_dir, target.key, now)
+        refused = budget.exhausted(acts, kind, limits, now)
+        if not refused and (refused := budget.attempted(self.book.incident(self.seen.incident))):
+            refused += "; look at it, then `oc-ops incidents ack` it"
+        self.log.note("bounds", acts=len(acts), refused=refused or None, forced=bool(refused) and self.force)
+        if refused and self.force:
+            self._say(f"bounds: {refused}; lifted by --force")
+        elif refused:
+            raise Conclusion(
+                3, "refused", f"{self._cause.check}: {refused} (--force lifts this) · fix: {self._cause.fix}"
+            )
+        else:
+            self._say(f"bounds: {len(acts)} restarts within a day, at most {limits.per_hour} an hour")
+
+    def _unconfirmed(self) -> bool:
+        """True when a fault this young was looked at once more; one that has lasted is known well enough."""
+        settings, check = self.settings, self._cause.check
+        young = budget.is_fresh(self.book.incident(self.seen.incident), self.clock.now(), settings.confirm_within_s)
+        if not young or (self.looks and self.looks[-1] == check):
+            return False
+        if self.dry_run:
+            self._say(f"confirm: it would look again in {settings.confirm_gap_s:g} s, as the fault is young")
+            return False
+        if len(self.looks) >= _MOST_CONFIRMATIONS:
+            raise Conclusion(
+                2, "unknown", f"what is wrong changes from look to look: {', '.join([*self.looks, check])}"
+            )
+        self.looks.append(check)
+        self._say(f"confirm: the fault is young; looking again in {settings.confirm_gap_s:g} s")
+        self.clock.wait(settings.confirm_gap_s)
+        self.seen = self._look_again()
+        return True
+
+    def _cleared(self) -> Clearance | None:
+        """The preflight; None when somebody else is restarting it, who was waited for."""
+        with self.log.step("preflight") as found:
+            clearance = clear(self.site, self.cure, self.seen)
+            found.update(
+                refusal=clearance.refusal or None, elsewhere=clearance.elsewhere or None, aborts=list(clearance.aborts)
+            )
+        if clearance.elsewhere:
+            self._say(f"preflight: it is not ours to do now: {clearance.elsewhere}")
+            self._wait(clearance.elsewhere)
+            return None
+        if clearance.refusal:
+            raise Conclusion(4, "refused", self._not_cured(clearance.refusal, clearance.fix))
+        self._say(f"preflight: it would come up again; a {self.cure.action} aborts: {shown(clearance.aborts)}")
+        return clearance
+
+    # -- the act ------------------------------------------------------------------------------------------------------
+
+    def _act(self, clearance: Clearance) -> None:
+        cause, action = self._cause, self.cure.action
+        command = steps.command(action, cause, safe=clearance.safe)
+        if never(cause.check):
+            raise Conclusion(4, "refused", self._not_cured("it is never acted on"))
+        if self.dry_run:
+            raise Conclusion(1, "would act", f"{cause.check}: it would run `{command}` once; nothing was changed")
+        assert self.log.folder is not None
+        with self.log.step("evidence") as kept:
+            kept.update(evidence.keep(self.log.folder, self.site, self.seen.folder))
+        incident = self.seen.incident
+        self.book.tell(incident, self.log, command, "begun", self.clock.now())
+        try:
+            self.acted = True
+            settled, said = act.carry_out(
+                self.site, action, cause, self.log, self.clock, self._say, safe=clearance.safe
+            )
+            self.after = self._last_look()
+            ended = proof(cause, self.after, command, settled, said)
+        except BaseException as error:
+            words = f"{type(error).__name__}: {error}"
+            self.book.tell(incident, self.log, command, "unknown", self.clock.now(), words)
+            raise
+        self.book.tell(incident, self.log, command, ended.attempt, self.clock.now(), ended.why)
+        raise ended
+
+    def _last_look(self) -> Observation:
+        """What cannot be looked at after the act is unknown, not undone."""
+        try:
+            return self._look_again()
+        except OcOpsError as error:  # also a doctor that refuses now: its report folder may be full since
+            return Observation("unknown", note=str(error))
+
+    def _look_again(self) -> Observation:
+        with self.log.step("observe") as result:
+            seen = self._observe()
+            result.update(seen.as_json())
+        return seen

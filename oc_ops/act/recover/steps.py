@@ -1,0 +1,80 @@
+"""The commands of a cure, and whether OpenClaw says that it did what it was asked: its exit code is not believed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from oc_ops.act.recover.gateway import Site
+from oc_ops.act.recover.policy import never
+from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.judge.finding import Finding
+from oc_ops.judge.registry import Action
+from oc_ops.observe.jsontext import at, text_at
+from oc_ops.observe.openclaw import BROWSER_PROFILE, Answer
+
+BROWSER_START_S = 60.0
+"""A start takes 2 to 17 s; beside a gateway that has just come up it may take longer."""
+_BROWSER_STOP_S = 20.0
+_NOTHING_DONE = ("not-loaded", "not-installed", "skipped")
+"""What the CLI calls its result when it did nothing; on 2026.5.28 with exit 0 and `ok: true`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a command came to by its own word. `said` is that word, or what became of the process."""
+
+    accepted: bool
+    said: str
+
+
+def command(action: Action, cause: Finding, *, safe: bool = False) -> str:
+    """The command as an operator would type it."""
+    browser = f"openclaw browser --browser-profile {BROWSER_PROFILE}"
+    return {
+        "restart": f"openclaw gateway restart{' --safe' if safe else ''}",
+        "start": "openclaw gateway start",
+        "browser-restart": f"{browser} stop && {browser} start" if _runs(cause) else f"{browser} start",
+    }.get(action, "none")
+
+
+def carry_out(site: Site, action: Action, cause: Finding, *, safe: bool) -> Done:
+    """Do it, once. Raises OcOpsError, before anything is done, for a cause that recovery must never act on."""
+    if never(cause.check) or action not in ("restart", "start", "browser-restart"):
+        raise OcOpsError(f"{cause.check} is never acted on, by any path")
+    try:
+        if action == "browser-restart":
+            if _runs(cause):
+                site.openclaw.browser_stop(_BROWSER_STOP_S)  # whatever a wedged one answers: the start tells
+            return _said(site.openclaw.browser_start(BROWSER_START_S))
+        if action == "start":
+            return _done(site.openclaw.gateway_start(site.settings.recover_act_s))
+        return _done(site.openclaw.gateway_restart(site.settings.recover_act_s, safe=safe))
+    except CouldNotLook as error:
+        return Done(False, str(error))
+
+
+def start_browser(site: Site) -> Done:
+    """Bring the agent's browser up; nothing happens when it runs already."""
+    try:
+        return _said(site.openclaw.browser_start(BROWSER_START_S))
+    except CouldNotLook as error:
+        return Done(False, str(error))
+
+
+def _runs(cause: Finding) -> bool:
+    """Whether the browser is to be stopped first."""
+    return cause.check != "browser/not-running"
+
+
+def _said(answer: Answer) -> Done:
+    return Done(answer.came, answer.call.summary if not answer.error else answer.error)
+
+
+def _done(answer: Answer) -> Done:
+    """A restart has to say that it restarted, or that it is going to."""
+    result = text_at(answer.value, "result")
+    accepted = answer.came and at(answer.value, "ok") is not False and result not in _NOTHING_DONE
+    error = at(answer.value, "error")
+    words = error if isinstance(error, str) else answer.error or text_at(answer.value, "message") or result
+    first = words.splitlines()[0] if words else ""
+    return Done(accepted, first or answer.call.summary)

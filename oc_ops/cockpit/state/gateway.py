@@ -1,0 +1,145 @@
+"""The gateway, its connection, and what it runs beside itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from oc_ops.cockpit.state.freshness import Freshness, Note
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayPart:
+    """The gateway as port, probes and processes show it."""
+
+    state: Literal[
+        "unknown", "ready", "live", "starting", "draining", "not-ready", "saturated",
+        "hung", "down", "crash-loop", "zombie", "port-taken", "config-invalid",
+    ] = "unknown"  # fmt: skip
+    """`ready` and `live` are well (`live`: a release that has no /readyz); `not-ready` and `saturated` answer."""
+    since: float | None = None
+    """When the watcher saw this state begin; of a state that it found on arrival, when it arrived."""
+    fact: str = ""
+    """The finding's fact when something is wrong, as the doctor says it."""
+    saw: str = ""
+    """The evidence."""
+    fix: str = ""
+    """First aid: one command, or `none automatic: …`."""
+    check: str = ""
+    """The finding's id (`gateway/hung`); empty when all is well."""
+    version: str = ""
+    """The running gateway's release, as it says itself."""
+    port: int | None = None
+    pid: int | None = None
+    """The process that serves; None when none was seen."""
+    started_at: float | None = None
+    """When this gateway came up by its own word (uptimeMs); a restart in place counts, the process may be older."""
+    restarts: int = 0
+    """How often the watcher has seen it start anew."""
+    answer_ms: float | None = None
+    """How long the last HTTP answer took (milliseconds)."""
+    seen: Freshness = field(default_factory=Freshness)
+
+
+@dataclass(frozen=True, slots=True)
+class Rpc:
+    """The read-only connection on which the gateway pushes its events."""
+
+    state: Literal["unknown", "on", "connecting", "silent", "refused", "lost", "off"] = "unknown"
+    """`silent`: two ticks were missed; `refused` and `lost`: see `reason`; `off`: by the setting."""
+    since: float | None = None
+    reason: str = ""
+    """Why there is no connection, one sentence."""
+    retry_at: float | None = None
+    """When the next attempt to connect is due."""
+    last_event_at: float | None = None
+    """The last push of any kind, ticks included."""
+    tick_s: float | None = None
+    """How often the gateway ticks."""
+    events: int = 0
+    """Pushed events taken since the watcher came up, ticks not counted."""
+    connects: int = 0
+    """Connections made since the watcher came up."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventLoop:
+    """How promptly the gateway's event loop turns, over its last second or so."""
+
+    delay_p99_ms: float | None = None
+    limit_ms: float | None = None
+    """The setting `event_loop_delay_ms`: above it the gateway counts as saturated."""
+    utilization: float | None = None
+    """0 to 1."""
+    cpu_cores: float | None = None
+    """What the gateway uses of a core (1.0 is a whole one)."""
+    degraded: bool = False
+    """The gateway's own verdict."""
+    reasons: tuple[str, ...] = ()
+    """The gateway's own words why."""
+    seen: Freshness = field(default_factory=Freshness)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPart:
+    """The gateway's resident memory."""
+
+    rss_bytes: int | None = None
+    limit_bytes: int | None = None
+    """The setting `gateway_rss_bytes`."""
+    history: tuple[tuple[float, int], ...] = ()
+    """(moment, bytes) about once a minute, oldest first, at most 120: good for a sparkline and a trend."""
+    seen: Freshness = field(default_factory=Freshness)
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduler:
+    """The cron scheduler."""
+
+    enabled: bool | None = None
+    jobs: int | None = None
+    """How many jobs the gateway has."""
+    next_wake_at: float | None = None
+    running: int = 0
+    """Jobs that are running now."""
+    seen: Freshness = field(default_factory=Freshness)
+
+
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """The agent's browser."""
+
+    expected: str = ""
+    """The setting `browser`: running, answering or off."""
+    enabled: bool | None = None
+    """Whether the config wants one."""
+    running: bool | None = None
+    pid: int | None = None
+    profile: str = ""
+    words: str = ""
+    """What there is to say beside whether it runs, in one line."""
+    note: Note | None = None
+    """What the judges say of it, when something is wrong."""
+    seen: Freshness = field(default_factory=Freshness)
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePart:
+    """What the service manager says of the gateway's unit."""
+
+    manager: str = ""
+    """systemd, launchd or none."""
+    unit: str = ""
+    state: str = ""
+    """running, restarting, failed, stopped, absent or unknown."""
+    restarts: int | None = None
+    words: str = ""
+    seen: Freshness = field(default_factory=Freshness)
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What `openclaw status` would tell, in a few lines: (label, words)."""
+
+    lines: tuple[tuple[str, str], ...] = ()
+    seen: Freshness = field(default_factory=Freshness)

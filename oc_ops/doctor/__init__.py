@@ -1,0 +1,1 @@
+"""One doctor run: what it looks at, what it finds, and what is made of it."""

@@ -1,0 +1,228 @@
+"""What one doctor run gathers: findings, checks, calls, and the record made of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from oc_ops.doctor import excerpts, summary
+from oc_ops.doctor.observations import Doctor
+from oc_ops.doctor.outcomes import Blocked, NotAsked
+from oc_ops.doctor.report import Reporting
+from oc_ops.doctor.surroundings import Surroundings
+from oc_ops.judge import verdict as judge_verdict
+from oc_ops.judge.finding import Finding
+from oc_ops.locks import lock_dir, single_flight
+from oc_ops.process.run import Call
+from oc_ops.record.redact import Redactor, secrets_in
+from oc_ops.record.run import (
+    CallRecord,
+    CheckOutcome,
+    CheckRecord,
+    Lanes,
+    Load,
+    Observations,
+    RunRecord,
+    Scope,
+    environment,
+)
+from oc_ops.settings import Settings
+
+if TYPE_CHECKING:
+    from oc_ops.record.redact import Json
+
+_COMMANDS = "(?:gateway|browser|channels|config|cron|devices|doctor|tasks)"
+
+
+class DoctorRun:
+    """One run from its first look to its report."""
+
+    def __init__(
+        self, settings: Settings, environ: Mapping[str, str], *, quick: bool = False, lab: bool = False
+    ) -> None:
+        """Raises SettingError or CouldNotLook for what cannot be used at all; touches nothing yet."""
+        self._began = time.monotonic()
+        self.settings, self.environ = settings, environ
+        self.quick = quick
+        self.doctor = self._look()
+        self.surroundings = Surroundings(self.doctor)
+        self.redactor = Redactor(
+            (*self.doctor.config.secrets, *secrets_in(self.doctor.target.environ), *settings.secrets),
+            Path.home(),
+            [self.doctor.target.home],
+        )
+        self.findings: dict[tuple[str, str], Finding] = {}
+        self.checks: dict[str, CheckRecord] = {}
+        self.found_by: dict[tuple[str, str], str] = {}
+        """The check, by nodeid, that found each: by its id and subject."""
+        self.said: dict[str, Finding] = {}
+        """What each check, by nodeid, found: an error where it found one."""
+        self.before: RunRecord | None = None
+        """The run as it stood before a recovery."""
+        self.calls: list[CallRecord] = []
+        self.lab = lab
+        self.planned = 0
+        self.left_out = 0
+        """Checks that were deselected: a part of the doctor does not speak for the whole."""
+        self.interrupted = False
+        self.record: RunRecord | None = None
+        self.report = Reporting(settings, self.redactor, self.doctor.started_at)
+
+    def _look(self) -> Doctor:
+        return Doctor(self.settings, self.environ, quick=self.quick, on_call=self._call_ended)
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Hold the doctor lock of this gateway; entering raises CouldNotLook, naming the run that has it, at once."""
+        return single_flight(lock_dir() / f"doctor-{self.doctor.key}.lock", 0)
+
+    # -- while the checks run -----------------------------------------------------------------------------------
+
+    def found(self, finding: Finding, nodeid: str = "") -> Finding:
+        """Record a finding once, redacted and on one line a field; the first of an id and subject stands."""
+        clean = replace(
+            finding,
+            fact=self.redactor.line(finding.fact),
+            saw=self.redactor.line(finding.saw),
+            fix=self.redactor.line(self._for_this_gateway(finding.fix)),
+            verify=self._for_this_gateway(finding.verify),
+            subject=self.redactor.line(finding.subject),
+        )
+        key = (clean.check, clean.subject)
+        first = self.findings.setdefault(key, clean)
+        if nodeid:
+            self.found_by.setdefault(key, nodeid)
+            if nodeid not in self.said or first.severity == "error":
+                self.said[nodeid] = first
+        return first
+
+    def _for_this_gateway(self, command: str) -> str:
+        """The command as it must be pasted to reach the gateway that was looked at, and no other."""
+        if self.lab:
+            warning = f"none automatic: this is the lab, in {self.doctor.target.home}: "
+            return f"{command} --lab" if command.startswith("pytest ") else re.sub("^(?=openclaw )", warning, command)
+        if profile := self.settings.profile:
+            command = re.sub(rf"\bopenclaw (?={_COMMANDS}\b)", f"openclaw --profile {profile} ", command)
+            return f"{command} --oc-profile {profile}" if command.startswith("pytest ") else command
+        return command
+
+    def check_ended(
+        self,
+        check: str,
+        nodeid: str,
+        claim: str,
+        duration_s: float,
+        error: BaseException | None,
+    ) -> CheckRecord:
+        """Record one check by what ended it: an error finding, a cause, an order not to look, or a failure to look."""
+        outcome: CheckOutcome = "passed"
+        blocked_by, note, found = None, "", self.said.get(nodeid)
+        if isinstance(error, Blocked):
+            cause = self.found(error.cause, nodeid if error.cause.severity != "error" else "")
+            if cause.severity == "error":
+                outcome, blocked_by = "blocked", cause.check
+            else:
+                outcome, note = "skipped", f"not asked: {cause.check}: {cause.fact}"
+        elif isinstance(error, NotAsked):
+            outcome, note = "skipped", self.redactor.line(str(error))
+        elif found is not None and found.severity == "error":
+            outcome = "failed"
+        elif error is not None:
+            outcome, note = "error", self.redactor.line(str(error) or type(error).__name__)
+        record = CheckRecord(check, nodeid, outcome, duration_s, blocked_by, claim, note)
+        self.checks[nodeid] = record
+        return record
+
+    def _call_ended(self, call: Call) -> None:
+        self.calls.append(CallRecord.of(call, self.report.transcript(len(self.calls) + 1, call)))
+
+    @property
+    def cut_short(self) -> bool:
+        """True when not every planned check came to its end: interrupted, out of time, or stopped by an option."""
+        return self.interrupted or len(self.checks) < self.planned
+
+    # -- a recovery ---------------------------------------------------------------------------------------------
+
+    def begin_again(self) -> frozenset[str]:
+        """Forget what failed or could not be looked at, to look at it afresh; returns those checks' nodeids."""
+        self.before, self.record = self.before or self.finish(), None
+        again = {each.nodeid for each in self.checks.values() if each.outcome in ("failed", "blocked", "error")}
+        self.checks = {nodeid: each for nodeid, each in self.checks.items() if nodeid not in again}
+        self.findings = {
+            key: each
+            for key, each in self.findings.items()
+            if each.severity != "error" and self.found_by.get(key) not in again
+        }
+        self.said = {nodeid: each for nodeid, each in self.said.items() if nodeid not in again}
+        self.found_by = {key: nodeid for key, nodeid in self.found_by.items() if key in self.findings}
+        self.doctor = self._look()
+        self.surroundings = Surroundings(self.doctor)
+        return frozenset(again)
+
+    def recovered(self, outcome: Mapping[str, Json]) -> None:
+        """Put what came of a recovery, as report.json has it, into the record."""
+        record = self.report.retell(self.finish())
+        cured = self.before.cause if self.before and outcome.get("outcome") == "recovered" else None
+        self.record = replace(
+            record,
+            recovery=outcome,
+            duration_s=time.monotonic() - self._began,
+            load=self._load(),
+            scope=replace(record.scope, cured=cured),
+        )
+
+    # -- afterwards ---------------------------------------------------------------------------------------------
+
+    def finish(self) -> RunRecord:
+        """Sum the run up and have it kept: the same record every time, but for an interruption that came later."""
+        if self.record is None:
+            looked = self._summed_up()
+            # Incidents and history know each look by its own time; the report is of the run from its beginning.
+            self.record = replace(self.report.keep(looked), started_at=(self.before or looked).started_at)
+        elif self.interrupted and not self.record.scope.interrupted:
+            self.record = replace(self.record, scope=replace(self.record.scope, interrupted=True))
+        return self.record
+
+    def _summed_up(self) -> RunRecord:
+        doctor, findings = self.doctor, tuple(self.findings.values())
+        cause = judge_verdict.cause(findings)
+        outcomes = [each.outcome for each in self.checks.values()]
+        return RunRecord(
+            verdict=judge_verdict.verdict(findings, outcomes, cut_short=self.cut_short),
+            cause=cause.check if cause else None,
+            started_at=doctor.started_at,
+            duration_s=time.monotonic() - self._began,
+            lanes=Lanes(**summary.lanes(doctor)),
+            openclaw=summary.about(doctor),
+            findings=findings,
+            checks=tuple(self.checks.values()),
+            calls=tuple(self.calls),
+            load=self._load(),
+            evidence=excerpts.kept(doctor, failed=bool(findings)),
+            environment=environment(self.settings),
+            scope=Scope(doctor.key, self.planned, self.left_out, self.quick, self.interrupted, self.lab),
+            observed=self._observed(),
+        )
+
+    def _observed(self) -> Observations:
+        doctor, judged = self.doctor, self.surroundings.judged_jobs.seen
+        jobs, verdicts = judged or (None, ())
+        return Observations(
+            config=doctor.config.path,
+            state_dir=doctor.target.state_dir,
+            probe=doctor.look.seen,
+            rpc=doctor.rpc_lane.seen,
+            jobs=jobs,
+            watched=frozenset(each.job.id for each in verdicts if each.watched and each.job),
+            first_signature_at=excerpts.first_sign(doctor),
+            found_by=dict(self.found_by),
+        )
+
+    def _load(self) -> Load:
+        own = os.times()
+        return Load(len(self.calls), sum(each.cpu_s for each in self.calls), own.user + own.system)

@@ -1,0 +1,128 @@
+"""Would a gateway come up: its state directory, the age of the command, and OpenClaw's own validation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from oc_ops.doctor.outcomes import Blocked, Memo, once
+from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.judge import cli as judge_cli
+from oc_ops.judge import state as judge_state
+from oc_ops.judge.finding import Finding
+from oc_ops.observe import install, state
+from oc_ops.observe import processes as observe_processes
+from oc_ops.observe.config import GatewayConfig
+from oc_ops.observe.openclaw import Answer, Openclaw
+from oc_ops.observe.probe import GatewayProbe
+from oc_ops.observe.state import StateView
+from oc_ops.observe.target import Target
+
+DOWN = ("gateway/down", "gateway/crash-loop")
+"""Causes of a gateway that does not live: only then is it asked why it would not come up."""
+
+
+class GatewayFacts(Protocol):
+    """What is needed of a doctor."""
+
+    target: Target
+    config: GatewayConfig
+    quick: bool
+    found_executable: Path | None
+
+    @property
+    def cli_release(self) -> tuple[int, ...] | None:
+        """The command's release, where that is known."""
+
+    @property
+    def look(self) -> Callable[[], GatewayProbe]:
+        """The gateway from outside."""
+
+    @property
+    def openclaw(self) -> Callable[[], Openclaw]:
+        """The command, ready to be called."""
+
+
+class StartLook:
+    """What keeps a gateway from coming up, cheapest first, each looked at once."""
+
+    def __init__(self, doctor: GatewayFacts) -> None:
+        self._doctor = doctor
+        self.memo = Memo()
+
+    @once
+    def seen(self) -> StateView:
+        """The state directory: who may use what of it, and what its database says while no gateway lives."""
+        try:
+            processes = self._doctor.look().processes
+        except CouldNotLook:
+            processes = observe_processes.gateway_processes(self._doctor.target)
+        return state.look(self._doctor.target, processes)
+
+    @once
+    def fault(self) -> Finding | None:
+        """What is wrong with the state directory, as far as its files tell."""
+        return judge_state.fault(self.seen())
+
+    @once
+    def hindrance(self) -> Finding | None:
+        """Why a gateway that is down would not come up either; no command is called where files say so.
+
+        Raises CouldNotLook for a refusal of OpenClaw's that is not known.
+        """
+        doctor = self._doctor
+        if found := self.fault():
+            return found
+        if doctor.found_executable is None:
+            unit = doctor.look().service.manager != "none"
+            return judge_cli.missing_config(doctor.config) if unit else self.no_command()
+        if found := judge_cli.missing_config(doctor.config):
+            return found
+        found = outdated(doctor.target, doctor.config, doctor.found_executable, doctor.cli_release)
+        if found or doctor.quick or not self.seen().is_ours:
+            return found  # a command of another account than the gateway's leaves files that the gateway cannot use
+        try:
+            answer = doctor.openclaw().config_validate()
+        except (Blocked, OcOpsError):
+            return None
+        return refused(answer, doctor.target, doctor.config, self.seen())
+
+    def no_command(self) -> Finding | None:
+        """The finding for a command that is not there."""
+        path = self._doctor.target.environ.get("PATH", os.defpath).split(os.pathsep)
+        return judge_cli.missing(self._doctor.found_executable, self._doctor.config, path)
+
+    def is_refusal(self, cause: Finding) -> bool:
+        """Whether the cause of a gateway that is down is OpenClaw's own refusal, which no other check tells."""
+        if cause.check.startswith("state/"):
+            return self.fault() is None
+        return cause.check in ("config/invalid", "cli/outdated", "host/disk-low")
+
+
+def outdated(target: Target, config: GatewayConfig, command: Path, known: tuple[int, ...] | None) -> Finding | None:
+    """Whether the command is older than what last wrote the config; `known` is its release where that was learnt."""
+    version = install.version(command, known)
+    return judge_state.outdated(config, command, version, _installed(target), target.environ)
+
+
+def refused(
+    answer: Answer, target: Target, config: GatewayConfig, seen: StateView, *, lives: bool = False
+) -> Finding | None:
+    """What an answer of `config validate` has against a start, if anything.
+
+    Raises CouldNotLook for a refusal that is not known: nobody can say then that a start helps, or what would.
+    """
+    if found := judge_cli.rejected_config(answer, config, lives=lives):
+        return found
+    if found := judge_state.refused(answer, seen, _installed(target)):
+        return found
+    if words := judge_state.unsaid(answer):
+        whose = "" if seen.is_ours or not seen.runner else f"; the gateway's user is {seen.runner}, another than ours"
+        raise CouldNotLook(f"whether a start can succeed is not known: {words}{whose}")
+    return None
+
+
+def _installed(target: Target) -> tuple[tuple[Path, str], ...]:
+    return tuple(install.everywhere(target.environ, target.home))

@@ -1,0 +1,94 @@
+"""What a run can tell of itself: releases, notes, how each lane did, and all of it in one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from oc_ops.doctor.observations import Doctor
+from oc_ops.errors import CouldNotLook
+from oc_ops.observe import install
+from oc_ops.observe.jsontext import text_at
+from oc_ops.observe.reads import RpcReads
+from oc_ops.observe.rpc import RpcRefused
+from oc_ops.record.run import OpenclawInfo, RunRecord
+
+
+def about(doctor: Doctor) -> OpenclawInfo:
+    """Which OpenClaw was looked at."""
+    release, seen = doctor.cli_release, doctor.look.seen
+    port = doctor.config.port if doctor.config.error is None else None
+    return OpenclawInfo(
+        cli_version=".".join(map(str, release)) if release else None,
+        gateway_version=gateway_version(doctor),
+        profile=doctor.target.profile,
+        port=seen.port if seen and seen.drifted else port,
+        log_files=tuple(str(path) for path in log_files(doctor)),
+    )
+
+
+def log_files(doctor: Doctor) -> tuple[Path, ...]:
+    """The gateway's logs, as far as they can be told."""
+    try:
+        return doctor.log_files()
+    except CouldNotLook:
+        return ()
+
+
+def gateway_version(doctor: Doctor) -> str | None:
+    """The running gateway's release, from whatever was looked at already."""
+    look, lane = doctor.look.seen, doctor.rpc_lane.seen
+    startup = look.startup if look else None
+    told = [text_at(startup.json if startup else None, "version")]
+    if isinstance(lane, RpcReads):
+        # 2026.2.26 calls itself "dev" here, which is no release.
+        told += [lane.hello.server_version or "", text_at(lane.status.payload, "runtimeVersion")]
+    return next((each for each in told if install.release(each)), None)
+
+
+def notes(doctor: Doctor) -> tuple[str, ...]:
+    """What the operator should know of how the RPC lane got in, such as a device key that had to be renewed."""
+    lane = doctor.rpc_lane.seen
+    return lane.notes if isinstance(lane, RpcReads) else ()
+
+
+def lanes(doctor: Doctor) -> dict[str, str]:
+    """How each lane did, in the words of the report."""
+    lane, status = doctor.rpc_lane.seen, doctor.gateway_status.seen
+    failed = doctor.gateway_status.failure
+    rpc_word = "not needed"
+    if isinstance(lane, RpcRefused):
+        rpc_word = "off" if lane.kind == "off" else f"unavailable: {lane.reason}"
+    elif isinstance(lane, RpcReads):
+        rpc_word = "ok"
+    cli_word = "not asked: --quick" if doctor.quick else "not needed"
+    if status:
+        cli_word = "ok" if status.came else f"unavailable: {status.call.summary}"
+    elif isinstance(failed, CouldNotLook):
+        cli_word = f"unavailable: {failed}"
+    return {
+        "http": "ok" if doctor.look.seen else "not needed",
+        "rpc": rpc_word,
+        "cli": cli_word,
+    }
+
+
+def sentence(record: RunRecord) -> str:
+    """The run in one sentence, unredacted."""
+    head, scope = f"doctor: {record.verdict} in {record.duration_s:.1f} s", record.scope
+    finding = record.cause_finding
+    if finding is None and record.verdict == "degraded":
+        finding = next(each for each in record.findings if each.severity == "warning")
+    if finding is not None:
+        return f"{head}: {finding.sentence}"
+    if record.verdict == "healthy":
+        passed = sum(each.outcome == "passed" for each in record.checks)
+        version = record.openclaw.gateway_version or "of unknown release"
+        part = f" of {passed + scope.left_out}" if scope.left_out else ""
+        cured = f" · recovered from {scope.cured}" if scope.cured else ""
+        return f"{head}: {passed}{part} checks passed, gateway {version} on port {record.openclaw.port}{cured}"
+    notes = [each.note for each in record.checks if each.outcome == "error"]
+    notes += [each.note for each in record.checks if each.outcome == "skipped"]
+    if record.empty:
+        return f"{head}: could not look: no check was selected"
+    left = f"{scope.planned - len(record.checks)} checks were not reached"
+    return f"{head}: could not look: {'interrupted' if scope.interrupted else notes[0] if notes else left}"

@@ -1,0 +1,123 @@
+"""What stands beside the gateway and is looked at once a run, whether the gateway answers or not."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING
+
+from oc_ops.doctor.outcomes import Blocked, Memo, NotAsked, once
+from oc_ops.errors import CouldNotLook
+from oc_ops.judge import browser as judge_browser
+from oc_ops.judge.finding import Finding
+from oc_ops.observe.jsontext import at
+
+if TYPE_CHECKING:
+    from oc_ops.doctor.observations import Doctor
+    from oc_ops.judge.cron import Verdict
+    from oc_ops.judge.host import HostLimits
+    from oc_ops.observe.click import Walk
+    from oc_ops.observe.host import HostView, Sample
+    from oc_ops.observe.jobs import Jobs
+    from oc_ops.observe.watchlist import Watched
+
+
+class Surroundings:
+    """The observations of one doctor beyond the gateway itself; they raise as its own do, and are fetched once."""
+
+    def __init__(self, doctor: Doctor) -> None:
+        self.doctor = doctor
+        self.memo = Memo()
+
+    # -- cron jobs ------------------------------------------------------------------------------------------------
+
+    @once
+    def watchlist(self) -> tuple[Watched, ...]:
+        """The jobs that must never stop silently; raises OcOpsError for a line that cannot be understood."""
+        from oc_ops.observe import watchlist
+
+        return watchlist.read(self.doctor.settings.memory_dir)
+
+    @once
+    def judged_jobs(self) -> tuple[Jobs, tuple[Verdict, ...]]:
+        """All jobs as they were told, and the verdicts on them; beside a gateway in trouble by its store."""
+        from oc_ops.doctor.jobs import verdicts_now
+
+        return verdicts_now(self.doctor, self.watchlist())
+
+    @once
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """What is to be said of each watched job, and of every marker."""
+        return self.judged_jobs()[1]
+
+    def watched_jobs(self) -> tuple[Finding, ...]:
+        """The findings of the watched jobs, but for their markers; raises NotAsked when nothing is watched."""
+        if not self.watchlist():
+            raise NotAsked("no job is watched: `oc-ops jobs` prints the lines for memory/ops_critical_cron_jobs.txt")
+        return tuple(each for each in self._of_jobs() if each.check != "cron/marker-stale")
+
+    def all_jobs_judged(self) -> None:
+        """Raise CouldNotLook when a watched job could not be judged; its other findings are said before."""
+        if notes := [each.unseen for each in self.verdicts() if each.unseen]:
+            raise CouldNotLook("; ".join(notes))
+
+    def markers(self) -> tuple[Finding, ...]:
+        """The stale markers of all jobs."""
+        return tuple(each for each in self._of_jobs() if each.check == "cron/marker-stale")
+
+    def _of_jobs(self) -> tuple[Finding, ...]:
+        return tuple(replace(one, subject=each.subject) for each in self.verdicts() for one in each.findings)
+
+    # -- the browser ----------------------------------------------------------------------------------------------
+
+    @once
+    def browser_down(self) -> Finding | None:
+        """Why the browser is not as up as it should be: what keeps it down where that is seen, else that it is not."""
+        doctor = self.doctor
+        answer = doctor.browser_answer()
+        from oc_ops.observe import browser
+
+        seen = browser.look(doctor.target, answer.value)
+        expected = doctor.settings.browser
+        return judge_browser.kept_down(answer, seen, doctor.cli_release, expected) or judge_browser.not_running(
+            answer, expected, seen
+        )
+
+    @once
+    def walk(self) -> Walk:
+        """A real click in the agent's browser; a browser that was not running is stopped again."""
+        from oc_ops.observe import click
+
+        if fault := self.browser_down():
+            raise Blocked(fault)
+        running = at(self.doctor.browser_answer().value, "running") is True
+        return click.walk(self.doctor.openclaw(), running=running, limits=click.ClickLimits())
+
+    # -- the machine ----------------------------------------------------------------------------------------------
+
+    @property
+    def host_limits(self) -> HostLimits:
+        """What the machine's judges measure against."""
+        from oc_ops.judge.host import HostLimits
+
+        return HostLimits(**{each.name: getattr(self.doctor.settings, each.name) for each in fields(HostLimits)})
+
+    @once
+    def host(self) -> HostView:
+        """The machine around the gateway: needs no gateway, and uses the look at it where there was one."""
+        from oc_ops.observe import host, processes
+
+        doctor, seen = self.doctor, self.doctor.look.seen
+        return host.look(
+            doctor.target,
+            seen.processes if seen else processes.gateway_processes(doctor.target),
+            places={"reports": doctor.settings.report_dir, "memory": doctor.settings.memory_dir},
+            log_files=doctor.log_files(),
+            executable=doctor.found_executable,
+        )
+
+    @once
+    def memory_series(self) -> tuple[Sample, ...]:
+        """The gateway's memory over the last day, this moment included."""
+        from oc_ops.record import memory_series
+
+        return memory_series.remember(self.doctor.settings.memory_dir, self.doctor.key, self.host().sample)

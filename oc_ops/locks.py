@@ -1,0 +1,89 @@
+"""One at a time, across processes: a lock that the kernel frees when its holder dies, and a note naming the holder."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from oc_ops import files
+from oc_ops.errors import CouldNotLook, OcOpsError
+
+if TYPE_CHECKING:
+    import psutil
+
+_CLOCK_GRACE_S = 1.0
+"""A process's start time is known to about a clock tick; a note older than its process by more is somebody else's."""
+
+
+class LockHeld(CouldNotLook):
+    """Somebody else holds the lock."""
+
+
+def lock_dir() -> Path:
+    """Where this user's oc-ops processes meet, whatever their checkout. Raises OcOpsError if there is no place."""
+    import platformdirs
+
+    folder = Path(platformdirs.user_state_path("oc-ops")) / "locks"
+    try:
+        files.own_folder(folder)
+    except OSError as error:
+        raise OcOpsError(f"cannot use {folder} for the locks: {error.strerror}; set XDG_STATE_HOME") from error
+    return folder
+
+
+@contextmanager
+def single_flight(lock: Path, wait_s: float) -> Iterator[None]:
+    """Hold `lock` for the duration of the block.
+
+    Its folder is made if need be (0700). Raises Held when it is not had within `wait_s` seconds, naming who holds it
+    and since when, and CouldNotLook when the file cannot be locked at all. Not reentrant.
+    """
+    from filelock import FileLock, Timeout
+
+    flight = FileLock(lock, timeout=wait_s, mode=0o600)
+    try:
+        lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flight.acquire()
+    except Timeout:
+        raise LockHeld(f"{lock.name} is held by {held_by(lock)}; waited {wait_s:g} s for it") from None
+    except OSError as error:
+        raise CouldNotLook(f"cannot lock {lock}: {error.strerror or error}") from error
+    note = _note(lock)
+    try:
+        with suppress(OSError):  # the lock counts, not the note
+            note.write_text(f"{os.getpid()} {time.time():.3f}\n")
+        yield
+    finally:
+        with suppress(OSError):
+            note.unlink()
+        flight.release()
+
+
+def _note(lock: Path) -> Path:
+    return lock.with_name(f"{lock.name}.holder")
+
+
+def holder(lock: Path) -> tuple[psutil.Process, datetime] | None:
+    """Who holds `lock` and since when, by its own note; None when the writer is dead or its pid another's by now."""
+    import psutil
+
+    try:
+        pid, since = files.read_text(_note(lock), files.SMALL_BYTES).split()
+        began = datetime.fromtimestamp(float(since), UTC)
+        process = psutil.Process(int(pid))
+        return None if process.create_time() > float(since) + _CLOCK_GRACE_S else (process, began)
+    except (OSError, ValueError, OverflowError, psutil.Error):
+        return None
+
+
+def held_by(lock: Path) -> str:
+    """The holder in words; the lock is not touched."""
+    if held := holder(lock):
+        process, began = held
+        return f"process {process.pid} since {began:%Y-%m-%dT%H:%M:%SZ}"
+    return "a process that left no note"

@@ -1,0 +1,53 @@
+"""Send notifications and beats for a run, in a process of their own, which the run does not wait for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from oc_ops import notify
+from oc_ops.errors import SettingError
+from oc_ops.notify import state
+from oc_ops.record.run import RunRecord
+from oc_ops.settings import Settings
+
+if TYPE_CHECKING:
+    from oc_ops.record.redact import Json
+
+
+def of_the_start(settings: Settings, gateway: str) -> None:
+    """Send one beat to the dead-man service: a run of the whole doctor begins."""
+    _start(settings, gateway, beat="start")
+
+
+def people(record: RunRecord, settings: Settings, sentence: str) -> str:
+    """Send what people do not know yet, and one beat: it ended well, or it did not. Returns why the last time failed.
+
+    The lab's troubles are not sent. An interrupted run and a part of the doctor send no beat: its absence says it.
+    """
+    scope = record.scope
+    if scope.lab:
+        return ""
+    beat = "ok" if record.verdict in ("healthy", "degraded") else "fail"
+    mute = scope.left_out or scope.interrupted
+    refused = _refused(record.recovery)
+    _start(settings, scope.key, beat=None if mute else beat, text=sentence, refused=refused, told=True)
+    failed = state.read(settings.memory_dir).failed
+    return f"the last message was not taken: {failed}" if failed else ""
+
+
+def _start(settings: Settings, gateway: str, *, told: bool = False, **request: object) -> None:
+    try:
+        urls = settings.secret("notify_urls") if told else ""
+        said = {**request, "urls": urls, "ping_url": settings.secret("ping_url"), "gateway": gateway}
+    except SettingError:
+        return  # it names a file that is not there: `oc-ops notify test` says so
+    notify.start(settings, said, wait=told and notify.SCHEDULED in os.environ)
+
+
+def _refused(recovery: Mapping[str, Json] | None) -> dict[str, str]:
+    """Which incident recovery was refused in this run, and why, by the report's member `recovery`."""
+    if recovery is None or recovery.get("outcome") != "refused":
+        return {}
+    return {str(recovery.get("incident")): str(recovery.get("sentence", ""))}

@@ -1,0 +1,166 @@
+"""What people do not know yet: the difference between the incidents as they are and what was told of them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+from oc_ops.record.incidents.events import utc
+from oc_ops.record.incidents.incident import Incident
+from oc_ops.record.incidents.text import span
+from oc_ops.record.incidents.text import told as words_of
+from oc_ops.record.recoveries import SPENT
+from oc_ops.record.secret_patterns import without_secrets
+from oc_ops.text import one_line
+
+Kind = Literal["down", "still down", "recovered", "budget spent", "approval wanted"]
+
+_WORDS: Mapping[Kind, str] = {
+    "down": "PROBLEM",
+    "still down": "STILL THERE after {lasted}",
+    "recovered": "RECOVERED after {lasted}",
+    "budget spent": "NOT RECOVERED, the budget is spent",
+    "approval wanted": "APPROVAL WANTED",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What people were told of one incident: first at `at`, `times` in all; `over` once told that it has ended."""
+
+    at: datetime
+    times: int = 1
+    over: bool = False
+    said: tuple[Kind, ...] = ()
+    """What is told once in an incident's life."""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingApproval:
+    """An act of the breaker that somebody without a terminal has planned and nobody has decided on yet."""
+
+    plan: str
+    name: str
+    fact: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """One thing to tell about `subject`; `told` is what people know of it once it has been delivered."""
+
+    kind: Kind
+    subject: str
+    title: str
+    body: str
+    told: Announcement
+
+
+def news(
+    incidents: Sequence[Incident],
+    told: Mapping[str, Announcement],
+    now: datetime,
+    again_s: float,
+    *,
+    asked: Sequence[PendingApproval] = (),
+    refused: Mapping[str, str] | None = None,
+    host: str = "",
+) -> tuple[News, ...]:
+    """What has to be told now: at most one thing an incident, in the order of the incidents, then what is asked for.
+
+    `told` is by incident id or plan. `refused` says of which incident recovery was refused in this run, and why. Muted
+    incidents are silent until the mute is over; acknowledged ones are not told again. What lasts is told again after
+    `again_s` seconds, after twice and four times as long, and so on.
+    """
+    return (
+        *_of_incidents(incidents, told, now, again_s, refused or {}, host),
+        *(_asks(each, now, host) for each in asked if each.plan not in told and each.expires_at > now),
+    )
+
+
+def _of_incidents(
+    incidents: Sequence[Incident],
+    known: Mapping[str, Announcement],
+    now: datetime,
+    again_s: float,
+    refused: Mapping[str, str],
+    host: str,
+) -> Iterator[News]:
+    for each in incidents:
+        if each.muted_until(now):
+            continue
+        why = refused.get(each.id, "")
+        spent = why if SPENT in why else ""
+        if change := _change(each, known.get(each.id), now, again_s, spent):
+            kind, after = change
+            yield News(kind, each.id, _title(kind, each, now, host), _body(each, spent), after)
+
+
+def _change(
+    incident: Incident, known: Announcement | None, now: datetime, again_s: float, spent: str
+) -> tuple[Kind, Announcement] | None:
+    """What has changed since people were told, and what they know when they are told that."""
+    if not incident.is_open:
+        return ("recovered", replace(known, over=True)) if known and not known.over else None
+    if known is None or known.over:
+        return ("budget spent", Announcement(now, said=("budget spent",))) if spent else ("down", Announcement(now))
+    if spent and "budget spent" not in known.said:
+        return "budget spent", replace(known, said=(*known.said, "budget spent"))
+    return _again(incident, known, now, again_s)
+
+
+def _again(incident: Incident, known: Announcement, now: datetime, again_s: float) -> tuple[Kind, Announcement] | None:
+    """Once more, when it was told long ago, is still red, and nobody has taken it on."""
+    lasted_s, times = (now - known.at).total_seconds(), known.times
+    if incident.acknowledged or incident.green_at or lasted_s < again_s * 2 ** (times - 1):
+        return None
+    while again_s * 2 ** (times - 1) <= lasted_s:
+        times += 1
+    return "still down", replace(known, times=times)
+
+
+def _title(kind: Kind, incident: Incident, now: datetime, host: str) -> str:
+    what = incident.cause.check + (f" {incident.cause.subject}" if incident.cause.subject else "")
+    lasted = span(incident.age_s(now))
+    where = f" on {host}" if host else ""
+    if kind == "recovered" and incident.green_at is None:
+        return _clean(f"CLOSED by hand after {lasted}: {what}{where}", 200)
+    if kind == "down" and incident.green_at:
+        return _clean(f"{_WORDS[kind]}, green again after {lasted}: {what}{where}", 200)
+    return _clean(f"{_WORDS[kind].format(lasted=lasted)}: {what}{where}", 200)
+
+
+def _body(incident: Incident, spent: str) -> str:
+    cause, gateway = incident.cause, incident.gateway
+    lines = [cause.fact]
+    if incident.is_open:
+        lines += [f"recovery: {spent}"] if spent else [words_of(each) for each in incident.attempts[-1:]]
+        lines.append(f"fix: {cause.fix}")
+        if taken_on := incident.acknowledged:
+            lines.append(f"acknowledged by {taken_on.by}")
+    else:
+        lines += [f"closed by {each.by}" for each in incident.events[-1:] if each.what == "closed" and each.by]
+    lines.append(f"gateway: profile {gateway.profile or 'default'}, port {gateway.port or 'unknown'}")
+    lines.append(f"incident {incident.id}, since {utc(incident.opened_at)}")
+    if incident.evidence:
+        lines.append(f"report: {incident.evidence[-1]}")
+    return "\n".join(_clean(each, 600) for each in lines)
+
+
+def _asks(asked: PendingApproval, now: datetime, host: str) -> News:
+    where = f" on {host}" if host else ""
+    lines = (
+        asked.fact,
+        f"look, then decide on a terminal: oc-ops breaker show {asked.name}",
+        f"plan {asked.plan}, void after {utc(asked.expires_at)}",
+    )
+    title = _clean(f"{_WORDS['approval wanted']}: {asked.name}{where}", 200)
+    body = "\n".join(_clean(each, 600) for each in lines)
+    return News("approval wanted", asked.plan, title, body, Announcement(now, over=True))
+
+
+def _clean(text: str, limit: int) -> str:
+    # Findings come redacted; a message leaves the house, so it is looked through once more.
+    return one_line(without_secrets(text), limit)

@@ -1,0 +1,195 @@
+"""One look at the gateway through its port and its processes, cheapest first, twice where once would not be fair."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from oc_ops.observe import http, whereabouts
+from oc_ops.observe import processes as observe_processes
+from oc_ops.observe.http import Probe
+from oc_ops.observe.jsontext import number_at
+from oc_ops.observe.processes import GatewayProcess, Listener
+from oc_ops.observe.service import NO_SERVICE, Service, unit_of
+from oc_ops.observe.target import Target
+from oc_ops.observe.whereabouts import TcpAddress
+
+EVENT_LOOP_INTERVAL_S = 1.1
+"""The gateway measures its event loop over the last second: a later look sees other figures."""
+
+RESTART_GAP_S = 6.0
+"""2026.9.6 restarts a foreground gateway in place: its port was closed for 3.7 s under the same pid."""
+_LOOK_AGAIN_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayProbe:
+    """What port, HTTP probes, processes and service manager show. `again` is the second probe after a silent one.
+
+    `port` and `host` are where it was looked at: where this target's gateway was seen to listen, `wanted` and `learnt`
+    saying then what was asked for and how the place was learnt. `hidden` says what we may not see of its processes;
+    `foreign` is the state directory of another gateway that has the port.
+    """
+
+    port: int
+    live: Probe
+    again: Probe | None = None
+    startup: Probe | None = None
+    ready: Probe | None = None
+    ready_again: Probe | None = None
+    listener: Listener | None = None
+    processes: tuple[GatewayProcess, ...] = ()
+    busy: float | None = None
+    service: Service = NO_SERVICE
+    host: str = "127.0.0.1"
+    wanted: int | None = None
+    learnt: str = ""
+    hidden: str = ""
+    listens: str = ""
+    """Where its processes listen without answering as a gateway, in words."""
+    foreign: Path | None = None
+    runtimes: tuple[str, ...] = ()
+    """The container runtimes whose commands are at hand; looked for when no answer came."""
+
+    @property
+    def drifted(self) -> bool:
+        """Whether its gateway serves another port than config and environment say."""
+        return self.wanted is not None and self.wanted != self.port
+
+    def reached(self, target: Target) -> Target:
+        """The target with the environment that leads an `openclaw` call to the port which the gateway serves."""
+        if not self.drifted:
+            return target
+        return replace(target, environ={**target.environ, "OPENCLAW_GATEWAY_PORT": str(self.port)})
+
+    @property
+    def holder(self) -> GatewayProcess | None:
+        """The process that is certain to be this target's gateway and was seen to hold the port."""
+        held = self.listener.pid if self.listener else None
+        return next((each for each in self.processes if each.certain and each.pid == held), None)
+
+    @property
+    def serving(self) -> GatewayProcess | None:
+        """The gateway process that listens, else the likeliest one."""
+        listening = [each for each in self.processes if self.listener and each.pid == self.listener.pid]
+        return next(iter(listening or self.processes), None)
+
+    @property
+    def event_loop_delay_ms(self) -> float | None:
+        """The p99 delay of the gateway's event loop: the smaller of two looks where two were taken."""
+        delays = [_delay_ms(each) for each in (self.ready, self.ready_again) if each]
+        return min((each for each in delays if each is not None), default=None)
+
+
+def look(
+    target: Target,
+    host: str,
+    port: int,
+    *,
+    tls: bool = False,
+    budget_s: float,
+    delay_limit_ms: float,
+    service_of: Callable[[Target], Service],
+    wait: Callable[[float], None] = time.sleep,
+    live: Probe | None = None,
+) -> GatewayProbe:
+    """Probe, list the processes, and look a second time before calling silence or a slow event loop a state.
+
+    A stopped process (T) needs no second probe: it cannot answer one. Takes 5 ms on a healthy gateway, at most twice
+    `budget_s` on a silent one, and RESTART_GAP_S more where a gateway lives beside a closed port. `live` is a probe
+    that was just taken, of whatever path, and brought no answer: it stands for the first one.
+    """
+
+    asked = TcpAddress(host, port)
+
+    def probe_at(place: TcpAddress) -> Callable[[str], Probe]:
+        return lambda path: http.probe(place.host, place.port, path, budget_s=budget_s, tls=tls)
+
+    probe = probe_at(asked)
+    seen = _at_once(target, asked, live or probe("/healthz"), service_of)
+    moved = whereabouts.elsewhere(target, seen.processes, seen.listener, asked, tls=tls)
+    if moved.place is None and seen.live.kind == "refused" and _lives_on(seen):
+        seen = _at_once(target, asked, _reopened(seen.live, probe, wait), service_of)
+        moved = whereabouts.elsewhere(target, seen.processes, seen.listener, asked, tls=tls)
+    place = moved.place or asked
+    if moved.place:
+        probe = probe_at(place)
+        seen = _at_once(target, place, probe("/healthz"), service_of)
+    if seen.live.kind == "silent":
+        seen = _second_look(seen, probe)
+    if _cut(seen.again or seen.live):
+        wait(_LOOK_AGAIN_S)
+        seen = _at_once(target, place, probe("/healthz"), service_of)
+    seen = replace(seen, listens=moved.listens, hidden=moved.hidden or _hidden(target, seen))
+    if moved.place:
+        seen = replace(seen, wanted=port, learnt=moved.learnt)
+    if seen.live.kind != "answered":
+        return replace(seen, runtimes=tuple(each for each in ("podman", "docker") if shutil.which(each)))
+    startup, ready = probe("/startupz"), probe("/readyz")
+    ready_again = None
+    if (_delay_ms(ready) or 0) > delay_limit_ms:
+        wait(EVENT_LOOP_INTERVAL_S)
+        ready_again = probe("/readyz")
+    return replace(seen, again=None, startup=startup, ready=ready, ready_again=ready_again, busy=None)
+
+
+def _at_once(target: Target, place: TcpAddress, live: Probe, service_of: Callable[[Target], Service]) -> GatewayProbe:
+    """The processes beside one probe; the service manager is asked only when no HTTP answer came."""
+    listener = observe_processes.listener(place.port, place.host) if live.kind != "refused" else None
+    service = service_of(target) if live.kind != "answered" else NO_SERVICE
+    listening_pid = listener.pid if listener else None
+    processes = observe_processes.gateway_processes(target, service_pid=service.pid, listening_pid=listening_pid)
+    foreign = None
+    if listening_pid and listening_pid not in [each.pid for each in processes]:
+        foreign = observe_processes.foreign_state_dir(listening_pid, target)
+    if live.kind != "answered" and (own := next((each for each in processes if each.certain), None)):
+        service = unit_of(own, target) or service
+    return GatewayProbe(
+        place.port, live, listener=listener, processes=processes, service=service, host=place.host, foreign=foreign
+    )
+
+
+def _hidden(target: Target, seen: GatewayProbe) -> str:
+    """A gateway that may be the target's and that we may not look at, where nothing of it answers."""
+    if seen.live.kind not in ("refused", "unreachable") or any(each.certain for each in seen.processes):
+        return ""
+    return observe_processes.hidden_gateway(target)
+
+
+def _lives_on(seen: GatewayProbe) -> bool:
+    """True when a gateway process that is no longer young lives beside a closed port."""
+    return any(each.certain and each.age_s > observe_processes.AMBIGUOUS_S for each in seen.processes)
+
+
+def _reopened(closed: Probe, probe: Callable[[str], Probe], wait: Callable[[float], None]) -> Probe:
+    """The first probe that is not refused, or the last one: a restart in place closes the port meanwhile."""
+    for _ in range(round(RESTART_GAP_S / _LOOK_AGAIN_S)):
+        wait(_LOOK_AGAIN_S)
+        closed = probe("/healthz")
+        if closed.kind != "refused":
+            break
+    return closed
+
+
+def _cut(probe: Probe) -> bool:
+    """True when it ended without a word: a gateway that dies cuts what its port had accepted, and is gone after it."""
+    return probe.kind == "garbled" and not probe.body
+
+
+def _second_look(seen: GatewayProbe, probe: Callable[[str], Probe]) -> GatewayProbe:
+    process = seen.serving
+    if process is not None and process.status == "stopped":
+        return seen
+    again = probe("/healthz")
+    later = observe_processes.again(process) if process else None
+    busy = None
+    if process and later and later.age_s > process.age_s:
+        busy = (later.cpu_s - process.cpu_s) / (later.age_s - process.age_s)
+    return replace(seen, again=again, busy=busy)
+
+
+def _delay_ms(ready: Probe) -> float | None:
+    return number_at(ready.json, "eventLoop", "delayP99Ms")

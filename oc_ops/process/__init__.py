@@ -1,0 +1,1 @@
+"""Run one outside program, bounded, and leave nothing of it behind."""

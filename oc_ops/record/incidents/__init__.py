@@ -1,0 +1,1 @@
+"""Incidents: their events, the rules that open and close them, the book they stand in."""

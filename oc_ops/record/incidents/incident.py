@@ -1,0 +1,169 @@
+"""What an incident is: the fold of its events, from the first red to the green that held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from oc_ops.record.incidents.events import Event, Fault, GatewayName, Versions, What
+
+_RED = ("opened", "changed", "red", "reopened", "seen")
+"""Events that carry a fault of the incident itself."""
+
+PASSING = ("gateway/down", "gateway/starting", "gateway/draining")
+"""What a gateway goes through on its way from one state to another: the cause only until a better one is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One incident as its events tell it, the first of them `opened`. Durations are seconds and never negative."""
+
+    id: str
+    events: tuple[Event, ...]
+
+    @property
+    def gateway(self) -> GatewayName:
+        """Whose incident it is."""
+        return self.events[0].gateway or GatewayName("")
+
+    @property
+    def states(self) -> dict[str, Fault]:
+        """Every fault that is this incident, by name, as it was last seen, in the order of its first appearance."""
+        return {each.fault.name: each.fault for each in self.events if each.what in _RED and each.fault}
+
+    @property
+    def cause(self) -> Fault:
+        """What it is called by: the first state that is more than a passing one."""
+        states = self.states
+        return states[next((name for name in states if name not in PASSING), next(iter(states)))]
+
+    @property
+    def found_by(self) -> frozenset[str]:
+        """What found it in any of its states."""
+        return frozenset(each.found_by for each in self.states.values() if each.found_by)
+
+    @property
+    def shows(self) -> Fault | None:
+        """What was last red of it or in its way."""
+        return next((each.fault for each in reversed(self.events) if each.fault), None)
+
+    @property
+    def opened_at(self) -> datetime:
+        """The first red."""
+        return self.events[0].at
+
+    @property
+    def closed_at(self) -> datetime | None:
+        """When it was closed; None while it is open."""
+        turn = self._last("opened", "reopened", "closed")
+        return turn.at if turn and turn.what == "closed" else None
+
+    @property
+    def is_open(self) -> bool:
+        """True until it is closed."""
+        return self.closed_at is None
+
+    @property
+    def green_at(self) -> datetime | None:
+        """The first green that no red followed: of a closed incident the one that held."""
+        turn = self._last("green", "opened", "red", "reopened")
+        return turn.at if turn and turn.what == "green" else None
+
+    @property
+    def state(self) -> Literal["red", "green once", "closed"]:
+        """Where it stands."""
+        return "closed" if not self.is_open else "green once" if self.green_at else "red"
+
+    @property
+    def seen_at(self) -> datetime:
+        """The last time a run had something to write about it."""
+        return next(each.at for each in reversed(self.events) if each.what in _RED or each.what == "blocked")
+
+    @property
+    def turned_at(self) -> datetime:
+        """When it was last opened or reopened."""
+        turn = self._last("opened", "reopened")
+        return turn.at if turn else self.opened_at
+
+    @property
+    def flaps(self) -> int:
+        """How often green turned red again, before or after it was confirmed."""
+        return sum(each.what in ("red", "reopened") for each in self.events)
+
+    @property
+    def first_sign(self) -> datetime | None:
+        """The first log signature of it, where one was seen."""
+        return min((each.first_sign for each in self.events if each.first_sign), default=None)
+
+    @property
+    def time_to_detect_s(self) -> float | None:
+        """From the first log signature to the first red."""
+        return None if self.first_sign is None else _span_s(self.first_sign, self.opened_at)
+
+    @property
+    def time_to_recover_s(self) -> float | None:
+        """From the first red to the green that held; None while red, and when it was closed by hand while red."""
+        return None if self.green_at is None else _span_s(self.opened_at, self.green_at)
+
+    @property
+    def versions(self) -> Versions:
+        """Releases when it opened; what was not known then, as soon as it was."""
+        return _first_known(self.events)
+
+    @property
+    def versions_now(self) -> Versions:
+        """Releases as last known."""
+        return _first_known(reversed(self.events))
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """Every path named by its events, once."""
+        return tuple(dict.fromkeys(each.evidence for each in self.events if each.evidence))
+
+    @property
+    def attempts(self) -> tuple[Event, ...]:
+        """The recovery attempts, each with its last word."""
+        return tuple({each.attempt.record: each for each in self.events if each.attempt}.values())
+
+    @property
+    def acknowledged(self) -> Event | None:
+        """Who took it on, and when; a reopened incident wants to be taken on anew."""
+        turn = self._last("acknowledged", "reopened")
+        return turn if turn and turn.what == "acknowledged" else None
+
+    def muted_until(self, now: datetime) -> datetime | None:
+        """Until when nobody wants to be told; None when that is over or was never so."""
+        turn = self._last("muted", "unmuted")
+        return turn.until if turn and turn.until and turn.until > now else None
+
+    def age_s(self, now: datetime) -> float:
+        """How long it lasts, or lasted: to the green that held, else to its end, else to now."""
+        return _span_s(self.opened_at, self.green_at or self.closed_at or now)
+
+    def _last(self, *what: What) -> Event | None:
+        return next((each for each in reversed(self.events) if each.what in what), None)
+
+
+def fold(events: Iterable[Event]) -> dict[str, Incident]:
+    """The incidents that the events tell of, in the order of their opening; events of none that was opened go."""
+    stories: dict[str, list[Event]] = {}
+    for each in events:
+        if each.id in stories:
+            stories[each.id].append(each)
+        elif each.what == "opened" and each.fault:
+            stories[each.id] = [each]
+    return {name: Incident(name, tuple(story)) for name, story in stories.items()}
+
+
+def _span_s(first: datetime, last: datetime) -> float:
+    # A clock that was set back makes no negative time.
+    return max((last - first).total_seconds(), 0.0)
+
+
+def _first_known(events: Iterable[Event]) -> Versions:
+    told = [each.versions for each in events if each.versions]
+    return Versions(
+        next((each.cli for each in told if each.cli), None), next((each.gateway for each in told if each.gateway), None)
+    )

@@ -1,0 +1,1 @@
+"""The pages that a run and the history are drawn as."""

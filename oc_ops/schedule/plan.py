@@ -1,0 +1,135 @@
+"""What a schedule runs: the command with absolute paths, and the little environment that cron does not give."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from oc_ops.errors import OcOpsError
+from oc_ops.observe import install
+from oc_ops.observe.target import Target, locate
+from oc_ops.settings import Settings, declared, environment_name, start_folder
+
+_SYSTEM = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin")
+_PLACES = (
+    "OPENCLAW_HOME", "OPENCLAW_STATE_DIR", "OPENCLAW_CONFIG_PATH", "OPENCLAW_PROFILE", "OPENCLAW_GATEWAY_PORT",
+    "XDG_STATE_HOME", "TMPDIR",
+)  # fmt: skip
+"""What decides which gateway is looked at, and where the processes of oc-ops meet."""
+_INSIDE = ("OPENCLAW_CLI", "OPENCLAW_SHELL", "OPENCLAW_PATH_BOOTSTRAPPED", "OPENCLAW_SERVICE_MARKER")
+"""What a gateway hands down to its cron jobs and agents (a command job of 2026.9.6; `exec` sets OPENCLAW_SHELL)."""
+_CREDENTIAL = re.compile(r"OPENCLAW_\w*(?:TOKEN|PASSWORD)")
+
+PERIODS_S = (
+    60,
+    120,
+    180,
+    240,
+    300,
+    360,
+    600,
+    720,
+    900,
+    1200,
+    1800,
+    3600,
+    7200,
+    10800,
+    14400,
+    21600,
+    28800,
+    43200,
+    86400,
+)
+"""What a crontab can say evenly: minutes that divide the hour, hours that divide the day."""
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulePlan:
+    """One scheduled doctor: `name` tells the schedules of one user apart, `notes` is what the operator should know."""
+
+    name: str
+    every_s: int
+    argv: tuple[str, ...]
+    folder: Path
+    environ: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+
+def refuse_inside_a_gateway(environ: Mapping[str, str]) -> None:
+    """Raise OcOpsError in the environment that a gateway hands down to its cron jobs and agents."""
+    if mark := next((name for name in _INSIDE if environ.get(name)), None):
+        raise OcOpsError(
+            f"{mark} is set, so this runs inside an OpenClaw gateway, by its cron or an agent of it: a doctor that "
+            "depends on the gateway is silent exactly when the gateway hangs, and `cron list` asked from inside a cron "
+            "job timed out every time (#22652); `oc-ops schedule install` is for a person's own shell"
+        )
+
+
+def every(text: str) -> int:
+    """A period such as `5m`, `1h` or `1d`, in seconds; raises OcOpsError for one that no crontab line can keep."""
+    told = re.fullmatch(r"([0-9]{1,4})([mhd])", text.strip().lower())
+    period_s = int(told[1]) * {"m": 60, "h": 3600, "d": 86400}[told[2]] if told else 0
+    if period_s not in PERIODS_S:
+        raise OcOpsError(
+            f'--every "{text[:40]}": need minutes that divide the hour or hours that divide the day: 5m, 1h, 1d'
+        )
+    return period_s
+
+
+def make(settings: Settings, environ: Mapping[str, str], every_s: int, options: Sequence[str] = ()) -> SchedulePlan:
+    """The schedule of the gateway that these settings and this environment mean; raises OcOpsError where it cannot be.
+
+    `options` are handed to the doctor. What decides which gateway this shell would look at is taken along; secrets are
+    not, since a crontab is no place for them: the notes say what is missing.
+    """
+    refuse_inside_a_gateway(environ)
+    target = locate(environ, settings.profile)
+    executable = install.find(settings.openclaw, settings.source("openclaw"), environ, target.home)
+    notes = []
+    if executable is None:
+        notes.append("there is no `openclaw` on this PATH nor in the usual places: its own checks will say so")
+    notes += [
+        f"{name} is set here and not in the schedule: a gateway whose config does not hold it will refuse the doctor"
+        for name in sorted(environ)
+        if _CREDENTIAL.fullmatch(name) and environ[name]
+    ]
+    return SchedulePlan(
+        name=target.profile or "default",
+        every_s=every_s,
+        argv=(sys.executable, "-m", "oc_ops", "schedule", "run", *options),
+        folder=start_folder(),
+        environ={"PATH": _path(executable, environ, target), **_taken_along(settings, environ)},
+        notes=tuple(notes),
+    )
+
+
+def _path(executable: Path | None, environ: Mapping[str, str], target: Target) -> str:
+    """The folders of `openclaw` and of the Node that runs it before the system's own."""
+    folders: list[str] = []
+    if executable is not None:
+        node = shutil.which("node", path=install.search_path(executable, environ, target.home))
+        folders = [str(executable.parent), *([str(Path(node).parent)] if node else [])]
+    return os.pathsep.join(dict.fromkeys((*folders, *_SYSTEM)))
+
+
+def _taken_along(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
+    taken = {name: environ[name] for name in _PLACES if environ.get(name)}
+    home = environ.get("HOME", "")
+    if home and Path(home) != Path(pwd.getpwuid(os.getuid()).pw_dir):
+        taken["HOME"] = home
+    for each in declared():
+        name = environment_name(each.name)
+        value = environ.get(name)
+        if not value:
+            continue
+        if each.metadata["secret"] and not settings.names_a_file(each.name):
+            raise OcOpsError(f"{name} holds a secret, and a crontab is no place for one: set it to the path of a file")
+        taken[name] = value if not isinstance(getattr(settings, each.name), Path) else str(getattr(settings, each.name))
+    return taken

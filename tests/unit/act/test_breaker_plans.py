@@ -1,0 +1,176 @@
+"""Plans that are void, and what must be left alone whatever the plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.stuck_machine import (
+    JOB,
+    MARKER,
+    NAME,
+    PROMPT,
+    StuckMachine,
+    ended,
+    machine,
+    untouched,
+    words,
+)
+
+__all__ = ["machine"]
+
+pytestmark = pytest.mark.timeout(180)
+
+
+# -- plans that are void -----------------------------------------------------------------------------------------------
+
+
+def test_an_expired_plan_is_void(machine: StuckMachine) -> None:
+    """After its time it approves nothing."""
+    plan = machine.plan(OC_OPS_BREAKER_PLAN_S="0.001")
+    done = machine.run("break", "--approve", plan)
+    assert done.returncode == 4
+    assert "expired at" in done.stderr
+    untouched(machine)
+    assert words(machine) == ["planned", "refused"]
+
+
+def test_a_prompt_that_stood_too_long_is_void(machine: StuckMachine) -> None:
+    """The right name, typed after the plan's time, approves nothing."""
+    child = machine.on_terminal("break", MARKER, OC_OPS_BREAKER_PLAN_S="0.01")
+    child.expect(PROMPT)
+    child.sendline(NAME)
+    code, said = ended(child)
+    assert (code, "expired at" in said) == (4, True), said
+    untouched(machine)
+
+
+def test_changed_evidence_voids_a_plan(machine: StuckMachine) -> None:
+    """Another marker of the same job is another break."""
+    plan = machine.plan()
+    machine.marker_ms -= 60_000
+    machine.mark()
+    done = machine.run("break", "--approve", plan)
+    assert done.returncode == 4
+    assert "its evidence changed" in done.stderr
+    untouched(machine)
+
+
+def test_evidence_that_changes_at_the_prompt_voids_it(machine: StuckMachine) -> None:
+    """What is broken is what was read."""
+    child = machine.on_terminal("break", MARKER)
+    child.expect(PROMPT)
+    machine.marker_ms -= 60_000
+    machine.mark()
+    child.sendline(NAME)
+    code, said = ended(child)
+    assert (code, "its evidence changed" in said) == (4, True), said
+    untouched(machine)
+
+
+def test_another_gateway_process_voids_a_plan(tmp_path: Path) -> None:
+    """After a restart nothing is what it was."""
+    machine = StuckMachine(tmp_path)
+    with machine.gateway():
+        plan = machine.plan()
+    with machine.gateway():
+        done = machine.run("break", "--approve", plan)
+        assert done.returncode == 4
+        assert "its evidence changed" in done.stderr
+        untouched(machine)
+
+
+def test_a_marker_that_is_gone_is_nothing_to_break(machine: StuckMachine) -> None:
+    """The gateway has cleared it itself meanwhile."""
+    plan = machine.plan()
+    machine.mark(runningAtMs=None)
+    done = machine.run("break", "--approve", plan)
+    assert done.returncode == 4
+    assert "nothing to break any more" in done.stderr
+    assert machine.switches == []
+
+
+def test_a_lock_that_cannot_be_taken_is_nobody_s_break(machine: StuckMachine) -> None:
+    """A place that cannot be locked is said as such, exit 2; nobody is told to wait for somebody."""
+    plan = machine.plan()
+    lock = machine.root / "state" / "oc-ops" / "locks" / f"recovery-{machine.book[-1]['gateway']}.lock"
+    lock.mkdir(parents=True)
+    done = machine.run("break", "--approve", plan)
+    assert done.returncode == 2, done.stderr
+    assert f"cannot lock {lock}: " in done.stderr
+    assert "under way" not in done.stderr
+    untouched(machine)
+
+
+@pytest.mark.parametrize("plan", ["nobody-knows", "", "../../x"])
+def test_no_such_plan(machine: StuckMachine, plan: str) -> None:
+    """An id that was never given approves nothing."""
+    done = machine.run("break", "--approve", plan)
+    assert done.returncode == 4
+    assert "no plan" in done.stderr
+    untouched(machine)
+
+
+def test_a_plan_is_for_its_target(machine: StuckMachine) -> None:
+    """A plan beside the name of another thing is a mistake."""
+    done = machine.run("break", "marker:other", "--approve", machine.plan())
+    assert done.returncode == 4
+    assert "is not about marker:other" in done.stderr
+    untouched(machine)
+
+
+# -- what must be left alone -------------------------------------------------------------------------------------------
+
+
+def test_a_live_owner_is_refused(machine: StuckMachine) -> None:
+    """A run that tasks.list shows is never broken, by plan or by name; a plan made before it is void."""
+    plan = machine.plan()
+    machine.script(tasks=[JOB])
+    shown = machine.run("show", MARKER)
+    assert shown.returncode == 4
+    assert "its owner lives: tasks.list shows its run under way" in shown.stderr
+    assert machine.run("break", "--approve", plan).returncode == 4
+    code, said = ended(machine.on_terminal("break", MARKER))
+    assert (code, PROMPT in said) == (4, False), said
+    untouched(machine)
+    assert machine.run("list").returncode == 0
+    assert "left alone: its owner lives" in machine.run("list", "--all").stdout
+
+
+def test_a_young_marker_is_refused(machine: StuckMachine) -> None:
+    """Nobody's, but not older than its timeout and grace."""
+    machine.marker_ms = machine.marker_ms + (3 * 3600 - 400) * 1000
+    machine.mark()
+    done = machine.run("show", MARKER)
+    assert done.returncode == 4
+    assert "younger than" in done.stderr
+
+
+def test_a_gateway_that_is_down_clears_it_itself(tmp_path: Path) -> None:
+    """By the store alone nothing is broken."""
+    machine = StuckMachine(tmp_path)
+    with machine.gateway():
+        pass
+    done = machine.run("show", MARKER)
+    assert done.returncode == 4
+    assert "its next start clears the marker" in done.stderr
+
+
+def test_nothing_goes_by_that_name(machine: StuckMachine) -> None:
+    """Exit 4, and where to look."""
+    done = machine.run("show", "nobody")
+    assert done.returncode == 4
+    assert "breaker list --all" in done.stderr
+
+
+def test_a_strangers_name_is_harmless_and_typed_as_its_id(machine: StuckMachine) -> None:
+    """A job's name may hold anything: none of it reaches the terminal, and the id approves instead."""
+    machine.mark(name="evil\x1b[2J\u202ename")
+    child = machine.on_terminal("break", MARKER)
+    child.expect(PROMPT)
+    assert "\x1b[2J" not in str(child.before)
+    assert f"name: {JOB}" in str(child.before)
+    child.sendline(JOB)
+    code, said = ended(child)
+    assert code == 0, said

@@ -1,0 +1,167 @@
+"""The bounds of a recovery: lock, budget, cool-down, one attempt; a dry run, and interruptions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from oc_ops.act.recover.outcome import Observation
+from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.locks import lock_dir, single_flight
+from oc_ops.observe.target import locate
+from oc_ops.record.incidents import book
+from tests.support.stage import DOWN, HUNG, NOON, STARTING, STOPPED, WELL, Stage, opened, saw
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    """A gateway that hangs under systemd and is well after a restart, unless a test says otherwise."""
+    return Stage(tmp_path, monkeypatch)
+
+
+# -- bounds ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_second_at_once_is_refused_and_names_the_first(stage: Stage) -> None:
+    """One owner by lock: exit 3, no look, no call."""
+    with single_flight(lock_dir() / f"recovery-{locate(stage.environ).key}.lock", 0):
+        outcome = stage.recover(force=True)
+    assert (outcome.exit, stage.observed, stage.calls) == (3, 0, [])
+    assert "is held by process" in outcome.sentence
+
+
+def test_the_budget_holds_over_good_probes(stage: Stage) -> None:
+    """A gateway that dies again and again is started three times in the hour, each time well, and then no more."""
+    stage.services = [STOPPED]
+    exits = []
+    for _ in range(5):
+        stage.looks, stage.seen = [DOWN, WELL], [saw("gateway/down"), saw("gateway/down"), saw()]
+        exits.append(stage.recover().exit)
+        stage.elapsed_s += 400
+    assert exits == [0, 0, 0, 3, 3]
+    assert len(stage.acts) == 3
+
+
+def test_the_cool_down_is_everybody_s(stage: Stage) -> None:
+    """A restart by somebody else a minute ago is reason enough to wait; --force lifts that."""
+    (stage.state / "logs").mkdir()
+    line = (
+        f"[{NOON - timedelta(minutes=1):%Y-%m-%dT%H:%M:%S}.000Z] openclaw gateway lifecycle source=cli action=restart"
+    )
+    (stage.state / "logs" / "gateway-restart.log").write_text(f"{line} mode=systemctl-restart\n")
+    refused = stage.recover()
+    assert (refused.exit, stage.acts) == (3, [])
+    assert "the cool-down ends in" in refused.sentence
+    stage.seen = [saw("gateway/hung"), saw("gateway/hung"), saw()]
+    assert stage.recover(force=True).exit == 0
+
+
+def test_an_incident_gets_one_attempt_and_its_outcome(stage: Stage) -> None:
+    """The book says begun, then ineffective; the next run is refused until somebody has looked; exit 3."""
+    name = opened(stage, 10)
+    stage.looks, stage.seen = [HUNG], [saw("gateway/hung", incident=name)]
+    stage.set(restart_cool_down_s=1.0)
+    assert stage.recover().exit == 1
+    (told,) = book.read_one(book.journal(stage.memory), name).incidents.values()
+    words = [each.attempt.outcome for each in told.events if each.attempt]
+    assert words == ["begun", "ineffective"]
+    assert [each.endswith("2026-11-22T12-00-00Z") for each in told.evidence if "recoveries" in each] == [True]
+    stage.elapsed_s += 1000
+    again = stage.recover()
+    assert again.exit == 3
+    assert "had its attempt" in again.sentence
+    assert len(stage.acts) == 1
+
+
+def test_begun_is_in_the_book_before_the_act(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is killed in the act leaves an attempt that the next run knows of."""
+    name = opened(stage, 10)
+    stage.seen = [saw("gateway/hung", incident=name)]
+    from oc_ops.act.recover import steps
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(steps, "carry_out", die)
+    with pytest.raises(KeyboardInterrupt):
+        stage.recover()
+    (told,) = book.read_one(book.journal(stage.memory), name).incidents.values()
+    assert [each.attempt.outcome for each in told.events if each.attempt] == ["begun", "unknown"]
+
+
+# -- dry run, interruptions, the browser -------------------------------------------------------------------------------
+
+
+def files(root: Path) -> dict[str, bytes]:
+    """Every file and what is in it, but for what the test counts by and the lock of the calls that only read."""
+    found = {str(each): each.read_bytes() for each in root.rglob("*") if each.is_file()}
+    own = ("calls.txt", "answers.json", f"cli-{locate({'HOME': str(root / 'home')}).key}.lock")
+    return {name: data for name, data in found.items() if not name.endswith(own)}
+
+
+def test_a_dry_run_says_everything_and_changes_nothing(stage: Stage) -> None:
+    """Exit 1 with the command it would run; no record, no lock, no call but reads."""
+    before = files(stage.root)
+    outcome = stage.recover(dry_run=True)
+    assert (outcome.exit, outcome.word, outcome.record) == (1, "would act", None)
+    assert "`openclaw gateway restart`" in outcome.sentence
+    assert files(stage.root) == before
+    assert stage.acts == []
+    words = " ".join(stage.said)
+    for each in ("cause: gateway/hung", "cure:  restart: ", "bounds: ", "confirm: ", "preflight: "):
+        assert each in words
+
+
+@pytest.mark.parametrize("check", ["gateway/starting", "gateway/saturated"])
+def test_a_dry_run_waits_for_nothing(stage: Stage, check: str) -> None:
+    """Nor does it for a start that is under way."""
+    stage.looks, stage.seen = [STARTING], [saw(check)]
+    assert stage.recover(dry_run=True).exit in (3, 4)
+    assert (stage.elapsed_s, stage.observed) == (0.0, 1)
+
+
+@pytest.mark.parametrize("moment", [1, 2, 3], ids=["first-look", "second-look", "after-the-act"])
+def test_an_interruption_leaves_record_and_lock_in_order(stage: Stage, moment: int) -> None:
+    """Ctrl-C in any look: the record says so, and the next recovery goes on."""
+    script: list[Callable[[], Observation]] = [lambda: saw("gateway/hung")] * (moment - 1)
+
+    def observe() -> Observation:
+        if not script:
+            raise KeyboardInterrupt
+        return script.pop()()
+
+    from oc_ops.act.recover.run import recover
+
+    stage.recover(dry_run=True)
+    with pytest.raises(KeyboardInterrupt):
+        recover(stage.settings, stage.environ, observe, clock=stage.clock)
+    ended = [each[-1]["outcome"] for each in stage.records()]
+    assert ended == (["interrupted"] if moment > 1 else [])
+    stage.seen = [saw()]
+    assert stage.recover().exit == 0
+
+
+def test_a_first_observation_is_not_made_again(stage: Stage) -> None:
+    """pytest hands in its own run."""
+    stage.seen = [saw("gateway/hung"), saw()]
+    assert stage.recover(first=saw("gateway/hung")).exit == 0
+    assert stage.observed == 2
+
+
+def test_what_observe_raises_is_could_not_tell(stage: Stage) -> None:
+    """A doctor that does not get to look is exit 2; one that is set up wrongly raises."""
+    from oc_ops.act.recover.run import recover
+
+    def blind() -> Observation:
+        raise CouldNotLook("another doctor run is under way")
+
+    assert recover(stage.settings, stage.environ, blind, clock=stage.clock).exit == 2
+
+    def wrong() -> Observation:
+        raise OcOpsError("OC_OPS_X: need a known setting")
+
+    with pytest.raises(OcOpsError, match="known setting"):
+        recover(stage.settings, stage.environ, wrong, clock=stage.clock)

@@ -1,0 +1,533 @@
+"""One doctor run's observations: each had once, in cost order, and what a cause keeps from being asked."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oc_ops.doctor import observations as room
+from oc_ops.doctor import summary
+from oc_ops.doctor.observations import Doctor
+from oc_ops.doctor.outcomes import Blocked, NotAsked
+from oc_ops.errors import CouldNotLook, SettingError
+from oc_ops.judge import verdict
+from oc_ops.judge.finding import Finding
+from oc_ops.observe import install, reads, state
+from oc_ops.observe.openclaw import Answer, Openclaw
+from oc_ops.observe.probe import GatewayProbe
+from oc_ops.observe.reads import RpcReads
+from oc_ops.observe.rpc import Hello, RefusalKind, RpcRefused
+from oc_ops.observe.service import NO_SERVICE, Service
+from oc_ops.process.run import Call
+from oc_ops.settings import Settings
+from tests.support.sights import answer, call, gateway_process, nothing, reply, sight
+
+STATUS = {"runtimeVersion": "2026.9.6", "heartbeat": {}}
+HELLO = Hello("2026.9.6", 4, frozenset(), frozenset(), ("operator.read",), 30_000)
+READS = RpcReads(
+    HELLO,
+    reply("status", STATUS),
+    reply("cron.status", {"enabled": True}),
+    reply("cron.list", {"jobs": []}),
+)
+RPC_GOOD = {"rpc": {"ok": True}, "config": {"cli": {"valid": True}}}
+DOWN = sight(nothing("refused", wall_s=0.0), processes=())
+HUNG = sight(nothing("silent"), again=nothing("silent"), processes=(gateway_process(),))
+
+
+class World:
+    """What there is to see, and how often it was looked at."""
+
+    def __init__(self) -> None:
+        self.look: GatewayProbe | Exception = sight()
+        self.reads: RpcReads | RpcRefused | Exception = READS
+        self.cli: dict[str, Any] = {
+            "version": call("--version", stdout="OpenClaw 2026.9.6"),
+            "gateway_status": answer(RPC_GOOD),
+            "cron_list": answer({"jobs": []}),
+            "cron_status": answer({"enabled": True}),
+            "status": answer(STATUS),
+            "browser_status": answer({"running": True}),
+            "config_validate": answer({"valid": True}),
+        }
+        self.asked: Counter[str] = Counter()
+
+    def see(self, name: str, value: Any) -> Any:
+        """Count a look and give, or raise, what there is."""
+        self.asked[name] += 1
+        if isinstance(value, Exception) and not isinstance(value, RpcRefused):
+            raise value
+        return value
+
+    @property
+    def calls(self) -> Counter[str]:
+        """The `openclaw` calls alone."""
+        return Counter({name: count for name, count in self.asked.items() if name in self.cli})
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
+    """A healthy gateway that nobody has looked at."""
+    seen = World()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(room, "look", lambda *_, **__: seen.see("look", seen.look))
+    monkeypatch.setattr(reads, "all_at_once", lambda *_: seen.see("rpc", seen.reads))
+    for name in seen.cli:
+
+        def ask(_self: Openclaw, name: str = name) -> Answer | Call:
+            found: Answer | Call = seen.see(name, seen.cli[name])
+            return found
+
+        monkeypatch.setattr(Openclaw, name, ask)
+    return seen
+
+
+Make = Callable[..., Doctor]
+
+
+@pytest.fixture
+def make(world: World, tmp_path: Path) -> Make:
+    """Makes doctors of a home with a config and an `openclaw`."""
+    executable = tmp_path / "openclaw"
+    executable.write_text("#!/bin/false\n")
+    executable.chmod(0o755)
+    (tmp_path / "package.json").write_text('{"name": "openclaw", "version": "2026.9.6"}')
+    config = tmp_path / ".openclaw" / "openclaw.json"
+    config.parent.mkdir()
+
+    def made(*, text: str = "{}", quick: bool = False, cli: bool = True, **changes: Any) -> Doctor:
+        config.write_text(text)
+        settings = Settings(memory_dir=tmp_path / "memory", openclaw=executable if cli else None, **changes)
+        return Doctor(settings, {"HOME": str(tmp_path), "PATH": str(tmp_path / "nowhere")}, quick=quick)
+
+    return made
+
+
+OBSERVATIONS = (
+    "config_cause", "look", "http_cause", "rpc_lane", "status_read", "rpc_cause", "cron_status", "cron_list_read",
+    "executable", "openclaw", "version", "cli_fault", "gateway_status", "cli_cause", "config_rejected", "cron_list",
+    "browser_fault", "browser_answer", "browser_status", "log_files", "log_view",
+)  # fmt: skip
+
+
+def everything(doctor: Doctor) -> dict[str, object]:
+    """Ask for every observation, costly ones first; what was raised counts as an answer."""
+    found: dict[str, object] = {}
+    for name in reversed(OBSERVATIONS):
+        try:
+            found[name] = getattr(doctor, name)()
+        except (Blocked, CouldNotLook, NotAsked) as error:
+            found[name] = error
+    return found
+
+
+def causes(found: dict[str, object]) -> set[str]:
+    """The ids of every finding that came of it, as a cause or by blocking."""
+    seen = [each.cause if isinstance(each, Blocked) else each for each in found.values()]
+    return {each.check for each in seen if isinstance(each, Finding)}
+
+
+def test_a_healthy_gateway_is_looked_at_once(world: World, make: Make) -> None:
+    """Asked for everything twice, the doctor looks, connects and calls once each; no finding comes of it."""
+    doctor = make()
+    first, second = everything(doctor), everything(doctor)
+    assert max(world.asked.values()) == 1
+    assert all(first[name] is second[name] for name in OBSERVATIONS if name not in ("log_files", "log_view"))
+    assert causes(first) == set()
+    assert world.calls["status"] == world.calls["cron_status"] == 0
+    assert summary.lanes(doctor) == {"http": "ok", "rpc": "ok", "cli": "ok"}
+    assert summary.gateway_version(doctor) == "2026.9.6"
+    assert [doctor.cause_before(lane) for lane in ("http", "rpc", "cli", "files", "log")] == [None] * 5
+
+
+@pytest.mark.parametrize(
+    ("look", "check"),
+    [(HUNG, "gateway/hung"), (sight(listener=None, live=nothing("garbled"), processes=()), "gateway/port-taken")],
+    ids=["hung", "port taken"],
+)
+def test_a_cause_named_by_http_keeps_rpc_and_cli_from_being_asked(
+    look: GatewayProbe, check: str, world: World, make: Make
+) -> None:
+    """A gateway in trouble is not burdened: one look, no connection, no `openclaw` call."""
+    world.look = look
+    doctor = make()
+    found = everything(doctor)
+    assert causes(found) == {check}
+    assert world.asked == {"look": 1}
+    assert summary.lanes(doctor) == {"http": "ok", "rpc": "not needed", "cli": "not needed"}
+    assert [getattr(doctor.cause_before(lane), "check", None) for lane in ("http", "rpc", "cli")] == [check] * 3
+
+
+def test_a_gateway_that_is_down_has_its_config_validated(world: World, make: Make) -> None:
+    """Where no gateway is there to be burdened, one call tells whether it would come up at all."""
+    world.look = DOWN
+    assert causes(everything(make())) == {"gateway/down"}
+    assert world.calls == {"config_validate": 1}
+    world.cli["config_validate"] = answer({"valid": False, "issues": [{"path": "gateway.port", "message": "no"}]})
+    assert causes(everything(make())) == {"config/invalid"}
+
+
+@pytest.mark.parametrize(
+    ("words", "check"),
+    [("file is not a database", "state/corrupt"), ("uses newer schema version 99", "state/newer-schema")],
+)
+def test_a_start_that_openclaw_would_refuse_is_the_one_cause(words: str, check: str, world: World, make: Make) -> None:
+    """Said by its own validation, it stands in place of the gateway that is down, and one check tells it."""
+    world.look = DOWN
+    world.cli["config_validate"] = answer({"valid": False, "error": {"message": words}}, outcome="refused")
+    doctor = make()
+    assert causes(everything(doctor)) == {check}
+    assert world.calls["config_validate"] == 1
+    told_by = doctor.config_rejected()
+    assert told_by is not None
+    assert told_by.check == check
+
+
+def test_a_refusal_that_is_not_known_makes_the_verdict_unknown(world: World, make: Make) -> None:
+    """Whether a start helps is not known then, so none is advised; a live gateway is not accused of it either."""
+    world.cli["config_validate"] = answer({"valid": False, "error": {"message": "the moon"}}, outcome="refused")
+    assert causes(everything(make())) == set()
+    world.look = DOWN
+    found = everything(make())
+    assert causes(found) == set()
+    assert isinstance(found["http_cause"], CouldNotLook)
+    assert "the moon" in str(found["http_cause"])
+
+
+def test_what_the_files_say_of_a_start_needs_no_call(world: World, make: Make) -> None:
+    """A damaged store or an older command is seen without asking it, under --quick too."""
+    world.look = DOWN
+    for quick in (False, True):
+        doctor = make(text='{"meta": {"lastTouchedVersion": "2027.1.1"}}', quick=quick)
+        assert causes(everything(doctor)) == {"cli/outdated"}
+        (doctor.target.state_dir / "state").mkdir(exist_ok=True)
+        store = doctor.target.state_dir / "state" / "openclaw.sqlite"
+        store.write_bytes(b"no database")
+        assert causes(everything(make(quick=quick))) == {"state/corrupt"}
+        store.unlink()
+    assert world.calls == Counter()
+
+
+def test_a_live_gateway_is_not_blocked_by_its_state(world: World, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces that its user cannot use are a finding of their own check, and every other check still looks."""
+    monkeypatch.setattr(state, "_runner", lambda *_: (os.geteuid() + 4711, "it runs as pid 1"))
+    doctor = make()
+    doctor.target.state_dir.chmod(0o700)
+    assert causes(everything(doctor)) == set()
+    fault = doctor.start.fault()
+    assert fault is not None
+    assert fault.check == "state/unreadable"
+
+
+def test_a_config_that_its_gateway_may_not_read_is_the_cause_of_all(
+    world: World, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Named with who may not and how it is given back, in place of an invalid config."""
+    doctor = make()
+    doctor.config = replace(doctor.config, error="it cannot be read: Permission denied")
+    monkeypatch.setattr(state, "_runner", lambda *_: (os.geteuid() + 4711, "it is theirs"))
+    doctor.config.path.chmod(0o600)
+    assert causes(everything(doctor)) == {"state/unreadable"}
+
+
+@pytest.mark.parametrize(
+    ("unit", "check"),
+    [(NO_SERVICE, "cli/missing"), (Service("systemd", "openclaw-gateway.service", "stopped"), "gateway/down")],
+    ids=["no-unit", "unit"],
+)
+def test_a_gateway_that_is_down_without_a_command_has_one_cause(
+    unit: Service, check: str, world: World, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a unit it is the command that is not there; with one, not seeing the command explains nothing."""
+    monkeypatch.setattr(install, "find", lambda *_: None)
+    world.look = replace(DOWN, service=unit)
+    assert causes(everything(make(cli=False))) == {check}
+
+
+def test_a_config_that_does_not_parse_is_the_cause_of_all(world: World, make: Make) -> None:
+    """It blocks everything, once; the gateway is looked at only to tell whether it still lives."""
+    found = everything(make(text='{"gateway": {"port": 28789,}, }{'))
+    assert causes(found) == {"config/invalid"}
+    assert world.calls == Counter()
+    assert world.asked["rpc"] == 0
+    blocked = [name for name, each in found.items() if isinstance(each, Blocked)]
+    assert {"rpc_lane", "cron_list", "cron_list_read", "gateway_status", "browser_status"} <= set(blocked)
+
+
+def test_a_config_of_a_newer_shape_is_not_invalid(world: World, make: Make) -> None:
+    """JSON5 with comments and trailing commas is what OpenClaw reads."""
+    assert make(text="{ // mine\n gateway: { port: 28789, }, }").config_cause() is None
+    assert world.asked == Counter()
+
+
+@pytest.mark.parametrize(
+    ("kind", "check"),
+    [
+        ("auth", "gateway/auth-rejected"),
+        ("silent", "gateway/rpc-unanswered"),
+        ("closed", "gateway/rpc-unanswered"),
+        ("unreachable", "gateway/rpc-unanswered"),
+        ("starting", "gateway/starting"),
+        ("stranger", "gateway/rpc-unanswered"),
+    ],
+)
+def test_a_refusal_that_speaks_of_the_gateway_is_the_cause(
+    kind: RefusalKind, check: str, world: World, make: Make
+) -> None:
+    """What the handshake says of the gateway is a finding, and the CLI is not asked to say it again."""
+    world.reads = RpcRefused(kind, "said no")
+    doctor = make(text='{"gateway": {"auth": {"token": "t0ken-of-the-config"}}}')
+    assert causes(everything(doctor)) == {check}
+    assert world.asked == {"look": 1, "rpc": 1}
+    assert summary.lanes(doctor)["rpc"] == "unavailable: said no"
+    assert summary.lanes(doctor)["cli"] == "not needed"
+
+
+@pytest.mark.parametrize("kind", ["off", "pairing", "tls", "secret-unresolved", "device", "protocol"])
+def test_a_lane_closed_for_its_own_reasons_falls_to_the_cli(kind: RefusalKind, world: World, make: Make) -> None:
+    """The same claims are then looked at through the CLI, once each, and the report says why."""
+    world.reads = RpcRefused(kind, "not this way")
+    doctor = make(rpc=kind != "off")
+    found = everything(doctor)
+    assert causes(found) == set()
+    assert isinstance(found["cron_list_read"], NotAsked)
+    assert found["cron_status"] == {"enabled": True}
+    assert world.calls["status"] == world.calls["cron_status"] == 1
+    assert max(world.asked.values()) == 1
+    assert world.asked["rpc"] == (kind != "off")
+    assert summary.lanes(doctor)["rpc"] == ("off" if kind == "off" else "unavailable: not this way")
+    assert summary.lanes(doctor)["cli"] == "ok"
+
+
+def test_quick_never_calls_the_cli(world: World, make: Make) -> None:
+    """--quick asks HTTP and RPC and nothing else, also where a call would tell more."""
+    doctor = make(quick=True)
+    found = everything(doctor)
+    assert world.calls == Counter()
+    assert isinstance(found["gateway_status"], NotAsked)
+    assert isinstance(found["cron_list"], NotAsked)
+    assert isinstance(found["browser_status"], NotAsked)
+    assert summary.lanes(doctor)["cli"] == "not asked: --quick"
+    world.look = DOWN
+    assert causes(everything(make(quick=True))) == {"gateway/down"}
+    assert world.calls == Counter()
+
+
+def test_quick_without_rpc_does_not_claim_to_have_looked(world: World, make: Make) -> None:
+    """Switched off by choice it is not asked; closed against our will, it could not look."""
+    off = everything(make(quick=True, rpc=False))
+    assert isinstance(off["status_read"], NotAsked)
+    world.reads = RpcRefused("pairing", "needs approval")
+    shut = everything(make(quick=True))
+    assert isinstance(shut["status_read"], CouldNotLook)
+    assert "needs approval" in str(shut["status_read"])
+    assert world.calls == Counter()
+
+
+def test_a_failure_to_look_is_kept(world: World, make: Make) -> None:
+    """What could not be looked at once is not tried again in the same run, and raises the same every time."""
+    world.look = CouldNotLook("no luck")
+    doctor = make()
+    for _ in range(3):
+        with pytest.raises(CouldNotLook, match="no luck"):
+            doctor.look()
+    everything(doctor)
+    assert world.asked == {"look": 1}
+
+
+def test_a_cli_that_could_not_be_called_is_kept_and_named(world: World, make: Make) -> None:
+    """The lanes say why the CLI lane failed; the call is made once."""
+    world.cli["gateway_status"] = CouldNotLook("cli.lock is held by process 7; waited 25 s for it")
+    doctor = make()
+    found = everything(doctor)
+    assert isinstance(found["cron_list"], CouldNotLook)
+    assert world.calls["gateway_status"] == 1
+    assert world.calls["cron_list"] == world.calls["browser_status"] == 0
+    assert summary.lanes(doctor)["cli"] == "unavailable: cli.lock is held by process 7; waited 25 s for it"
+
+
+def test_no_openclaw(world: World, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the command the gateway is still looked at by HTTP and RPC, and the one finding is cli/missing."""
+    monkeypatch.setattr(install, "find", lambda *_: None)
+    doctor = make(cli=False)
+    found = everything(doctor)
+    assert causes(found) == {"cli/missing"}
+    assert world.asked == {"look": 1, "rpc": 1}
+    assert isinstance(found["cron_list_read"], type(READS.cron_list))
+    assert doctor.cause_before("rpc") is None
+    cause = doctor.cause_before("cli")
+    assert cause is not None
+    assert cause.check == "cli/missing"
+
+
+def nothing_set_up(world: World, make: Make, monkeypatch: pytest.MonkeyPatch, unit: Service) -> Finding | None:
+    """The cause where neither command nor config is found, and nothing listens."""
+    monkeypatch.setattr(install, "find", lambda *_: None)
+    world.look = replace(DOWN, service=unit)
+    doctor = make(cli=False)
+    doctor.config = replace(doctor.config, exists=False)
+    return doctor.http_cause()
+
+
+def test_without_command_and_config_it_is_another_user_s(
+    world: World, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No service unit either: one cause, and it is not the gateway."""
+    cause = nothing_set_up(world, make, monkeypatch, NO_SERVICE)
+    assert cause is not None
+    assert cause.check == "cli/missing"
+
+
+def test_a_gateway_that_has_a_unit_is_set_up_here(world: World, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its unit says that it is this user's: not seeing the command from here explains nothing."""
+    cause = nothing_set_up(world, make, monkeypatch, Service("systemd", "openclaw-gateway.service", "stopped"))
+    assert cause is not None
+    assert cause.check == "config/invalid"
+
+
+def test_an_openclaw_that_does_not_work(world: World, make: Make) -> None:
+    """A command that cannot print its version is not asked anything else."""
+    world.cli["version"] = call("--version", "refused", stderr="openclaw requires Node >=24.16.0")
+    found = everything(make())
+    assert causes(found) == {"cli/unusable"}
+    assert world.calls == {"version": 1}
+
+
+def test_a_status_that_fails_blocks_what_rests_on_it(world: World, make: Make) -> None:
+    """Where the operator's own command is not answered, the costlier ones are not tried."""
+    world.cli["gateway_status"] = answer({"rpc": {"ok": False, "error": "gateway timeout after 8000ms"}})
+    found = everything(make())
+    assert "cli/unusable" in causes(found)
+    assert isinstance(found["cron_list"], Blocked)
+    assert world.calls["cron_list"] == world.calls["browser_status"] == 0
+
+
+def test_a_refusal_of_a_token_that_only_the_service_has_is_our_own_side_s(world: World, make: Make) -> None:
+    """Nothing in the config, nothing in this shell: the gateway's refusal says that we lack it, and judges nothing."""
+    world.reads = RpcRefused("auth", "unauthorized: gateway token missing", "AUTH_TOKEN_MISSING")
+    found = everything(make())
+    assert causes(found) == {"gateway/credential-missing"}
+    assert world.calls == Counter()
+
+
+UNSET = '{"gateway": {"auth": {"token": "${GW_TOK}"}}}'
+NO_TOKEN = {"ok": False, "error": {"type": "gateway_credentials_required", "message": "a secret reference, no value"}}
+
+
+def test_an_unset_variable_is_one_finding_and_no_fault_of_the_gateway(world: World, make: Make) -> None:
+    """Neither lane has the token: named once, with the variable; what rests on it is blocked by it."""
+    world.reads = RpcRefused("secret-unresolved", "gateway.auth.token refers to an unset environment variable")
+    world.cli["status"] = answer(NO_TOKEN, "gateway call status --json", "refused")
+    for quick in (False, True):
+        found = everything(make(text=UNSET, quick=quick))
+        assert causes(found) == {"gateway/credential-missing"}
+        cause = found["rpc_cause"]
+        assert isinstance(cause, Finding)
+        assert (cause.severity, cause.proof, "$GW_TOK" in cause.fact) == ("error", "", True)
+        assert verdict.verdict([cause], ["failed", "blocked", "passed"]) == "unknown"
+
+
+def test_an_unresolved_token_is_no_finding_where_the_cli_reads(world: World, make: Make) -> None:
+    """The CLI follows a SecretRef that we do not: the gateway is proven well, and nothing is unknown."""
+    world.reads = RpcRefused("secret-unresolved", "gateway.auth.token is a SecretRef")
+    found = everything(make(text='{"gateway": {"auth": {"token": {"source": "exec", "id": "x"}}}}'))
+    assert causes(found) == set()
+    assert not [each for each in found.values() if isinstance(each, CouldNotLook)]
+
+
+@pytest.mark.parametrize("reads", [READS, RpcRefused("tls", "the gateway speaks TLS")], ids=["RPC read", "RPC closed"])
+def test_a_cli_that_was_never_paired_is_asked_nothing(
+    reads: RpcReads | RpcRefused, world: World, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One finding, a warning beside a read that came; the config is validated all the same."""
+    monkeypatch.setattr(Openclaw, "refusal", lambda _self: "never paired")
+    world.reads = reads
+    found = everything(make())
+    assert causes(found) == {"cli/unpaired"}
+    severity = {each.cause.severity for each in found.values() if isinstance(each, Blocked)}
+    assert severity == {"warning" if reads is READS else "error"}
+    assert world.calls["config_validate"] == (reads is READS)
+    assert not set(world.calls) - {"config_validate", "version"}
+
+
+@pytest.mark.parametrize("name", ["gateway_status", "cron_list", "browser_status"])
+def test_a_refused_cli_does_not_overrule_what_was_read(name: str, world: World, make: Make) -> None:
+    """Over RPC the gateway was read: whatever our CLI lacks is one warning, and what rests on it is left out."""
+    error = {"ok": False, "error": {"type": "cli_error", "message": "device pairing required (requestId: 1)"}}
+    world.cli[name] = answer(error, "cron list --json", "refused")
+    found = everything(make())
+    assert causes(found) == {"cli/unpaired"}
+    blocked = [each.cause for each in found.values() if isinstance(each, Blocked)]
+    assert {each.severity for each in blocked} == {"warning"}
+
+
+def test_a_silent_cron_status_is_not_taken_for_a_scheduler_that_is_on(world: World, make: Make) -> None:
+    """A reply that did not come is no payload to be judged as healthy."""
+    silent = reply("cron.status", outcome="silent", message="no answer within 4 s", wall_s=4.0)
+    world.reads = RpcReads(HELLO, READS.status, silent, READS.cron_list)
+    doctor = make()
+    try:
+        payload = doctor.cron_status()
+    except CouldNotLook:
+        return
+    with pytest.raises(CouldNotLook):
+        room_judge(payload)
+
+
+def room_judge(payload: object) -> object:
+    """What the check makes of it."""
+    from oc_ops.judge import cron
+
+    return cron.scheduler_off(payload)
+
+
+def test_a_browser_that_is_switched_off_or_not_wanted_is_not_asked_for(world: World, make: Make) -> None:
+    """The config says that it is off: a finding without a call. The setting says that none is wanted: not asked."""
+    off = '{"browser": {"enabled": false}}'
+    assert causes(everything(make(text=off, browser="running"))) == {"browser/not-running"}
+    found = everything(make(text=off))
+    assert causes(found) == set()
+    assert isinstance(found["browser_answer"], NotAsked)
+    unwanted = make(browser="off")
+    with pytest.raises(NotAsked, match="no browser is expected"):
+        unwanted.browser_answer()
+    with pytest.raises(NotAsked, match="no browser is expected"):
+        unwanted.browser_fault()
+
+
+def test_a_valid_config_is_validated_once_and_then_known(world: World, make: Make) -> None:
+    """The costly validation is made again only after the config or the release has changed."""
+    for _ in range(2):
+        everything(make())
+    assert world.calls["config_validate"] == 1
+    everything(make(text='{"gateway": {"port": 28790}}'))
+    assert world.calls["config_validate"] == 2
+
+
+def test_a_remote_gateway_could_not_be_looked_at(world: World, make: Make) -> None:
+    """The doctor looks at this machine: a config that points elsewhere is told so, not called down."""
+    with pytest.raises(CouldNotLook, match="run the doctor where the gateway runs"):
+        make(text='{"gateway": {"mode": "remote"}}')
+    assert world.asked == Counter()
+
+
+def test_what_cannot_be_used_at_all_is_refused_at_once(make: Make, tmp_path: Path) -> None:
+    """A profile that OpenClaw would not accept and an executable that is none end the run before it looks."""
+    with pytest.raises(SettingError, match='"no/such"'):
+        make(profile="no/such")
+    with pytest.raises(SettingError, match="need the path of an executable"):
+        Doctor(Settings(openclaw=tmp_path), {"HOME": str(tmp_path)})
+
+
+def test_the_key_is_that_of_the_target(make: Make) -> None:
+    """Two doctors of one state directory share locks, of two profiles they do not."""
+    assert make().key == make().key
+    (make().target.home / ".openclaw-other").mkdir()
+    assert make().key != make(profile="other").key

@@ -1,0 +1,336 @@
+"""Bounded reading: what others may have put in a place costs neither the run, nor its memory, nor its answer."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import resource
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from oc_ops import files
+from oc_ops.errors import CouldNotLook
+from oc_ops.observe import jobstore
+from oc_ops.observe.http import Probe
+from oc_ops.observe.target import locate
+from oc_ops.settings import PROJECT
+
+MOST_S, MOST_BYTES = 8.0, 250 * 2**20
+
+
+def pipe(path: Path) -> None:
+    """A pipe that nobody writes into."""
+    os.mkfifo(path)
+
+
+def endless(path: Path) -> None:
+    """A link to a device that never ends."""
+    path.symlink_to("/dev/zero")
+
+
+def bound_socket(path: Path) -> None:
+    """A socket of somebody's."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+
+
+def huge(path: Path) -> None:
+    """A gigabyte without a block on the disk."""
+    with path.open("wb") as file:
+        file.truncate(2**30)
+
+
+def circle(path: Path) -> None:
+    """A link to itself."""
+    path.symlink_to(path)
+
+
+def folder(path: Path) -> None:
+    """A folder where a file should be."""
+    path.mkdir()
+
+
+HOSTILE = [pipe, endless, bound_socket, huge, circle, folder]
+
+
+@pytest.fixture(params=HOSTILE, ids=lambda make: make.__name__)
+def hostile(request: pytest.FixtureRequest) -> Callable[[Path], None]:
+    """One way of putting something hostile in a place."""
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.mark.timeout(20)
+def test_a_whole_read_refuses_it_with_a_reason(hostile: Callable[[Path], None], short_tmp: Path) -> None:
+    """At once, as an OSError like any other, with words for the sentence."""
+    place = short_tmp / "f"
+    hostile(place)
+    with pytest.raises(OSError) as refused:  # noqa: PT011 -- the reason is looked at below
+        files.read_bytes(place, files.CONFIG_BYTES)
+    assert refused.value.strerror
+
+
+@pytest.fixture
+def short_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder as a short relative path: a socket's name is at most 108 bytes long."""
+    monkeypatch.chdir(tmp_path)
+    return Path()
+
+
+def test_a_file_that_grows_while_it_is_read_ends(tmp_path: Path) -> None:
+    """A file of /proc says that it is empty and is not: the limit holds for what was read."""
+    with pytest.raises(files.FileRefused, match="larger than 1 KiB"):
+        files.read_bytes(Path("/proc/self/maps"), 1024)
+
+
+def test_the_end_of_a_huge_file_is_read(tmp_path: Path) -> None:
+    """A tail costs what it returns."""
+    path = tmp_path / "log"
+    huge(path)
+    with path.open("ab") as file:
+        file.write(b"the end")
+    assert files.read_tail(path, 7) == b"the end"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's link")
+def test_a_stranger_s_link_is_not_followed_to_a_file_that_is_not_theirs(tmp_path: Path) -> None:
+    """A link of another user may not have root read what the user may not."""
+    secret, link = tmp_path / "secret", tmp_path / "link"
+    secret.write_text("x")
+    link.symlink_to(secret)
+    assert files.read_text(link, 10) == "x"
+    os.lchown(link, 65534, 65534)
+    with pytest.raises(files.FileRefused, match="a link of another user"):
+        files.read_text(link, 10)
+    os.chown(secret, 65534, 65534)
+    assert files.read_text(link, 10) == "x"
+
+
+@pytest.mark.parametrize(
+    ("text", "deep"),
+    [
+        ("[" * files.MOST_DEPTH + "]" * files.MOST_DEPTH, None),
+        ("[" * (files.MOST_DEPTH + 1), files.MOST_DEPTH),
+        ('{"a": "' + "[" * 1000 + '"}', None),
+        ("[]" * 1000, None),
+    ],
+    ids=["just deep enough", "too deep", "in a string", "side by side"],
+)
+def test_depth_is_counted_outside_of_strings(text: str, deep: int | None) -> None:
+    """Nesting counts, length does not."""
+    assert files.too_deep(text) == deep
+
+
+def test_deep_json_from_a_server_is_no_json() -> None:
+    """A body that no parser survives is an answer without JSON."""
+    assert Probe("/healthz", "answered", 0.1, 200, "application/json", "", "[" * 60_000).json is None
+
+
+def test_a_folder_of_ours_is_closed_to_others(tmp_path: Path) -> None:
+    """0700 whatever the umask; one that others may write into is closed; a stranger's is refused."""
+    before = os.umask(0)
+    try:
+        made = files.own_folder(tmp_path / "a" / "b")
+    finally:
+        os.umask(before)
+    assert made.stat().st_mode & 0o777 == 0o700
+    made.chmod(0o777)
+    files.own_folder(made)
+    assert made.stat().st_mode & 0o077 == 0
+    if os.geteuid() == 0:
+        os.chown(made, 65534, 65534)
+        with pytest.raises(files.FileRefused, match="belongs to another user"):
+            files.own_folder(made)
+
+
+# -- a whole run ------------------------------------------------------------------------------------------------------
+
+
+class Cost:
+    """What a doctor's quick run on a hostile home cost, and said."""
+
+    def __init__(self, home: Path) -> None:
+        environ = {"HOME": str(home), "PATH": "/usr/bin:/bin", "XDG_STATE_HOME": str(home / "xdg")}
+        environ |= {"OC_OPS_MEMORY_DIR": str(home / "memory"), "OC_OPS_REPORT_DIR": str(home / "reports")}
+        # The peak of a child is asked of a parent that has no other child.
+        code = (
+            "import resource, subprocess, sys\n"
+            "done = subprocess.run(sys.argv[1:], capture_output=True, text=True)\n"
+            "print(done.stdout + done.stderr)\n"
+            "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, done.returncode)"
+        )
+        argv = [sys.executable, "-c", code, sys.executable, "-m", "pytest", str(PROJECT / "checks"), "-m", "doctor"]
+        began = time.monotonic()
+        done = subprocess.run(
+            [*argv, "--quick"], cwd=PROJECT, env=environ, capture_output=True, text=True, timeout=120, check=True
+        )
+        self.wall_s = time.monotonic() - began
+        *lines, figures = done.stdout.rstrip().splitlines()
+        self.output = "\n".join(lines)
+        peak, code_ = figures.split()
+        self.peak_bytes, self.exit = int(peak) * (1 if sys.platform == "darwin" else 1024), int(code_)
+
+
+def config_with(home: Path, text: str) -> None:
+    """An openclaw.json of that text."""
+    (home / ".openclaw").mkdir(exist_ok=True)
+    (home / ".openclaw" / "openclaw.json").write_text(text)
+
+
+def fan_out(home: Path) -> None:
+    """Each file includes ten that include ten."""
+    config_with(home, json.dumps({"$include": [f"./a{n}.json" for n in range(10)]}))
+    for level, following in (("a", "b"), ("b", "c"), ("c", "d"), ("d", "e")):
+        for n in range(10):
+            part = {"$include": [f"./{following}{m}.json" for m in range(10)]} if following != "e" else {}
+            (home / ".openclaw" / f"{level}{n}.json").write_text(json.dumps(part))
+
+
+PLACES = {
+    "config": ".openclaw/openclaw.json",
+    "dotenv": ".openclaw/.env",
+    "watchlist": "memory/ops_critical_cron_jobs.txt",
+    "signatures": "memory/signatures.toml",
+    "job store": ".openclaw/cron/jobs.json",
+    "incidents": "memory/incidents.jsonl",
+    "restart log": ".openclaw/logs/gateway-restart.log",
+}
+WORST = [(place, make) for place in ("config", "watchlist", "incidents") for make in (pipe, endless, huge)]
+ALL = [(place, make) for place in PLACES for make in (pipe, endless, huge, folder)]
+
+
+def planted(home: Path, place: str, make: Callable[[Path], None]) -> None:
+    """Something hostile in one place of a home that is else well."""
+    config_with(home, '{"gateway": {"mode": "local", "port": 9}}')
+    path = home / PLACES[place]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    make(path)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("place", "make"), WORST, ids=lambda value: getattr(value, "__name__", value))
+def test_a_run_ends_in_time_and_memory_and_is_not_green(
+    place: str, make: Callable[[Path], None], tmp_path: Path
+) -> None:
+    """Eight seconds, 250 MB, one sentence; verdict not green."""
+    planted(tmp_path, place, make)
+    cost = Cost(tmp_path)
+    assert cost.exit in (1, 4), cost.output
+    assert cost.peak_bytes < MOST_BYTES
+    assert cost.wall_s < MOST_S * 4, "the bound is of a machine at rest; under load it is a bound against a hang"
+    assert "Traceback" not in cost.output
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("place", "make"), ALL, ids=lambda value: getattr(value, "__name__", value))
+def test_every_place_holds(place: str, make: Callable[[Path], None], tmp_path: Path) -> None:
+    """The same in every place that others may fill."""
+    test_a_run_ends_in_time_and_memory_and_is_not_green(place, make, tmp_path)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    "text",
+    ['{"a":' * 700 + "1" + "}" * 700, "[" * 100_000, '{"$include": "/dev/zero"}', "{" + " " * 20_000_000 + "}"],
+    ids=["700 deep", "100,000 deep", "include of a device", "20 MB of nothing"],
+)
+def test_a_hostile_config_is_one_sentence(text: str, tmp_path: Path) -> None:
+    """No recursion error, no internal error, no endless read."""
+    config_with(tmp_path, text)
+    cost = Cost(tmp_path)
+    assert cost.exit in (1, 4), cost.output
+    assert cost.peak_bytes < MOST_BYTES
+    assert "Recursion" not in cost.output
+    assert "INTERNALERROR" not in cost.output
+    assert "Traceback" not in cost.output
+
+
+@pytest.mark.timeout(120)
+def test_includes_are_bounded_altogether(tmp_path: Path) -> None:
+    """Ten files that include ten that include ten end after a hundred, with a sentence."""
+    fan_out(tmp_path)
+    cost = Cost(tmp_path)
+    assert cost.exit == 1, cost.output
+    assert "more than 100 files are included" in cost.output
+
+
+# -- many jobs --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(60)
+def test_a_store_of_200_000_jobs_is_one_sentence(tmp_path: Path) -> None:
+    """It is counted, not read."""
+    state = tmp_path / ".openclaw"
+    (state / "state").mkdir(parents=True)
+    with sqlite3.connect(state / "state" / "openclaw.sqlite") as database:
+        database.execute(
+            "CREATE TABLE cron_jobs "
+            "(store_key, job_id, job_json, state_json, runtime_updated_at_ms, sort_order, updated_at)"
+        )
+        rows = (("k", f"j{n}", "{}", "{}", 1, n, 1) for n in range(200_000))
+        database.executemany("INSERT INTO cron_jobs VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    database.close()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.monotonic()
+    with pytest.raises(CouldNotLook, match="holds 200,000 jobs, more than the 5,000"):
+        jobstore.read(locate({"HOME": str(tmp_path)}).state_dir)
+    assert time.monotonic() - began < MOST_S
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MOST_BYTES // 1024
+
+
+# -- nothing else opens such files ------------------------------------------------------------------------------------
+
+OWN_READS = {
+    "files": "the bounded reader itself",
+    "observe/state": "/proc of a process",
+    "observe/listener": "/proc of the system",
+    "observe/zone": "the system's time zone",
+    "process/pty": "our own terminal",
+    "cockpit/panes/log": "appends to a log of its own",
+    "cockpit/panes/screen": "/dev/null",
+    "schedule/run": "appends to a log of its own",
+    "act/recover/policy": "package data",
+    "judge/catalogue": "package data, and the operator's by the bounded reader",
+    "record/page/html": "package data",
+    "record/folder": "its own files, just written",
+    "reporting": "its own page, just drawn",
+    "cli/skill": "package data",
+    "cli/logs": "a file that the operator names, also a pipe",
+    "cockpit/watcher": "appends to a log of its own",
+    "cockpit/snapshot": "writes its own snapshot",
+    "observe/logs/cursor": "writes its own place",
+}
+
+
+def opens(path: Path) -> bool:
+    """Whether a module opens a file by itself: open(), Path.open, read_text or read_bytes of a path."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            called = node.func
+            if isinstance(called, ast.Name) and called.id == "open":
+                return True
+            if isinstance(called, ast.Attribute) and called.attr in ("read_text", "read_bytes", "open"):
+                owner = ast.unparse(called.value)
+                if owner not in ("files", "os", "RecoveryLog", "self.openclaw"):
+                    return True
+    return False
+
+
+def test_only_the_bounded_reader_opens_what_others_may_have_written() -> None:
+    """Every other place is listed with its reason; the lab runs on files of its own making."""
+    package = PROJECT / "oc_ops"
+    found = {
+        path.relative_to(package).with_suffix("").as_posix() for path in sorted(package.rglob("*.py")) if opens(path)
+    }
+    found = {each for each in found if not each.startswith("lab/")}
+    assert found - set(OWN_READS) == set()
+    assert set(OWN_READS) - found - {"files", "process/pty"} == set()

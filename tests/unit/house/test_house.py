@@ -1,0 +1,221 @@
+"""The house of the design: who may import whom, and what every module and finding owes its reader."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from oc_ops.judge import gateway as judge_gateway
+from oc_ops.judge import signatures
+from oc_ops.judge.findings import KINDS
+
+PROJECT = Path(__file__).resolve().parents[3]
+PACKAGE = PROJECT / "oc_ops"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+CHECKS = sorted((PROJECT / "checks").glob("test_*.py"))
+MOST_LINES = 450
+
+ROOMS = ("process", "observe", "judge", "doctor", "record", "act", "notify", "schedule", "cockpit", "lab", "cli")
+GROUND = {"errors", "settings", "text", "files", "locks", "secrecy", "__init__", "__main__"}
+MAY_IMPORT = {
+    "process": {"process"},
+    "observe": {"observe", "process"},
+    "judge": {"judge", "observe", "process"},
+    "record": {"record", "judge", "observe", "process"},
+    "notify": {"notify", "record", "judge", "observe", "process"},
+    "doctor": {"doctor", "notify", "record", "judge", "observe", "process"},
+    "act": {"act", "doctor", "notify", "record", "judge", "observe", "process"},
+    "schedule": {"schedule", "act", "doctor", "notify", "record", "judge", "observe", "process"},
+    "cockpit": {"cockpit", "act", "doctor", "notify", "record", "judge", "observe", "process"},
+    "lab": {"lab", "observe", "process"},
+    "cli": set(),  # whatever it likes; nothing imports it but itself
+}
+
+
+def named(path: Path) -> str:
+    """A module's name within the project."""
+    return ".".join(path.relative_to(PROJECT).with_suffix("").parts)
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a module imports, wherever in it; `if TYPE_CHECKING` as well."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from (f"{node.module}.{each.name}" for each in node.names)
+
+
+def room(module: str) -> str:
+    """The room a module stands in, or nothing for the package's own top level."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == "oc_ops" and len(parts) > 1 and parts[1] in ROOMS else ""
+
+
+def findings(path: Path) -> Iterator[ast.Call]:
+    """Every place where a finding is made."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Finding":
+            yield node
+
+
+def argument(made: ast.Call, position: int, name: str) -> ast.expr:
+    """An argument of a call, by place or by name."""
+    if len(made.args) > position:
+        return made.args[position]
+    return next(each.value for each in made.keywords if each.arg == name)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=named)
+def test_imports_go_one_way(path: Path) -> None:
+    """observe → judge → record, and act closes the loop; nothing in oc_ops knows pytest or what stands outside it."""
+    here = room(named(path))
+    for module in imports(path):
+        assert module.split(".")[0] not in ("pytest", "_pytest", "conftest", "checks", "recover", "tests"), module
+        there = room(module)
+        assert here in ("", "cli") or not there or there in MAY_IMPORT[here], f"{here} imports {module}"
+
+
+def test_only_the_ground_floor_stands_outside_a_room() -> None:
+    """A module at the root may be imported by everybody: there are six, and the package's own two."""
+    assert {each.stem for each in PACKAGE.glob("*.py")} <= GROUND
+
+
+@pytest.mark.parametrize("path", [each for each in MODULES if room(named(each)) == "judge"], ids=named)
+def test_judges_only_judge(path: Path) -> None:
+    """Judges open no file, start no process and ask no clock: what they go by is handed to them."""
+    outside = ("os", "socket", "subprocess", "time", "psutil", "random", "asyncio", "urllib", "http", "shutil")
+    assert not [each for each in imports(path) if each.split(".")[0] in outside]
+
+
+@pytest.mark.parametrize("path", MODULES + CHECKS + [PROJECT / "conftest.py"], ids=named)
+def test_a_module_states_its_purpose_and_stays_small(path: Path) -> None:
+    """Each module begins with a sentence and can be read in one sitting."""
+    text = path.read_text(encoding="utf-8")
+    purpose = ast.get_docstring(ast.parse(text)) or ""
+    assert purpose.split("\n")[0].endswith((".", "…"))
+    assert len(text.splitlines()) < MOST_LINES
+
+
+def ids_made() -> dict[str, list[Path]]:
+    """Every finding id written in the judges, and where."""
+    made: dict[str, list[Path]] = {}
+    for path in MODULES:
+        for each in findings(path):
+            check = argument(each, 0, "check")
+            if isinstance(check, ast.Constant):
+                made.setdefault(str(check.value), []).append(path)
+            else:
+                assert ast.unparse(check) == "f'logs/{signature.id}'", f"{path}: {ast.unparse(check)}"
+    return made
+
+
+def test_each_finding_that_is_made_is_declared() -> None:
+    """What a judge gives it has declared with @finds, and nothing is declared that no judge gives."""
+    assert set(ids_made()) == set(KINDS)
+    assert all(re.fullmatch(r"[a-z]+(\.[a-z0-9_]+)+", each.id) for each in signatures.catalogue())
+
+
+def test_findings_are_made_by_judges_alone() -> None:
+    """Whatever names a fault stands in the judge's room."""
+    assert {path.parent.name for paths in ids_made().values() for path in paths} == {"judge"}
+
+
+def test_ids_mentioned_anywhere_exist() -> None:
+    """No module waits for a finding that nobody can make."""
+    known = {*KINDS, *(f"logs/{each.id}" for each in signatures.catalogue())}
+    pattern = re.compile(r"[\"'](?:cli|config|state|gateway|cron|browser|logs|host)/[a-z][a-z._-]*[\"']")
+    for path in (each for each in MODULES if room(named(each)) != "observe"):
+        mentioned = {each.strip("\"'") for each in pattern.findall(path.read_text(encoding="utf-8"))}
+        assert mentioned <= known, path
+
+
+def texts(node: ast.expr, constants: dict[str, str]) -> list[str]:
+    """Every text an expression of a judge can begin with, as far as it can be read off."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return [text]
+        case ast.IfExp(body=body, orelse=orelse):
+            return [*texts(body, constants), *texts(orelse, constants)]
+        case ast.JoinedStr(values=[first, *_]):
+            return texts(first.value if isinstance(first, ast.FormattedValue) else first, constants)
+        case ast.Name(id=name) if name in constants:
+            return [constants[name]]
+        case ast.BinOp(left=left):
+            return texts(left, constants)
+    return []
+
+
+PASTES = re.compile(r"none automatic: |openclaw [a-z]|kill -CONT ")
+
+
+@pytest.mark.parametrize("path", [each for each in MODULES if room(named(each)) == "judge"], ids=named)
+def test_a_fix_is_a_command_or_says_that_there_is_none(path: Path) -> None:
+    """Every fix pastes and runs or begins with `none automatic: `; none deletes data or hides a shell comment."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    constants = {"RESTART": judge_gateway.RESTART}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            for text in texts(node.value, {}):
+                constants.setdefault(node.targets[0].id, text)
+    for made in findings(path):
+        fix = argument(made, 4, "fix")
+        source = ast.unparse(fix)
+        if source in ("signature.fix", "fix"):
+            continue  # data, and a local: judged in the next test and in the judges' own tests
+        found = texts(fix, constants)
+        assert found, source
+        assert all(PASTES.match(each) for each in found), source
+        assert not re.search(r"\brm |# |--force-delete|kill -9", source), source
+
+
+def test_a_signature_s_fix_is_a_command_or_says_that_there_is_none() -> None:
+    """The same rule for the fixes that are data, and facts without a period."""
+    for each in signatures.catalogue():
+        assert PASTES.match(each.fix), each.id
+        assert not each.fact.endswith("."), each.id
+        assert not each.fix.startswith("openclaw gateway restart"), each.id
+
+
+def test_facts_end_without_a_period() -> None:
+    """A fact is part of a longer line."""
+    for path in MODULES:
+        for made in findings(path):
+            for each in texts(argument(made, 2, "fact"), {}):
+                assert not each.endswith("."), each
+
+
+def checks() -> Iterator[tuple[Path, ast.FunctionDef]]:
+    """Every check."""
+    for path in CHECKS:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                yield path, node
+
+
+def test_each_check_has_an_id_a_lane_and_a_claim() -> None:
+    """A check states its claim in one sentence and its id, which no other one has, and its lane."""
+    ids = []
+    for _path, node in checks():
+        claim = ast.get_docstring(node) or ""
+        assert claim.split("\n")[0].endswith("."), node.name
+        marks = [each for each in node.decorator_list if ast.unparse(each).startswith("check(")]
+        assert len(marks) == 1, node.name
+        assert isinstance(marks[0], ast.Call)
+        ids.append(ast.literal_eval(marks[0].args[0]))
+        assert ast.literal_eval(marks[0].keywords[0].value) in ("http", "rpc", "files", "cli", "log")
+    assert len(ids) == len(set(ids))
+    assert all(re.fullmatch(r"[a-z]+/[a-z]+(-[a-z]+)*", each) for each in ids)
+
+
+def test_each_verify_command_selects_a_check() -> None:
+    """The command that proves a repair runs at least one check."""
+    known = [f"{path.name} {node.name}" for path, node in checks()]
+    for path in MODULES:
+        for keyword in re.findall(r"pytest checks/ -m doctor -k (\w+)", path.read_text(encoding="utf-8")):
+            assert any(keyword in each for each in known), keyword

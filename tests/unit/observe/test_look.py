@@ -1,0 +1,257 @@
+"""One look at the gateway, and when it takes a second one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import psutil
+import pytest
+
+from oc_ops.judge.gateway import Limits, cause
+from oc_ops.observe.http import Kind, Probe
+from oc_ops.observe.probe import EVENT_LOOP_INTERVAL_S, RESTART_GAP_S, GatewayProbe, look
+from oc_ops.observe.service import NO_SERVICE, Service
+from oc_ops.observe.target import Target, locate
+from tests.fakes.scripted_port import Script, answer, http, listening, request, says, silent
+
+LIVE = '{"ok":true,"status":"live"}'
+SERVICE = Service("systemd", "openclaw-gateway.service", "restarting")
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Target:
+    """A state directory of the test's own."""
+    return locate({"HOME": str(tmp_path)})
+
+
+class Seen:
+    """One look, with what it asked for on the way."""
+
+    def __init__(self, target: Target, port: int, budget_s: float = 0.4, limit_ms: float = 1000.0) -> None:
+        self.waits: list[float] = []
+        self.services = 0
+        began = time.monotonic()
+        self.look: GatewayProbe = look(
+            target,
+            "127.0.0.1",
+            port,
+            budget_s=budget_s,
+            delay_limit_ms=limit_ms,
+            service_of=self._service,
+            wait=self.waits.append,
+        )
+        self.wall_s = time.monotonic() - began
+
+    def _service(self, _: Target) -> Service:
+        self.services += 1
+        return SERVICE
+
+
+def by_path(asked: list[str], ready: list[str]) -> Script:
+    """A 2026.9 gateway: notes each path, answers /readyz from the list, the rest as when live."""
+
+    def script(connection: socket.socket, over: threading.Event) -> None:
+        path = request(connection).split()[1].decode()
+        asked.append(path)
+        body = ready.pop(0) if path == "/readyz" and ready else LIVE
+        connection.sendall(http(body))
+
+    return script
+
+
+def delay(ms: float) -> str:
+    """A /readyz body with this event-loop delay."""
+    return f'{{"ready":true,"failing":[],"eventLoop":{{"delayP99Ms":{ms}}}}}'
+
+
+def test_a_healthy_gateway_is_looked_at_once(target: Target) -> None:
+    """Three probes, no second look, no waiting, and the service manager is left alone."""
+    asked: list[str] = []
+    with listening(by_path(asked, [delay(12)])) as port:
+        seen = Seen(target, port)
+    assert asked == ["/healthz", "/startupz", "/readyz"]
+    assert (seen.waits, seen.services, seen.look.service) == ([], 0, NO_SERVICE)
+    assert seen.look.live.json == {"ok": True, "status": "live"}
+    assert seen.look.event_loop_delay_ms == 12
+    assert seen.look.listener is not None
+    assert seen.look.listener.pid == os.getpid()
+    assert (seen.look.again, seen.look.ready_again) == (None, None)
+
+
+def test_a_port_that_refuses_asks_the_service_manager(target: Target) -> None:
+    """Down: one probe, nobody listens, and the supervisor is asked what it does about it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    seen = Seen(target, port)
+    assert seen.look.live.kind == "refused"
+    assert (seen.look.startup, seen.look.listener, seen.look.serving) == (None, None, None)
+    assert (seen.services, seen.look.service) == (1, SERVICE)
+
+
+def test_silence_is_looked_at_twice(target: Target) -> None:
+    """One silent probe may be bad luck; the second one is kept beside the first, all within two budgets."""
+    with listening(silent) as port:
+        seen = Seen(target, port)
+    assert seen.look.live.kind == "silent"
+    assert seen.look.again is not None
+    assert seen.look.again.kind == "silent"
+    assert (seen.look.ready, seen.look.startup) == (None, None)
+    assert seen.wall_s < 2 * 0.4 + 4
+
+
+def test_a_gateway_that_answers_the_second_time_shows_it(target: Target) -> None:
+    """A pause that ended is not a hang: both probes are there to be judged."""
+    with listening(silent, answer(LIVE)) as port:
+        seen = Seen(target, port)
+    assert seen.look.live.kind == "silent"
+    assert seen.look.again is not None
+    assert seen.look.again.json is not None
+
+
+def test_a_stranger_is_asked_no_more_than_needed(target: Target) -> None:
+    """What is not HTTP gets one probe."""
+    with listening(says(b"SSH-2.0\r\n")) as port:
+        seen = Seen(target, port)
+    assert seen.look.live.kind == "garbled"
+    assert (seen.look.again, seen.look.startup) == (None, None)
+    assert seen.look.listener is not None
+
+
+@pytest.mark.parametrize("kinds", [["garbled", "refused"], ["silent", "garbled", "refused"]])
+def test_a_connection_cut_without_a_word_is_looked_at_afresh(
+    target: Target, monkeypatch: pytest.MonkeyPatch, kinds: list[Kind]
+) -> None:
+    """A gateway that was just killed cuts what its port had accepted: it is down, and no stranger has its port."""
+    left = list(kinds)
+    monkeypatch.setattr("oc_ops.observe.http.probe", lambda _h, _p, path, **_: Probe(path, left.pop(0), 0.0))
+    seen = Seen(target, 1)
+    assert (seen.look.live.kind, seen.look.again, left) == ("refused", None, [])
+    assert gateway_cause(replace(seen.look, service=NO_SERVICE)) == "gateway/down"
+
+
+def test_a_port_that_cuts_every_connection_is_told_after_two_looks(target: Target) -> None:
+    """Whoever hangs up each time is named: the second look is the last one."""
+    with listening(says(b"")) as port:
+        seen = Seen(target, port)
+    assert (seen.look.live.kind, seen.waits) == ("garbled", [0.25])
+    assert gateway_cause(seen.look) == "gateway/port-taken"
+
+
+def gateway_cause(seen: GatewayProbe) -> str | None:
+    """What the judge says of it."""
+    found = cause(seen, Limits())
+    return found.check if found else None
+
+
+@contextlib.contextmanager
+def gateway(target: Target) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is the target's gateway by title and environment."""
+    command = ["openclaw-gateway"]
+    environ = {"HOME": str(target.home)}
+    with subprocess.Popen(command, executable=shutil.which("cat"), stdin=subprocess.PIPE, env=environ) as process:
+        try:
+            until(process.pid, lambda each: each.cmdline() == command)
+            yield process
+        finally:
+            process.kill()
+
+
+def until(pid: int, holds: Callable[[psutil.Process], bool]) -> None:
+    """Wait for a process to be so, with a deadline."""
+    end = time.monotonic() + 60
+    while not holds(psutil.Process(pid)):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+def test_a_stopped_gateway_needs_no_second_probe(target: Target) -> None:
+    """A process in state T cannot answer one: the verdict comes after one budget."""
+    with gateway(target) as process, listening(silent) as port:
+        process.send_signal(signal.SIGSTOP)
+        until(process.pid, lambda each: each.status() == psutil.STATUS_STOPPED)
+        seen = Seen(target, port)
+    assert seen.look.again is None
+    assert seen.look.serving is not None
+    assert (seen.look.serving.pid, seen.look.serving.status) == (process.pid, "stopped")
+
+
+def test_a_silent_gateway_s_processor_time_is_measured(target: Target) -> None:
+    """Between the two probes: an idle process is blocked, a busy one spins."""
+    with gateway(target) as process, listening(silent) as port:
+        seen = Seen(target, port)
+    assert seen.look.serving is not None
+    assert seen.look.serving.pid == process.pid
+    assert seen.look.busy is not None
+    assert 0 <= seen.look.busy < 0.2
+
+
+@pytest.mark.parametrize(("second", "smaller"), [(3, 3.0), (5000, 2500.0)])
+def test_a_held_up_event_loop_is_looked_at_twice(target: Target, second: float, smaller: float) -> None:
+    """The figure covers one second: only a delay that is still there an interval later counts."""
+    asked: list[str] = []
+    with listening(by_path(asked, [delay(2500), delay(second)])) as port:
+        seen = Seen(target, port)
+    assert asked == ["/healthz", "/startupz", "/readyz", "/readyz"]
+    assert seen.waits == [EVENT_LOOP_INTERVAL_S]
+    assert seen.look.event_loop_delay_ms == smaller
+
+
+@pytest.mark.parametrize("ready", [delay(1000), '{"ready":true}', "not json", '{"eventLoop":{"delayP99Ms":"9999"}}'])
+def test_without_a_figure_above_the_limit_there_is_no_second_look(target: Target, ready: str) -> None:
+    """Releases without figures, and a figure at the limit, cost no second."""
+    with listening(by_path([], [ready])) as port:
+        assert Seen(target, port).waits == []
+
+
+def test_an_older_release_s_page_is_an_answer_without_json(target: Target) -> None:
+    """2026.2.26 serves its SPA for every path: answered, and every reading stays None."""
+    with listening(answer("<!DOCTYPE html>", content_type="text/html")) as port:
+        seen = Seen(target, port)
+    assert seen.look.live.kind == "answered"
+    assert (seen.look.live.json, seen.look.event_loop_delay_ms) == (None, None)
+
+
+def test_the_listening_process_is_the_serving_one(target: Target) -> None:
+    """Of two gateway processes the one that holds the port speaks; else the likeliest."""
+    from oc_ops.observe.http import Probe
+    from oc_ops.observe.processes import GatewayProcess, Listener
+
+    first, second = (GatewayProcess(pid, 1, 9.0, "sleeping", 0.0, 1, "x", "e") for pid in (1, 2))
+    live = Probe("/healthz", "answered", 0.0)
+    assert GatewayProbe(1, live, processes=(first, second), listener=Listener(2)).serving is second
+    assert GatewayProbe(1, live, processes=(first, second), listener=Listener(3)).serving is first
+    assert GatewayProbe(1, live, processes=(first, second)).serving is first
+
+
+def test_a_port_that_reopens_is_not_called_closed(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway that restarts in place closes its port for seconds under its old pid: it is looked at again."""
+    monkeypatch.setattr("oc_ops.observe.probe._lives_on", lambda _: True)
+    kinds = iter(["refused", "refused", "refused", "answered"])
+
+    def probe(_host: str, _port: int, path: str, **_: object) -> Probe:
+        return Probe(path, cast("Kind", next(kinds, "answered")), 0.0)
+
+    monkeypatch.setattr("oc_ops.observe.http.probe", probe)
+    seen = Seen(target, 1)
+    assert seen.look.live.kind == "answered"
+    assert seen.waits == [0.25] * 3
+
+
+def test_a_port_that_stays_closed_is_closed(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wait for a restart in place is bounded."""
+    monkeypatch.setattr("oc_ops.observe.probe._lives_on", lambda _: True)
+    monkeypatch.setattr("oc_ops.observe.http.probe", lambda _h, _p, path, **_: Probe(path, "refused", 0.0))
+    seen = Seen(target, 1)
+    assert seen.look.live.kind == "refused"
+    assert sum(seen.waits) == RESTART_GAP_S
