@@ -12,9 +12,9 @@ from pathlib import Path
 
 SMALL_BYTES = 2**20
 """Limit for what a person writes or a few kilobytes hold: settings, watchlists, notes, package.json."""
-CONFIG_BYTES = 8 * 2**20
+CONFIG_BYTES = 4 * 2**20
 """Limit for openclaw.json and what it includes together; the largest seen was 200 kB."""
-DATA_BYTES = 16 * 2**20
+DATA_BYTES = 8 * 2**20
 """Limit for what programs write: a job store, a report, a snapshot."""
 DEADLINE_S = 5.0
 """How long one read may take on a slow file system."""
@@ -107,7 +107,7 @@ def _too_large(path: Path, most_bytes: int) -> FileRefused:
 def too_deep(text: str) -> int | None:
     """Return where brackets are first nested deeper than MOST_DEPTH, strings left out; None for a flatter text.
 
-    Linear: 0.1 s for 8 MiB.
+    Linear: 0.1 s for 4 MiB.
     """
     depth = 0
     for token in _TOKEN.finditer(text):

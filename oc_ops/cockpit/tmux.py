@@ -83,7 +83,7 @@ while :; do
   [ "$code" -gt 128 ] && why="signal $((code - 128))"
   said="$(date '+%Y-%m-%d %H:%M:%S') this window ended: $why; it starts again in $wait_s s"
   printf '\\033[0m\\033[?7h\\r\\n%s\\r\\n' "$said"
-  mkdir -p "$(dirname "$log")" && printf '=== %s\\n' "$said" >>"$log"
+  (umask 077; mkdir -p "$(dirname "$log")" && [ ! -L "$log" ] && printf '=== %s\\n' "$said" >>"$log")
   sleep "$wait_s"
   wait_s=$((wait_s * 2))
   [ "$wait_s" -gt 60 ] && wait_s=60

@@ -25,6 +25,10 @@ _STEPS = 1000
 """Virtual machine steps between two looks at the clock: some microseconds."""
 
 _MOST_ROWS = 10_000
+_MOST_TEXT_BYTES = 32 * 2**20
+_LONGEST_BYTES = 2**20
+"""A longer cell is an error of SQLite's before it costs memory."""
+_BATCH = 64
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
 _WAL = 2
@@ -47,10 +51,16 @@ class ReadTransaction:
         return table in self._tables
 
     def rows(self, query: str, *parameters: str | int) -> Sequence[Row]:
-        """Every row; raises CouldNotLook when there are more than 10,000."""
-        rows: list[Row] = self._connection.execute(query, parameters).fetchmany(_MOST_ROWS + 1)
-        if len(rows) > _MOST_ROWS:
-            raise CouldNotLook(f"{self._path} holds more than {_MOST_ROWS} rows of a kind")
+        """Every row; raises CouldNotLook for more than 10,000 of them, or more than 32 MiB of text in them."""
+        rows: list[Row] = []
+        cursor, left_bytes = self._connection.execute(query, parameters), _MOST_TEXT_BYTES
+        while some := cursor.fetchmany(_BATCH):
+            rows += some
+            left_bytes -= sum(len(cell) for row in some for cell in row if isinstance(cell, str | bytes))
+            if len(rows) > _MOST_ROWS:
+                raise CouldNotLook(f"{self._path} holds more than {_MOST_ROWS} rows of a kind")
+            if left_bytes < 0:
+                raise CouldNotLook(f"{self._path} holds more than {_MOST_TEXT_BYTES // 2**20} MiB of a kind")
         return rows
 
     def save(self, copy: Path) -> None:
@@ -77,6 +87,7 @@ def snapshot(path: Path, deadline_s: float) -> Iterator[ReadTransaction]:
         uri = f"file:{quote(str(path))}?{before.how}"
         with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_S, isolation_level=None)) as connection:
             connection.set_progress_handler(lambda: time.monotonic() - started > deadline_s, _STEPS)
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_BYTES)
             connection.execute("BEGIN")
             yield ReadTransaction(connection, path)
     except (sqlite3.Error, UnicodeDecodeError) as error:  # a damaged schema may not even be text
@@ -111,6 +122,10 @@ def _state(path: Path) -> _State:
         own = path.stat()
         with files.open_regular(path) as file:
             header = file.read(_HEADER_BYTES)
+        for end in ("-wal", "-shm", "-journal"):
+            beside = path.with_name(f"{path.name}{end}")
+            if beside.exists() and not beside.is_file():
+                raise CouldNotLook(f"cannot read {path}: {beside.name} beside it is no regular file")
         log = path.with_name(f"{path.name}-wal")
         log_bytes = log.stat().st_size if log.exists() else 0
     except OSError as error:
