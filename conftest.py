@@ -20,7 +20,7 @@ from pytest_timeout import SESSION_EXPIRE_KEY
 
 from oc_ops import settings as oc_settings
 from oc_ops.doctor.observations import Lane
-from oc_ops.doctor.outcomes import Blocked, NotAsked
+from oc_ops.doctor.outcomes import Blocked
 from oc_ops.doctor.run import DoctorRun
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.locks import LockHeld
@@ -363,7 +363,7 @@ def _report(
     """pytest's own report, but for Blocked, NotAsked and CouldNotLook: those are one sentence."""
     if not isinstance(error, (Blocked, OcOpsError)) or call.when == "collect":
         return pytest.TestReport.from_item_and_call(item, call)
-    left_out = isinstance(error, (Blocked, NotAsked))
+    left_out = check.outcome in ("blocked", "skipped")
     return pytest.TestReport(
         item.nodeid,
         item.location,

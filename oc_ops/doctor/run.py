@@ -66,6 +66,8 @@ class DoctorRun:
         """What each check, by nodeid, found: an error where it found one."""
         self.before: RunRecord | None = None
         """The run as it stood before a recovery."""
+        self._unseen: dict[int, tuple[str, BaseException]] = {}
+        """What kept something from being looked at, with the first check that met it: kept, so that no id is reused."""
         self.calls: list[CallRecord] = []
         self.lab = lab
         self.planned = 0
@@ -137,6 +139,8 @@ class DoctorRun:
             outcome = "failed"
         elif error is not None:
             outcome, note = "error", self.redactor.line(str(error) or type(error).__name__)
+            if (first := self._unseen.setdefault(id(error), (check, error))[0]) != check:
+                outcome, blocked_by = "blocked", first  # one reason is one red line
         record = CheckRecord(check, nodeid, outcome, duration_s, blocked_by, claim, note)
         self.checks[nodeid] = record
         return record

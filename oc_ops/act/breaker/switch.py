@@ -43,6 +43,8 @@ def uninterrupted() -> Iterator[list[int]]:
             signal.signal(each, before[each])
 
 
+_CLOCK_GRACE_MS = 60_000
+"""A run that began later than this from now never began: its time is that of a clock which was ahead."""
 _LOOK_S, _RARELY_S, _BY_CLI_S = 2.0, 30.0, 15.0
 """Between two looks: when the run is due, before that, and at least where every look costs a CLI call."""
 
@@ -62,7 +64,7 @@ def verified(job_id: str, since_ms: int, marker_ms: int | None, hands: Tools, *,
         return BreakResult(
             "ineffective", "the marker is still there: the gateway did not take it away", _after(job, since_ms)
         )
-    if done := _ran(job, since_ms, marker_ms):
+    if done := _ran(job, since_ms, marker_ms, hands.now_ms()):
         return BreakResult("verified", done, _after(job, since_ms))
     due_ms = job.next_run_ms
     if due_ms is None:
@@ -96,7 +98,7 @@ def later(job_id: str, book: ApprovalBook, sight: BreakerView, late_s: float) ->
     if job is None or sight.jobs is None or not isinstance(since_ms, int):
         return BreakResult("unknown", "the job cannot be looked at now")
     when = f"broken at {found.at:%Y-%m-%d %H:%M:%S} UTC"
-    if done := _ran(job, since_ms, None):
+    if done := _ran(job, since_ms, None, milliseconds(sight.jobs.seen_at)):
         return BreakResult("verified", f"{when}; {done}", _after(job, since_ms))
     if not isinstance(due_ms, int):
         return BreakResult("cleared", f"{when}; it did not run since, and had no next run set", _after(job, since_ms))
@@ -114,7 +116,7 @@ def _awaited(job_id: str, since_ms: int, marker_ms: int | None, due_ms: int, han
         left_s = (due_ms - hands.now_ms()) / 1000
         hands.wait(max(_LOOK_S, min(left_s + 1, _RARELY_S), _pause_s(hands)))
         job = _job(job_id, hands)
-        if job and (done := _ran(job, since_ms, marker_ms)):
+        if job and (done := _ran(job, since_ms, marker_ms, hands.now_ms())):
             return BreakResult("verified", f"the marker is gone, and {done}", _after(job, since_ms))
         if hands.now_ms() > end_ms:
             break
@@ -132,11 +134,12 @@ def _pause_s(hands: Tools) -> float:
     return _LOOK_S if hands.settings.rpc else _BY_CLI_S
 
 
-def _ran(job: Job, since_ms: int, marker_ms: int | None) -> str:
-    """Words for a run that began since; empty when there was none."""
-    if job.running_ms is not None and job.running_ms != marker_ms and job.running_ms >= since_ms:
+def _ran(job: Job, since_ms: int, marker_ms: int | None, now_ms: int) -> str:
+    """Words for a run that began since; empty when there was none. A time that is yet to come is no run."""
+    latest_ms = now_ms + _CLOCK_GRACE_MS
+    if job.running_ms is not None and job.running_ms != marker_ms and since_ms <= job.running_ms <= latest_ms:
         return f"its next run began at {clock(moment(job.running_ms))}"
-    if job.last_run_ms is not None and job.last_run_ms != marker_ms and job.last_run_ms >= since_ms:
+    if job.last_run_ms is not None and job.last_run_ms != marker_ms and since_ms <= job.last_run_ms <= latest_ms:
         status = f", and ended as {job.last_status}" if job.last_status else ""
         return f"its next run came at {clock(moment(job.last_run_ms))}{status}"
     return ""

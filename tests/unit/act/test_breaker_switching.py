@@ -27,6 +27,9 @@ def test_a_run_that_is_due_later_is_not_awaited_and_can_be_asked_for(machine: St
     asked = machine.run("show", MARKER)
     assert asked.returncode == 2
     assert "its next run is due at" in asked.stderr
+    ahead_ms = machine.book[-1]["after"]["since_ms"] + 3_000_000
+    machine.mark(runningAtMs=None, lastRunAtMs=ahead_ms, lastStatus="error")
+    assert machine.run("show", MARKER).returncode == 2, "a run that is yet to come is none"
     machine.mark(runningAtMs=None, lastRunAtMs=machine.book[-1]["after"]["since_ms"] + 1000, lastStatus="ok")
     came = machine.run("show", MARKER)
     assert came.returncode == 0, came.stderr

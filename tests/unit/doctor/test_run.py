@@ -81,6 +81,15 @@ def test_how_a_check_ends(
     assert (outcome, blocked_by, note) == expected
 
 
+def test_one_reason_that_could_not_be_looked_past_is_one_red_line(run: DoctorRun) -> None:
+    """What is raised again from memory blocks the later checks by the first; the verdict stays unknown."""
+    unseen = CouldNotLook("the listener cannot be seen")
+    assert end(run, "a/one", unseen) == ("error", None, "the listener cannot be seen")
+    assert end(run, "a/two", unseen) == ("blocked", "a/one", "the listener cannot be seen")
+    assert end(run, "a/three", CouldNotLook("another"))[0] == "error"
+    assert run.finish().verdict == "unknown"
+
+
 def test_a_finding_is_recorded_once(run: DoctorRun) -> None:
     """The same fault met by two checks is one finding, the first; a cause met only by blocking is recorded as well."""
     end(run, "a/one", AssertionError(), HUNG)
