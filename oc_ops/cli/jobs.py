@@ -42,7 +42,9 @@ def jobs(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a 
     try:
         seen, verdicts = verdicts_now(doctor, watched)
     except Blocked as blocked:
-        raise CouldNotLook(f"neither the gateway nor its store tells its jobs: {blocked.cause.sentence}") from None
+        found = blocked.cause
+        why = _harmless(f"{found.check}: {found.fact} (saw: {found.saw}) · fix: {found.fix}", doctor)
+        raise CouldNotLook(f"neither the gateway nor its store tells its jobs: {why}") from None
     except CouldNotLook as error:
         raise CouldNotLook(_harmless(str(error), doctor)) from None
     if why := not_asked(doctor):

@@ -76,8 +76,11 @@ class StartLook:
         if found := self.fault():
             return found
         if doctor.found_executable is None:
+            # With a config a gateway is set up here, perhaps in a container: that it is down is what is known.
             unit = doctor.look().service.manager != "none"
-            return judge_cli.missing_config(doctor.config) if unit else self.no_command()
+            return (
+                None if doctor.config.exists else judge_cli.missing_config(doctor.config) if unit else self.no_command()
+            )
         if found := judge_cli.missing_config(doctor.config):
             return found
         found = outdated(doctor.target, doctor.config, doctor.found_executable, doctor.cli_release)

@@ -224,7 +224,8 @@ def test_what_openclaw_said_to_a_failure_is_harmless_and_without_secrets(tmp_pat
     """Its error may hold the token and a terminal's commands: neither reaches the terminal."""
     machine = StuckMachine(tmp_path)
     (machine.root / "bin" / "openclaw").write_text(
-        f'#!/bin/sh\ncase "$1" in --version) echo OpenClaw 2026.2.26 ;; gateway) echo "{{\\"heartbeat\\": {{}}}}" ;; '
+        "#!/bin/sh\ncase $1 in --version) echo OpenClaw 2026.2.26 ;;\n"
+        """gateway) echo '{"heartbeat": {}, "rpc": {"ok": true}}' ;;\n"""
         f'*) printf "Error: \\033[2J no such device: {SECRET}\\n" >&2; exit 1 ;; esac\n'
     )
     (machine.memory / "ops_critical_cron_jobs.txt").write_text("job-1\n")
