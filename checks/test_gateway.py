@@ -7,6 +7,7 @@ from checks.report import Report
 from oc_ops.doctor import summary
 from oc_ops.doctor.observations import Doctor
 from oc_ops.judge import access as judge_access
+from oc_ops.judge import files as judge_files
 from oc_ops.judge import gateway as judge
 from oc_ops.judge.gateway import Limits
 from oc_ops.observe.probe import GatewayProbe
@@ -84,4 +85,4 @@ def test_gateway_status_answers(doctor: Doctor, report: Report) -> None:
 @check("gateway/versions", lane="cli")
 def test_versions_agree(doctor: Doctor, report: Report) -> None:
     """The CLI, the service definition and the running gateway are of one release."""
-    report(judge.version_drift(doctor.cli_release, summary.gateway_version(doctor), doctor.gateway_status()))
+    report(judge_files.version_drift(doctor.cli_release, summary.gateway_version(doctor), doctor.gateway_status()))

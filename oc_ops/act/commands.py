@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 
 from oc_ops.locks import single_flight
 from oc_ops.observe import listener
-from oc_ops.observe.jsontext import json_object
 from oc_ops.observe.openclaw import SILENT_SINCE, Answer, Openclaw
 from oc_ops.process import pty
+from oc_ops.process.jsontext import json_object
 from oc_ops.process.run import run
 
 

@@ -14,8 +14,8 @@ from oc_ops.judge import access, browser
 from oc_ops.locks import lock_dir
 from oc_ops.observe import browser as observe_browser
 from oc_ops.observe import install
-from oc_ops.observe.jsontext import at, number_at, text_at
 from oc_ops.observe.openclaw import BROWSER_PROFILE, Answer, Openclaw
+from oc_ops.process.jsontext import at, number_at, text_at
 from oc_ops.process.run import Call
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ from oc_ops.judge.finding import Finding
 from oc_ops.observe import config, http, listener, processes
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.http import Probe
-from oc_ops.observe.jsontext import at, number_at, text_at
 from oc_ops.observe.probe import RESTART_GAP_S, GatewayProbe, look
 from oc_ops.observe.service import Service, service
 from oc_ops.observe.target import Target
+from oc_ops.process.jsontext import at, number_at, text_at
 from oc_ops.settings import Settings
 
 QUICK_S = 1.0

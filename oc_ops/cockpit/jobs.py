@@ -15,8 +15,8 @@ from oc_ops.cockpit.ledger import Ledger
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.judge.jobtimes import Terms
 from oc_ops.observe import jobstore, owners, watchlist
-from oc_ops.observe.jsontext import at, number_at
 from oc_ops.observe.zone import gateway_zone
+from oc_ops.process.jsontext import at, number_at
 
 if TYPE_CHECKING:
     from oc_ops.cockpit.gateway import Port

@@ -24,7 +24,6 @@ from oc_ops.judge.finding import Finding
 from oc_ops.locks import lock_dir
 from oc_ops.observe import config, credential, install, listener, logs, processes, reads
 from oc_ops.observe.config import GatewayConfig
-from oc_ops.observe.jsontext import at, text_at
 from oc_ops.observe.logs import LogView
 from oc_ops.observe.openclaw import Answer, Openclaw
 from oc_ops.observe.probe import GatewayProbe, look
@@ -32,6 +31,7 @@ from oc_ops.observe.reads import RpcReads
 from oc_ops.observe.rpc import RpcRefused, RpcReply
 from oc_ops.observe.service import service
 from oc_ops.observe.target import locate
+from oc_ops.process.jsontext import at, text_at
 from oc_ops.process.run import Call
 from oc_ops.record import config_cache
 from oc_ops.settings import Settings

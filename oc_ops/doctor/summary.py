@@ -7,9 +7,9 @@ from pathlib import Path
 from oc_ops.doctor.observations import Doctor
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe import install
-from oc_ops.observe.jsontext import text_at
 from oc_ops.observe.reads import RpcReads
 from oc_ops.observe.rpc import RpcRefused
+from oc_ops.process.jsontext import text_at
 from oc_ops.record.run import OpenclawInfo, RunRecord
 
 

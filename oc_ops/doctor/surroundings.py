@@ -9,7 +9,7 @@ from oc_ops.doctor.outcomes import Blocked, Memo, NotAsked, once
 from oc_ops.errors import CouldNotLook
 from oc_ops.judge import browser as judge_browser
 from oc_ops.judge.finding import Finding
-from oc_ops.observe.jsontext import at
+from oc_ops.process.jsontext import at
 
 if TYPE_CHECKING:
     from oc_ops.doctor.observations import Doctor

@@ -14,10 +14,10 @@ from oc_ops.judge.listener import held_by_another
 from oc_ops.judge.registry import finds, none, restart
 from oc_ops.observe.config import Credential, GatewayConfig
 from oc_ops.observe.credential import Held
-from oc_ops.observe.jsontext import at, text_at
 from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.rpc import RpcRefused, RpcReply
+from oc_ops.process.jsontext import at, text_at
 
 _LIMITS = Limits()
 _VERIFY = "pytest checks/ -m doctor -k test_rpc_answers"

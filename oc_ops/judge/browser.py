@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.registry import browser_restart, finds, none
 from oc_ops.observe.config import GatewayConfig
-from oc_ops.observe.jsontext import at, text_at
 from oc_ops.observe.openclaw import BROWSER_PROFILE, Answer
+from oc_ops.process.jsontext import at, text_at
 
 if TYPE_CHECKING:
     from oc_ops.observe.browser import Chrome, Holder

@@ -10,8 +10,8 @@ from oc_ops.judge.finding import Finding
 from oc_ops.judge.registry import finds, none
 from oc_ops.judge.state import is_config_issue
 from oc_ops.observe.config import GatewayConfig
-from oc_ops.observe.jsontext import at, text_at
 from oc_ops.observe.openclaw import Answer
+from oc_ops.process.jsontext import at, text_at
 from oc_ops.process.run import Call
 
 _VERIFY = "pytest checks/ -m doctor -k test_cli"

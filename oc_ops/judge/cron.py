@@ -12,11 +12,11 @@ from oc_ops.judge.jobtimes import VERIFY, Terms, by, marker_stale, run_missed, s
 from oc_ops.judge.registry import finds, none
 from oc_ops.judge.words import named, ran
 from oc_ops.observe.jobs import Job, Jobs
-from oc_ops.observe.jsontext import at
 from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.owners import Ownership
 from oc_ops.observe.rpc import RpcReply
 from oc_ops.observe.watchlist import Watched
+from oc_ops.process.jsontext import at
 
 _VERIFY = "pytest checks/ -m doctor -k test_cron"
 

@@ -13,6 +13,8 @@ from oc_ops.judge.host import VERIFY, HostLimits, size
 from oc_ops.judge.registry import finds, none
 from oc_ops.observe.host import HostView
 from oc_ops.observe.install import release
+from oc_ops.observe.openclaw import Answer
+from oc_ops.process.jsontext import text_at
 
 
 @finds(
@@ -161,3 +163,23 @@ def _utc(moment: datetime) -> str:
 
 def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
+
+
+def version_drift(cli: tuple[int, ...] | None, gateway: str | None, status: Answer | None = None) -> Finding | None:
+    """CLI, service and running gateway are not of one release; None as well when one of them is not known."""
+    service = text_at(status.value, "service", "command", "environment", "OPENCLAW_SERVICE_VERSION") if status else ""
+    running = release(gateway or "")
+    if running is None or cli is None or (cli == running and not service):
+        return None
+    versions = {"CLI": ".".join(map(str, cli)), "gateway": gateway or "", "service": service}
+    if len({release(each) for each in versions.values() if each}) == 1:
+        return None
+    stale_service = bool(service) and release(service) != cli
+    return Finding(
+        "gateway/version-drift",
+        "warning",
+        fact="the CLI, the service and the running gateway are not of one release",
+        saw=", ".join(f"{name} {each}" for name, each in versions.items() if each),
+        fix=f"openclaw gateway install --force && {RESTART}" if stale_service else RESTART,
+        verify="pytest checks/ -m doctor -k test_gateway",
+    )

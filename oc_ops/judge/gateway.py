@@ -12,11 +12,9 @@ from oc_ops.judge.port import port_drift, taken
 from oc_ops.judge.registry import finds, none, restart, start, wait
 from oc_ops.observe import processes
 from oc_ops.observe.http import Probe
-from oc_ops.observe.install import release
-from oc_ops.observe.jsontext import at, number_at, text_at
-from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.processes import GatewayProcess
+from oc_ops.process.jsontext import at, number_at, text_at
 
 __all__ = ["Limits", "cause", "port_drift", "taken"]
 
@@ -402,26 +400,6 @@ def duplicate(processes: Sequence[GatewayProcess]) -> Finding | None:
         fact=f"{len(gateways)} gateways run for the same state directory",
         saw="; ".join(each.summary for each in gateways),
         fix="none automatic: keep the one the service manager owns (openclaw gateway status --deep) and end the other",
-        verify=_VERIFY,
-    )
-
-
-def version_drift(cli: tuple[int, ...] | None, gateway: str | None, status: Answer | None = None) -> Finding | None:
-    """CLI, service and running gateway are not of one release; None as well when one of them is not known."""
-    service = text_at(status.value, "service", "command", "environment", "OPENCLAW_SERVICE_VERSION") if status else ""
-    running = release(gateway or "")
-    if running is None or cli is None or (cli == running and not service):
-        return None
-    versions = {"CLI": ".".join(map(str, cli)), "gateway": gateway or "", "service": service}
-    if len({release(each) for each in versions.values() if each}) == 1:
-        return None
-    stale_service = bool(service) and release(service) != cli
-    return Finding(
-        "gateway/version-drift",
-        "warning",
-        fact="the CLI, the service and the running gateway are not of one release",
-        saw=", ".join(f"{name} {each}" for name, each in versions.items() if each),
-        fix=f"openclaw gateway install --force && {RESTART}" if stale_service else RESTART,
         verify=_VERIFY,
     )
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from oc_ops.observe.http import Probe
-from oc_ops.observe.jsontext import at
 from oc_ops.observe.processes import GatewayProcess, Listener, is_gateway_title
+from oc_ops.process.jsontext import at
 
 
 def is_openclaw(listener: Listener | None, gateways: Sequence[GatewayProcess]) -> bool:

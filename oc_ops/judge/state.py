@@ -13,9 +13,9 @@ from oc_ops.judge.finding import Finding
 from oc_ops.judge.registry import finds, none
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.install import release
-from oc_ops.observe.jsontext import at, text_at
 from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.state import Piece, StateView
+from oc_ops.process.jsontext import at, text_at
 
 _VERIFY = "pytest checks/ -m doctor -k test_state"
 _MOST_WORDS = 1000

@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 
 from oc_ops.observe import processes
-from oc_ops.observe.jsontext import at, number_at, text_at
 from oc_ops.observe.openclaw import BROWSER_PROFILE
 from oc_ops.observe.processes import Listener
 from oc_ops.observe.target import Target
+from oc_ops.process.jsontext import at, number_at, text_at
 
 _LOCK = re.compile(r"(?P<host>.+)-(?P<pid>[0-9]{1,10})")
 """What Chromium's SingletonLock links to, on Linux and macOS alike."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from oc_ops.errors import CouldNotLook
-from oc_ops.observe.jsontext import at, text_at
 from oc_ops.observe.openclaw import Answer, Openclaw
+from oc_ops.process.jsontext import at, text_at
 
 if TYPE_CHECKING:  # a server is what only --deep needs
     from oc_ops.observe.page import Page

@@ -11,11 +11,11 @@ from pathlib import Path
 from oc_ops.observe import http, whereabouts
 from oc_ops.observe import processes as observe_processes
 from oc_ops.observe.http import Probe
-from oc_ops.observe.jsontext import number_at
 from oc_ops.observe.processes import GatewayProcess, Listener
 from oc_ops.observe.service import NO_SERVICE, Service, unit_of
 from oc_ops.observe.target import Target
 from oc_ops.observe.whereabouts import TcpAddress
+from oc_ops.process.jsontext import number_at
 
 EVENT_LOOP_INTERVAL_S = 1.1
 """The gateway measures its event loop over the last second: a later look sees other figures."""

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Literal
 
 from oc_ops.errors import CouldNotLook
-from oc_ops.observe.jsontext import complaint, telling_line
 from oc_ops.process import signals
+from oc_ops.process.jsontext import complaint, telling_line
 from oc_ops.process.output import Output
 from oc_ops.process.supervise import Watch, start
 from oc_ops.settings import for_a_child

@@ -14,7 +14,12 @@ from typing import Any
 from tests.runs.test_faked_faults import IMPATIENT
 from tests.support.machine import PROJECT, Operator, Run, closed_port, gateway
 
-QUICKLY = {**IMPATIENT, "OC_OPS_CONFIRM_GAP_S": "0.2"}
+QUICKLY = {
+    **IMPATIENT,
+    "OC_OPS_CONFIRM_GAP_S": "0.2",
+    "PYTHONPATH": str(PROJECT / "tests" / "fakes"),
+    "PYTEST_ADDOPTS": "-p known_gateway",
+}
 RESTART = """
 if words.startswith("gateway restart"):
     open(os.environ["FAKE_CALLS"] + ".restarted", "w").close()
@@ -55,7 +60,7 @@ def test_a_curable_cause_is_cured_once_and_the_run_ends_healthy(tmp_path: Path) 
     assert (recovery["exit"], recovery["outcome"], recovery["cause"]) == (0, "recovered", "gateway/rpc-unanswered")
     assert recovery["before"]["verdict"] == "unhealthy"
     assert recovery["after"]["verdict"] == "healthy"
-    assert [each["step"] for each in recovery["steps"] if each["state"] == "end"][-3:] == ["wait", "browser", "observe"]
+    assert [each["step"] for each in recovery["steps"] if each["state"] == "end"][-3:] == ["act", "wait", "observe"]
     assert (latest["incident"]["state"], latest["incident"]["id"]) == ("green once", recovery["incident"])
     told = [json.loads(line) for line in (tmp_path / "memory" / "incidents.jsonl").read_text().splitlines()]
     moments = [each["at"] for each in told if each["what"] in ("opened", "green")]
@@ -96,7 +101,7 @@ def test_nothing_is_recovered_that_is_well_or_that_no_restart_cures(tmp_path: Pa
     assert run.code == 0, run.out
     assert (operator.latest()["recovery"]["outcome"], operator.latest()["recovery"]["acted"]) == ("healthy", False)
     operator = Operator(tmp_path / "down", closed_port())
-    run = operator.run("--recover", "--quick", **QUICKLY)
+    run = operator.run("--recover", "--quick", **{**QUICKLY, "PYTEST_ADDOPTS": ""})
     assert run.code == 1, run.out
     assert (operator.latest()["recovery"]["exit"], operator.latest()["cause"]) == (4, "gateway/down")
 

@@ -162,8 +162,8 @@ def planned_by_an_agent(operator: Operator, lock: str) -> str:
 def test_a_spent_budget_and_an_approval_that_is_wanted(tmp_path: Path) -> None:
     """Real refusals and plans, each told once, over a messenger beside one that hangs and one that is not there."""
     with post_office() as post, silent_port() as silent:
-        bad = f"json://127.0.0.1:{silent.getsockname()[1]}/x?rto=60 json://127.0.0.1:{closed_port()}/x"
-        telling = {"OC_OPS_NOTIFY_URLS": f"{bad} json://127.0.0.1:{post.port}/{SECRET_PATH}", "OC_OPS_NOTIFY_S": "10"}
+        bad = f"json://127.0.0.1:{silent.getsockname()[1]}/x?rto=3&cto=3 json://127.0.0.1:{closed_port()}/x"
+        telling = {"OC_OPS_NOTIFY_URLS": f"{bad} json://127.0.0.1:{post.port}/{SECRET_PATH}", "OC_OPS_NOTIFY_S": "45"}
 
         def told_by(*options: str) -> list[tuple[str, str]]:
             before = len(post.came)

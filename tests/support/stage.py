@@ -52,8 +52,9 @@ sys.exit(code)
 
 
 def finding(check: str = "gateway/hung", severity: str = "error") -> Finding:
-    """A finding of that id, with the texts that tests look for."""
-    return Finding(check, severity, f"the fact of {check}", f"what was seen of {check}", f"the fix of {check}")  # type: ignore[arg-type]
+    """A finding of that id, with the texts that tests look for, and proven."""
+    texts = (f"the fact of {check}", f"what was seen of {check}", f"the fix of {check}")
+    return Finding(check, severity, *texts, proof=f"the proof of {check}")  # type: ignore[arg-type]
 
 
 def saw(*checks: str, incident: str | None = None, folder: Path | None = None) -> Observation:

@@ -14,7 +14,7 @@ from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.judge.schedule import milliseconds, moment
 from oc_ops.judge.words import clock, named
 from oc_ops.observe.jobs import Job
-from oc_ops.observe.jsontext import at
+from oc_ops.process.jsontext import at
 from oc_ops.record.redact import Json
 from oc_ops.text import one_line
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from oc_ops.observe.jobs import JobRun
-from oc_ops.observe.jsontext import at, number_at, text_at
 from oc_ops.observe.openclaw import Answer
+from oc_ops.process.jsontext import at, number_at, text_at
 from oc_ops.process.pty import plain
 
 _MANUAL = "manual:"

@@ -12,7 +12,7 @@ from pathlib import Path
 from oc_ops import files
 from oc_ops.act.recover.outcome import Observation
 from oc_ops.errors import CouldNotLook, OcOpsError
-from oc_ops.observe.jsontext import text_at
+from oc_ops.process.jsontext import text_at
 from oc_ops.process.run import Call, run
 from oc_ops.settings import CHECKOUT, SUITE, Settings, start_folder
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from oc_ops.act.recover.wait import Settled
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.verdict import Verdict
-from oc_ops.observe.jsontext import at, text_at
+from oc_ops.process.jsontext import at, text_at
 from oc_ops.record.incidents import events
 
 if TYPE_CHECKING:

@@ -23,12 +23,12 @@ from oc_ops.judge.registry import Cure
 from oc_ops.observe import jobstore, listener, rpc, state
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.jobs import jobs_of
-from oc_ops.observe.jsontext import at, text_at
 from oc_ops.observe.owners import TASKS_PARAMS
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.rpc import RpcClient
 from oc_ops.observe.service import Service
 from oc_ops.observe.state import StateView
+from oc_ops.process.jsontext import at, text_at
 from oc_ops.text import one_line
 
 IN_PLACE_SINCE = (2026, 9, 6)

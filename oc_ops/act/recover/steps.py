@@ -9,8 +9,8 @@ from oc_ops.act.recover.policy import never
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.registry import Action
-from oc_ops.observe.jsontext import at, text_at
 from oc_ops.observe.openclaw import BROWSER_PROFILE, Answer
+from oc_ops.process.jsontext import at, text_at
 
 BROWSER_START_S = 60.0
 """A start takes 2 to 17 s; beside a gateway that has just come up it may take longer."""

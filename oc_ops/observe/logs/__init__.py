@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from oc_ops.observe.logs.excerpt import around, tail
-from oc_ops.observe.logs.files import files
+from oc_ops.observe.logs.places import files
 from oc_ops.observe.logs.records import Record, from_cli, parse
 from oc_ops.observe.logs.restarts import Window, planned_restarts
 from oc_ops.observe.logs.scan import Needle, raw_shape

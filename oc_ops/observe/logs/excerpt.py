@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from oc_ops import files
-from oc_ops.observe.logs.files import archives
+from oc_ops.observe.logs.places import archives
 from oc_ops.observe.logs.records import Record, parse
 
 _MOST_BYTES = 256 * 1024

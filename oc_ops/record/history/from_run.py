@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from oc_ops import files
 from oc_ops.errors import SettingError
 from oc_ops.observe.jobs import Job, JobRun
-from oc_ops.observe.jsontext import number_at
 from oc_ops.observe.logs import planned_restarts
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.rpc import RpcRefused
+from oc_ops.process.jsontext import number_at
 from oc_ops.record.history import (
     CallEntry,
     CheckEntry,

@@ -18,9 +18,9 @@ from oc_ops.act.cron_run.request import EXITS, JobNotChosen, RunResult, choose
 from oc_ops.act.cron_run.run import already_running
 from oc_ops.act.cron_run.transcript import FOLDER, Transcript, prune, slug
 from oc_ops.observe.jobs import Job, JobRun, Jobs, Schedule
-from oc_ops.observe.jsontext import json_object
 from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.owners import Ownership
+from oc_ops.process.jsontext import json_object
 from oc_ops.record.redact import Redactor
 from tests.support.sights import call
 

@@ -19,6 +19,7 @@ from oc_ops.observe import config
 from oc_ops.observe.target import locate
 from oc_ops.settings import Settings
 from tests.fakes.fake_gateway import Talk, gateway, hello
+from tests.support import proven
 from tests.support.sights import sight as healthy
 
 pytestmark = pytest.mark.timeout(60)
@@ -50,6 +51,7 @@ def lanes_of(
     with gateway(script) as (port, asked):
         (cron.parent / "openclaw.json").write_text(json.dumps({"gateway": {"port": port, "auth": {"token": "t" * 20}}}))
         target = locate({"HOME": str(root)}, None)
+        proven.lock(target, port)
         settings = Settings(memory_dir=root / "memory", rpc_request_s=1.0)
         lanes = JobLanes(JobGateway(settings, target, config.read(target), port, no_cli))
         try:

@@ -90,7 +90,7 @@ def test_no_line_in_the_log_alone_restarts_a_gateway(signature: object) -> None:
 def test_what_forbids_a_restart_stands_against_every_other_cause(signature: object) -> None:
     """A forbidden signature refuses a restart that another finding wants, but for those excused with a reason."""
     beside = policy.standing_against([finding("gateway/hung"), finding(f"logs/{signature.id}")])  # type: ignore[attr-defined]
-    forbids = signature.restart == "forbidden" and signature.id not in policy.beside()  # type: ignore[attr-defined]
+    forbids = signature.restart == "forbidden" and signature.id not in policy.BESIDE  # type: ignore[attr-defined]
     assert (beside is not None) == forbids
 
 

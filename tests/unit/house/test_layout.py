@@ -10,14 +10,9 @@ from pathlib import Path
 PROJECT = next(each for each in Path(__file__).resolve().parents if (each / "pyproject.toml").is_file())
 PACKAGE = PROJECT / "oc_ops"
 
-PARTICIPLES: frozenset[str] = frozenset(
-    (
-        "judge/finding",
-        "observe/pairing",
-    )
-)
+PARTICIPLES: frozenset[str] = frozenset()
 """Modules that are still named by a participle; the list may only shrink."""
-SHARED: frozenset[str] = frozenset(())
+SHARED: frozenset[str] = frozenset()
 """Public classes whose name still stands for two things or more; the list may only shrink."""
 _NO_PARTICIPLES = (
     "news",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from oc_ops.judge import files as judge_files
 from oc_ops.judge import gateway as judge
 from oc_ops.judge.gateway import Limits
 from oc_ops.observe.http import Kind, Probe
@@ -378,7 +379,7 @@ def test_version_drift(
     cli: tuple[int, ...] | None, gateway: str | None, status: Answer | None, fix: str | None
 ) -> None:
     """A warning names the releases that differ; an unknown one is no drift."""
-    finding = judge.version_drift(cli, gateway, status)
+    finding = judge_files.version_drift(cli, gateway, status)
     assert (finding is None) == (fix is None)
     if finding is not None and fix is not None:
         assert (finding.check, finding.severity) == ("gateway/version-drift", "warning")

@@ -228,7 +228,7 @@ def test_ctrl_c_tidies_up(bench: Make, running: bool) -> None:
         "Openclaw\nfrom oc_ops.observe.target import locate\nfrom oc_ops.settings import Settings\nimport os\n"
         f"openclaw = Openclaw(Path({str(made.executable)!r}), locate(dict(os.environ)), Settings(), "
         f"Path({str(made.state_file.parent / 'cli.lock')!r}))\n"
-        f"click.walk(openclaw, running={running}, limits=click.Limits())\n"
+        f"click.walk(openclaw, running={running}, limits=click.ClickLimits())\n"
     )
     child = subprocess.Popen([sys.executable, "-c", code], env=made.environ, cwd=PROJECT, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60

@@ -12,7 +12,7 @@ import pytest
 
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.logs import files
-from oc_ops.observe.logs import files as logs_files
+from oc_ops.observe.logs import places as logs_places
 from oc_ops.observe.target import locate
 from tests.support.log_lines import found
 
@@ -20,7 +20,7 @@ from tests.support.log_lines import found
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What stands for /tmp/openclaw."""
-    monkeypatch.setattr(logs_files, "_LOG_FOLDER", tmp_path / "openclaw")
+    monkeypatch.setattr(logs_places, "_LOG_FOLDER", tmp_path / "openclaw")
     (tmp_path / "openclaw").mkdir()
     return tmp_path / "openclaw"
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oc_ops.observe.jsontext import at, complaint, json_object, number_at, telling_line, text_at
+from oc_ops.process.jsontext import at, complaint, json_object, number_at, telling_line, text_at
 
 STATUS = {
     "service": {"label": "systemd", "loaded": False},
