@@ -282,7 +282,7 @@ def _table(pyproject: Path) -> Mapping[str, object]:
         ) from error
     try:
         root: object = tomllib.loads(text.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SettingError("[tool.oc_ops]", pyproject.name, "the project folder", f"valid TOML ({error})") from error
     for key in ("tool", "oc_ops"):
         root = cast("Mapping[str, object]", root).get(key, {})

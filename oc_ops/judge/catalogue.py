@@ -104,7 +104,7 @@ def parse(text: str, origin: str) -> tuple[Signature, ...]:
     """Read and check a catalogue; a bad entry raises OcOpsError naming the file, the entry, the field and the need."""
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise OcOpsError(f"{origin}: {error}") from error
     entries = tables.pop("signature", [])
     if tables or not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):

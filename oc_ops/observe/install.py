@@ -85,8 +85,8 @@ def _npmrc_prefix(home: Path) -> str | None:
         text = files.read_text(home / ".npmrc", files.SMALL_BYTES, errors="replace")
     except OSError:
         return None
-    match = re.search(r"^\s*prefix\s*=\s*(.+?)\s*$", text, re.M)
-    return match[1] if match else None
+    pairs = (line.partition("=") for line in text.splitlines())
+    return next((value.strip() for name, _, value in pairs if name.strip() == "prefix" and value.strip()), None)
 
 
 def everywhere(environ: Mapping[str, str], home: Path) -> Iterator[tuple[Path, str]]:

@@ -162,7 +162,7 @@ def _from_files(jobs_file: Path, seen_at: datetime) -> Jobs:
     store = _file(jobs_file)
     name = jobs_file.name
     state_file = jobs_file.with_name(f"{name.removesuffix('.json')}-state.json")
-    if state_file.is_file():
+    if state_file.exists() or state_file.is_symlink():
         store = {"jobs": list(_with_state(store, _file(state_file)))}
     jobs = observe_jobs.jobs_of(store)
     if len(jobs) > MOST_JOBS:

@@ -17,8 +17,8 @@ from oc_ops.record.folder import sync_directory
 Append = Callable[[Mapping[str, object]], None]
 
 _CHUNK = 2**20
-MOST_BYTES = 64 * 2**20
-"""How much of a journal's end is read: some 300,000 lines, years of incidents; what stands before it is history."""
+MOST_BYTES = 32 * 2**20
+"""How much of a journal's end is read: some 150,000 lines, years of incidents; what stands before it is history."""
 MOST_LINE_BYTES = 2**20
 """A longer line is read in pieces of this size, none of which parses."""
 

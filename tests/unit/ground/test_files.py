@@ -17,11 +17,13 @@ from pathlib import Path
 import pytest
 
 from oc_ops import files
-from oc_ops.errors import CouldNotLook
-from oc_ops.observe import jobstore
+from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.judge import catalogue
+from oc_ops.observe import install, jobstore
 from oc_ops.observe.http import Probe
 from oc_ops.observe.target import locate
 from oc_ops.settings import PROJECT
+from oc_ops.settings import load as load_settings
 
 MOST_S, MOST_BYTES = 8.0, 250 * 2**20
 
@@ -337,3 +339,34 @@ def test_only_the_bounded_reader_opens_what_others_may_have_written() -> None:
     found = {each for each in found if not each.startswith("lab/")}
     assert found - set(OWN_READS) == set()
     assert set(OWN_READS) - found - {"files", "process/pty"} == set()
+
+
+@pytest.mark.timeout(30)
+def test_settings_and_signatures_that_nest_without_end_are_a_sentence(tmp_path: Path) -> None:
+    """The TOML parser recurses: what it cannot survive is refused like any other bad file."""
+    deep = "a = " + "[" * 5000
+    (tmp_path / "pyproject.toml").write_text(deep)
+    with pytest.raises(OcOpsError):
+        load_settings(environ={}, pyproject=tmp_path / "pyproject.toml")
+    (tmp_path / "signatures.toml").write_text(deep)
+    with pytest.raises(OcOpsError):
+        catalogue.load(tmp_path)
+
+
+@pytest.mark.timeout(30)
+def test_blanks_in_npmrc_cost_nothing(tmp_path: Path) -> None:
+    """A quarter of a megabyte of them took minutes."""
+    (tmp_path / ".npmrc").write_text(" \n" * 120_000 + "prefix = ~/npm\n")
+    began = time.monotonic()
+    assert install._npmrc_prefix(tmp_path) == "~/npm"
+    assert time.monotonic() - began < 2
+
+
+def test_a_state_file_that_is_a_pipe_is_not_passed_over(tmp_path: Path) -> None:
+    """Jobs without their state would look as if they had never run."""
+    cron = tmp_path / ".openclaw" / "cron"
+    cron.mkdir(parents=True)
+    (cron / "jobs.json").write_text('{"jobs": []}')
+    os.mkfifo(cron / "jobs-state.json")
+    with pytest.raises(CouldNotLook, match="a pipe"):
+        jobstore.read(locate({"HOME": str(tmp_path)}).state_dir)
