@@ -85,7 +85,12 @@ def test_a_foreground_gateway_that_can_be_asked_is_drained_in_place(
         monkeypatch.setenv(name, environ[name])
     settings = load(environ=environ)
     found = Finding(
-        "gateway/rpc-unanswered", "error", "it is said not to answer", "a test says so", "none automatic: -"
+        "gateway/rpc-unanswered",
+        "error",
+        "it is said not to answer",
+        "a test says so",
+        "none automatic: -",
+        proof="its own process took a connection and answered no read",
     )
     said = Observation("unhealthy", found, (found,))
     script = [said]
