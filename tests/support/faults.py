@@ -130,7 +130,7 @@ def starting(lab: Lab, *, listening: bool = False) -> Iterator[int]:
 
 
 @contextmanager
-def held_up(lab: Lab, *, held_s: float = 1.6, free_s: float = 0.15) -> Iterator[int]:
+def held_up(lab: Lab, *, held_s: float = 1.4, free_s: float = 0.35) -> Iterator[int]:
     """The gateway's event loop is held up again and again: it answers, but late. Yields its pid."""
     process, over = _listener(lab), threading.Event()
 
