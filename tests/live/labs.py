@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,6 +28,10 @@ class TestLab(Lab):
         """Start the browser, if one is wanted."""
         if self.with_browser:
             super().start_browser()
+
+    def config(self, changes: Mapping[str, object]) -> str:
+        """The lab's config without a heartbeat every half hour: no model answers it, and a session lasts longer."""
+        return super().config({"agents": {"defaults": {"heartbeat": {"every": "6h"}}}, **changes})
 
 
 class SharedLab:
