@@ -21,7 +21,7 @@ class Installed:
 
     def __init__(self, venv: Path, empty: Path, environ: dict[str, str]) -> None:
         self.venv, self.empty, self.environ = venv, empty, environ
-        self.state = Path(environ["HOME"]) / ".local" / "state" / "oc-ops"
+        self.state = Path(environ["XDG_STATE_HOME"]) / "oc-ops"
 
     def run(self, *words: str, exits: int = 0) -> str:
         """What one command of the environment prints; it must end with that exit code."""
@@ -57,8 +57,9 @@ def installed(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Installed:
     subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True, timeout=120)
     own_pip = [str(venv / "bin" / "pip"), "--disable-pip-version-check"]
     subprocess.run([*own_pip, "install", "-q", str(wheel)], check=True, timeout=400)
-    taken_out = ("PYTHONPATH", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")
+    taken_out = ("PYTHONPATH", "XDG_CONFIG_HOME", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")
     environ = {name: value for name, value in lab.environ.items() if name not in taken_out}
+    environ["XDG_STATE_HOME"] = str(root / "state")  # another module's runs may have left theirs in the lab's home
     environ |= {"OC_OPS_OPENCLAW": str(lab.openclaw), "PATH": f"{venv / 'bin'}{os.pathsep}{environ['PATH']}"}
     return Installed(venv, empty, environ)
 
