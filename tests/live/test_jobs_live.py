@@ -161,6 +161,7 @@ def test_in_a_hang_the_store_tells(watch: Watch, broken: str) -> None:
     assert "exited with code 3" in found[0].saw
 
 
+@pytest.mark.nightly
 def test_what_passed_while_the_gateway_was_down(watch: Watch) -> None:
     """A gateway dies in a run and misses two due times; the store tells all three, each with its evidence.
 

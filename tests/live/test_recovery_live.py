@@ -269,6 +269,7 @@ def test_a_killed_gateway_is_left_to_its_supervisor(gateway: Installed) -> None:
 
 
 @systemd_only
+@pytest.mark.nightly
 def test_a_flapping_gateway_is_restarted_three_times_an_hour_by_whomever(gateway: Installed) -> None:
     """It dies after every good start; with one restart by somebody else half an hour ago recovery starts it twice."""
     half_an_hour_ago = datetime.now(UTC) - timedelta(minutes=30)
