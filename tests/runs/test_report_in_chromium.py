@@ -126,7 +126,7 @@ def built(tmp_path: Path, kind: str, **environ: str) -> Path:
         cwd=tmp_path,
         check=False,
         stdout=subprocess.DEVNULL,
-        timeout=120,
+        timeout=300,
     )
     [run] = (reports / "runs").iterdir()
     assert (reports / "latest.html").read_bytes() == (run / "report.html").read_bytes()

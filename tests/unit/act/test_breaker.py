@@ -55,7 +55,8 @@ def test_list_and_show_change_nothing(machine: StuckMachine) -> None:
 def test_what_could_not_be_looked_at_is_told_without_secrets(machine: StuckMachine) -> None:
     """An `openclaw` that fails may repeat the token: it reaches neither the terminal nor a pipe."""
     (machine.root / "bin" / "openclaw").write_text(
-        f'#!/bin/sh\ncase "$1" in --version) echo OpenClaw 2026.2.26 ;; gateway) echo "{{\\"heartbeat\\": {{}}}}" ;; '
+        "#!/bin/sh\ncase $1 in --version) echo OpenClaw 2026.2.26 ;;\n"
+        """gateway) echo '{"heartbeat": {}, "rpc": {"ok": true}}' ;;\n"""
         f'*) echo "Error: no such device: {SECRET}" >&2; exit 1 ;; esac\n'
     )
     for command in (("list",), ("show", "marker:nobody")):

@@ -413,7 +413,7 @@ def test_a_window_without_a_watcher_says_so_and_starts_one(desk: Desk) -> None:
     assert first["up"], first
     assert desk.sees("status", "DOWN|CONFIG-INVALID")
     psutil.Process(first["watcher_pid"]).kill()
-    assert desk.sees("status", "STALE", 30)
+    assert desk.sees("status", "STALE", 90)
     assert eventually(
         lambda: "the watcher was started again at" in (desk.memory / "panes" / "status.log").read_text(), 30
     )
