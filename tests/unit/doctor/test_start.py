@@ -346,6 +346,6 @@ def test_a_refusal_that_another_account_got_says_so() -> None:
     from oc_ops.doctor import start
     from oc_ops.observe.target import locate
 
-    said = refuses(read_failed("Error: Unsafe fallback OpenClaw temp dir: /root/.cache/openclaw-0"))
+    said = refuses(read_failed("Error: Unsafe fallback OpenClaw temp dir: /home/u/.cache/openclaw-0"))
     with pytest.raises(CouldNotLook, match="the gateway's user is me, another than ours"):
         start.refused(said, locate({"HOME": "/home/me"}), CONFIG, view(is_ours=False))

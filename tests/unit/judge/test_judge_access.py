@@ -183,7 +183,7 @@ def json_error(error_type: str, message: str, **more: object) -> Answer:
         (json_error("gateway_transport_error", "gateway timeout after 8000ms", kind="timeout"), UNUSABLE),
         (json_error("gateway_transport_error", "Gateway not reachable at ws://127.0.0.1:1 (ECONNREFUSED).",
                     kind="closed"), UNUSABLE),
-        (json_error("cli_error", "EACCES: permission denied, open '/root/.openclaw/x'"), UNUSABLE),
+        (json_error("cli_error", "EACCES: permission denied, open '/home/u/.openclaw/x'"), UNUSABLE),
         (json_error("cli_error", ""), UNUSABLE),
         (Answer(call("gateway call status --json", "refused", stdout='{\n  "ok": false,\n  "error": {\n'), None),
          UNUSABLE),
