@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -60,7 +59,4 @@ def jobs(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a 
 
 def _harmless(text: str, doctor: Doctor) -> str:
     """What an `openclaw` said to a failure, as it may stand on a terminal."""
-    from oc_ops.record.redact import Redactor, secrets_in
-
-    secrets = (*doctor.config.secrets, *secrets_in(os.environ))
-    return Redactor(secrets, Path.home(), [doctor.target.home]).line(text, 1000)
+    return doctor.gateway.redactor.line(text, 1000)

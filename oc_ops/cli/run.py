@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,9 +16,8 @@ from oc_ops.errors import OcOpsError
 from oc_ops.settings import Settings
 
 if TYPE_CHECKING:
-    from oc_ops.act.cron_run import JobGateway, RunResult
-    from oc_ops.doctor.observations import Doctor
-    from oc_ops.record.redact import Redactor
+    from oc_ops.act.cron_run import RunResult
+    from oc_ops.gateway import Gateway
 
 _DEFAULT_S = f"{Settings().job_run_s:g}"
 
@@ -68,16 +66,14 @@ def run(
     from oc_ops import settings
     from oc_ops.act.cron_run import EXITS, NO_SUCH_JOB, JobNotChosen, JobRequest, run_job
     from oc_ops.cli import runshow
-    from oc_ops.doctor.observations import Doctor
-    from oc_ops.record.redact import Redactor, secrets_in
+    from oc_ops.gateway import Gateway
 
-    environ = dict(os.environ)
-    doctor = Doctor(settings.load({"openclaw": openclaw, "profile": oc_profile}), environ)
-    redactor = Redactor((*doctor.config.secrets, *secrets_in(environ)), Path.home(), [doctor.target.home])
-    asked = JobRequest(job, seconds or doctor.settings.job_run_s, due, not no_wait, ("oc-ops", *sys.argv[1:]))
+    gateway = Gateway(settings.load({"openclaw": openclaw, "profile": oc_profile}), dict(os.environ))
+    redactor = gateway.redactor
+    asked = JobRequest(job, seconds or gateway.settings.job_run_s, due, not no_wait, ("oc-ops", *sys.argv[1:]))
     try:
         with _ended_alike(), runshow.screen(redactor) as say:
-            result = run_job(asked, _gateway(doctor), redactor, say)
+            result = run_job(asked, gateway, say)
     except JobNotChosen as error:
         runshow.show_candidates(error, redactor, as_json=as_json)
         raise typer.Exit(NO_SUCH_JOB) from None
@@ -87,32 +83,17 @@ def run(
     except OcOpsError as error:
         runshow.show_refusal(error, redactor, as_json=as_json)
         raise typer.Exit(EXITS["not-started"]) from None
-    _show(result, doctor, redactor, as_json=as_json)
+    _show(result, gateway, as_json=as_json)
     raise typer.Exit(result.exit)
 
 
-def _gateway(doctor: Doctor) -> JobGateway:
-    from oc_ops.act.commands import Commands
-    from oc_ops.act.cron_run import JobGateway
-    from oc_ops.doctor.outcomes import Blocked
-    from oc_ops.errors import CouldNotLook
-
-    def openclaw() -> Commands:
-        try:
-            return Commands.of(doctor.openclaw())
-        except Blocked as blocked:
-            raise CouldNotLook(blocked.cause.sentence) from None
-
-    return JobGateway(doctor.settings, doctor.target, doctor.served(), doctor.port(), openclaw)
-
-
-def _show(result: RunResult, doctor: Doctor, redactor: Redactor, *, as_json: bool) -> None:
+def _show(result: RunResult, gateway: Gateway, *, as_json: bool) -> None:
     from oc_ops.cli import runshow
 
-    profile = doctor.settings.profile
+    profile = gateway.settings.profile
     see = result.see(f"openclaw --profile {profile}" if profile else "openclaw")
     with suppress(OSError):  # the terminal may have closed: that is one of the ways to be interrupted
-        runshow.show(result, see, redactor, as_json=as_json)
+        runshow.show(result, see, gateway.redactor, as_json=as_json)
 
 
 @contextmanager

@@ -50,7 +50,7 @@ class Port:
     ) -> None:
         self._target, self._settings, self._clock, self._clean = target, settings, clock, clean
         self._service_of = service_of
-        self._limits = judge.Limits(settings.start_budget_s, settings.late_answer_s, settings.event_loop_delay_ms)
+        self._limits = judge.Limits.of(settings)
         self._config_stamp: object = None
         self.config = GatewayConfig(target.config_path, exists=False)
         self.config_changed = False

@@ -101,11 +101,10 @@ def zone(doctor: Doctor) -> tzinfo:
 
 
 def _connected(doctor: Doctor) -> RpcClient:
-    from oc_ops.observe import rpc
-
+    doctor.look()
     try:
-        return rpc.connect_to(doctor.target, doctor.served(), doctor.port(), doctor.settings)
-    except rpc.RpcRefused as refused:
+        return doctor.gateway.connect()
+    except RpcRefused as refused:
         raise CouldNotLook(f"the RPC lane closed: {refused.reason}") from refused
 
 

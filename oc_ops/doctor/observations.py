@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from oc_ops.doctor import log, start
 from oc_ops.doctor.outcomes import Blocked, Memo, NotAsked, once
-from oc_ops.errors import CouldNotLook, OcOpsError, SettingError
+from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.gateway import Gateway
 from oc_ops.judge import access as judge_access
 from oc_ops.judge import browser as judge_browser
 from oc_ops.judge import cli as judge_cli
@@ -21,16 +21,13 @@ from oc_ops.judge import listener as judge_listener
 from oc_ops.judge import state as judge_state
 from oc_ops.judge.catalogue import Signature
 from oc_ops.judge.finding import Finding
-from oc_ops.locks import lock_dir
-from oc_ops.observe import config, credential, install, listener, logs, processes, reads
+from oc_ops.observe import config, listener, logs, reads
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.logs import LogView
 from oc_ops.observe.openclaw import Answer, Openclaw
-from oc_ops.observe.probe import GatewayProbe, look
+from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.reads import RpcReads
 from oc_ops.observe.rpc import RpcRefused, RpcReply
-from oc_ops.observe.service import service
-from oc_ops.observe.target import locate
 from oc_ops.process.jsontext import at, text_at
 from oc_ops.process.run import Call
 from oc_ops.record import config_cache
@@ -56,25 +53,16 @@ class Doctor:
         quick: bool = False,
         on_call: Callable[[Call], None] = lambda _call: None,
     ) -> None:
-        """Raises SettingError for a profile or executable that cannot be, CouldNotLook for a config that cannot be
-        read or that points to a gateway on another machine.
-        """
+        """Raises what Gateway raises."""
         self.settings = settings
         self.quick = quick
-        self.target, self.config, self.held = credential.complete(locate(environ, settings.profile))
-        if self.config.mode == "remote":
-            raise CouldNotLook(f"gateway.mode is remote in {self.config.path}: run the doctor where the gateway runs")
+        self.gateway = Gateway(settings, environ, on_call)
+        self.target, self.config, self.held = self.gateway.target, self.gateway.config, self.gateway.held
+        self.found_executable = self.gateway.executable
         self.started_at = datetime.now(UTC)
-        self.limits = judge_gateway.Limits(
-            settings.start_budget_s, settings.late_answer_s, settings.event_loop_delay_ms
-        )
-        self._on_call = on_call
+        self.limits = judge_gateway.Limits.of(settings)
         self.memo = Memo()
-        if settings.profile and not self.target.state_dir.is_dir():
-            need = f"a profile that exists: there is no {self.target.state_dir}"
-            raise SettingError("profile", settings.profile, settings.source("profile"), need)
         self.start = start.StartLook(self)
-        self.found_executable = install.find(settings.openclaw, settings.source("openclaw"), environ, self.target.home)
 
     # -- the operator's tools -----------------------------------------------------------------------------------
 
@@ -89,10 +77,8 @@ class Doctor:
     @once
     def openclaw(self) -> Openclaw:
         """The CLI, ready to be called."""
-        lock = lock_dir() / f"cli-{self.key}.lock"
-        seen = self.look.seen
-        target = seen.reached(self.target) if seen else self.target
-        return Openclaw(self.executable(), target, self.settings, lock, self._on_call)
+        self.executable()
+        return self.gateway.cli(Openclaw)
 
     @once
     def version(self) -> Call:
@@ -137,24 +123,13 @@ class Doctor:
 
     def served(self) -> GatewayConfig:
         """The config with the address where the gateway really listens."""
-        seen = self.look()
-        return replace(self.config, host=seen.host, port=seen.port)
-
-    @once
-    def wanted_port(self) -> int:
-        """Where the gateway should listen; from its lock file when the config cannot be read."""
-        if self.config.error and "OPENCLAW_GATEWAY_PORT" not in self.target.environ:
-            if port := processes.locked_port(self.target):
-                return port
-            raise CouldNotLook("the config does not parse, so the gateway's port is not known")
-        return self.config.port
+        self.look()
+        return self.gateway.served
 
     @once
     def look(self) -> GatewayProbe:
         """The gateway's port, probes and processes."""
-        budget_s, delay_ms = self.settings.http_probe_s, self.settings.event_loop_delay_ms
-        where = (self.target, self.config.host, self.wanted_port())
-        return look(*where, tls=self.config.tls, budget_s=budget_s, delay_limit_ms=delay_ms, service_of=service)
+        return self.gateway.look()
 
     def port_drift(self) -> Finding | None:
         """The gateway serves another port than config or environment say; it is looked at where it serves."""
@@ -208,7 +183,7 @@ class Doctor:
             raise Blocked(cause)
         if not self.settings.rpc:
             return RpcRefused("off", "the setting rpc is off")
-        return reads.all_at_once(self.target, self.served(), self.port(), self.settings)
+        return reads.all_at_once(self.gateway.connect)
 
     @once
     def status_read(self) -> RpcReply | RpcRefused | Answer:

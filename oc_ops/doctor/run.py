@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oc_ops.doctor import excerpts, summary
@@ -18,9 +17,8 @@ from oc_ops.doctor.report import Reporting
 from oc_ops.doctor.surroundings import Surroundings
 from oc_ops.judge import verdict as judge_verdict
 from oc_ops.judge.finding import Finding
-from oc_ops.locks import lock_dir, single_flight
+from oc_ops.locks import single_flight
 from oc_ops.process.run import Call
-from oc_ops.record.redact import Redactor, secrets_in
 from oc_ops.record.run import (
     CallRecord,
     CheckOutcome,
@@ -53,11 +51,7 @@ class DoctorRun:
         self.quick = quick
         self.doctor = self._look()
         self.surroundings = Surroundings(self.doctor)
-        self.redactor = Redactor(
-            (*self.doctor.config.secrets, *secrets_in(self.doctor.target.environ), *settings.secrets),
-            Path.home(),
-            [self.doctor.target.home],
-        )
+        self.redactor = self.doctor.gateway.redactor
         self.findings: dict[tuple[str, str], Finding] = {}
         self.checks: dict[str, CheckRecord] = {}
         self.found_by: dict[tuple[str, str], str] = {}
@@ -82,7 +76,7 @@ class DoctorRun:
 
     def alone(self) -> AbstractContextManager[None]:
         """Hold the doctor lock of this gateway; entering raises CouldNotLook, naming the run that has it, at once."""
-        return single_flight(lock_dir() / f"doctor-{self.doctor.key}.lock", 0)
+        return single_flight(self.doctor.gateway.lock("doctor"), 0)
 
     # -- while the checks run -----------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from oc_ops.observe.http import Probe
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.processes import GatewayProcess
 from oc_ops.process.jsontext import at, number_at, text_at
+from oc_ops.settings import Settings
 
 __all__ = ["Limits", "cause", "port_drift", "taken"]
 
@@ -29,11 +30,16 @@ NEVER_RETRY = 78
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the judges measure against; from the settings."""
+    """What the judges measure against."""
 
     start_budget_s: float = 240.0
     late_answer_s: float = 1.0
     event_loop_delay_ms: float = 1000.0
+
+    @classmethod
+    def of(cls, settings: Settings) -> Limits:
+        """Those of the settings."""
+        return cls(settings.start_budget_s, settings.late_answer_s, settings.event_loop_delay_ms)
 
 
 def cause(seen: GatewayProbe, limits: Limits) -> Finding | None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from oc_ops.observe import rpc
-from oc_ops.observe.config import GatewayConfig
-from oc_ops.observe.rpc import Hello, RpcRefused, RpcReply
-from oc_ops.observe.target import Target
-from oc_ops.settings import Settings
+from oc_ops.observe.rpc import Hello, RpcClient, RpcRefused, RpcReply
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,22 +19,22 @@ class RpcReads:
     notes: tuple[str, ...] = ()
 
 
-def all_at_once(target: Target, config: GatewayConfig, port: int, settings: Settings) -> RpcReads | RpcRefused:
+def all_at_once(connect: Callable[[], RpcClient]) -> RpcReads | RpcRefused:
     """Connect as a read-only operator and read; a refusal comes back as what was observed, it is not raised.
 
     Silence is looked at twice before it is called that: one held event loop is no reason to restart a gateway.
     """
-    first = _once(target, config, port, settings)
-    return _once(target, config, port, settings) if _is_silent(first) else first
+    first = _once(connect)
+    return _once(connect) if _is_silent(first) else first
 
 
 def _is_silent(seen: RpcReads | RpcRefused) -> bool:
     return seen.kind == "silent" if isinstance(seen, RpcRefused) else seen.status.outcome == "silent"
 
 
-def _once(target: Target, config: GatewayConfig, port: int, settings: Settings) -> RpcReads | RpcRefused:
+def _once(connect: Callable[[], RpcClient]) -> RpcReads | RpcRefused:
     try:
-        client = rpc.connect_to(target, config, port, settings)
+        client = connect()
     except RpcRefused as refused:
         return refused
     with client:

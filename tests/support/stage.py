@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import pytest
 
-from oc_ops.act.recover import gateway as act_site
 from oc_ops.act.recover.log import records
 from oc_ops.act.recover.outcome import Observation, Outcome
 from oc_ops.act.recover.run import recover
@@ -101,8 +100,8 @@ class Stage:
         self.said: list[str] = []
         self.elapsed_s = 0.0
         monkeypatch.setenv("XDG_STATE_HOME", str(root / "locks"))
-        monkeypatch.setattr(act_site, "look", lambda *_, **__: _next(self.looks))
-        monkeypatch.setattr(act_site, "service", lambda _: _next(self.services))
+        monkeypatch.setattr("oc_ops.observe.probe.look", lambda *_, **__: _next(self.looks))
+        monkeypatch.setattr("oc_ops.observe.service.service", lambda _: _next(self.services))
 
     def configure(self, text: str | None = None, **changes: object) -> None:
         """The gateway's config."""

@@ -14,6 +14,7 @@ from oc_ops.doctor.jobs import sight as jobs_now
 from oc_ops.doctor.observations import Doctor
 from oc_ops.doctor.outcomes import Blocked
 from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.gateway import Gateway
 from oc_ops.judge import gateway as judge_gateway
 from oc_ops.judge.cron import examine
 from oc_ops.judge.finding import Finding
@@ -23,7 +24,6 @@ from oc_ops.observe.jobs import Jobs
 from oc_ops.observe.owners import Ownership
 from oc_ops.process.run import Call
 from oc_ops.record import folder
-from oc_ops.record.redact import Redactor, secrets_in
 from oc_ops.settings import Settings
 
 
@@ -73,10 +73,9 @@ class Workplace:
 
     def __post_init__(self) -> None:
         """Raises SettingError and CouldNotLook as a doctor does."""
-        self._doctor = Doctor(self.settings, self.environ)
-        secrets = (*self._doctor.config.secrets, *secrets_in(self.environ))
-        self.redactor = Redactor(secrets, Path.home(), [self._doctor.target.home])
-        self.book = ApprovalBook(self.settings.memory_dir, self._doctor.key, self.redactor)
+        gateway = Gateway(self.settings, self.environ)
+        self.redactor = gateway.redactor
+        self.book = ApprovalBook(self.settings.memory_dir, gateway.key, self.redactor)
         self._calls: list[Call] = []
         self._folder: Path | None = None
 
@@ -91,10 +90,7 @@ class Workplace:
         return Tools(self.settings, self.look, self._openclaw, note=lambda _: None, say=say)
 
     def _openclaw(self) -> Commands:
-        try:
-            return Commands.of(Doctor(self.settings, self.environ, on_call=self._ended).openclaw())
-        except Blocked as blocked:
-            raise CouldNotLook(blocked.cause.sentence) from None
+        return Gateway(self.settings, self.environ, self._ended).cli(Commands)
 
     def _ended(self, call: Call) -> None:
         if self._folder is None:

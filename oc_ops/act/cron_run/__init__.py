@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from oc_ops.act.cron_run.lanes import JobGateway
 from oc_ops.act.cron_run.request import EXITS, NO_SUCH_JOB, JobNotChosen, JobRequest, Outcome, RunResult, Say
 from oc_ops.act.cron_run.run import run_job
 
-__all__ = ["EXITS", "NO_SUCH_JOB", "JobGateway", "JobNotChosen", "JobRequest", "Outcome", "RunResult", "Say", "run_job"]
+__all__ = ["EXITS", "NO_SUCH_JOB", "JobNotChosen", "JobRequest", "Outcome", "RunResult", "Say", "run_job"]

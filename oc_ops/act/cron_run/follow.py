@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from oc_ops.act.commands import Commands
 from oc_ops.act.cron_run.answer import JobRecord, Ours, Said, lacks, ours, understood
 from oc_ops.act.cron_run.lanes import JobView
 from oc_ops.act.cron_run.poller import Beside, Sighting
@@ -14,9 +15,9 @@ from oc_ops.errors import CouldNotLook
 from oc_ops.judge.words import span
 
 if TYPE_CHECKING:
-    from oc_ops.act.cron_run.lanes import JobGateway
     from oc_ops.act.cron_run.request import JobRequest, Say
     from oc_ops.act.cron_run.transcript import Transcript
+    from oc_ops.gateway import Gateway
     from oc_ops.observe.jobs import Job
     from oc_ops.observe.openclaw import Answer
     from oc_ops.observe.probe import GatewayProbe
@@ -37,7 +38,7 @@ class Following:
     """One trigger and what came of it."""
 
     def __init__(
-        self, asked: JobRequest, gateway: JobGateway, job: Job, look: GatewayProbe, log: Transcript, say: Say
+        self, asked: JobRequest, gateway: Gateway, job: Job, look: GatewayProbe, log: Transcript, say: Say
     ) -> None:
         self._asked, self._gateway, self._job, self._log, self._say = asked, gateway, job, log, say
         self._pid = look.serving.pid if look.serving else None
@@ -112,7 +113,7 @@ class Following:
                 if self._found_at is not None and time.monotonic() - self._found_at > _LAG_S:
                     raise _Enough
 
-        return self._gateway.openclaw().cron_run(words, limit_s, on_output=heard, begun=self._is_under_way)
+        return self._gateway.cli(Commands).cron_run(words, limit_s, on_output=heard, begun=self._is_under_way)
 
     def _refused(self, said: Said, beside: Beside) -> RunResult | None:
         """Nothing was started, unless a run of ours shows all the same: an error's words alone do not prove it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -11,42 +11,16 @@ from oc_ops.act.commands import Commands
 from oc_ops.act.cron_run.answer import JobRecord, records_of, stored
 from oc_ops.doctor.jobs import by_rpc
 from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.gateway import Gateway
 from oc_ops.observe import jobstore, owners, rpc
-from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.jobs import Job, Jobs, job_of, jobs_of, more_of
 from oc_ops.observe.owners import Ownership
-from oc_ops.observe.probe import GatewayProbe, look
+from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.rpc import RpcClient, RpcReply
-from oc_ops.observe.service import service
-from oc_ops.observe.target import Target
-from oc_ops.settings import Settings
 
 _RUNS = 20
 _PASSING = ("silent", "closed", "unreachable", "starting")
 """Refusals of the RPC lane that may be over the next moment."""
-
-
-@dataclass(frozen=True, slots=True)
-class JobGateway:
-    """The gateway whose job is run, and how it is reached; `openclaw` raises OcOpsError where there is no CLI."""
-
-    settings: Settings
-    target: Target
-    config: GatewayConfig
-    port: int
-    openclaw: Callable[[], Commands]
-
-    def look(self, budget_s: float) -> GatewayProbe:
-        """Port, HTTP probes and processes; see `observe.look`."""
-        return look(
-            self.target,
-            self.config.host,
-            self.port,
-            tls=self.config.tls,
-            budget_s=budget_s,
-            delay_limit_ms=self.settings.event_loop_delay_ms,
-            service_of=service,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +45,7 @@ class JobView:
 class JobLanes:
     """The lanes of one gateway; keeps one RPC connection for as long as it answers. Not for two threads at once."""
 
-    def __init__(self, gateway: JobGateway) -> None:
+    def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._client: RpcClient | None = None
         self._shut = "" if gateway.settings.rpc else "the setting rpc is off"
@@ -120,11 +94,10 @@ class JobLanes:
     def _connected(self) -> RpcClient:
         if self._client is not None:
             return self._client
-        settings, config = self._gateway.settings, self._gateway.config
         if self._shut:
             raise CouldNotLook(self._shut)
         try:
-            self._client = rpc.connect_to(self._gateway.target, config, self._gateway.port, settings)
+            self._client = self._gateway.connect()
         except rpc.RpcRefused as refused:
             # Knocking once a second with a credential that is not taken would only fill the gateway's log.
             self._shut = "" if refused.kind in _PASSING else refused.reason
@@ -135,7 +108,7 @@ class JobLanes:
         return jobstore.read(self._gateway.target.state_dir, self._gateway.config.cron_store)
 
     def _by_cli(self) -> Jobs:
-        answer = self._gateway.openclaw().cron_list()
+        answer = self._gateway.cli(Commands).cron_list()
         if not answer.came:
             raise CouldNotLook(answer.error or answer.call.summary)
         whole = "--all" in answer.call.argv and more_of(answer.value) is None

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import psutil
 
-from oc_ops.act.cron_run.lanes import JobGateway, JobLanes, JobView
+from oc_ops.act.cron_run.lanes import JobLanes, JobView
+from oc_ops.gateway import Gateway
 from oc_ops.observe import http
 from oc_ops.observe.http import Probe
 
@@ -45,7 +46,7 @@ class Sighting:
 class Beside:
     """Looks from a thread of its own while the caller waits for something else; use it as a context manager."""
 
-    def __init__(self, gateway: JobGateway, job_id: str, gateway_pid: int | None) -> None:
+    def __init__(self, gateway: Gateway, job_id: str, gateway_pid: int | None) -> None:
         self._gateway, self._job_id, self._pid = gateway, job_id, gateway_pid
         self._over, self._news = threading.Event(), threading.Condition()
         self._thread = threading.Thread(target=self._watch, name="oc-ops run: beside", daemon=True)
@@ -114,8 +115,8 @@ class Beside:
             return JobView("", closed=(f"{type(error).__name__}: {error}",))
 
     def _probe(self) -> Probe:
-        config, settings = self._gateway.config, self._gateway.settings
-        return http.probe(config.host, self._gateway.port, "/healthz", budget_s=settings.http_probe_s, tls=config.tls)
+        config, settings = self._gateway.served, self._gateway.settings
+        return http.probe(config.host, config.port, "/healthz", budget_s=settings.http_probe_s, tls=config.tls)
 
     def _stopped(self) -> bool:
         """Whether the gateway's process is stopped (SIGSTOP); a process that cannot be seen is not said to be."""

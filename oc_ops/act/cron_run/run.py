@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 
 from oc_ops.act.cron_run import transcript
 from oc_ops.act.cron_run.follow import Following
-from oc_ops.act.cron_run.lanes import JobGateway, JobLanes, KnownJob
+from oc_ops.act.cron_run.lanes import JobLanes, KnownJob
 from oc_ops.act.cron_run.request import JobRequest, RunResult, Say, choose
 from oc_ops.act.cron_run.transcript import Transcript, prune
 from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.gateway import Gateway
 from oc_ops.judge import gateway as judge_gateway
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.jobtimes import Terms, marker_stale
@@ -21,7 +22,6 @@ from oc_ops.observe.jobs import Job
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.process import signals
 from oc_ops.record import lastword
-from oc_ops.record.redact import Redactor
 
 _FIRST_LOOK_S = 1.0
 """The budget of the first probes: a stopped gateway is told from a working one in a second."""
@@ -30,7 +30,7 @@ _REFUSED_BESIDE = (*judge_gateway.NOT_LIVE, *judge_gateway.NOT_STARTED)
 """Causes beside which nothing is triggered; a late gateway is warned of and asked all the same."""
 
 
-def run_job(asked: JobRequest, gateway: JobGateway, redactor: Redactor, say: Say) -> RunResult:
+def run_job(asked: JobRequest, gateway: Gateway, say: Say) -> RunResult:
     """Run one job once and wait for that run.
 
     Raises JobNotChosen when no job or more than one is meant, and OcOpsError when nothing was started because the
@@ -47,7 +47,7 @@ def run_job(asked: JobRequest, gateway: JobGateway, redactor: Redactor, say: Say
     finally:
         lanes.close()
     job = choose(asked.word, known.jobs)
-    log = Transcript(gateway.settings.memory_dir, job.id, redactor)
+    log = Transcript(gateway.settings.memory_dir, job.id, gateway.redactor)
     try:
         prune(gateway.settings.memory_dir, gateway.settings.keep_job_runs, log.path)
         watched = lastword.told(gateway.settings.memory_dir, gateway.target.key)
@@ -63,10 +63,10 @@ def run_job(asked: JobRequest, gateway: JobGateway, redactor: Redactor, say: Say
         log.close()
 
 
-def _looked(gateway: JobGateway) -> tuple[GatewayProbe, Finding | None]:
+def _looked(gateway: Gateway) -> tuple[GatewayProbe, Finding | None]:
     """A second is enough to see a stopped gateway; one that is merely silent gets the whole budget as well."""
     budget_s, settings = gateway.settings.http_probe_s, gateway.settings
-    limits = judge_gateway.Limits(settings.start_budget_s, settings.late_answer_s, settings.event_loop_delay_ms)
+    limits = judge_gateway.Limits.of(settings)
     seen = gateway.look(min(_FIRST_LOOK_S, budget_s))
     cause = judge_gateway.cause(seen, limits)
     certain = seen.serving is not None and seen.serving.status == "stopped"
@@ -78,7 +78,7 @@ def _looked(gateway: JobGateway) -> tuple[GatewayProbe, Finding | None]:
 
 def _decided(
     asked: JobRequest,
-    gateway: JobGateway,
+    gateway: Gateway,
     job: Job,
     known: KnownJob,
     seen: GatewayProbe,
@@ -105,7 +105,7 @@ def _decided(
     return result
 
 
-def _looked_again(gateway: JobGateway, job: Job, seen: GatewayProbe) -> RunResult:
+def _looked_again(gateway: Gateway, job: Job, seen: GatewayProbe) -> RunResult:
     """The gateway says that the job runs already: since when, if that can be seen."""
     lanes = JobLanes(gateway)
     with contextlib.suppress(OcOpsError), contextlib.closing(lanes):

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from oc_ops.act.recover import steps
-from oc_ops.act.recover.gateway import Site
 from oc_ops.act.recover.log import RecoveryLog
-from oc_ops.act.recover.wait import Clock, Settled, until_started
+from oc_ops.act.recover.wait import Clock, Settled, cause_now, until_started
+from oc_ops.gateway import Gateway
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.registry import Action
 from oc_ops.observe.browser import profile_lock
@@ -20,7 +20,7 @@ REFUSED_IDLE_S = 15.0
 
 
 def carry_out(
-    site: Site,
+    gateway: Gateway,
     action: Action,
     cause: Finding,
     log: RecoveryLog,
@@ -34,11 +34,11 @@ def carry_out(
     Raises OcOpsError, before anything is done, when the act cannot be put on record or must never be done.
     """
     command = steps.command(action, cause, safe=safe)
-    wanted = _browser_wanted(site)
+    wanted = _browser_wanted(gateway)
     say(f"act:   {command}")
     since, began = clock.now().timestamp(), clock.monotonic()
     with log.step("act", action=action, command=command) as result:
-        done = steps.carry_out(site, action, cause, safe=safe)
+        done = steps.carry_out(gateway, action, cause, safe=safe)
         log.strict = False  # what has been done is seen through, also on a disk that is full by now
         result.update(accepted=done.accepted, said=done.said)
     said = "" if done.accepted else done.said
@@ -46,33 +46,33 @@ def carry_out(
         say(f"act:   not accepted: {said}")
     if action == "browser-restart":
         return None, said
-    settings = site.settings
+    settings = gateway.settings
     patience_s = settings.drain_budget_s if safe else settings.start_budget_s
     idle_s = patience_s if done.accepted else REFUSED_IDLE_S
-    settled = wait(site, log, clock, say, idle_s=idle_s, since=since if action == "restart" else None)
+    settled = wait(gateway, log, clock, say, idle_s=idle_s, since=since if action == "restart" else None)
     settled = replace(settled, took_s=clock.monotonic() - began)
     if settled.started and wanted:
         with log.step("browser", command="browser start") as result:
-            browser = steps.start_browser(site)
+            browser = steps.start_browser(gateway)
             result.update(accepted=browser.accepted, said=browser.said)
     return settled, said
 
 
-def _browser_wanted(site: Site) -> bool:
+def _browser_wanted(gateway: Gateway) -> bool:
     """Whether the new gateway is to have its browser back: one is expected, or under `auto` one ran before the act.
 
     A browser that ended in an orderly way takes its profile's lock away; one that was ended with its gateway does not.
     """
-    expected = site.settings.browser
-    if not site.config.browser_enabled or expected not in ("auto", "running"):
+    expected = gateway.settings.browser
+    if not gateway.config.browser_enabled or expected not in ("auto", "running"):
         return False
-    lock = profile_lock(site.target.state_dir / "browser" / BROWSER_PROFILE / "user-data")
+    lock = profile_lock(gateway.target.state_dir / "browser" / BROWSER_PROFILE / "user-data")
     ran = lock is not None and lock.host == socket.gethostname() and (lock.holder is None or lock.holder.ours)
     return expected == "running" or ran
 
 
 def wait(
-    site: Site,
+    gateway: Gateway,
     log: RecoveryLog,
     clock: Clock,
     say: Callable[[str], None],
@@ -81,11 +81,11 @@ def wait(
     since: float | None = None,
 ) -> Settled:
     """Wait for the gateway to have started, and put it on record; see `settle.until_started`."""
-    settings = site.settings
+    settings = gateway.settings
     with log.step("wait", start_budget_s=settings.start_budget_s) as result:
         settled = until_started(
-            site.look,
-            site.cause,
+            gateway.look,
+            lambda seen: cause_now(gateway, seen),
             clock,
             start_s=settings.start_budget_s,
             drain_s=settings.drain_budget_s,

@@ -10,8 +10,8 @@ from datetime import datetime
 from pathlib import Path
 
 from oc_ops import files
-from oc_ops.act.recover.gateway import Site
 from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.gateway import Gateway
 from oc_ops.observe import logs
 from oc_ops.observe.database import snapshot
 from oc_ops.observe.logs import Record
@@ -25,7 +25,7 @@ _COPY_S = 20.0
 _STORES = ("jobs.json", "jobs-state.json")
 
 
-def keep(folder: Path, site: Site, report: Path | None) -> dict[str, str]:
+def keep(folder: Path, gateway: Gateway, report: Path | None) -> dict[str, str]:
     """Gather what there is; each piece's file within `folder`, or why there is none.
 
     Raises OcOpsError when the folder cannot be written: nothing is restarted without evidence. Texts are redacted; the
@@ -37,10 +37,10 @@ def keep(folder: Path, site: Site, report: Path | None) -> dict[str, str]:
         raise OcOpsError(f"{folder} cannot hold the evidence: {error.strerror}") from error
     pieces: dict[str, Callable[[], str]] = {
         "report": lambda: _report(folder, report),
-        "log": lambda: _log(folder, site),
-        "store": lambda: _store(folder, site),
-        "watcher": lambda: _watcher(folder, site),
-        "stability": lambda: _stability(folder, site.target.state_dir),
+        "log": lambda: _log(folder, gateway),
+        "store": lambda: _store(folder, gateway),
+        "watcher": lambda: _watcher(folder, gateway),
+        "stability": lambda: _stability(folder, gateway.target.state_dir),
     }
     kept: dict[str, str] = {}
     for name, gather in pieces.items():
@@ -65,15 +65,15 @@ def _report(folder: Path, run: Path | None) -> str:
     return record_folder.REPORT_JSON
 
 
-def _log(folder: Path, site: Site) -> str:
+def _log(folder: Path, gateway: Gateway) -> str:
     """The end of every log file of the gateway."""
     lines: list[str] = []
-    for path in logs.files(site.target, site.config, datetime.now()):
+    for path in logs.files(gateway.target, gateway.config, datetime.now()):
         lines.append(f"== {path}")
         lines += [_line(each) for each in logs.tail(path, _LOG_RECORDS)]
     if not lines:
         return "none: no log file was found"
-    record_folder.write(folder / "log.txt", "".join(f"{site.redactor.line(each, 4000)}\n" for each in lines))
+    record_folder.write(folder / "log.txt", "".join(f"{gateway.redactor.line(each, 4000)}\n" for each in lines))
     return "log.txt"
 
 
@@ -82,12 +82,12 @@ def _line(record: Record) -> str:
     return f"{when} {record.level:5} {record.source} {record.text}"
 
 
-def _store(folder: Path, site: Site) -> str:
+def _store(folder: Path, gateway: Gateway) -> str:
     """The cron store: SQLite as one moment of it, the JSON files of older releases as they lie."""
-    database = site.target.state_dir / "state" / "openclaw.sqlite"
+    database = gateway.target.state_dir / "state" / "openclaw.sqlite"
     if database.is_file():
         return _database(folder, database)
-    jobs = (site.config.cron_store or site.target.state_dir / "cron" / _STORES[0]).parent
+    jobs = (gateway.config.cron_store or gateway.target.state_dir / "cron" / _STORES[0]).parent
     found = [each for each in (jobs / name for name in _STORES) if each.is_file()]
     for each in found:
         record_folder.write(folder / each.name, files.read_bytes(each, files.DATA_BYTES))
@@ -113,10 +113,10 @@ def _database(folder: Path, database: Path) -> str:
         return f"{copy.name} and its log, as they lay"
 
 
-def _watcher(folder: Path, site: Site) -> str:
+def _watcher(folder: Path, gateway: Gateway) -> str:
     """The cockpit's last state snapshot: what went before, as it was seen. Kept, never gone by."""
     try:
-        data = files.read_bytes(lastword.path_of(site.settings.memory_dir, site.target.key), files.DATA_BYTES)
+        data = files.read_bytes(lastword.path_of(gateway.settings.memory_dir, gateway.target.key), files.DATA_BYTES)
     except FileNotFoundError:
         return "none: no watcher has written anything"
     record_folder.write(folder / "state.json", data)

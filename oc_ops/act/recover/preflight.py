@@ -9,13 +9,16 @@ from pathlib import Path
 
 import psutil
 
-from oc_ops.act.recover.gateway import Site
+from oc_ops.act.commands import Commands
 from oc_ops.act.recover.outcome import Observation
 from oc_ops.act.recover.policy import standing_against
+from oc_ops.act.recover.wait import cause_now
 from oc_ops.doctor import start
 from oc_ops.errors import CouldNotLook
+from oc_ops.gateway import Gateway
 from oc_ops.judge import cli as judge_cli
 from oc_ops.judge import state as judge_state
+from oc_ops.judge.catalogue import load
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.gateway import NEVER_RETRY
 from oc_ops.judge.port import behind
@@ -63,21 +66,23 @@ class Clearance:
     seen: GatewayProbe | None = None
 
 
-def clear(site: Site, cure: Cure, first: Observation) -> Clearance:
+def clear(gateway: Gateway, cure: Cure, first: Observation) -> Clearance:
     """Decide, cheapest reasons first; nothing is changed. Raises CouldNotLook when something cannot be learnt."""
     cause = first.cause
     assert cause is not None
-    if short := _no_room(site):
+    if short := _no_room(gateway):
         return Clearance(short, "none automatic: make room first (df -h names the file systems)")
     if cure.action == "browser-restart":
-        return _browser(site.config)
-    if against := standing_against(first.findings, site.signatures):
+        return _browser(gateway.config)
+    if against := standing_against(first.findings, load(gateway.settings.memory_dir)):
         finding, why = against
         return Clearance(f"{finding.check} stands against it: {why}: {finding.fact}", finding.fix)
+    if bad := judge_cli.invalid_config(gateway.config):
+        return Clearance(f"{bad.fact}: {bad.saw}", bad.fix)
     # Nothing is done about a port whose listener is not shown to be the gateway: CouldNotLook.
-    listener.guard(site.target)
-    seen, service = site.look(), site.service()
-    now = site.cause(seen)
+    listener.guard(gateway.target)
+    seen, service = gateway.look(), gateway.service()
+    now = cause_now(gateway, seen)
     if service.state == "restarting" or service.detail.startswith(_AT_IT):
         return Clearance(elsewhere=service.summary)
     if now is not None and now.check in ("gateway/starting", "gateway/draining"):
@@ -91,13 +96,13 @@ def clear(site: Site, cure: Cure, first: Observation) -> Clearance:
         return Clearance(
             words, "none automatic: openclaw config validate, then read its log; a start ends the same way"
         )
-    if words := _nobody_to_ask(site, cure, cause, service):
+    if words := _nobody_to_ask(gateway, cure, cause, service):
         return Clearance(words, (now or cause).fix)
     if cure.proof and not (now or cause).proof:
         return Clearance(f"no positive proof: it takes that {cure.proof}", (now or cause).fix)
-    if bad := _start_fault(site, seen):
+    if bad := _start_fault(gateway, seen):
         return Clearance(f"{bad.fact}: {bad.saw}", bad.fix)
-    aborts, safe = _work(site, seen) if cure.action == "restart" else ((), False)
+    aborts, safe = _work(gateway, seen) if cure.action == "restart" else ((), False)
     return Clearance(safe=safe, aborts=aborts, service=service, seen=seen)
 
 
@@ -113,10 +118,10 @@ def _not_ours(cure: Cure, seen: GatewayProbe, service: Service) -> str:
     return ""
 
 
-def _no_room(site: Site) -> str:
+def _no_room(gateway: Gateway) -> str:
     """What keeps a gateway that starts from writing its state, or us from keeping evidence."""
-    least = site.settings.disk_low_bytes / _FULL
-    for place in (site.target.state_dir, site.settings.memory_dir):
+    least = gateway.settings.disk_low_bytes / _FULL
+    for place in (gateway.target.state_dir, gateway.settings.memory_dir):
         there = next((each for each in (place, *place.parents) if each.exists()), Path("/"))
         free = psutil.disk_usage(str(there)).free
         if free < least:
@@ -135,7 +140,7 @@ def _browser(config: GatewayConfig) -> Clearance:
     )
 
 
-def _nobody_to_ask(site: Site, cure: Cure, cause: Finding, service: Service) -> str:
+def _nobody_to_ask(gateway: Gateway, cure: Cure, cause: Finding, service: Service) -> str:
     """Why no command of OpenClaw can do it: without a service it cannot start what is down, nor wake what hangs."""
     if service.state == "silent":
         raise CouldNotLook(f"whether a service unit runs this gateway could not be learnt: {service.summary}")
@@ -145,36 +150,36 @@ def _nobody_to_ask(site: Site, cure: Cure, cause: Finding, service: Service) -> 
         return "no service unit runs this gateway, so `openclaw gateway start` has nothing to start"
     if cause.check in ("gateway/hung", "gateway/zombie"):
         return "no service unit runs this gateway, and one that answers nobody takes no restart request either"
-    release = site.openclaw.release
+    release = gateway.cli(Commands).release
     if release is not None and release < IN_PLACE_SINCE:
         shown = ".".join(map(str, release))
         return f"no service unit runs this gateway, and `openclaw gateway restart` of {shown} then restarts nothing"
     return ""
 
 
-def _start_fault(site: Site, look: GatewayProbe) -> Finding | None:
+def _start_fault(gateway: Gateway, look: GatewayProbe) -> Finding | None:
     """Why it would not come up again: its state, the command's age, its config; raises CouldNotLook without a word."""
-    seen = state.look(site.target, look.processes)
+    seen = state.look(gateway.target, look.processes)
     if found := judge_state.fault(seen):
         return found
     if not seen.is_ours and seen.runner:
         raise CouldNotLook(f"the gateway's user is {seen.runner} ({seen.by}): recover it as that user, no other")
-    cli = site.openclaw
-    if not look.processes and (found := start.outdated(site.target, site.config, cli.executable, cli.release)):
+    cli = gateway.cli(Commands)
+    if not look.processes and (found := start.outdated(gateway.target, gateway.config, cli.executable, cli.release)):
         return found
-    return _config_fault(site, seen)
+    return _config_fault(gateway, seen)
 
 
-def _config_fault(site: Site, seen: StateView) -> Finding | None:
+def _config_fault(gateway: Gateway, seen: StateView) -> Finding | None:
     """What OpenClaw's own validation has against a start; raises CouldNotLook when there is no word on it."""
-    if found := judge_cli.invalid_config(site.config) or judge_cli.missing_config(site.config):
+    if found := judge_cli.missing_config(gateway.config):
         return found
-    answer = site.openclaw.config_validate()
-    if found := start.refused(answer, site.target, site.config, seen):
+    answer = gateway.cli(Commands).config_validate()
+    if found := start.refused(answer, gateway.target, gateway.config, seen):
         return found
     if answer.not_offered:
-        status = site.openclaw.gateway_status()
-        if found := judge_cli.rejected_config(status, site.config):
+        status = gateway.cli(Commands).gateway_status()
+        if found := judge_cli.rejected_config(status, gateway.config):
             return found
         if status.value is None:
             raise CouldNotLook(f"whether the config is valid could not be learnt: {status.call.summary}")
@@ -186,23 +191,16 @@ def _config_fault(site: Site, seen: StateView) -> Finding | None:
 # -- what would be aborted ---------------------------------------------------------------------------------------------
 
 
-def _work(site: Site, seen: GatewayProbe) -> tuple[tuple[str, ...], bool]:
+def _work(gateway: Gateway, seen: GatewayProbe) -> tuple[tuple[str, ...], bool]:
     """What is under way, and whether the gateway can still be asked to let it end."""
     if seen.live.kind == "answered":
         with contextlib.suppress(rpc.RpcRefused, CouldNotLook):
-            with _connected(site) as client:
+            with gateway.connect() as client:
                 found = tuple(_told(client))
                 knows = "gateway.restart.preflight" in client.hello.methods
-            drains = knows and site.openclaw.restart_preflight()
+            drains = knows and gateway.cli(Commands).restart_preflight()
             return (*found, *(_blockers(drains.value) if drains else ())), bool(drains and drains.came)
-    return tuple(_stored(site)), False
-
-
-def _connected(site: Site) -> RpcClient:
-    settings, config = site.settings, site.served
-    if not settings.rpc:
-        raise CouldNotLook("the setting rpc is off")
-    return rpc.connect_to(site.target, config, config.port, settings)
+    return tuple(_stored(gateway)), False
 
 
 def _told(client: RpcClient) -> Iterator[str]:
@@ -227,10 +225,10 @@ def _blockers(preflight: object) -> Iterator[str]:
             yield one_line(text_at(each, "message"), 120)
 
 
-def _stored(site: Site) -> Iterator[str]:
+def _stored(gateway: Gateway) -> Iterator[str]:
     """Running cron jobs by the gateway's own store, since it answers nobody."""
     with contextlib.suppress(CouldNotLook):
-        for each in jobstore.read(site.target.state_dir, site.config.cron_store).jobs:
+        for each in jobstore.read(gateway.target.state_dir, gateway.config.cron_store).jobs:
             if each.running_ms is not None:
                 yield f"cron job {one_line(each.name, 80)}"
 

@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from oc_ops.act.recover import act, budget, evidence, log, steps
-from oc_ops.act.recover.gateway import Site
 from oc_ops.act.recover.log import IncidentLink, RecoveryLog
 from oc_ops.act.recover.outcome import Conclusion, Observation, Outcome, proof
 from oc_ops.act.recover.policy import cure_of, never
 from oc_ops.act.recover.preflight import Clearance, clear, shown
 from oc_ops.act.recover.wait import REAL, Clock
 from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.gateway import Gateway
+from oc_ops.judge.catalogue import load
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.registry import Cure
 from oc_ops.locks import LockHeld, held_by, holder, single_flight
@@ -78,10 +79,10 @@ class _Recovery:
         clock: Clock,
     ) -> None:
         self.settings, self.clock, self.dry_run, self.force = settings, clock, dry_run, force
-        self.site = Site(settings, environ, self._called)
+        self.gateway = Gateway(settings, environ, self._called)
         self._observe, self._say_line = observe, say
-        self.log = RecoveryLog(None, self.site.redactor, clock)
-        self.book = IncidentLink(settings.memory_dir, self.site.redactor)
+        self.log = RecoveryLog(None, self.gateway.redactor, clock)
+        self.book = IncidentLink(settings.memory_dir, self.gateway.redactor)
         self.began = clock.monotonic()
         self.before: Observation | None = None
         self.seen = Observation("unknown")
@@ -116,10 +117,11 @@ class _Recovery:
         raise AssertionError("the routine ends by saying how")
 
     def _own(self, held: contextlib.ExitStack) -> None:
+        lock = self.gateway.lock("recovery")
         if not self.dry_run:
-            held.enter_context(single_flight(self.site.lock, 0))
-        elif holder(self.site.lock):
-            raise LockHeld(f"{self.site.lock.name} is held by {held_by(self.site.lock)}")
+            held.enter_context(single_flight(lock, 0))
+        elif holder(lock):
+            raise LockHeld(f"{lock.name} is held by {held_by(lock)}")
 
     def _closed(self, ended: Conclusion) -> Outcome:
         outcome = self._outcome(ended)
@@ -132,7 +134,7 @@ class _Recovery:
         return Outcome(
             ended.exit,
             ended.word,
-            self.site.redactor.line(ended.why, 1000),
+            self.gateway.redactor.line(ended.why, 1000),
             self.clock.monotonic() - self.began,
             self.cause,
             self.cure.action,
@@ -146,14 +148,14 @@ class _Recovery:
 
     def _say(self, line: str) -> None:
         with contextlib.suppress(OSError):  # a pipe that nobody reads any more ends no recovery half-way
-            self._say_line(self.site.redactor.line(line, 1000))
+            self._say_line(self.gateway.redactor.line(line, 1000))
 
     def _called(self, call: Call) -> None:
         """Keep the transcript of every `openclaw` call of ours beside the evidence."""
         self._calls += 1
         if self.log.folder is not None:
             with contextlib.suppress(OSError):
-                folder.write_transcript(folder.RunFolder(self.log.folder), self._calls, call, self.site.redactor)
+                folder.write_transcript(folder.RunFolder(self.log.folder), self._calls, call, self.gateway.redactor)
 
     # -- the routine --------------------------------------------------------------------------------------------------
 
@@ -190,7 +192,7 @@ class _Recovery:
             raise Conclusion(0, "healthy", f"the gateway {by_itself}; nothing was done")
         if seen.cause is None:
             raise Conclusion(2, "unknown", f"could not look: {seen.note or 'the doctor names no cause'}")
-        self.cause, self.cure = seen.cause, cure_of(seen.cause.check, self.site.signatures)
+        self.cause, self.cure = seen.cause, cure_of(seen.cause.check, load(self.settings.memory_dir))
         if self.log.path is None and not self.dry_run:
             self._open_record()
         self.log.told("cause", seen.as_json())
@@ -201,13 +203,13 @@ class _Recovery:
             self._say(f"cure:  {self.cure.action}: {self.cure.why}")
 
     def _open_record(self) -> None:
-        self.log = RecoveryLog.open(self.settings.memory_dir, self.site.redactor, self.clock)
+        self.log = RecoveryLog.open(self.settings.memory_dir, self.gateway.redactor, self.clock)
         self.log.note(
             "recover",
             "begin",
-            gateway=self.site.target.key,
-            profile=self.site.target.profile,
-            port=self.site.config.port,
+            gateway=self.gateway.target.key,
+            profile=self.gateway.target.profile,
+            port=self.gateway.config.port,
             pid=os.getpid(),
             force=self.force,
         )
@@ -225,13 +227,13 @@ class _Recovery:
             raise Conclusion(3, "refused", f"it would wait up to {budget} for the gateway and look again: {saw}")
         self.waited = True
         self._say(f"wait:  up to {budget} for the gateway to have started; no restart is raced")
-        act.wait(self.site, self.log, self.clock, self._say, idle_s=act.REFUSED_IDLE_S)
+        act.wait(self.gateway, self.log, self.clock, self._say, idle_s=act.REFUSED_IDLE_S)
         self.seen = self._look_again()
 
     def _within_bounds(self) -> None:
         """Budget, cool-down, one attempt per incident."""
         kind: budget.Kind = "browser" if self.cure.action == "browser-restart" else "gateway"
-        settings, target, now = self.settings, self.site.target, self.clock.now()
+        settings, target, now = self.settings, self.gateway.target, self.clock.now()
         limits = budget.Bounds(settings.restart_per_hour, settings.restart_per_day, settings.restart_cool_down_s)
         acts = budget.all_acts(settings.memory_dir, target.state_dir, target.key, now)
         refused = budget.exhausted(acts, kind, limits, now)
@@ -269,7 +271,7 @@ class _Recovery:
     def _cleared(self) -> Clearance | None:
         """The preflight; None when somebody else is restarting it, who was waited for."""
         with self.log.step("preflight") as found:
-            clearance = clear(self.site, self.cure, self.seen)
+            clearance = clear(self.gateway, self.cure, self.seen)
             found.update(
                 refusal=clearance.refusal or None, elsewhere=clearance.elsewhere or None, aborts=list(clearance.aborts)
             )
@@ -293,13 +295,13 @@ class _Recovery:
             raise Conclusion(1, "would act", f"{cause.check}: it would run `{command}` once; nothing was changed")
         assert self.log.folder is not None
         with self.log.step("evidence") as kept:
-            kept.update(evidence.keep(self.log.folder, self.site, self.seen.folder))
+            kept.update(evidence.keep(self.log.folder, self.gateway, self.seen.folder))
         incident = self.seen.incident
         self.book.tell(incident, self.log, command, "begun", self.clock.now())
         try:
             self.acted = True
             settled, said = act.carry_out(
-                self.site, action, cause, self.log, self.clock, self._say, safe=clearance.safe
+                self.gateway, action, cause, self.log, self.clock, self._say, safe=clearance.safe
             )
             self.after = self._last_look()
             ended = proof(cause, self.after, command, settled, said)

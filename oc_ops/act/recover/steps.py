@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from oc_ops.act.recover.gateway import Site
+from oc_ops.act.commands import Commands
 from oc_ops.act.recover.policy import never
 from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.gateway import Gateway
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.registry import Action
 from oc_ops.observe.openclaw import BROWSER_PROFILE, Answer
@@ -37,26 +38,26 @@ def command(action: Action, cause: Finding, *, safe: bool = False) -> str:
     }.get(action, "none")
 
 
-def carry_out(site: Site, action: Action, cause: Finding, *, safe: bool) -> Done:
+def carry_out(gateway: Gateway, action: Action, cause: Finding, *, safe: bool) -> Done:
     """Do it, once. Raises OcOpsError, before anything is done, for a cause that recovery must never act on."""
     if never(cause.check) or action not in ("restart", "start", "browser-restart"):
         raise OcOpsError(f"{cause.check} is never acted on, by any path")
     try:
         if action == "browser-restart":
             if _runs(cause):
-                site.openclaw.browser_stop(_BROWSER_STOP_S)  # whatever a wedged one answers: the start tells
-            return _said(site.openclaw.browser_start(BROWSER_START_S))
+                gateway.cli(Commands).browser_stop(_BROWSER_STOP_S)  # whatever a wedged one answers: the start tells
+            return _said(gateway.cli(Commands).browser_start(BROWSER_START_S))
         if action == "start":
-            return _done(site.openclaw.gateway_start(site.settings.recover_act_s))
-        return _done(site.openclaw.gateway_restart(site.settings.recover_act_s, safe=safe))
+            return _done(gateway.cli(Commands).gateway_start(gateway.settings.recover_act_s))
+        return _done(gateway.cli(Commands).gateway_restart(gateway.settings.recover_act_s, safe=safe))
     except CouldNotLook as error:
         return Done(False, str(error))
 
 
-def start_browser(site: Site) -> Done:
+def start_browser(gateway: Gateway) -> Done:
     """Bring the agent's browser up; nothing happens when it runs already."""
     try:
-        return _said(site.openclaw.browser_start(BROWSER_START_S))
+        return _said(gateway.cli(Commands).browser_start(BROWSER_START_S))
     except CouldNotLook as error:
         return Done(False, str(error))
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from oc_ops.errors import CouldNotLook
+from oc_ops.gateway import Gateway
 from oc_ops.judge import gateway as judge
 from oc_ops.judge.finding import Finding
 from oc_ops.observe.probe import GatewayProbe
@@ -27,6 +29,17 @@ class Clock:
 
 REAL = Clock()
 """The machine's own."""
+
+
+def cause_now(gateway: Gateway, seen: GatewayProbe) -> Finding | None:
+    """What keeps the gateway from being live, started and prompt, by the doctor's own judge.
+
+    Raises CouldNotLook when it rests on what we may not see.
+    """
+    found = judge.cause(seen, judge.Limits.of(gateway.settings))
+    if words := judge.unseen(seen, found):
+        raise CouldNotLook(words)
+    return found
 
 
 Look = Callable[[], GatewayProbe]

@@ -17,13 +17,11 @@ from typing import Any
 
 import pytest
 
-from oc_ops.act.commands import Commands
-from oc_ops.act.cron_run import JobGateway, JobNotChosen, JobRequest, RunResult, run_job
+from oc_ops.act.cron_run import JobNotChosen, JobRequest, RunResult, run_job
 from oc_ops.errors import OcOpsError
-from oc_ops.observe import config
+from oc_ops.gateway import Gateway
 from oc_ops.observe.target import locate
 from oc_ops.record import lastword
-from oc_ops.record.redact import Redactor
 from oc_ops.settings import Settings
 from tests.fakes.scripted_port import http, listening, request
 from tests.support import proven
@@ -104,14 +102,12 @@ class Bench:
         """`oc-ops run WORD LIMIT` while `openclaw cron run` does those steps."""
         table = {"calls": str(self.root / "calls"), "lacks": lacks, "steps": steps}
         (self.root / "table.json").write_text(json.dumps(table))
-        target = locate(self.environ, None)
         short = {"http_probe_s": 1.0, "linger_s": 0.3, "kill_grace_s": 0.2, **settings}
-        limits = Settings(memory_dir=self.memory, rpc=False, **short)
-        read = config.read(target)
-        lock = self.root / "locks" / "cli.lock"
-        gateway = JobGateway(limits, target, read, self.port, lambda: Commands(self.executable, target, limits, lock))
+        limits = Settings(memory_dir=self.memory, rpc=False, openclaw=self.executable, **short)
+        gateway = Gateway(limits, self.environ)
+        self.lock = gateway.lock("cli")
         asked = JobRequest(word, limit_s, due, wait, ("oc-ops", "run", word))
-        return run_job(asked, gateway, Redactor(read.secrets, self.root / "home"), self.teller)
+        return run_job(asked, gateway, self.teller)
 
     def triggers(self) -> list[list[str]]:
         """The words of every `cron run`, in order."""
@@ -374,7 +370,7 @@ def test_others_may_call_while_a_run_is_waited_for(bench: Bench) -> None:
             from filelock import FileLock, Timeout
 
             try:
-                with FileLock(bench.root / "locks" / "cli.lock", timeout=0):
+                with FileLock(bench.lock, timeout=0):
                     free.append(True)
             except Timeout:
                 free.append(False)

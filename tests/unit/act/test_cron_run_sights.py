@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from oc_ops.act.commands import Commands
-from oc_ops.act.cron_run.lanes import JobGateway, JobLanes, JobView
+from oc_ops.act.cron_run.lanes import JobLanes, JobView
 from oc_ops.act.cron_run.poller import Beside
 from oc_ops.errors import CouldNotLook
-from oc_ops.observe import config
+from oc_ops.gateway import Gateway
 from oc_ops.observe.target import locate
 from oc_ops.settings import Settings
 from tests.fakes.fake_gateway import Talk, gateway, hello
@@ -35,9 +34,9 @@ ANSWERS: dict[str, object] = {
 }
 
 
-def no_cli() -> Commands:
-    """These looks never call `openclaw` while a cheaper lane tells."""
-    raise AssertionError("the CLI was asked")
+def gateway_of(settings: Settings, home: Path) -> Gateway:
+    """The gateway of that home, without a command: these looks never call it while a cheaper lane tells."""
+    return Gateway(settings, {"HOME": str(home), "PATH": str(home / "nowhere")})
 
 
 @contextmanager
@@ -53,7 +52,7 @@ def lanes_of(
         target = locate({"HOME": str(root)}, None)
         proven.lock(target, port)
         settings = Settings(memory_dir=root / "memory", rpc_request_s=1.0)
-        lanes = JobLanes(JobGateway(settings, target, config.read(target), port, no_cli))
+        lanes = JobLanes(gateway_of(settings, root))
         try:
             yield lanes, asked
         finally:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from oc_ops.act.recover import policy
-from oc_ops.act.recover.gateway import Site
 from oc_ops.act.recover.steps import carry_out
 from oc_ops.errors import OcOpsError
+from oc_ops.gateway import Gateway
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.findings import KINDS
 from oc_ops.judge.registry import Cure, FindingKind, finds, none, restart
@@ -108,16 +108,16 @@ def test_a_forbidden_cause_is_refused_whatever_the_table_says(check: str, monkey
     assert policy.never(check)
     for action in ("restart", "start", "browser-restart"):
         with pytest.raises(OcOpsError, match="never acted on"):
-            carry_out(_site(), action, finding(check), safe=False)
+            carry_out(_gateway(), action, finding(check), safe=False)
 
 
 @pytest.mark.parametrize("action", ["wait", "none"])
 def test_only_what_is_an_act_can_be_carried_out(action: str) -> None:
     """Waiting and doing nothing are no commands."""
     with pytest.raises(OcOpsError, match="never acted on"):
-        carry_out(_site(), action, finding("gateway/hung"), safe=False)  # type: ignore[arg-type]
+        carry_out(_gateway(), action, finding("gateway/hung"), safe=False)  # type: ignore[arg-type]
 
 
-def _site() -> Site:
-    """A site that breaks as soon as anything is asked of it."""
-    return object.__new__(Site)
+def _gateway() -> Gateway:
+    """One that breaks as soon as anything is asked of it."""
+    return object.__new__(Gateway)

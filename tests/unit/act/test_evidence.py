@@ -11,20 +11,20 @@ from pathlib import Path
 import pytest
 
 from oc_ops.act.recover import evidence
-from oc_ops.act.recover.gateway import Site
 from oc_ops.errors import OcOpsError
+from oc_ops.gateway import Gateway
 from oc_ops.record import lastword
 from tests.support.stage import Stage
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gateway:
     """A target with a config, a log and nothing else."""
     stage = Stage(tmp_path, monkeypatch)
-    return Site(stage.settings, stage.environ, lambda _: None)
+    return Gateway(stage.settings, stage.environ, lambda _: None)
 
 
-def database(site: Site) -> sqlite3.Connection:
+def database(site: Gateway) -> sqlite3.Connection:
     """The gateway's database in WAL mode, held open as a living gateway does."""
     folder = site.target.state_dir / "state"
     folder.mkdir()
@@ -42,7 +42,7 @@ def rows(copy: Path) -> list[tuple[str]]:
         return connection.execute("SELECT job_id FROM cron_jobs").fetchall()
 
 
-def test_a_live_store_is_kept_as_one_moment_of_it(site: Site, tmp_path: Path) -> None:
+def test_a_live_store_is_kept_as_one_moment_of_it(site: Gateway, tmp_path: Path) -> None:
     """What only stands in the write-ahead log is in the copy; the original is not touched; everything is 0600."""
     with closing(database(site)):
         folder = site.target.state_dir / "state"
@@ -56,7 +56,7 @@ def test_a_live_store_is_kept_as_one_moment_of_it(site: Site, tmp_path: Path) ->
     assert {stat.S_IMODE(each.stat().st_mode) for each in (tmp_path / "kept").iterdir()} == {0o600}
 
 
-def test_a_dead_gateway_s_store_is_copied_as_it_lies(site: Site, tmp_path: Path) -> None:
+def test_a_dead_gateway_s_store_is_copied_as_it_lies(site: Gateway, tmp_path: Path) -> None:
     """A log whose index is gone is copied beside its database: SQLite reads both together."""
     connection = database(site)
     folder = site.target.state_dir / "state"
@@ -70,7 +70,7 @@ def test_a_dead_gateway_s_store_is_copied_as_it_lies(site: Site, tmp_path: Path)
     assert rows(tmp_path / "kept" / "store.sqlite") == [("nightly",)]
 
 
-def test_the_newest_stability_bundle_is_kept(site: Site, tmp_path: Path) -> None:
+def test_the_newest_stability_bundle_is_kept(site: Gateway, tmp_path: Path) -> None:
     """Of several the youngest."""
     folder = site.target.state_dir / "logs" / "stability"
     folder.mkdir(parents=True)
@@ -81,7 +81,7 @@ def test_the_newest_stability_bundle_is_kept(site: Site, tmp_path: Path) -> None
     assert (tmp_path / "kept" / "stability.json").read_text() == "b.json"
 
 
-def test_the_watcher_s_last_word_is_kept(site: Site, tmp_path: Path) -> None:
+def test_the_watcher_s_last_word_is_kept(site: Gateway, tmp_path: Path) -> None:
     """The snapshot as it lies, for its owner alone."""
     lies = lastword.path_of(site.settings.memory_dir, site.target.key)
     lies.parent.mkdir(parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ def test_the_watcher_s_last_word_is_kept(site: Site, tmp_path: Path) -> None:
     assert (tmp_path / "kept" / "state.json").stat().st_mode & 0o777 == 0o600
 
 
-def test_what_is_not_there_is_said(site: Site, tmp_path: Path) -> None:
+def test_what_is_not_there_is_said(site: Gateway, tmp_path: Path) -> None:
     """Each missing piece has its reason, and none of them keeps the others back."""
     kept = evidence.keep(tmp_path / "kept", site, tmp_path / "no-run")
     assert kept["log"] == "log.txt"
@@ -103,14 +103,14 @@ def test_what_is_not_there_is_said(site: Site, tmp_path: Path) -> None:
     ]
 
 
-def test_no_place_for_evidence_is_no_act(site: Site, tmp_path: Path) -> None:
+def test_no_place_for_evidence_is_no_act(site: Gateway, tmp_path: Path) -> None:
     """A folder that cannot be made raises: nothing is restarted without evidence."""
     (tmp_path / "file").touch()
     with pytest.raises(OcOpsError, match="cannot hold the evidence"):
         evidence.keep(tmp_path / "file" / "kept", site, None)
 
 
-def test_a_store_too_large_is_left(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_too_large_is_left(site: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gateway is not kept waiting for a copy of gigabytes."""
     monkeypatch.setattr(evidence, "_MOST_BYTES", 10)
     database(site).close()

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from oc_ops.act.recover import preflight
 from oc_ops.errors import CouldNotLook
+from oc_ops.gateway import Gateway
 from oc_ops.judge import gateway as judge
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.rpc import RpcReply
@@ -70,7 +70,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
 
 def connects(monkeypatch: pytest.MonkeyPatch, answers: Mapping[str, object], *methods: str) -> None:
     """The gateway takes a connection now."""
-    monkeypatch.setattr(preflight, "_connected", lambda _: Client(answers, methods))
+    monkeypatch.setattr(Gateway, "connect", lambda _: Client(answers, methods))
 
 
 def line(stage: Stage) -> str:
@@ -137,7 +137,7 @@ def test_a_closed_lane_leaves_the_store(stage: Stage, monkeypatch: pytest.Monkey
     def closed(_: object) -> Client:
         raise CouldNotLook("the setting rpc is off")
 
-    monkeypatch.setattr(preflight, "_connected", closed)
+    monkeypatch.setattr(Gateway, "connect", closed)
     assert stage.recover().exit == 0
     assert "nothing is known to be under way" in line(stage)
 

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from oc_ops.act.recover import steps
-from oc_ops.act.recover.gateway import Site
+from oc_ops.gateway import Gateway
 from oc_ops.judge.registry import Action
 from tests.support.stage import Stage, finding
 
@@ -24,7 +24,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
 def carried_out(stage: Stage, action: str, answer: tuple[int, object], check: str = "gateway/hung") -> steps.Done:
     """The act with that answer of OpenClaw to everything."""
     (stage.root / "answers.json").write_text(json.dumps({"gateway ": answer}))
-    site = Site(stage.settings, stage.environ, lambda _: None)
+    site = Gateway(stage.settings, stage.environ, lambda _: None)
     return steps.carry_out(site, action, finding(check), safe=False)  # type: ignore[arg-type]
 
 

@@ -53,7 +53,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     ) -> Ran:
         asked: list[JobRequest] = []
 
-        def fake(question: JobRequest, _gateway: object, _redactor: object, say: Any) -> RunResult:
+        def fake(question: JobRequest, _gateway: object, say: Any) -> RunResult:
             asked.append(question)
             if during:
                 during(say)

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from oc_ops.doctor import observations as room
 from oc_ops.doctor import summary
 from oc_ops.doctor.observations import Doctor
 from oc_ops.doctor.outcomes import Blocked, NotAsked
@@ -77,7 +76,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     seen = World()
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr(room, "look", lambda *_, **__: seen.see("look", seen.look))
+    monkeypatch.setattr("oc_ops.observe.probe.look", lambda *_, **__: seen.see("look", seen.look))
     monkeypatch.setattr(reads, "all_at_once", lambda *_: seen.see("rpc", seen.reads))
     for name in seen.cli:
 

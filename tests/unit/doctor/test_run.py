@@ -183,7 +183,7 @@ def test_nothing_is_made_before_it_is_needed(run: DoctorRun) -> None:
 
 def test_report_on_disk(run: DoctorRun) -> None:
     """report.json and latest.json are whole, say the same, and hold the call, its transcript and the log's end."""
-    run.doctor._on_call(call("cron list --json", "timed-out", stdout=f"token {SECRET}"))
+    run.doctor.gateway.on_call(call("cron list --json", "timed-out", stdout=f"token {SECRET}"))
     end(run, "a/b", AssertionError(), HUNG)
     run.report.save(run.finish())
     report = json.loads((run.report.folder.path / "report.json").read_text())

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from oc_ops.observe import reads, rpc
-from oc_ops.observe.config import GatewayConfig
-from oc_ops.observe.rpc import RpcRefused
-from oc_ops.observe.target import locate
-from oc_ops.settings import Settings
+from oc_ops.observe import reads
+from oc_ops.observe.rpc import RefusalKind, RpcClient, RpcRefused
 
 
 @pytest.mark.parametrize(
@@ -18,16 +13,14 @@ from oc_ops.settings import Settings
     [(["silent", "silent"], 2), (["silent", "auth"], 2), (["auth"], 1), (["closed"], 1)],
     ids=["silent twice", "silent once", "refused", "closed"],
 )
-def test_silence_is_looked_at_twice(kinds: list[rpc.RefusalKind], asked: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silence_is_looked_at_twice(kinds: list[RefusalKind], asked: int) -> None:
     """Only silence is asked again, and only once; the last word counts."""
     calls: list[int] = []
 
-    def connect(*_: object, **__: object) -> object:
+    def connect() -> RpcClient:
         calls.append(1)
         raise RpcRefused(kinds[len(calls) - 1], "why")
 
-    monkeypatch.setattr("oc_ops.observe.rpc.connect", connect)
-    target = locate({"HOME": "/nowhere"})
-    seen = reads.all_at_once(target, GatewayConfig(Path("openclaw.json"), exists=True), 1, Settings())
+    seen = reads.all_at_once(connect)
     assert isinstance(seen, RpcRefused)
     assert (seen.kind, len(calls)) == (kinds[-1], asked)

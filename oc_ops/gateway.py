@@ -1,0 +1,126 @@
+"""Which gateway it is, and the ways to it: target, config, credential, command, redactor, where a look found it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from oc_ops.errors import CouldNotLook, SettingError
+from oc_ops.locks import lock_dir
+from oc_ops.observe import credential, install, probe, processes, rpc
+from oc_ops.observe import service as observe_service
+from oc_ops.observe.config import GatewayConfig
+from oc_ops.observe.openclaw import Openclaw
+from oc_ops.observe.probe import GatewayProbe
+from oc_ops.observe.rpc import RpcClient
+from oc_ops.observe.service import Service
+from oc_ops.observe.target import locate
+from oc_ops.process.run import Call
+from oc_ops.record.redact import Redactor, secrets_in
+from oc_ops.settings import Settings
+
+AnyCli = TypeVar("AnyCli", bound=Openclaw)
+
+
+class Gateway:
+    """One gateway, for whoever looks at it or acts on it: doctor, recovery, breaker, ad-hoc run, command line.
+
+    `target`, `config` and `held` (who has the credential) are as they were when it was made; every look, connection and
+    service question is a new one, and of a look only the place where it found the gateway is remembered.
+    """
+
+    def __init__(
+        self, settings: Settings, environ: Mapping[str, str], on_call: Callable[[Call], None] = lambda _call: None
+    ) -> None:
+        """`on_call` hears of every `openclaw` call. Raises SettingError for a profile or executable that cannot be,
+        CouldNotLook for a config that cannot be read or that points to a gateway on another machine.
+        """
+        self.settings, self.environ, self.on_call = settings, environ, on_call
+        self.target, self.config, self.held = credential.complete(locate(environ, settings.profile))
+        if self.config.mode == "remote":
+            raise CouldNotLook(f"gateway.mode is remote in {self.config.path}: run the doctor where the gateway runs")
+        if settings.profile and not self.target.state_dir.is_dir():
+            need = f"a profile that exists: there is no {self.target.state_dir}"
+            raise SettingError("profile", settings.profile, settings.source("profile"), need)
+        self.executable = install.find(settings.openclaw, settings.source("openclaw"), environ, self.target.home)
+        self.seen: GatewayProbe | None = None
+        """The last look, for where it found the gateway."""
+        self._clis: dict[tuple[type[Openclaw], int | None], Openclaw] = {}
+
+    @property
+    def key(self) -> str:
+        """A short name for the gateway, the same in every process that looks at it."""
+        return self.target.key
+
+    @cached_property
+    def redactor(self) -> Redactor:
+        """Takes this gateway's secrets, and those of the looker's environment and settings, out of any text."""
+        secrets = (*self.config.secrets, *secrets_in(self.target.environ), *self.settings.secrets)
+        return Redactor(secrets, Path.home(), [self.target.home])
+
+    def lock(self, name: str) -> Path:
+        """The lock of one kind of work on this gateway: `doctor`, `cli` or `recovery`."""
+        return lock_dir() / f"{name}-{self.key}.lock"
+
+    # -- looking --------------------------------------------------------------------------------------------------
+
+    def wanted_port(self) -> int:
+        """Where the gateway should listen; from its lock file when the config does not parse, else CouldNotLook."""
+        if self.config.error and "OPENCLAW_GATEWAY_PORT" not in self.target.environ:
+            if port := processes.locked_port(self.target):
+                return port
+            raise CouldNotLook("the config does not parse, so the gateway's port is not known")
+        return self.config.port
+
+    def look(self, budget_s: float | None = None) -> GatewayProbe:
+        """The port, the probes, the processes and the service manager, now; see `probe.look` for what it costs.
+
+        `budget_s` is the longest wait for one answer, else the setting http_probe_s. Raises CouldNotLook where nothing
+        tells the port.
+        """
+        self.seen = probe.look(
+            self.target,
+            self.config.host,
+            self.wanted_port(),
+            tls=self.config.tls,
+            budget_s=budget_s or self.settings.http_probe_s,
+            delay_limit_ms=self.settings.event_loop_delay_ms,
+            service_of=observe_service.service,
+        )
+        return self.seen
+
+    @property
+    def served(self) -> GatewayConfig:
+        """The config with the address where the last look found the gateway, if there was one."""
+        return replace(self.config, host=self.seen.host, port=self.seen.port) if self.seen else self.config
+
+    def service(self) -> Service:
+        """What the service manager says of the gateway's unit, now."""
+        return observe_service.service(self.target)
+
+    # -- asking ---------------------------------------------------------------------------------------------------
+
+    def connect(self) -> RpcClient:
+        """A new RPC connection to where the last look found it; raises RpcRefused, CouldNotLook where `rpc` is off."""
+        if not self.settings.rpc:
+            raise CouldNotLook("the setting rpc is off")
+        served = self.served
+        return rpc.connect_to(self.target, served, served.port, self.settings)
+
+    def cli(self, kind: type[AnyCli]) -> AnyCli:
+        """The `openclaw` command, told where the gateway serves; `kind` is Openclaw or what may change something.
+
+        Raises CouldNotLook where there is no command.
+        """
+        if self.executable is None:
+            raise CouldNotLook("there is no `openclaw` command on PATH or in the usual places")
+        astray = self.seen.port if self.seen and self.seen.drifted else None
+        found = self._clis.get((kind, astray))
+        if not isinstance(found, kind):
+            target = self.seen.reached(self.target) if self.seen else self.target
+            found = kind(self.executable, target, self.settings, self.lock("cli"), self.on_call)
+            self._clis[kind, astray] = found
+        return found
