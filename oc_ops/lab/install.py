@@ -10,7 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from oc_ops.errors import OcOpsError
@@ -54,6 +54,9 @@ RELEASES: Mapping[str, Release] = {
     )
 }
 DEFAULT_VERSION = "2026.9.6"
+_NODE_24_SINCE = (2026, 7, 1)
+"""From here on Node 22.20 is too old, and libsignal is no dependency (`engines` and `dependencies` in npm)."""
+_VERSION = re.compile(r"(\d{4})\.(\d{1,2})\.(\d{1,2})(?:-[0-9A-Za-z.]+)?")
 
 
 def lab_dir(environ: Mapping[str, str] | None = None) -> Path:
@@ -67,11 +70,20 @@ def lab_dir(environ: Mapping[str, str] | None = None) -> Path:
 
 
 def release(version: str) -> Release:
-    """The release of that version, or a LabError that lists what there is."""
-    try:
+    """The release of that version; one that was never tried here is taken as its nearest tried neighbour.
+
+    Raises LabError for what is no version of OpenClaw's.
+    """
+    if version in RELEASES:
         return RELEASES[version]
-    except KeyError:
-        raise LabError(f"the lab has no OpenClaw {version}; it has {', '.join(RELEASES)}") from None
+    said = _VERSION.fullmatch(version)
+    if said is None:
+        raise LabError(f"{version} is no OpenClaw release, such as 2026.8.2; tried here: {', '.join(RELEASES)}")
+    number = int(said[1]), int(said[2]), int(said[3])
+    if number > (2026, 9, 6):
+        return replace(RELEASES[DEFAULT_VERSION], version=version)
+    neighbour = RELEASES[DEFAULT_VERSION if number >= _NODE_24_SINCE else "2026.5.28"]
+    return replace(neighbour, version=version, command_jobs=False)
 
 
 def launcher(version: str, cache: Path | None = None) -> Path:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,97 +15,15 @@ from oc_ops.doctor.outcomes import Blocked, NotAsked
 from oc_ops.errors import CouldNotLook, SettingError
 from oc_ops.judge import verdict
 from oc_ops.judge.finding import Finding
-from oc_ops.observe import install, reads, state
-from oc_ops.observe.openclaw import Answer, Openclaw
+from oc_ops.observe import install, state
+from oc_ops.observe.openclaw import Openclaw
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.reads import RpcReads
-from oc_ops.observe.rpc import Hello, RefusalKind, RpcRefused
+from oc_ops.observe.rpc import RefusalKind, RpcRefused
 from oc_ops.observe.service import NO_SERVICE, Service
-from oc_ops.process.run import Call
 from oc_ops.settings import Settings
-from tests.support.sights import answer, call, gateway_process, nothing, reply, sight
-
-STATUS = {"runtimeVersion": "2026.9.6", "heartbeat": {}}
-HELLO = Hello("2026.9.6", 4, frozenset(), frozenset(), ("operator.read",), 30_000)
-READS = RpcReads(
-    HELLO,
-    reply("status", STATUS),
-    reply("cron.status", {"enabled": True}),
-    reply("cron.list", {"jobs": []}),
-)
-RPC_GOOD = {"rpc": {"ok": True}, "config": {"cli": {"valid": True}}}
-DOWN = sight(nothing("refused", wall_s=0.0), processes=())
-HUNG = sight(nothing("silent"), again=nothing("silent"), processes=(gateway_process(),))
-
-
-class World:
-    """What there is to see, and how often it was looked at."""
-
-    def __init__(self) -> None:
-        self.look: GatewayProbe | Exception = sight()
-        self.reads: RpcReads | RpcRefused | Exception = READS
-        self.cli: dict[str, Any] = {
-            "version": call("--version", stdout="OpenClaw 2026.9.6"),
-            "gateway_status": answer(RPC_GOOD),
-            "cron_list": answer({"jobs": []}),
-            "cron_status": answer({"enabled": True}),
-            "status": answer(STATUS),
-            "browser_status": answer({"running": True}),
-            "config_validate": answer({"valid": True}),
-        }
-        self.asked: Counter[str] = Counter()
-
-    def see(self, name: str, value: Any) -> Any:
-        """Count a look and give, or raise, what there is."""
-        self.asked[name] += 1
-        if isinstance(value, Exception) and not isinstance(value, RpcRefused):
-            raise value
-        return value
-
-    @property
-    def calls(self) -> Counter[str]:
-        """The `openclaw` calls alone."""
-        return Counter({name: count for name, count in self.asked.items() if name in self.cli})
-
-
-@pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
-    """A healthy gateway that nobody has looked at."""
-    seen = World()
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr("oc_ops.observe.probe.look", lambda *_, **__: seen.see("look", seen.look))
-    monkeypatch.setattr(reads, "all_at_once", lambda *_: seen.see("rpc", seen.reads))
-    for name in seen.cli:
-
-        def ask(_self: Openclaw, name: str = name) -> Answer | Call:
-            found: Answer | Call = seen.see(name, seen.cli[name])
-            return found
-
-        monkeypatch.setattr(Openclaw, name, ask)
-    return seen
-
-
-Make = Callable[..., Doctor]
-
-
-@pytest.fixture
-def make(world: World, tmp_path: Path) -> Make:
-    """Makes doctors of a home with a config and an `openclaw`."""
-    executable = tmp_path / "openclaw"
-    executable.write_text("#!/bin/false\n")
-    executable.chmod(0o755)
-    (tmp_path / "package.json").write_text('{"name": "openclaw", "version": "2026.9.6"}')
-    config = tmp_path / ".openclaw" / "openclaw.json"
-    config.parent.mkdir()
-
-    def made(*, text: str = "{}", quick: bool = False, cli: bool = True, **changes: Any) -> Doctor:
-        config.write_text(text)
-        settings = Settings(memory_dir=tmp_path / "memory", openclaw=executable if cli else None, **changes)
-        return Doctor(settings, {"HOME": str(tmp_path), "PATH": str(tmp_path / "nowhere")}, quick=quick)
-
-    return made
-
+from tests.support.sights import answer, call, nothing, reply, sight
+from tests.support.world import DOWN, HELLO, HUNG, READS, Make, World
 
 OBSERVATIONS = (
     "config_cause", "look", "http_cause", "rpc_lane", "status_read", "rpc_cause", "cron_status", "cron_list_read",

@@ -190,10 +190,28 @@ def test_pip_without_network_is_understood(
     assert not (cache / "node-24.19.0").exists()
 
 
-def test_unknown_release_is_refused(cache: Path) -> None:
-    """A release the lab does not know is answered with those it has."""
-    with pytest.raises(LabError, match=r"the lab has no OpenClaw 1\.0; it has 2026\.9\.6, 2026\.5\.28, 2026\.2\.26"):
+def test_what_is_no_release_is_refused(cache: Path) -> None:
+    """A word that is no version is answered with those that were tried."""
+    with pytest.raises(
+        LabError, match=r"1\.0 is no OpenClaw release, .* tried here: 2026\.9\.6, 2026\.5\.28, 2026\.2\.26"
+    ):
         install.install("1.0", cache=cache)
+
+
+@pytest.mark.parametrize(
+    ("version", "node", "git"),
+    [
+        ("2026.3.31", "22.20.0", True),
+        ("2026.6.35", "22.20.0", True),
+        ("2026.7.1-2", "24.19.0", False),
+        ("2026.9.1", "24.19.0", False),
+        ("2027.1.3", "24.19.0", False),
+    ],
+)
+def test_a_release_that_was_never_tried_is_taken_as_its_neighbour(version: str, node: str, git: bool) -> None:
+    """The Node that its package asks for, and libsignal from the registry where the package would take it by git."""
+    found = install.release(version)
+    assert (found.version, found.node_wheel, bool(found.overrides)) == (version, node, git)
 
 
 def test_unwritable_cache_is_one_sentence(tmp_path: Path) -> None:
