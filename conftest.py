@@ -19,6 +19,7 @@ import pytest
 from pytest_timeout import SESSION_EXPIRE_KEY
 
 from oc_ops import settings as oc_settings
+from oc_ops.doctor import selection
 from oc_ops.doctor.observations import Lane
 from oc_ops.doctor.outcomes import Blocked
 from oc_ops.doctor.run import DoctorRun
@@ -50,6 +51,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("doctor", "health checks of an OpenClaw gateway (checks/)")
     group.addoption("--openclaw", metavar="PATH", help="the `openclaw` executable (else PATH and the usual places)")
     group.addoption("--oc-profile", metavar="NAME", help="the OpenClaw profile to look at")
+    group.addoption(
+        "--check",
+        action="append",
+        metavar="ID",
+        help="only the checks that look for this: the id of a check, of a finding, or an area (repeatable)",
+    )
     group.addoption("--quick", action="store_true", help="HTTP and RPC lanes and logs only, no `openclaw` call")
     group.addoption("--deep", action="store_true", help="also the slow checks: a real click in the agent's browser")
     group.addoption("--lab", action="store_true", help="look at a throwaway real gateway, started for this run")
@@ -70,6 +77,7 @@ def pytest_configure(config: pytest.Config) -> None:
     exits.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _terminated))
     try:
         _refuse_nonsense(config)
+        chosen = _chosen(config)
         run = _open_run(config, exits)
         config.stash[RUN] = run
         try:
@@ -89,7 +97,7 @@ def pytest_configure(config: pytest.Config) -> None:
     run.report.wanted_page = config.option.htmlpath
     config.option.htmlpath, config.option.self_contained_html = str(drawn), True
     config.option.session_timeout = run.settings.run_s + run.settings.deep_s * config.getoption("deep")
-    config.pluginmanager.register(Wiring(run, exits, _cockpit(config, run)), "oc-ops doctor")
+    config.pluginmanager.register(Wiring(run, exits, _cockpit(config, run), chosen), "oc-ops doctor")
     gc.freeze()  # pytest collects garbage five times at its end: what was imported need not be looked through again
 
 
@@ -124,6 +132,12 @@ def _refuse_nonsense(config: pytest.Config) -> None:
         raise OcOpsError("--quick makes no `openclaw` call and --deep needs some: leave one out")
     if config.getoption("lab") and config.getoption("tmux"):
         raise OcOpsError("--lab is gone after the run and --tmux shows a gateway that stays: leave one out")
+
+
+def _chosen(config: pytest.Config) -> frozenset[str] | None:
+    """The checks that --check names, None without one: a wrong word is said before a lab is started."""
+    words = config.getoption("check")
+    return selection.chosen(words, oc_settings.load()) if words else None
 
 
 def _open_run(config: pytest.Config, exits: ExitStack) -> DoctorRun:
@@ -191,20 +205,37 @@ class Overlapping:
 class Wiring:
     """The hooks of a doctor run; each hands over to the run."""
 
-    def __init__(self, run: DoctorRun, exits: ExitStack, cockpit: str = "") -> None:
-        self.run, self.exits, self.cockpit, self.took_s = run, exits, cockpit, 0.0
+    def __init__(
+        self, run: DoctorRun, exits: ExitStack, cockpit: str = "", chosen: frozenset[str] | None = None
+    ) -> None:
+        self.run, self.exits, self.cockpit, self.chosen, self.took_s = run, exits, cockpit, chosen, 0.0
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """`-k` knows a check by its id, too."""
+        if mark := item.get_closest_marker("check"):
+            item.extra_keyword_matches.add(mark.args[0])
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Cheap lanes first, every check under its deadline; tests that were asked for beside the checks come last."""
         settings = self.run.settings
         if not config.getoption("deep"):
-            items[:] = [item for item in items if not item.get_closest_marker("deep")]
+            items[:] = [item for item in items if not item.get_closest_marker("deep") or self._asked_for(item)]
+        if self.chosen is not None:
+            left_out = [item for item in items if not self._asked_for(item)]
+            items[:] = [item for item in items if self._asked_for(item)]
+            config.hook.pytest_deselected(items=left_out)
+            if any(item.get_closest_marker("deep") for item in items) and not config.getoption("deep"):
+                config.stash[SESSION_EXPIRE_KEY] += settings.deep_s
         checks = [item for item in items if item.get_closest_marker("doctor")]
         for item in checks:
             deadline_s = settings.deep_s if item.get_closest_marker("deep") else settings.check_s
             item.add_marker(pytest.mark.timeout(deadline_s), append=True)
         checks.sort(key=lambda item: LANES.index(_mark(item).kwargs["lane"]))
         items[:] = checks + [item for item in items if item not in checks]
+
+    def _asked_for(self, item: pytest.Item) -> bool:
+        mark = item.get_closest_marker("check")
+        return self.chosen is not None and mark is not None and mark.args[0] in self.chosen
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         """A part of the doctor does not speak for the whole."""
@@ -314,10 +345,12 @@ class Wiring:
             if type(plugin).__module__.startswith("pytest_html."):
                 session.config.pluginmanager.unregister(plugin)
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
         """Say whether the cockpit is up, which incident this belongs to, and where the report is."""
         if self.cockpit:
             terminalreporter.write_line(self.cockpit)
+        if self.run.finish().empty and (words := config.option.keyword):
+            terminalreporter.write_line(f"-k {words!r} selects no check; {selection.near(words, self.run.settings)}")
         if line := self.run.report.incident_line():
             terminalreporter.write_line(line)
         terminalreporter.write_line(self.run.report.where_it_is(self.run.finish()))

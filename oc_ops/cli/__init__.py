@@ -97,6 +97,14 @@ def _one_sentence(command: Callable[..., Any]) -> Callable[..., Any]:
     return guarded
 
 
+def _check_ids(incomplete: str) -> list[str]:
+    """What a shell completes `--check` to."""
+    from oc_ops import settings
+    from oc_ops.doctor import selection
+
+    return [each for each in selection.ids(settings.load()) if each.startswith(incomplete)]
+
+
 @app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     help="Look at the gateway and say what is wrong, once, with the evidence and the one thing to do.\n\n"
@@ -112,6 +120,14 @@ def doctor(
     context: typer.Context,
     openclaw: Annotated[str | None, typer.Option(metavar="PATH", help="The `openclaw` executable.")] = None,
     oc_profile: Annotated[str | None, typer.Option(metavar="NAME", help="The OpenClaw profile to look at.")] = None,
+    check: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID",
+            help="Only the checks that look for this: the id of a check, of a finding, or an area. Repeatable.",
+            autocompletion=_check_ids,
+        ),
+    ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="HTTP and RPC lanes and logs only: no `openclaw` call.")
     ] = False,
@@ -128,6 +144,7 @@ def doctor(
 
     given = (("--openclaw", openclaw), ("--oc-profile", oc_profile), ("--report-dir", report_dir))
     options = [word for name, value in given if value is not None for word in (name, value)]
+    options += [word for each in check or () for word in ("--check", each)]
     options += [name for name, wanted in (("--quick", quick), ("--deep", deep), ("--lab", lab)) if wanted]
     if nagios:
         from oc_ops.cli.nagios import run

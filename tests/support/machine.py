@@ -114,6 +114,12 @@ class Operator:
         assert isinstance(value, dict)
         return value
 
+    def reported(self) -> dict[str, Any]:
+        """The report of the last run, the latest of a whole gateway or not."""
+        value = json.loads(max(self.reports.glob("runs/*/report.json")).read_text())
+        assert isinstance(value, dict)
+        return value
+
     def locks(self) -> list[str]:
         """The locks that were ever taken, but for the gateway's own."""
         return [path.name for path in self.root.rglob("*.lock") if "home" not in path.relative_to(self.root).parts]
