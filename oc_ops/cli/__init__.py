@@ -134,6 +134,9 @@ def doctor(
     deep: Annotated[bool, typer.Option("--deep", help="Also the slow checks: a real click in the browser.")] = False,
     lab: Annotated[bool, typer.Option("--lab", help="Look at a throwaway real gateway, started for this run.")] = False,
     report_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Where the run leaves its report.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the report as JSON (docs/files.md), and nothing else.")
+    ] = False,
     nagios: Annotated[
         bool,
         typer.Option("--nagios", help="One line for a monitoring system; exit 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN."),
@@ -146,11 +149,13 @@ def doctor(
     options = [word for name, value in given if value is not None for word in (name, value)]
     options += [word for each in check or () for word in ("--check", each)]
     options += [name for name, wanted in (("--quick", quick), ("--deep", deep), ("--lab", lab)) if wanted]
+    if nagios and as_json:
+        raise OcOpsError("--nagios and --json: need one of the two")
     if nagios:
         from oc_ops.cli.nagios import run
 
         raise typer.Exit(run(lambda: examine.argv([*options, *context.args])))
-    argv = examine.argv([*options, *context.args])
+    argv = examine.argv([*options, "--answer", "json" if as_json else "text", *context.args])
     _say_where()
     sys.stdout.flush()
     os.execv(sys.executable, argv)  # noqa: S606 - an argv list, no shell
