@@ -15,7 +15,7 @@ import typer
 
 from oc_ops import __version__
 from oc_ops.cli import breaker, history, incidents, jobs, logs, metrics, notify, recover, run, schedule, skill, tmux
-from oc_ops.cli.streams import lenient
+from oc_ops.cli.streams import lenient, need_clock
 from oc_ops.errors import OcOpsError
 from oc_ops.settings import CHECKOUT, PROJECT, declared, environment_name
 
@@ -214,6 +214,7 @@ def _print_lab(facts: dict[str, object], as_json: bool) -> None:
 def main() -> None:
     """The console script; what oc-ops raises on purpose is one sentence here too."""
     lenient()
+    need_clock()
     try:
         app()
     except OcOpsError as error:
