@@ -93,7 +93,7 @@ class Reporting:
         incident = self.incidents.incident
         if incident is None:
             return record
-        return replace(record, incident=self.incidents.as_json(), since=incident.opened_at)
+        return replace(record, incident=self.incidents.as_json(), since=incident.red_since)
 
     def _into_history(self, record: RunRecord) -> RunRecord:
         """Write the run into the history, and take from it what led to the incident."""

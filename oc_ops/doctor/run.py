@@ -21,6 +21,7 @@ from oc_ops.judge.finding import Finding
 from oc_ops.locks import single_flight
 from oc_ops.process.run import Call
 from oc_ops.record.run import (
+    WARNED,
     CallRecord,
     CheckOutcome,
     CheckRecord,
@@ -130,7 +131,7 @@ class DoctorRun:
             if cause.severity == "error":
                 outcome, blocked_by = "blocked", cause.check
             else:
-                outcome, note = "skipped", f"not asked: {cause.check}: {cause.fact}"
+                outcome, note = "skipped", f"{WARNED}{cause.check}: {cause.fact}"
         elif isinstance(error, NotAsked):
             outcome, note = "skipped", self.redactor.line(str(error))
         elif found is not None and found.severity == "error":
