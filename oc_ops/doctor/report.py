@@ -173,7 +173,8 @@ class Reporting:
 
     def _make_latest(self, record: RunRecord) -> None:
         """A whole run becomes the latest, or one that found something: three green checks are no healthy gateway."""
-        if not record.scope.left_out or record.verdict != "healthy":
+        partial = record.scope.left_out or record.scope.quick
+        if not partial or record.verdict not in ("healthy", "degraded"):
             folder.publish(self.folder)
 
     # -- lines on the terminal -----------------------------------------------------------------------------------------
