@@ -32,7 +32,7 @@ from oc_ops.cli import (
     uninstall,
 )
 from oc_ops.cli.groups import Grouped
-from oc_ops.cli.streams import lenient
+from oc_ops.cli.streams import lenient, need_clock
 from oc_ops.errors import OcOpsError
 from oc_ops.settings import CHECKOUT, CONFIG, PROJECT
 
@@ -264,6 +264,7 @@ def _print_lab(facts: dict[str, object], as_json: bool) -> None:
 def main() -> None:
     """The console script; what oc-ops raises on purpose is one sentence here too."""
     lenient()
+    need_clock()
     try:
         app()
     except OcOpsError as error:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oc_ops.doctor import excerpts, summary
@@ -74,9 +75,14 @@ class DoctorRun:
     def _look(self) -> Doctor:
         return Doctor(self.settings, self.environ, quick=self.quick, on_call=self._call_ended)
 
-    def alone(self) -> AbstractContextManager[None]:
-        """Hold the doctor lock of this gateway; entering raises CouldNotLook, naming the run that has it, at once."""
-        return single_flight(self.doctor.gateway.lock("doctor"), 0)
+    @property
+    def lock(self) -> Path:
+        """Whoever holds it is the one doctor that looks at this gateway."""
+        return self.doctor.gateway.lock("doctor")
+
+    def alone(self, wait_s: float = 0) -> AbstractContextManager[None]:
+        """Hold that lock; entering raises CouldNotLook, naming the run that has it, once `wait_s` are over."""
+        return single_flight(self.lock, wait_s)
 
     # -- while the checks run -----------------------------------------------------------------------------------
 
