@@ -197,7 +197,7 @@ def _lab_settings(settings: oc_settings.Settings) -> oc_settings.Settings:
         for name in ("report_dir", "memory_dir")
         if settings.source(name) == "default"
     }
-    return replace(settings, profile=None, **apart)
+    return replace(settings, profile=None, **apart, config_dir=settings.memory_dir / "lab")
 
 
 # -- hooks ------------------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ def known(settings: Settings) -> tuple[Signature, ...]:
     Raises OcOpsError for an own entry that cannot be used.
     """
     window = int(settings.log_window_s)
-    every = catalogue.load(settings.memory_dir)
+    every = catalogue.load(settings)
     return tuple(replace(each, window_s=window) if each.window_s == catalogue.WINDOW_S else each for each in every)
 
 
