@@ -50,6 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("doctor", "health checks of an OpenClaw gateway (checks/)")
     group.addoption("--openclaw", metavar="PATH", help="the `openclaw` executable (else PATH and the usual places)")
     group.addoption("--oc-profile", metavar="NAME", help="the OpenClaw profile to look at")
+    group.addoption("--target", metavar="T", help="the gateway to look at: local, profile:NAME, podman:NAME, …")
     group.addoption("--quick", action="store_true", help="HTTP and RPC lanes and logs only, no `openclaw` call")
     group.addoption("--deep", action="store_true", help="also the slow checks: a real click in the agent's browser")
     group.addoption("--lab", action="store_true", help="look at a throwaway real gateway, started for this run")
@@ -120,6 +121,8 @@ def _only_shows(config: pytest.Config) -> bool:
 def _refuse_nonsense(config: pytest.Config) -> None:
     if config.getoption("lab") and (config.getoption("openclaw") or config.getoption("oc_profile")):
         raise OcOpsError("--lab brings its own OpenClaw: leave out --openclaw and --oc-profile")
+    if config.getoption("lab") and config.getoption("target"):
+        raise OcOpsError("--lab looks at its own gateway: leave out --target")
     if config.getoption("quick") and config.getoption("deep"):
         raise OcOpsError("--quick makes no `openclaw` call and --deep needs some: leave one out")
     if config.getoption("lab") and config.getoption("tmux"):
@@ -131,6 +134,7 @@ def _open_run(config: pytest.Config, exits: ExitStack) -> DoctorRun:
     given = {
         "openclaw": config.getoption("openclaw"),
         "profile": config.getoption("oc_profile"),
+        "target": config.getoption("target"),
         "report_dir": config.getoption("report_dir"),
     }
     if config.getoption("lab"):
@@ -161,7 +165,7 @@ def _lab_settings(settings: oc_settings.Settings) -> oc_settings.Settings:
         for name in ("report_dir", "memory_dir")
         if settings.source(name) == "default"
     }
-    return replace(settings, profile=None, **apart)
+    return replace(settings, profile=None, target="local", **apart)
 
 
 # -- hooks ------------------------------------------------------------------------------------------------------------
@@ -320,6 +324,8 @@ class Wiring:
             terminalreporter.write_line(self.cockpit)
         if line := self.run.report.incident_line():
             terminalreporter.write_line(line)
+        if line := self.run.others():
+            terminalreporter.write_line(self.run.redactor.line(line, 500))
         terminalreporter.write_line(self.run.report.where_it_is(self.run.finish()))
 
     @pytest.hookimpl(trylast=True)

@@ -14,7 +14,21 @@ from typing import Annotated, Any
 import typer
 
 from oc_ops import __version__
-from oc_ops.cli import breaker, history, incidents, jobs, logs, metrics, notify, recover, run, schedule, skill, tmux
+from oc_ops.cli import (
+    breaker,
+    history,
+    incidents,
+    jobs,
+    logs,
+    metrics,
+    notify,
+    recover,
+    run,
+    schedule,
+    skill,
+    targets,
+    tmux,
+)
 from oc_ops.cli.streams import lenient
 from oc_ops.errors import OcOpsError
 from oc_ops.settings import CHECKOUT, PROJECT, declared, environment_name
@@ -40,6 +54,7 @@ app.add_typer(notify.app, name="notify")
 app.add_typer(schedule.app, name="schedule")
 app.add_typer(skill.app, name="skill")
 jobs.register(app)
+targets.register(app)
 recover.register(app)
 run.register(app)
 metrics.register(app)
@@ -112,6 +127,7 @@ def doctor(
     context: typer.Context,
     openclaw: Annotated[str | None, typer.Option(metavar="PATH", help="The `openclaw` executable.")] = None,
     oc_profile: Annotated[str | None, typer.Option(metavar="NAME", help="The OpenClaw profile to look at.")] = None,
+    target: Annotated[str | None, typer.Option(metavar="T", help="The gateway, as `oc-ops targets` names it.")] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="HTTP and RPC lanes and logs only: no `openclaw` call.")
     ] = False,
@@ -126,7 +142,12 @@ def doctor(
     """Hand over to pytest in this very process, so that signals and exit codes are pytest's own."""
     from oc_ops.act.recover import examine
 
-    given = (("--openclaw", openclaw), ("--oc-profile", oc_profile), ("--report-dir", report_dir))
+    given = (
+        ("--openclaw", openclaw),
+        ("--oc-profile", oc_profile),
+        ("--target", target),
+        ("--report-dir", report_dir),
+    )
     options = [word for name, value in given if value is not None for word in (name, value)]
     options += [name for name, wanted in (("--quick", quick), ("--deep", deep), ("--lab", lab)) if wanted]
     if nagios:

@@ -28,7 +28,10 @@ def register(app: typer.Typer) -> None:
     )(jobs)
 
 
-def jobs(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")] = False) -> None:
+def jobs(
+    target: Annotated[str | None, typer.Option(metavar="T", help="The gateway, as `oc-ops targets` names it.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")] = False,
+) -> None:
     """One look, nothing changed; a job's name is a stranger's text and is shown harmless."""
     from oc_ops import settings
     from oc_ops.cli import jobtable
@@ -36,7 +39,7 @@ def jobs(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a 
     from oc_ops.doctor.observations import Doctor
     from oc_ops.observe import watchlist
 
-    doctor = Doctor(settings.load(), dict(os.environ))
+    doctor = Doctor(settings.load({"target": target}), dict(os.environ))
     watched = watchlist.read(doctor.settings.memory_dir)
     try:
         seen, verdicts = verdicts_now(doctor, watched)

@@ -18,6 +18,8 @@ from oc_ops.doctor.surroundings import Surroundings
 from oc_ops.judge import verdict as judge_verdict
 from oc_ops.judge.finding import Finding
 from oc_ops.locks import single_flight
+from oc_ops.observe import gateways
+from oc_ops.observe.container import Container
 from oc_ops.process.run import Call
 from oc_ops.record.run import (
     CallRecord,
@@ -37,6 +39,11 @@ if TYPE_CHECKING:
 
 _DOCTOR = ("pytest ", "oc-ops doctor")
 _COMMANDS = "(?:gateway|browser|channels|config|cron|devices|doctor|tasks)"
+
+
+def _by_runtime(there: Container, verb: str) -> str:
+    """The runtime's own command for what `openclaw gateway restart` and `start` do on a host."""
+    return " ".join(there.words("restart" if verb == "restart" else "start"))
 
 
 class DoctorRun:
@@ -74,6 +81,14 @@ class DoctorRun:
     def _look(self) -> Doctor:
         return Doctor(self.settings, self.environ, quick=self.quick, on_call=self._call_ended)
 
+    def others(self) -> str:
+        """The other gateways of this machine, in one line, where nobody said which is meant; else nothing."""
+        chosen = self.settings.profile or self.settings.target != "local"
+        if self.lab or chosen or not (found := gateways.beside(self.doctor.target)):
+            return ""
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        return f"other gateways run here: {', '.join(found[:3])}{more}; `oc-ops targets` names them for --target"
+
     def alone(self) -> AbstractContextManager[None]:
         """Hold the doctor lock of this gateway; entering raises CouldNotLook, naming the run that has it, at once."""
         return single_flight(self.doctor.gateway.lock("doctor"), 0)
@@ -105,6 +120,14 @@ class DoctorRun:
         if self.lab:
             warning = f"none automatic: this is the lab, in {self.doctor.target.home}: "
             return f"{command} --lab" if command.startswith(_DOCTOR) else re.sub("^(?=openclaw )", warning, command)
+        there = self.doctor.target.container
+        if there is not None:
+            command = re.sub(
+                "^openclaw gateway (restart|start)\\b.*", lambda each: _by_runtime(there, each[1]), command
+            )
+            command = re.sub(rf"\bopenclaw (?={_COMMANDS}\b)", f"{there.runtime} exec {there.name} openclaw ", command)
+        if self.settings.target != "local" and command.startswith(_DOCTOR):
+            command = f"{command} --target {self.settings.target}"
         if profile := self.settings.profile:
             command = re.sub(rf"\bopenclaw (?={_COMMANDS}\b)", f"openclaw --profile {profile} ", command)
             return f"{command} --oc-profile {profile}" if command.startswith(_DOCTOR) else command

@@ -91,7 +91,8 @@ def lane_closed(refused: RpcRefused, credential: Credential | None, held: Held |
                 "error",
                 fact="the gateway has not approved the device that oc-ops reads with, so it is not judged by a read",
                 saw=saw,
-                fix=f"none automatic: openclaw devices list, then openclaw devices approve REQUEST; {_WELL}",
+                fix="none automatic: openclaw devices list, then openclaw devices approve REQUEST; of a gateway in a "
+                f"container look inside (oc-ops targets, then --target); {_WELL}",
                 verify=_VERIFY,
             )
     return None
@@ -234,7 +235,8 @@ def _ours(
                 severity,
                 fact="the gateway wants the `openclaw` command's device, or its scope, to be approved",
                 saw=saw,
-                fix=f"none automatic: openclaw devices list, then openclaw devices approve REQUEST; {_WELL}",
+                fix="none automatic: openclaw devices list, then openclaw devices approve REQUEST; of a gateway in a "
+                f"container look inside (oc-ops targets, then --target); {_WELL}",
                 verify=_STATUS_VERIFY,
             )
         case "missing":
