@@ -7,11 +7,12 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from oc_ops.process.run import run
+from oc_ops.process.run import Call, run
+from oc_ops.settings import PROJECT
 
 TOKEN = "cell-token-0123456789abcdef"
 ID = "2293dc50e953dbe3d452be68e1e0c7440a0f86af5437e2768b40387126ee6476"
@@ -157,20 +158,49 @@ class Podman:
         state.mkdir()
         heartbeat = {"agents": {"defaults": {"heartbeat": {"every": "6h"}}}}
         auth = {"token": "${OPENCLAW_GATEWAY_TOKEN}"}
-        config = {"gateway": {"mode": "local", "port": 18789, "bind": "lan", "auth": auth}, **heartbeat}
+        log = {"logging": {"file": "/home/node/.openclaw/logs/gateway.log"}}
+        config = {"gateway": {"mode": "local", "port": 18789, "bind": "lan", "auth": auth}, **heartbeat, **log}
         (state / "openclaw.json").write_text(json.dumps(config))
-        parts = {self.openclaw.parents[1], (self.openclaw.parent / "node").resolve().parents[2]}
-        mounts = [word for each in sorted(parts) for word in ("-v", f"{each}:{each}:ro")]
-        path = f"{self.openclaw.parent}:/usr/bin:/bin"
         self._names.append(name)
         self(
-            "create", "--name", name, "-p", f"127.0.0.1:{port}:18789", "-v", "/usr:/usr:ro", *mounts,
-            "-v", f"{state}:/home/node/.openclaw", "-e", "HOME=/home/node", "-e", f"PATH={path}",
-            "-e", f"OPENCLAW_GATEWAY_TOKEN={TOKEN}",
-            "--ulimit", "nofile=20000:20000", "--ulimit", "nproc=4096:4096", *options, "--rootfs", str(home / "root"),
+            "create", "--name", name, "-p", f"127.0.0.1:{port}:18789", *self._options(state), *options,
+            "--rootfs", str(home / "root"),
             *(command or (str(self.openclaw), "gateway", "run", "--bind", "lan", "--port", "18789")),
         )  # fmt: skip
         return state
+
+    def beside(self, name: str, state: Path, environ: Mapping[str, str], *command: str) -> Call:
+        """Run a command in a container that shares network, processes and state with that one, as a sidecar does."""
+        home = self.root / f"{name}-beside"
+        for each in (*_FOLDERS, str(PROJECT).lstrip("/"), sys.base_prefix.lstrip("/")):
+            (home / "root" / each).mkdir(parents=True, exist_ok=True)
+        for each in ("bin", "lib", "lib64", "sbin"):
+            (home / "root" / each).symlink_to(f"usr/{each}")
+        ours = {PROJECT, Path(sys.prefix), *([] if sys.base_prefix.startswith("/usr") else [Path(sys.base_prefix)])}
+        mounts = [word for each in sorted(ours) for word in ("-v", f"{each}:{each}:ro")]
+        given = [word for key, value in environ.items() for word in ("-e", f"{key}={value}")]
+        shared = ["--pid", f"container:{name}", "--network", f"container:{name}"]
+        argv = [
+            "podman",
+            "run",
+            "--rm",
+            *shared,
+            *self._options(state),
+            *mounts,
+            *given,
+            "--rootfs",
+            str(home / "root"),
+        ]
+        return run([*argv, *command], environ=self.environ, deadline_s=180.0, survivors_allowed=True)
+
+    def _options(self, state: Path) -> list[str]:
+        parts = {self.openclaw.parents[1], (self.openclaw.parent / "node").resolve().parents[2]}
+        mounts = [word for each in sorted(parts) for word in ("-v", f"{each}:{each}:ro")]
+        path = f"{self.openclaw.parent}:/usr/bin:/bin"
+        given = ["HOME=/home/node", f"PATH={path}", f"OPENCLAW_GATEWAY_TOKEN={TOKEN}"]
+        limits = ["--ulimit", "nofile=20000:20000", "--ulimit", "nproc=4096:4096"]
+        own = ["-v", "/usr:/usr:ro", *mounts, "-v", f"{state}:/home/node/.openclaw"]
+        return [*limits, *own, *(word for each in given for word in ("-e", each))]
 
     def end(self) -> None:
         """Remove every container that was made here."""
