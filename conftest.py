@@ -7,6 +7,7 @@ import gc
 import itertools
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
@@ -18,14 +19,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pytest_timeout import SESSION_EXPIRE_KEY
 
+from checks import answer
 from oc_ops import settings as oc_settings
+from oc_ops.doctor import selection
 from oc_ops.doctor.observations import Lane
 from oc_ops.doctor.outcomes import Blocked
 from oc_ops.doctor.run import DoctorRun
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.locks import LockHeld
 from oc_ops.record.page import report as report_page
-from oc_ops.record.run import CheckRecord
+from oc_ops.record.run import CheckRecord, to_json
 
 if TYPE_CHECKING:
     from oc_ops.act.recover.outcome import Observation
@@ -38,6 +41,7 @@ LOOK = pytest.StashKey[int]()
 """Which look at a check this is, from the second on."""
 
 _LOOK = " look "
+_DEEP = "a deep check: --deep"
 
 Healthy = Callable[..., None]
 
@@ -45,12 +49,18 @@ Healthy = Callable[..., None]
 # -- options ----------------------------------------------------------------------------------------------------------
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Declare what `pytest checks/ -m doctor` takes; `oc-ops doctor` takes the same."""
     group = parser.getgroup("doctor", "health checks of an OpenClaw gateway (checks/)")
     group.addoption("--openclaw", metavar="PATH", help="the `openclaw` executable (else PATH and the usual places)")
     group.addoption("--oc-profile", metavar="NAME", help="the OpenClaw profile to look at")
     group.addoption("--target", metavar="T", help="the gateway to look at: local, profile:NAME, podman:NAME, …")
+    group.addoption(
+        "--check",
+        action="append",
+        metavar="ID",
+        help="only the checks that look for this: the id of a check, of a finding, or an area (repeatable)",
+    )
     group.addoption("--quick", action="store_true", help="HTTP and RPC lanes and logs only, no `openclaw` call")
     group.addoption("--deep", action="store_true", help="also the slow checks: a real click in the agent's browser")
     group.addoption("--lab", action="store_true", help="look at a throwaway real gateway, started for this run")
@@ -59,6 +69,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("oc_ops_tmux", "see that the cockpit session is up before every doctor run", "bool", default=False)
     group.addoption("--nagios", action="store_true", help="end with the line of a monitoring plugin, with its figures")
     group.addoption("--report-dir", metavar="DIR", help="where runs leave their reports")
+    group.addoption("--answer", choices=answer.FORMS, help=argparse.SUPPRESS)  # in place of pytest's frame
+    pluginmanager.register(answer.Answering())
     group.addoption("--result", type=Path, help=argparse.SUPPRESS)  # for a recovery in another process
 
 
@@ -71,13 +83,14 @@ def pytest_configure(config: pytest.Config) -> None:
     exits.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _terminated))
     try:
         _refuse_nonsense(config)
+        chosen = _chosen(config)
         run = _open_run(config, exits)
         config.stash[RUN] = run
         try:
             exits.enter_context(run.alone())
         except CouldNotLook as error:
             why = f"another doctor run is under way: {error}" if isinstance(error, LockHeld) else str(error)
-            config.pluginmanager.register(Overlapping(why, exits), "oc-ops doctor")
+            config.pluginmanager.register(answer.Overlapping(why, exits), "oc-ops doctor")
             return
         drawn = run.report.folder.page_in_progress
     except OcOpsError as error:
@@ -90,7 +103,7 @@ def pytest_configure(config: pytest.Config) -> None:
     run.report.wanted_page = config.option.htmlpath
     config.option.htmlpath, config.option.self_contained_html = str(drawn), True
     config.option.session_timeout = run.settings.run_s + run.settings.deep_s * config.getoption("deep")
-    config.pluginmanager.register(Wiring(run, exits, _cockpit(config, run)), "oc-ops doctor")
+    config.pluginmanager.register(Wiring(run, exits, _cockpit(config, run), chosen), "oc-ops doctor")
     gc.freeze()  # pytest collects garbage five times at its end: what was imported need not be looked through again
 
 
@@ -127,6 +140,12 @@ def _refuse_nonsense(config: pytest.Config) -> None:
         raise OcOpsError("--quick makes no `openclaw` call and --deep needs some: leave one out")
     if config.getoption("lab") and config.getoption("tmux"):
         raise OcOpsError("--lab is gone after the run and --tmux shows a gateway that stays: leave one out")
+
+
+def _chosen(config: pytest.Config) -> frozenset[str] | None:
+    """The checks that --check names, None without one: a wrong word is said before a lab is started."""
+    words = config.getoption("check")
+    return selection.chosen(words, oc_settings.load()) if words else None
 
 
 def _open_run(config: pytest.Config, exits: ExitStack) -> DoctorRun:
@@ -171,38 +190,31 @@ def _lab_settings(settings: oc_settings.Settings) -> oc_settings.Settings:
 # -- hooks ------------------------------------------------------------------------------------------------------------
 
 
-class Overlapping:
-    """The hooks of a run that cannot have the gateway to itself: it looks at nothing, says why, and exits with 1."""
-
-    def __init__(self, why: str, exits: ExitStack) -> None:
-        self.why, self.exits = why, exits
-
-    def pytest_runtestloop(self) -> bool:
-        """Run no check: a second run would only double the load."""
-        return True
-
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Could-not-look is never green."""
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_unconfigure(self, config: pytest.Config) -> None:
-        """The last line says why."""
-        _say(config, f"doctor: unknown in 0.0 s: could not look: {self.why}")
-        self.exits.close()
-
-
 class Wiring:
     """The hooks of a doctor run; each hands over to the run."""
 
-    def __init__(self, run: DoctorRun, exits: ExitStack, cockpit: str = "") -> None:
-        self.run, self.exits, self.cockpit, self.took_s = run, exits, cockpit, 0.0
+    def __init__(
+        self, run: DoctorRun, exits: ExitStack, cockpit: str = "", chosen: frozenset[str] | None = None
+    ) -> None:
+        self.run, self.exits, self.cockpit, self.chosen, self.took_s = run, exits, cockpit, chosen, 0.0
+        self.left_out: list[tuple[str, str]] = []
+        """The checks that were left out, and why."""
+        self._why = "-k or -m names others"
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """`-k` knows a check by its id, too."""
+        if mark := item.get_closest_marker("check"):
+            item.extra_keyword_matches.add(mark.args[0])
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Cheap lanes first, every check under its deadline; tests that were asked for beside the checks come last."""
         settings = self.run.settings
-        if not config.getoption("deep"):
-            items[:] = [item for item in items if not item.get_closest_marker("deep")]
+        if self.chosen is not None:
+            self._leave_out(config, items, lambda item: not self._asked_for(item), "--check names others")
+            if any(item.get_closest_marker("deep") for item in items) and not config.getoption("deep"):
+                config.stash[SESSION_EXPIRE_KEY] += settings.deep_s
+        elif not config.getoption("deep"):
+            self._leave_out(config, items, lambda item: item.get_closest_marker("deep") is not None, _DEEP)
         checks = [item for item in items if item.get_closest_marker("doctor")]
         for item in checks:
             deadline_s = settings.deep_s if item.get_closest_marker("deep") else settings.check_s
@@ -210,9 +222,25 @@ class Wiring:
         checks.sort(key=lambda item: LANES.index(_mark(item).kwargs["lane"]))
         items[:] = checks + [item for item in items if item not in checks]
 
+    def _leave_out(
+        self, config: pytest.Config, items: list[pytest.Item], unwanted: Callable[[pytest.Item], bool], why: str
+    ) -> None:
+        self._why = why
+        left_out = [item for item in items if unwanted(item)]
+        items[:] = [item for item in items if not unwanted(item)]
+        if left_out:
+            config.hook.pytest_deselected(items=left_out)
+        self._why = "-k or -m names others"
+
+    def _asked_for(self, item: pytest.Item) -> bool:
+        mark = item.get_closest_marker("check")
+        return self.chosen is not None and mark is not None and mark.args[0] in self.chosen
+
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
-        """A part of the doctor does not speak for the whole."""
-        self.run.left_out += len([item for item in items if item.get_closest_marker("doctor")])
+        """A part of the doctor does not speak for the whole, which is everything but the deep checks."""
+        checks = [item for item in items if item.get_closest_marker("doctor")]
+        self.left_out += [(_mark(item).args[0], self._why) for item in checks]
+        self.run.left_out += 0 if self._why == _DEEP else len(checks)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """What the run means to look at; a check that is not reached must not go unnoticed."""
@@ -232,8 +260,10 @@ class Wiring:
         from oc_ops.act.recover.run import recover
 
         terminal = session.config.pluginmanager.getplugin("terminalreporter")
-        terminal.write_sep("=", "recovery")
         first = self._observation()
+        if isinstance(terminal, answer.Answer):
+            terminal.tell(self.run.finish(), self.run.redactor.line)
+        terminal.write_sep("=", "recovery")
         try:
             outcome = recover(
                 self.run.settings,
@@ -318,21 +348,31 @@ class Wiring:
             if type(plugin).__module__.startswith("pytest_html."):
                 session.config.pluginmanager.unregister(plugin)
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Say whether the cockpit is up, which incident this belongs to, and where the report is."""
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+        """Say what was found, how many looked, whether the cockpit is up, which incident it is, where the report is."""
+        record = self.run.finish()
+        if isinstance(terminalreporter, answer.Answer):
+            terminalreporter.tell(record, self.run.redactor.line)
+        if not record.empty:
+            for line in answer.tally(record, self.left_out, self.run.redactor.line):
+                terminalreporter.write_line(line)
         if self.cockpit:
             terminalreporter.write_line(self.cockpit)
+        if record.empty and (words := config.option.keyword):
+            terminalreporter.write_line(f"-k {words!r} selects no check; {selection.near(words, self.run.settings)}")
         if line := self.run.report.incident_line():
             terminalreporter.write_line(line)
         if line := self.run.others():
             terminalreporter.write_line(self.run.redactor.line(line, 500))
-        terminalreporter.write_line(self.run.report.where_it_is(self.run.finish()))
+        terminalreporter.write_line(self.run.report.where_it_is(record))
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self, config: pytest.Config) -> None:
         """The last line on the terminal is the run in one sentence."""
         report, record = self.run.report, self.run.finish()
-        _say(config, report.plugin_line(record) if config.getoption("nagios") else report.last_line(record))
+        answer.say(config, report.plugin_line(record) if config.getoption("nagios") else report.last_line(record))
+        if config.getoption("answer") == "json":
+            sys.stdout.write(to_json(record, self.run.redactor))
         self.exits.close()
 
     # pytest-html draws the page; oc_ops.record.page.report says what is on it.
@@ -385,9 +425,3 @@ def _report(
 
 def _check(report: Any) -> CheckRecord | None:
     return getattr(report, "check", None)
-
-
-def _say(config: pytest.Config, line: str) -> None:
-    reporter = config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is not None:
-        reporter.write_line(line)

@@ -70,7 +70,8 @@ def _table(*rows: tuple[str, ...]) -> Iterator[str]:
 
 def _checks() -> Iterator[str]:
     yield "A check states a claim and is red only with evidence; a check that could not look is never green."
-    yield "`oc-ops doctor -k PART` runs those whose test name holds PART."
+    yield "`oc-ops doctor --check ID` runs those that look for it: the id of a check, of a finding, or an area such as"
+    yield "`host`; repeat it for several. A run of some checks speaks for those alone."
     yield ""
     yield from _table(("check", "lane", "claim"), *((f"`{check}`", lane, claim) for check, lane, claim in checks()))
     yield ""
@@ -85,6 +86,8 @@ def _findings() -> Iterator[str]:
         act = _WORDS.get(cure.action, "none automatic")
         yield from ("", f"## {kind.id}", "")
         yield f"- **Means:** {kind.means}"
+        if kind.checks:
+            yield f"- **Checks:** {', '.join(f'`{each}`' for each in kind.checks)}"
         yield f"- **Helps:** {kind.helps}"
         yield f"- **Recovery:** {act}: {cure.why}" + (f"; needs the proof that {cure.proof}" if cure.proof else "")
     yield from ("", "## logs/&lt;signature&gt;", "", "- **Means:** a known line stands in the gateway's own log")

@@ -29,7 +29,7 @@ from oc_ops.cli import (
     targets,
     tmux,
 )
-from oc_ops.cli.streams import lenient
+from oc_ops.cli.streams import lenient, need_clock
 from oc_ops.errors import OcOpsError
 from oc_ops.settings import CHECKOUT, PROJECT, declared, environment_name
 
@@ -112,6 +112,14 @@ def _one_sentence(command: Callable[..., Any]) -> Callable[..., Any]:
     return guarded
 
 
+def _check_ids(incomplete: str) -> list[str]:
+    """What a shell completes `--check` to."""
+    from oc_ops import settings
+    from oc_ops.doctor import selection
+
+    return [each for each in selection.ids(settings.load()) if each.startswith(incomplete)]
+
+
 @app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     help="Look at the gateway and say what is wrong, once, with the evidence and the one thing to do.\n\n"
@@ -128,12 +136,23 @@ def doctor(
     openclaw: Annotated[str | None, typer.Option(metavar="PATH", help="The `openclaw` executable.")] = None,
     oc_profile: Annotated[str | None, typer.Option(metavar="NAME", help="The OpenClaw profile to look at.")] = None,
     target: Annotated[str | None, typer.Option(metavar="T", help="The gateway, as `oc-ops targets` names it.")] = None,
+    check: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID",
+            help="Only the checks that look for this: the id of a check, of a finding, or an area. Repeatable.",
+            autocompletion=_check_ids,
+        ),
+    ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="HTTP and RPC lanes and logs only: no `openclaw` call.")
     ] = False,
     deep: Annotated[bool, typer.Option("--deep", help="Also the slow checks: a real click in the browser.")] = False,
     lab: Annotated[bool, typer.Option("--lab", help="Look at a throwaway real gateway, started for this run.")] = False,
     report_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Where the run leaves its report.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the report as JSON (docs/files.md), and nothing else.")
+    ] = False,
     nagios: Annotated[
         bool,
         typer.Option("--nagios", help="One line for a monitoring system; exit 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN."),
@@ -149,12 +168,15 @@ def doctor(
         ("--report-dir", report_dir),
     )
     options = [word for name, value in given if value is not None for word in (name, value)]
+    options += [word for each in check or () for word in ("--check", each)]
     options += [name for name, wanted in (("--quick", quick), ("--deep", deep), ("--lab", lab)) if wanted]
+    if nagios and as_json:
+        raise OcOpsError("--nagios and --json: need one of the two")
     if nagios:
         from oc_ops.cli.nagios import run
 
         raise typer.Exit(run(lambda: examine.argv([*options, *context.args])))
-    argv = examine.argv([*options, *context.args])
+    argv = examine.argv([*options, "--answer", "json" if as_json else "text", *context.args])
     _say_where()
     sys.stdout.flush()
     os.execv(sys.executable, argv)  # noqa: S606 - an argv list, no shell
@@ -213,6 +235,7 @@ def _print_lab(facts: dict[str, object], as_json: bool) -> None:
 def main() -> None:
     """The console script; what oc-ops raises on purpose is one sentence here too."""
     lenient()
+    need_clock()
     try:
         app()
     except OcOpsError as error:

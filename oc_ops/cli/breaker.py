@@ -118,9 +118,11 @@ def break_(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read; needs --approve.")] = False,
 ) -> None:
     """Everything is recorded in memory/approvals.jsonl: who, when, what evidence, before, after."""
+    from oc_ops.act.agent import refuse_agents
     from oc_ops.act.breaker import carry_out
 
     with _exits(), _interruptible():
+        refuse_agents("breaking something", os.environ)
         place = _place()
         plan, how = _approved(place, target, approve, as_json)
         hands = place.hands(plan.id, lambda line: _print(place, [line], sys.stderr if as_json else sys.stdout))
@@ -135,7 +137,7 @@ def _approved(place: Workplace, target: str | None, approve: str | None, as_json
     from oc_ops.act.breaker.scan import BreakResult, Refused
 
     if approve is not None:
-        plan = plans.recall(approve, place.book)
+        plan = plans.recall(approve, place.book, place.settings.breaker_plan_s)
         if target is not None and target not in (plan.target, plan.name, plan.target.partition(":")[2]):
             raise Refused(f"plan {plan.id} is not about {target}, but about {plan.target}")
         return plan, "--approve"

@@ -94,10 +94,12 @@ def _rows(seen: Jobs, verdicts: Sequence[Verdict]) -> list[tuple[str, ...]]:
 
 def _row(job: Job, seen: Jobs, verdict: Verdict | None) -> tuple[str, ...]:
     now_ms = seen.seen_at.timestamp() * 1000
-    last = "never" if job.last_run_ms is None else f"{job.last_status or '?'} {span((now_ms - job.last_run_ms) / 1000)}"
+    last = "never"
     if job.last_run_ms is not None:
+        ago_s = (now_ms - job.last_run_ms) / 1000
+        when = f"{span(ago_s)} ago" if ago_s >= 0 else f"{span(-ago_s)} ahead of this clock"
         took = f", took {span(job.last_duration_ms / 1000)}" if job.last_duration_ms is not None else ""
-        last = f"{last} ago{took}"
+        last = f"{job.last_status or '?'} {when}{took}"
     if job.running_ms is not None:
         last = f"running {span(max(0.0, now_ms - job.running_ms) / 1000)}"
     ahead_s = None if job.next_run_ms is None else (job.next_run_ms - now_ms) / 1000

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -99,21 +98,20 @@ def _write(path: Path, text: bytes) -> None:
 
 
 def _serve(listen: str, registry: CollectorRegistry) -> None:
-    from prometheus_client import start_http_server
+    from oc_ops.record.exporter import Exporter
 
     address = _ADDRESS.fullmatch(listen)
     if address is None or int(address[2]) > 65535:
         raise OcOpsError(f"--listen {listen!r}: need an address of this machine alone, such as 127.0.0.1:9464")
     host = {"localhost": "127.0.0.1", "[::1]": "::1"}.get(address[1], address[1])
     try:
-        server, _thread = start_http_server(int(address[2]), host, registry)
+        server = Exporter(host, int(address[2]), registry)
     except OSError as error:
         raise OcOpsError(f"--listen {listen!r}: need a free port ({error.strerror})") from error
     try:
         print(f"metrics: http://{address[1]}:{server.server_port}/metrics until Ctrl-C", flush=True)
-        threading.Event().wait()
+        server.serve_forever()
     except KeyboardInterrupt:
         pass
     finally:
-        server.shutdown()
         server.server_close()

@@ -76,10 +76,12 @@ def show(oc_profile: Profile = None, as_json: Json = False) -> None:
     lines = crontab.read(os.environ).own(_name(oc_profile))
     last = run.last(settings)
     if as_json:
-        print(json.dumps({"lines": lines, "last": last}))
+        print(json.dumps({"lines": lines, "trouble": [crontab.trouble(each) for each in lines], "last": last}))
         return
     for line in lines:
         print(_shown(line))
+        if why := crontab.trouble(line):
+            print(_shown(f"  it does not run: {why}"))
     if not lines:
         print("nothing is scheduled here (oc-ops schedule install)")
     print(_shown(f"last run: {last}" if last else "last run: none on record"))

@@ -14,7 +14,7 @@ from oc_ops.cockpit.clock import Turn, WatchClock
 from oc_ops.cockpit.ledger import Ledger
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.judge.jobtimes import Terms
-from oc_ops.observe import jobstore, owners, watchlist
+from oc_ops.observe import jobs_now, owners, watchlist
 from oc_ops.observe.zone import gateway_zone
 from oc_ops.process.jsontext import at, number_at
 
@@ -146,7 +146,7 @@ class Work:
             self._show_digest(status.payload, "rpc", REFRESH_S)
 
     def _by_store(self) -> None:
-        self.ledger.take(jobstore.read(self._target.state_dir, self._port.config.cron_store))
+        self.ledger.take(jobs_now.by_store(self._target, self._port.config))
         seen = state.Freshness(self._clock.now(), "files", every_s=STORE_S)
         self._tell_scheduler(self.scheduler.enabled, None, seen)
 
@@ -195,7 +195,7 @@ class Work:
         tasks = self._line.request("tasks.list", owners.TASKS_PARAMS) if self._line.talks else None
         stored = None
         with contextlib.suppress(CouldNotLook):
-            stored = jobstore.read(self._target.state_dir, self._port.config.cron_store)
+            stored = jobs_now.by_store(self._target, self._port.config)
         with contextlib.suppress(CouldNotLook):
             evidence = owners.gather(seen, tasks, stored)
             found = (owners.ownership(each, evidence) for each in marked)

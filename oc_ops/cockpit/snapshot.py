@@ -6,12 +6,12 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
-from functools import cache
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
+
+import msgspec
 
 from oc_ops import files
 from oc_ops.cockpit.state import SCHEMA, Snapshot
@@ -23,10 +23,9 @@ STALE_S = 15.0
 MOST_BYTES = 4 * 2**20
 """A file larger than this is none of ours."""
 
-_MOST = 1e18
-"""No moment, size or count is as large."""
-
-T = TypeVar("T")
+_PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_DECODERS = {name: msgspec.json.Decoder(kind) for name, kind in get_type_hints(Snapshot).items()}
+"""One for each part, so that a part which has not changed is not read again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ class Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._stamp: object = None
-        self._said: dict[str, object] = {}
+        self._said: Mapping[str, msgspec.Raw] = {}
         self._reading = Reading(Snapshot())
 
     def read(self, *, now: float | None = None, monotonic: float | None = None) -> Reading:
@@ -126,20 +125,17 @@ class Reader:
 
     def _parsed(self, raw: bytes) -> Reading:
         try:
-            said = json.loads(raw) if len(raw) <= MOST_BYTES else None
-        except (ValueError, RecursionError):
-            said = None
-        if not isinstance(said, dict):
-            return Reading(Snapshot(), problem=f"{self.path.name} holds no snapshot")
-        if said.get("schema") != SCHEMA:
-            return Reading(Snapshot(), problem=f"{self.path.name} is of another version of oc-ops")
-        fresh = {name: each for name, each in said.items() if name not in self._said or self._said[name] != each}
-        kept = {each.name: getattr(self._reading.snapshot, each.name) for each in fields(Snapshot)}
-        absent = {name: None for name in kept if name not in said}
-        filled = _filled(Snapshot, fresh)
-        unchanged = {name: each for name, each in kept.items() if name not in fresh and name not in absent}
-        self._said = cast("dict[str, object]", said)
-        return Reading(replace(filled, **unchanged))
+            if len(raw) > MOST_BYTES:
+                raise msgspec.DecodeError("it is too large")
+            said = _PARTS.decode(raw)
+            if bytes(said.get("schema", b"")) != str(SCHEMA).encode():
+                return Reading(Snapshot(), problem=f"{self.path.name} is of another version of oc-ops")
+            kept = {name: getattr(self._reading.snapshot, name) for name in said if name in _DECODERS}
+            fresh = {name: _DECODERS[name].decode(said[name]) for name in kept if self._said.get(name) != said[name]}
+        except (msgspec.MsgspecError, RecursionError) as error:
+            return Reading(Snapshot(), problem=f"{self.path.name} holds no snapshot: {error}")
+        self._said = said
+        return Reading(Snapshot(**{**kept, **fresh}))
 
 
 def read(path: Path, *, now: float | None = None, monotonic: float | None = None) -> Reading:
@@ -178,103 +174,3 @@ def heartbeat(memory_dir: Path, key: str, *, watched: bool = True) -> None:
     for mark in (session_mark(memory_dir, key), *((watching_mark(memory_dir, key),) if watched else ())):
         with contextlib.suppress(OSError):
             mark.touch(mode=0o600)
-
-
-# -- JSON to types ----------------------------------------------------------------------------------------------------
-
-Converter = Callable[[Any], Any]
-"""Makes a value of one kind from what JSON said, or raises _Unfit; made once for each kind."""
-
-
-class _Unfit(Exception):
-    """A value that is not of the field's kind."""
-
-
-def _filled(kind: type[T], said: Mapping[str, object]) -> T:
-    """A record from a JSON object; what is missing or of the wrong kind keeps its default."""
-    return cast("T", _converter(cast("Any", kind))(said))
-
-
-@cache
-def _converter(kind: Any) -> Converter:
-    origin, options = get_origin(kind), get_args(kind)
-    if origin in (Union, UnionType):
-        inner = _converter(next(each for each in options if each is not NoneType))
-        return lambda said: None if said is None else inner(said)
-    if origin is Literal:
-        words = frozenset(options)
-        return _fitting(lambda said: type(said) is str and said in words)
-    if origin is tuple and options[-1] is Ellipsis:
-        return _row(_converter(options[0]))
-    if origin is tuple:
-        return _pair(tuple(map(_converter, options)))
-    if is_dataclass(kind):
-        return _record(cast("type[object]", kind))
-    if kind is float:
-        return _number
-    if kind is int:
-        return _fitting(lambda said: type(said) is int and abs(said) < _MOST)
-    return _fitting(lambda said: type(said) is kind)
-
-
-def _fitting(fits: Callable[[Any], bool]) -> Converter:
-    def checked(said: object) -> object:
-        if not fits(said):
-            raise _Unfit
-        return said
-
-    return checked
-
-
-def _number(said: Any) -> float:
-    """What is not a number fails the comparison as well."""
-    if type(said) not in (int, float) or not abs(said) < _MOST:
-        raise _Unfit
-    return float(said)
-
-
-def _record(kind: type[object]) -> Converter:
-    hints = get_type_hints(kind)
-    members = [(each.name, _converter(hints[each.name])) for each in fields(cast("Any", kind))]
-
-    def record(said: object) -> object:
-        if type(said) is not dict:
-            raise _Unfit
-        values = {}
-        for name, convert in members:
-            if name in said:
-                try:
-                    values[name] = convert(said[name])
-                except _Unfit:
-                    continue
-        return kind(**values)
-
-    return record
-
-
-def _row(convert: Converter) -> Converter:
-    """A list without what does not fit."""
-
-    def row(said: object) -> tuple[object, ...]:
-        if type(said) is not list:
-            raise _Unfit
-        fitting = []
-        for each in said:
-            try:
-                fitting.append(convert(each))
-            except _Unfit:
-                continue
-        return tuple(fitting)
-
-    return row
-
-
-def _pair(converters: tuple[Converter, ...]) -> Converter:
-    """A list of fixed length, as a whole."""
-
-    def pair(said: object) -> tuple[object, ...]:
-        if type(said) is not list or len(said) != len(converters):
-            raise _Unfit
-        return tuple(convert(each) for convert, each in zip(converters, said, strict=True))
-
-    return pair

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from oc_ops.doctor.outcomes import Blocked, NotAsked
 from oc_ops.errors import CouldNotLook
 from oc_ops.judge.cron import scheduler_off
+from oc_ops.observe import jobs_now
 from oc_ops.observe.handshake import RpcRefused
-from oc_ops.observe.jobs import MOST_JOBS, Job, JobRun, Jobs, jobs_of, more_of, runs_of
+from oc_ops.observe.jobs import Jobs, jobs_of, more_of
 from oc_ops.observe.watchlist import Watched
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from oc_ops.judge.cron import Verdict
     from oc_ops.observe.owners import Ownership
     from oc_ops.observe.rpc import RpcClient
-
-_RUNS = 30
-"""Runs of each watched job that are asked for: enough for its history."""
 
 
 def verdicts_now(doctor: Doctor, watched: Sequence[Watched]) -> tuple[Jobs, tuple[Verdict, ...]]:
@@ -70,23 +68,23 @@ def sight(doctor: Doctor, watched: Sequence[Watched]) -> tuple[Jobs, Mapping[str
         with _connected(doctor) as client:
             # Tasks first: a run that ends in between is then still seen as somebody's.
             tasks = client.request("tasks.list", owners.TASKS_PARAMS)
-            seen = by_rpc(client, watched)
+            seen = jobs_now.by_rpc(client, watched)
     except NotAsked:
-        seen = _by_cli(doctor)
+        seen = jobs_now.by_cli(doctor.cron_list())
     except Blocked as blocked:
         try:
-            seen = _by_store(doctor)
+            seen = jobs_now.by_store(doctor.target, doctor.config)
         except CouldNotLook:
             raise blocked from None
     except CouldNotLook as error:
         try:
-            seen = _by_store(doctor)
+            seen = jobs_now.by_store(doctor.target, doctor.config)
         except CouldNotLook as also:
             raise CouldNotLook(f"{error}; {also}") from None
     stored = seen if seen.source == "store" else None
     if stored is None and any(each.running_ms is not None for each in seen.jobs):
         with contextlib.suppress(CouldNotLook):
-            stored = _by_store(doctor)
+            stored = jobs_now.by_store(doctor.target, doctor.config)
     evidence = owners.gather(doctor.look(), tasks, stored)
     found = (owners.ownership(each, evidence) for each in seen.jobs)
     return seen, {each.job_id: each for each in found if each}
@@ -106,41 +104,3 @@ def _connected(doctor: Doctor) -> RpcClient:
         return doctor.gateway.connect()
     except RpcRefused as refused:
         raise CouldNotLook(f"the RPC lane closed: {refused.reason}") from refused
-
-
-def by_rpc(client: RpcClient, watched: Sequence[Watched]) -> Jobs:
-    """All pages of the list, then the history of each watched job; a release without `cron.runs` has none."""
-    seen_at, offset = datetime.now(UTC), 0
-    told: list[Job] = []
-    while True:
-        reply = client.request("cron.list", {"includeDisabled": True, "limit": 200, "offset": offset})
-        if reply.outcome != "ok":
-            raise CouldNotLook(f"cron.list: {reply.outcome}: {reply.message or reply.code or 'no reason given'}")
-        told += jobs_of(reply.payload)
-        following = more_of(reply.payload)
-        if following is None or following <= offset or len(told) >= MOST_JOBS:
-            break
-        offset = following
-    words = {each.job for each in watched}
-    runs: dict[str, tuple[JobRun, ...]] = {}
-    for each in told:
-        if each.id in words or each.name in words:
-            reply = client.request("cron.runs", {"id": each.id, "limit": _RUNS})
-            if reply.outcome == "ok":
-                runs.update(runs_of(reply.payload))
-    return Jobs(tuple(told), "rpc", seen_at, runs, complete=following is None)
-
-
-def _by_cli(doctor: Doctor) -> Jobs:
-    """Without `--all` the CLI keeps disabled jobs back: then none may be called missing."""
-    answer = doctor.cron_list()
-    if not answer.came:
-        raise CouldNotLook(answer.call.summary)
-    whole = "--all" in answer.call.argv and more_of(answer.value) is None
-    return Jobs(jobs_of(answer.value), "cli", datetime.now(UTC), complete=whole)
-
-
-def _by_store(doctor: Doctor) -> Jobs:
-    from oc_ops.observe import jobstore
-
-    return jobstore.read(doctor.target.state_dir, doctor.config.cron_store)

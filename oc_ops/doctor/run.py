@@ -32,12 +32,12 @@ from oc_ops.record.run import (
     Scope,
     environment,
 )
-from oc_ops.settings import CHECKOUT, Settings
+from oc_ops.settings import Settings
 
 if TYPE_CHECKING:
     from oc_ops.record.redact import Json
 
-_DOCTOR = ("pytest ", "oc-ops doctor")
+_DOCTOR = "oc-ops doctor"
 _COMMANDS = "(?:gateway|browser|channels|config|cron|devices|doctor|tasks)"
 
 
@@ -115,8 +115,6 @@ class DoctorRun:
 
     def _for_this_gateway(self, command: str) -> str:
         """The command as it must be pasted to reach the gateway that was looked at, and no other."""
-        if CHECKOUT is None:
-            command = re.sub("^pytest checks/ -m doctor", "oc-ops doctor", command)
         if self.lab:
             warning = f"none automatic: this is the lab, in {self.doctor.target.home}: "
             return f"{command} --lab" if command.startswith(_DOCTOR) else re.sub("^(?=openclaw )", warning, command)

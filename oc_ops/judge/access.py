@@ -20,8 +20,6 @@ from oc_ops.observe.rpc import RpcRefused, RpcReply
 from oc_ops.process.jsontext import at, text_at
 
 _LIMITS = Limits()
-_VERIFY = "pytest checks/ -m doctor -k test_rpc_answers"
-_STATUS_VERIFY = "pytest checks/ -m doctor -k test_gateway_status_answers"
 _WELL = "the gateway is well by all that could be looked at, and a restart is useless"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _ADDRESS = re.compile(r"wss?://[^\s\"'\\]+")
@@ -75,6 +73,7 @@ def _refused(
 
 @finds(
     "gateway/credential-missing",
+    checks=("gateway/rpc", "gateway/status"),
     cure=none("our own side lacks the credential; the gateway is not judged by it, and a restart gives us none"),
     means="our side lacks the credential (an unset `${VAR}`, a SecretRef); says which, and who has it",
     helps="put it into the state directory's `.env` too",
@@ -93,7 +92,6 @@ def lane_closed(refused: RpcRefused, credential: Credential | None, held: Held |
                 saw=saw,
                 fix="none automatic: openclaw devices list, then openclaw devices approve REQUEST; of a gateway in a "
                 f"container look inside (oc-ops targets, then --target); {_WELL}",
-                verify=_VERIFY,
             )
     return None
 
@@ -139,6 +137,7 @@ def cli_rejected(answer: Answer) -> Finding | None:
 
 @finds(
     "cli/unpaired",
+    checks=("gateway/status", "gateway/rpc"),
     cure=none("our own command lacks an approval, which no restart gives; the gateway is not judged by it"),
     means="it was never paired with the gateway, or waits for an approval",
     helps="pair it, `openclaw devices approve`",
@@ -151,12 +150,12 @@ def unpaired(why: str, severity: Severity) -> Finding:
         fact="the `openclaw` command was never paired with this gateway, so nothing is asked through it",
         saw=why,
         fix="none automatic: pair it once, with the scopes it needs: run any `openclaw cron add …`, or the onboarding",
-        verify=_STATUS_VERIFY,
     )
 
 
 @finds(
     "cli/misdirected",
+    checks=("gateway/status", "gateway/rpc"),
     cure=none("our own command asks elsewhere; what it says is not of this gateway"),
     means="`OPENCLAW_GATEWAY_URL`, or a bind address, sends it to another gateway",
     helps="unset it",
@@ -174,7 +173,6 @@ def misdirected(config: GatewayConfig, port: int) -> Finding | None:
         fact="OPENCLAW_GATEWAY_URL sends the `openclaw` command to another gateway than the one looked at",
         saw=f"it is {_bare(config.url)}, and the gateway looked at is on port {port}; oc-ops' own calls leave it out",
         fix="none automatic: unset OPENCLAW_GATEWAY_URL (the shell's, the state directory's .env, env in the config)",
-        verify=_STATUS_VERIFY,
     )
 
 
@@ -190,12 +188,14 @@ def _lane_lost(answer: Answer, severity: Severity, credential: Credential | None
 
 @finds(
     "cli/outdated",
+    checks=("state/readable", "gateway/status", "gateway/rpc"),
     cure=none("a command that is older than the config's last writer refuses every start"),
     means="it is older than what last wrote the config or the state, and refuses a start; lists every `openclaw` found",
     helps="the newer one first on PATH",
 )
 @finds(
     "cli/unusable",
+    checks=("cli/works", "gateway/status"),
     cure=none("the command is at fault, and it is the one that would have to do the restart"),
     means="it does not even print its version, or does not get through (then a warning beside a gateway that was read)",
     helps="a newer Node.js first on PATH",
@@ -218,7 +218,6 @@ def _ours(
                 saw=saw,
                 fix="none automatic: see what sends it there (OPENCLAW_GATEWAY_URL, gateway.remote, gateway.bind in "
                 f"the config{f': {_bare(address[0])}' if address else ''}); {_WELL}",
-                verify=_STATUS_VERIFY,
             )
         case "outdated":
             return Finding(
@@ -227,7 +226,6 @@ def _ours(
                 fact="the `openclaw` command is older than the release that last wrote the config or the state",
                 saw=saw,
                 fix=f"none automatic: use the newer `openclaw` of this machine, or install that release; {_WELL}",
-                verify=_STATUS_VERIFY,
             )
         case "unpaired":
             return Finding(
@@ -237,7 +235,6 @@ def _ours(
                 saw=saw,
                 fix="none automatic: openclaw devices list, then openclaw devices approve REQUEST; of a gateway in a "
                 f"container look inside (oc-ops targets, then --target); {_WELL}",
-                verify=_STATUS_VERIFY,
             )
         case "missing":
             return credential_missing(saw, severity, credential, held)
@@ -253,7 +250,6 @@ def _ours(
         if severity == "warning"
         else "none automatic: this proves nothing against the gateway, do not restart it; see this call's transcript "
         "in the report, and let the RPC lane read (OC_OPS_RPC=on)",
-        verify=_STATUS_VERIFY,
     )
 
 
@@ -282,7 +278,6 @@ def credential_missing(
         saw="; ".join([saw, *([credential.why] if credential and credential.why not in saw else []), *where]),
         fix=f"none automatic: {dotenv if names else 'give this shell what the gateway was started with (gateway.auth)'}"
         f"; {_WELL}",
-        verify=_VERIFY,
     )
 
 
@@ -306,6 +301,7 @@ def lent(credential: Credential, held: Held | None) -> Finding | None:
 
 @finds(
     "gateway/rpc-unanswered",
+    checks=("gateway/rpc",),
     cure=restart(
         "HTTP lives and an authenticated read is not answered, twice: no operator and no agent gets through",
         proof="its own socket took our connection and left an authenticated read unanswered, twice",
@@ -325,7 +321,6 @@ def _unanswered(saw: str, seen: GatewayProbe, *, lost: bool) -> Finding:
         if proof
         else "none automatic: look again; that its own process leaves a read unanswered is not "
         "proven, so do not restart it for this",
-        verify=_VERIFY,
         proof=proof,
     )
 
@@ -341,6 +336,7 @@ def _proof(seen: GatewayProbe) -> str:
 
 @finds(
     "gateway/auth-rejected",
+    checks=("gateway/rpc", "gateway/status"),
     cure=none("the gateway is up and well; a restart changes no credential"),
     means="it is up and refuses the credential that the config has",
     helps="compare tokens; no restart",
@@ -353,5 +349,4 @@ def _rejected(saw: str) -> Finding:
         saw=saw,
         fix="none automatic: a restart does not help; compare gateway.auth with what the gateway was started with, "
         "then `openclaw devices list`",
-        verify=_VERIFY,
     )

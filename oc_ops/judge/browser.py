@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from oc_ops.observe.click import Step, Walk
 
 START = f"openclaw browser --browser-profile {BROWSER_PROFILE} start"
-_VERIFY = "pytest checks/ -m doctor -k test_browser"
 _DISABLED = re.compile(r"browser control (?:is )?disabled")
 """The words of 2026.2.26 and 2026.5.28 ("is disabled") and of 2026.9.6 (exit 1, code UNAVAILABLE)."""
 _STARTING_S = 30.0
@@ -35,6 +34,7 @@ def disabled(enabled: bool, config: GatewayConfig) -> Finding | None:
 
 @finds(
     "browser/unanswered",
+    checks=("browser/control", "browser/running"),
     cure=browser_restart("browser stop and start brings the control back; a restart of the gateway does not (#11518)"),
     means="the browser control does not answer",
     helps="browser stop and start, never a gateway restart",
@@ -51,7 +51,6 @@ def unanswered(answer: Answer, expected: str = "running") -> Finding | None:
         fact="the gateway's browser control does not answer",
         saw=answer.call.summary + ("" if answer.call.outcome != "answered" else ", without a browser status"),
         fix=f"openclaw browser --browser-profile {BROWSER_PROFILE} stop && {START}",
-        verify=_VERIFY,
     )
 
 
@@ -70,6 +69,7 @@ def kept_down(
 
 @finds(
     "browser/cdp-port-taken",
+    checks=("browser/control", "browser/running"),
     cure=none("whoever holds the debugging port keeps it over every restart (#41750)"),
     means="its debugging port is held by another program, or by a Chrome nobody owns",
     helps="end that one",
@@ -91,7 +91,6 @@ def cdp_port_taken(answer: Answer, chrome: Chrome) -> Finding | None:
         ),
         saw=f"{holder.summary}; browser status answers running: {str(_runs(answer)).lower()}",
         fix=f"none automatic: {_end(holder, chrome.port)}, then {START}",
-        verify=_VERIFY,
     )
 
 
@@ -107,6 +106,7 @@ def _end(holder: Holder, port: int | None) -> str:
 
 @finds(
     "browser/not-found",
+    checks=("browser/control", "browser/running"),
     cure=none("there is no browser program to start"),
     means="there is no browser program to start",
     helps="install or name one",
@@ -126,12 +126,12 @@ def not_found(answer: Answer, chrome: Chrome) -> Finding | None:
             else "none automatic: install Chrome or Chromium, or name one "
             "(openclaw config set browser.executablePath PATH)"
         ),
-        verify=_VERIFY,
     )
 
 
 @finds(
     "browser/profile-locked",
+    checks=("browser/control", "browser/running"),
     cure=none("the holder of the profile's lock has to end first; a start does not get past it"),
     means="its profile is locked by a holder that a start does not get past",
     helps="end the holder, take the lock out",
@@ -161,7 +161,6 @@ def profile_locked(answer: Answer, chrome: Chrome, release: tuple[int, ...] | No
         fact="the agent's browser cannot be started: its profile is locked by another holder",
         saw=f"{lock.path} names {lock.host}-{lock.pid}; {who}",
         fix=f"none automatic: {way}, take the Singleton* links out of {lock.path.parent}, then {START}",
-        verify=_VERIFY,
     )
 
 
@@ -191,6 +190,7 @@ def not_running(answer: Answer, expected: str, chrome: Chrome | None = None) -> 
 
 @finds(
     "browser/not-running",
+    checks=("browser/control", "browser/running"),
     cure=browser_restart("it is enabled and not running: a start brings it up"),
     means="not running, or switched off, where one is expected",
     helps="start it, or `OC_OPS_BROWSER=off`",
@@ -206,12 +206,12 @@ def _hangs(process: Holder) -> Finding:
         fix=f"kill -CONT {process.pid}"
         if stopped
         else f"openclaw browser --browser-profile {BROWSER_PROFILE} stop && {START}",
-        verify=_VERIFY,
     )
 
 
 @finds(
     "browser/act-stalled",
+    checks=("browser/acts",),
     cure=browser_restart(
         "a wedged tab holds all browser tools; it goes with the browser, not with the gateway (#113787)"
     ),
@@ -231,7 +231,6 @@ def act_stalled(walk: Walk) -> Finding | None:
         fact=f"the agent's browser runs, and a real click does not come through: {step.name} {_ended(step)}",
         saw=f"{step.name} after {step.seconds:.1f} s: {step.said}; before it: {before or 'nothing'}",
         fix=f"openclaw browser --browser-profile {BROWSER_PROFILE} stop && {START}",
-        verify=f"{_VERIFY} --deep",
     )
 
 
@@ -246,5 +245,4 @@ def _not_running(saw: str, *, enabled: bool) -> Finding:
         fact="the agent's browser is not running" if enabled else "the agent's browser is switched off",
         saw=saw if enabled else f"{saw}; {_OFF_HINT}",
         fix=START if enabled else "openclaw config set browser.enabled true && openclaw gateway restart",
-        verify=_VERIFY,
     )

@@ -14,11 +14,10 @@ from oc_ops.observe.openclaw import Answer
 from oc_ops.process.jsontext import at, text_at
 from oc_ops.process.run import Call
 
-_VERIFY = "pytest checks/ -m doctor -k test_cli"
-
 
 @finds(
     "cli/missing",
+    checks=("cli/works",),
     cure=none("without the command nothing can be restarted by it"),
     means="there is no `openclaw` command",
     helps="install it, or name it",
@@ -36,7 +35,7 @@ def missing(executable: Path | None, config: GatewayConfig, looked: Sequence[str
         fact = "there is no OpenClaw for this user: no `openclaw` command and no config"
         saw += f"; no file {config.path}"
         fix = f"run the doctor as the user who runs the gateway; else {fix}"
-    return Finding("cli/missing", "error", fact, saw, f"none automatic: {fix}", _VERIFY)
+    return Finding("cli/missing", "error", fact, saw, f"none automatic: {fix}")
 
 
 _OLD_NODE = re.compile(
@@ -59,7 +58,7 @@ def unusable(version: Call) -> Finding | None:
         fix = "none automatic: put the Node.js it needs first on PATH (`openclaw --version` then prints a version)"
     else:
         fix = "none automatic: reinstall the release you run (npm install -g openclaw@RELEASE), then openclaw --version"
-    return Finding("cli/unusable", "error", fact, version.summary, fix, _VERIFY)
+    return Finding("cli/unusable", "error", fact, version.summary, fix)
 
 
 def invalid_config(config: GatewayConfig, *, lives: bool = False) -> Finding | None:
@@ -69,6 +68,7 @@ def invalid_config(config: GatewayConfig, *, lives: bool = False) -> Finding | N
 
 @finds(
     "config/invalid",
+    checks=("config/valid", "config/accepted"),
     cure=none(
         "a gateway that restarts on an invalid config does not come up: a fault that waits would become an outage"
     ),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from oc_ops.judge.finding import Finding
-from oc_ops.judge.port import VERIFY
 from oc_ops.judge.registry import finds, start
 from oc_ops.observe.container import Container
 from oc_ops.observe.probe import GatewayProbe
@@ -44,6 +43,7 @@ def fault(seen: GatewayProbe, up_s: float | None, start_budget_s: float) -> Find
     ),
     means="its last end was the OOM killer's",
     helps="a higher memory limit, then start it",
+    checks=("gateway/live",),
 )
 def out_of_memory(there: Container) -> Finding:
     """The kernel ended it for want of memory, and no restart policy brought it back."""
@@ -55,7 +55,6 @@ def out_of_memory(there: Container) -> Finding:
         fact=f"the kernel ended the gateway in container {there.name} for want of memory{limit}",
         saw=_said(there),
         fix=fix,
-        verify=VERIFY,
         proof=proof,
     )
 
@@ -75,7 +74,7 @@ def _down(there: Container) -> Finding:
         case _:
             fact, proof = f"container {there.name} is {there.state} and cannot be started", ""
             fix = f"none automatic: its runtime gave it up ({there.runtime} inspect {there.name}); create it anew"
-    return Finding("gateway/down", "error", fact=fact, saw=_said(there), fix=fix, verify=VERIFY, proof=proof)
+    return Finding("gateway/down", "error", fact=fact, saw=_said(there), fix=fix, proof=proof)
 
 
 def _paused(there: Container) -> Finding:
@@ -86,7 +85,6 @@ def _paused(there: Container) -> Finding:
         fact=f"container {there.name} is paused: a person or a backup froze it, no runtime does so by itself",
         saw=_said(there),
         fix=fix,
-        verify=VERIFY,
         proof=proof,
     )
 
@@ -104,7 +102,6 @@ def _starting(saw: str, left: str) -> Finding:
         fact="the gateway is starting and not ready yet",
         saw=saw,
         fix=f"none automatic: wait{left}; a restart now would only begin again",
-        verify=VERIFY,
     )
 
 
@@ -115,7 +112,6 @@ def _stopping(there: Container) -> Finding:
         fact=f"container {there.name} is being stopped: the gateway in it finishes its work",
         saw=_said(there),
         fix="none automatic: wait until it has stopped, then look again",
-        verify=VERIFY,
     )
 
 
@@ -129,7 +125,6 @@ def _looping(there: Container) -> Finding:
         fact=f"container {there.name} does not come up: {why}",
         saw=_said(there),
         fix=f"none automatic: another start ends the same way; read why it exits: {logs}",
-        verify=VERIFY,
     )
 
 
@@ -149,8 +144,8 @@ def _mute(seen: GatewayProbe, there: Container, up_s: float | None, start_budget
     proof = f"{proof}, and it {what}, asked inside it as well" if proof and not seen.blind else ""
     fact = f"container {there.name} runs, and the gateway in it {what}"
     if silent:
-        return Finding("gateway/hung", "error", fact=fact, saw=saw, fix=fix, verify=VERIFY, proof=proof)
-    return Finding("gateway/zombie", "error", fact=fact, saw=saw, fix=fix, verify=VERIFY, proof=proof)
+        return Finding("gateway/hung", "error", fact=fact, saw=saw, fix=fix, proof=proof)
+    return Finding("gateway/zombie", "error", fact=fact, saw=saw, fix=fix, proof=proof)
 
 
 def unreached(seen: GatewayProbe) -> Finding | None:
@@ -164,7 +159,6 @@ def unreached(seen: GatewayProbe) -> Finding | None:
         fact=f"the gateway answers in container {there.name}, and not at {seen.host}:{seen.port} on this machine",
         saw=f"{there.runtime} exec: {seen.live.summary}",
         fix="none automatic: have it listen on its container's network (gateway run --bind lan), and publish that port",
-        verify=VERIFY,
     )
 
 

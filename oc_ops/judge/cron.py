@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from oc_ops.errors import CouldNotLook
 from oc_ops.judge.finding import Finding
-from oc_ops.judge.jobtimes import VERIFY, Terms, by, marker_stale, run_missed, slow
+from oc_ops.judge.jobtimes import Terms, by, marker_stale, run_missed, slow
 from oc_ops.judge.registry import finds, none
 from oc_ops.judge.words import named, ran
 from oc_ops.observe.jobs import Job, Jobs
@@ -18,11 +18,10 @@ from oc_ops.observe.rpc import RpcReply
 from oc_ops.observe.watchlist import Watched
 from oc_ops.process.jsontext import at
 
-_VERIFY = "pytest checks/ -m doctor -k test_cron"
-
 
 @finds(
     "cron/list-unanswered",
+    checks=("cron/list-rpc", "cron/list"),
     cure=none("the gateway lives; a long run holds its scheduler, and a restart would abort it"),
     means="the scheduler does not list its jobs",
     helps="its log; a long run",
@@ -47,12 +46,12 @@ def list_unanswered(reply: RpcReply | Answer) -> Finding | None:
         fact="the scheduler does not list its jobs",
         saw=saw,
         fix="none automatic: the gateway lives; look at its event loop and a long run first (openclaw tasks list)",
-        verify=_VERIFY,
     )
 
 
 @finds(
     "cron/scheduler-off",
+    checks=("cron/scheduler",),
     cure=none("it is switched off by the config or the environment, and stays so over a restart"),
     means="no job will run by itself",
     helps="switch it on",
@@ -73,7 +72,6 @@ def scheduler_off(status: object) -> Finding | None:
         fact="the cron scheduler is off: no job will run by itself",
         saw="cron.status answers enabled: false: cron.enabled in the config, or OPENCLAW_SKIP_CRON in its environment",
         fix="openclaw config set cron.enabled true && openclaw gateway restart",
-        verify=_VERIFY,
     )
 
 
@@ -151,6 +149,7 @@ def find(watched: Watched, jobs: Jobs) -> Job | None:
 
 @finds(
     "cron/job-missing",
+    checks=("cron/watched",),
     cure=none("a restart brings no job back"),
     means="a watched job is gone",
     helps="add it again, or take its line out",
@@ -170,12 +169,12 @@ def missing(watched: Watched, jobs: Jobs, terms: Terms) -> Finding:
         + f"; watched by {watched.where}",
         fix="none automatic: add the job again, or correct its line; `oc-ops jobs` shows both (a one-shot that ran "
         "well deletes itself: then the line goes)",
-        verify=VERIFY,
     )
 
 
 @finds(
     "cron/job-disabled",
+    checks=("cron/watched",),
     cure=none("a restart enables no job"),
     means="a watched job is off, by hand or after ten failures",
     helps="mend it, then enable it",
@@ -194,12 +193,12 @@ def disabled(job: Job, jobs: Jobs, terms: Terms) -> Finding | None:
         fact=f"{by(jobs)}the watched job {named(job.name)} is disabled",
         saw=f"{how}; {ran(job, jobs.runs.get(job.id, ()), jobs.seen_at)}",
         fix=fix,
-        verify=VERIFY,
     )
 
 
 @finds(
     "cron/job-failing",
+    checks=("cron/watched",),
     cure=none("the job fails, not the gateway; whether to run it again is the operator's choice"),
     means="the last runs of a watched job failed (one alone is a warning)",
     helps="read its runs; never rerun blindly",
@@ -223,5 +222,4 @@ def failing(job: Job, watched: Watched, jobs: Jobs, terms: Terms) -> Finding | N
         saw=f"{ran(job, jobs.runs.get(job.id, ()), jobs.seen_at)}; {watched.max_failures} in a row are an error",
         fix=f"none automatic: a rerun could do its work twice; read openclaw cron runs --id {shlex.quote(job.id)}, "
         "mend the cause, then start it by hand",
-        verify=VERIFY,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.gateway import RESTART
-from oc_ops.judge.host import VERIFY, HostLimits, size
+from oc_ops.judge.host import HostLimits, size
 from oc_ops.judge.registry import finds, none
 from oc_ops.observe.host import HostView
 from oc_ops.observe.install import release
@@ -19,6 +19,7 @@ from oc_ops.process.jsontext import text_at
 
 @finds(
     "logs/oversized",
+    checks=("logs/size",),
     cure=none("the log has to be moved aside; a restart makes it no smaller"),
     means="a log has grown past its limit (a warning)",
     helps="move it aside",
@@ -36,12 +37,12 @@ def log_oversized(seen: HostView, limits: HostLimits) -> Finding | None:
         saw=_listed(large, limits.log_large_bytes),
         fix=f"none automatic: see what fills it (tail {path}), then mv {path} {path}.old; "
         "what the service manager writes goes on into the moved file until the next restart",
-        verify=VERIFY,
     )
 
 
 @finds(
     "logs/silent",
+    checks=("logs/written",),
     cure=none("the gateway works; a restart at a quiet time is the operator's choice"),
     means="a live gateway can no longer write its log (a warning)",
     helps="move the log; restart at a quiet time",
@@ -65,12 +66,12 @@ def log_silent(seen: HostView) -> Finding | None:
         saw=f"{log.path}, {size(log.size_bytes)}: "
         + ("its last line says that writes are suppressed" if log.suppressed else "not writable by the gateway's user"),
         fix=f"none automatic: {fix}",
-        verify=VERIFY,
     )
 
 
 @finds(
     "host/wal-large",
+    checks=("host/wal",),
     cure=none("whoever holds the write-ahead log has to let go of it; nothing is lost meanwhile"),
     means="a write-ahead log is not written back (a warning)",
     helps="see who holds it; never delete it",
@@ -87,12 +88,12 @@ def wal_large(seen: HostView, limits: HostLimits) -> Finding | None:
         saw=_listed(large, limits.wal_large_bytes),
         fix=f"none automatic: see who holds it open (lsof {_quoted(large[0][0])}); "
         f"the last to close it writes it back: at a quiet time {RESTART}; never delete it",
-        verify=VERIFY,
     )
 
 
 @finds(
     "config/clobbered",
+    checks=("config/kept",),
     cure=none("a restart would make the replaced config the one that counts"),
     means="OpenClaw replaced the config and put the old one aside (a warning)",
     helps="`diff -u`, put it back",
@@ -115,12 +116,12 @@ def config_clobbered(seen: HostView, limits: HostLimits) -> Finding | None:
         + f"; {'backups: ' + ', '.join(backups[:3]) if backups else 'no backup beside it'}",
         fix=f"none automatic: see what was lost (diff -u {_quoted(fresh[0][1])} {_quoted(seen.copies.config)}) "
         "and put it back key by key: openclaw config set",
-        verify=VERIFY,
     )
 
 
 @finds(
     "gateway/version-drift",
+    checks=("gateway/versions", "gateway/install"),
     cure=none("it works; when an upgrade is completed by a restart is the operator's choice"),
     means="CLI, service and gateway are of different releases (a warning)",
     helps="restart after an upgrade",
@@ -143,7 +144,6 @@ def upgraded_under(seen: HostView, running: str | None) -> Finding | None:
         saw=f"{package.path} of release {package.version} was written {_utc(written)}; {gateway.summary}"
         + (f", of release {running}" if running else ""),
         fix=RESTART,
-        verify=VERIFY,
     )
 
 
@@ -181,5 +181,4 @@ def version_drift(cli: tuple[int, ...] | None, gateway: str | None, status: Answ
         fact="the CLI, the service and the running gateway are not of one release",
         saw=", ".join(f"{name} {each}" for name, each in versions.items() if each),
         fix=f"openclaw gateway install --force && {RESTART}" if stale_service else RESTART,
-        verify="pytest checks/ -m doctor -k test_gateway",
     )

@@ -14,9 +14,10 @@ class Finding:
     """One fault. `check` is the stable id of docs and contracts; every text an operator sees derives from these fields.
 
     `fact` is present tense without a period, `saw` is one line of evidence, `fix` is one command that pastes
-    and runs or "none automatic: …", `verify` the command that proves the repair. `subject` is what it is about where
-    one id is found of several things, such as a watched job. `proof` is what of the gateway's own process or socket
-    proves the fault; without it nothing may be restarted, started or ended for a finding whose cure wants it.
+    and runs or "none automatic: …", `verify` the command that proves the repair; by default it runs the checks that
+    can find it. `subject` is what it is about where one id is found of several things, such as a watched job. `proof`
+    is what of the gateway's own process or socket proves the fault; without it nothing may be restarted, started or
+    ended for a finding whose cure wants it.
     """
 
     check: str
@@ -24,9 +25,14 @@ class Finding:
     fact: str
     saw: str
     fix: str
-    verify: str = "pytest checks/ -m doctor"
+    verify: str = ""
     subject: str = ""
     proof: str = ""
+
+    def __post_init__(self) -> None:
+        """Verify by the finding's own id, where no other command is given."""
+        if not self.verify:
+            object.__setattr__(self, "verify", f"oc-ops doctor --check {self.check}")
 
     @classmethod
     def of_report(cls, told: Mapping[str, object]) -> Finding:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from oc_ops.judge import container, port
 from oc_ops.judge.finding import Finding
-from oc_ops.judge.port import VERIFY as _VERIFY
 from oc_ops.judge.port import port_drift, taken
 from oc_ops.judge.registry import finds, none, restart, start, wait
 from oc_ops.observe import processes
@@ -76,6 +75,7 @@ def port_taken(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None
 
 @finds(
     "gateway/down",
+    checks=("gateway/live",),
     cure=start(
         "nothing runs, so nothing is lost by a start; newer releases refuse to restart what is down",
         proof="nothing listens, none of its processes lives, and the unit that OpenClaw manages rests",
@@ -94,7 +94,6 @@ def down(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
             fact=f"{there.name} forwards port {seen.port}, and no gateway answers behind it",
             saw=f"{seen.listener.summary}; {(seen.again or seen.live).summary}",
             fix=fix,
-            verify=_VERIFY,
         )
     if not _shut(seen):
         return None
@@ -114,13 +113,13 @@ def down(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
         fact=f"nothing listens on port {seen.port} and no gateway process lives",
         saw=f"{seen.live.summary}; {service.summary if _has_service(seen) else 'no service unit seen'}",
         fix=fix,
-        verify=_VERIFY,
         proof=proof,
     )
 
 
 @finds(
     "gateway/crash-loop",
+    checks=("gateway/live",),
     cure=none(
         "the service manager has restarted it again and again, or it exits with 78; one more start ends the same way"
     ),
@@ -149,7 +148,6 @@ def crash_loop(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None
         saw=service.summary,
         fix="none automatic: another restart ends the same way; read why it exits: openclaw config validate, "
         "then the log lines below",
-        verify=_VERIFY,
     )
 
 
@@ -190,6 +188,7 @@ def up_s(seen: GatewayProbe) -> float | None:
 
 @finds(
     "gateway/starting",
+    checks=("gateway/started",),
     cure=wait("a slow start is not a failed one, and a restart would only begin it again"),
     means="on its way up, within the start budget (240 s): slow is not failed",
     helps="wait",
@@ -202,12 +201,12 @@ def starting_now(saw: str, left: str = "") -> Finding:
         fact="the gateway is starting and not ready yet",
         saw=saw,
         fix=f"none automatic: wait{left}; a restart now would only begin again",
-        verify=_VERIFY,
     )
 
 
 @finds(
     "gateway/zombie",
+    checks=("gateway/live",),
     cure=restart(
         "it lives beyond the start budget and does not listen",
         proof="the process is this gateway's for certain, and its sockets were seen to listen nowhere",
@@ -235,13 +234,13 @@ def zombie(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
         fact=f"a gateway process lives but nothing listens on port {seen.port}",
         saw=saw,
         fix=fix,
-        verify=_VERIFY,
         proof=proof,
     )
 
 
 @finds(
     "gateway/hung",
+    checks=("gateway/live",),
     cure=restart(
         "it accepts connections and answers none, twice: nobody can reach what it may still be doing",
         proof="the process that holds the port is this gateway's for certain, and was silent twice",
@@ -260,7 +259,6 @@ def hung(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
             fact=f"{there.name} forwards port {seen.port}, and what is behind it answers no connection",
             saw=f"{seen.listener.summary}; {(seen.again or seen.live).summary}",
             fix=fix,
-            verify=_VERIFY,
         )
     if not _mute(seen) or (seen.again is not None and seen.again.kind == "answered"):
         return None
@@ -283,7 +281,6 @@ def hung(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
         fact=f"the gateway accepts connections on port {seen.port} and answers none{_doing(process, seen.busy)}",
         saw=f"{(seen.again or seen.live).summary}; {process.summary if process else _unseen_holder(seen)}",
         fix=fix,
-        verify=_VERIFY,
         proof=proof,
     )
 
@@ -317,6 +314,7 @@ def _has_service(seen: GatewayProbe) -> bool:
 
 @finds(
     "gateway/draining",
+    checks=("gateway/started",),
     cure=wait("it finishes its work before a restart that somebody has asked for already"),
     means="it finishes its work before a restart",
     helps="wait",
@@ -334,12 +332,12 @@ def draining(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
         fact="the gateway is draining: it finishes running work and takes no new one",
         saw=probe.summary if probe else "",
         fix="none automatic: wait for the drain (300 s at most), then look again",
-        verify=_VERIFY,
     )
 
 
 @finds(
     "gateway/saturated",
+    checks=("gateway/prompt",),
     cure=none("a restart aborts the work that is under way and brings the load back"),
     means="it answers late; its event loop is held up (utilization alone is no fault)",
     helps="less load; no restart",
@@ -363,12 +361,12 @@ def saturated(seen: GatewayProbe, limits: Limits = Limits()) -> Finding | None:
         saw="; ".join(parts),
         fix="none automatic: a restart aborts the work and brings the load back; "
         "stop status loops and stagger cron jobs, then look again",
-        verify=_VERIFY,
     )
 
 
 @finds(
     "gateway/not-ready",
+    checks=("gateway/ready",),
     cure=none("it is live; what it lists as failing (a channel account, an agent database) fails after a restart too"),
     means="live, with a list of what fails (a channel account, an agent database)",
     helps="see to what fails",
@@ -387,11 +385,12 @@ def not_ready(seen: GatewayProbe, limits: Limits = Limits()) -> Finding | None:
             saw += f", event-loop delay p99 {delay_ms:.0f} ms"
     else:
         return None
-    return Finding("gateway/not-ready", "error", fact, saw, fix="openclaw channels status --probe", verify=_VERIFY)
+    return Finding("gateway/not-ready", "error", fact, saw, fix="openclaw channels status --probe")
 
 
 @finds(
     "gateway/duplicate",
+    checks=("gateway/single",),
     cure=none("which of the two is to stay is not for a program to decide"),
     means="two gateways of one state directory",
     helps="end one",
@@ -408,7 +407,6 @@ def duplicate(processes: Sequence[GatewayProcess]) -> Finding | None:
         fact=f"{len(gateways)} gateways run for the same state directory",
         saw="; ".join(each.summary for each in gateways),
         fix="none automatic: keep the one the service manager owns (openclaw gateway status --deep) and end the other",
-        verify=_VERIFY,
     )
 
 

@@ -11,8 +11,6 @@ from oc_ops.judge.gateway import RESTART
 from oc_ops.judge.registry import finds, none
 from oc_ops.observe.host import Filesystem, HostView, Memory, Sample
 
-VERIFY = "pytest checks/ -m doctor -k test_host"
-
 _ERROR_PART = 5
 """What is an error is this many times scarcer than what is a warning."""
 
@@ -51,6 +49,7 @@ class HostLimits:
 
 @finds(
     "host/disk-low",
+    checks=("host/disk", "state/readable"),
     cure=none("on a full disk a gateway may not come up again; room has to be made first"),
     means="a file system is full, low on room or inodes, or read-only (low is a warning)",
     helps="make room",
@@ -78,7 +77,6 @@ def disk_low(seen: HostView, limits: HostLimits) -> Finding | None:
         fact=f"a file system that the gateway needs {state}",
         saw="; ".join(saw for _severity, _place, saw in faults),
         fix=f"none automatic: {fix}",
-        verify=VERIFY,
     )
 
 
@@ -102,6 +100,7 @@ def _disk_faults(seen: Filesystem, limits: HostLimits) -> Iterator[tuple[Severit
 
 @finds(
     "host/memory-high",
+    checks=("host/memory",),
     cure=none("who takes the memory has to be known first; a gateway that works is restarted at a quiet time"),
     means="the machine is out of memory, or short; the gateway takes much, or ever more (warnings)",
     helps="see who takes it; restart at a quiet time",
@@ -124,7 +123,6 @@ def memory_high(seen: HostView, series: Sequence[Sample], limits: HostLimits) ->
         fact=" and ".join(machine + own),
         saw="; ".join([_memory_words(seen.memory)] + ([seen.gateway.summary] if seen.gateway else [])),
         fix=f"none automatic: {fix}",
-        verify=VERIFY,
     )
 
 
@@ -189,6 +187,7 @@ def _swapped_out_bytes_s(series: Sequence[Sample]) -> float:
 
 @finds(
     "host/orphans",
+    checks=("host/leftovers",),
     cure=none("they outlived a restart already"),
     means="a browser or MCP server outlived its gateway (a warning)",
     helps="look, then end those pids",
@@ -213,7 +212,6 @@ def orphans(seen: HostView) -> Finding | None:
         )
         + (f"; and {len(left) - 5} more" if len(left) > 5 else ""),
         fix=f"none automatic: look at them (ps -fp {','.join(pids.split())}), then kill {pids}",
-        verify=VERIFY,
     )
 
 

@@ -16,7 +16,6 @@ from oc_ops.observe.jobs import Job, JobRun, Jobs
 from oc_ops.observe.owners import Ownership
 from oc_ops.observe.watchlist import Watched
 
-VERIFY = "pytest checks/ -m doctor -k test_cron"
 _AGENT_TIMEOUT_S, _TIMEOUT_S, _UNBOUNDED_S = 3600.0, 600.0, 7200.0
 """How long a run may take by default (docs: how automations work); without a bound OpenClaw lets go after 2 h."""
 _SKEW_MS = 60_000
@@ -42,6 +41,7 @@ class Terms:
 
 @finds(
     "cron/run-missed",
+    checks=("cron/watched",),
     cure=none("a restart does not make up for a missed run; see first why the scheduler slept"),
     means="a watched job's due time passed without a run, by its schedule or its `max-age`",
     helps="see why the scheduler sleeps",
@@ -79,7 +79,6 @@ def run_missed(job: Job, watched: Watched, jobs: Jobs, terms: Terms) -> Finding 
         saw=f"{plan(job, terms.zone)}; {ran(job, _runs(job, jobs), jobs.seen_at)}; {_next(job, now_ms)}",
         fix="none automatic: see why first (openclaw cron status: is the scheduler awake?); a run by hand is "
         f"openclaw cron run {shlex.quote(job.id)}",
-        verify=VERIFY,
     )
 
 
@@ -96,12 +95,12 @@ def _overrun(job: Job, watched: Watched, jobs: Jobs, terms: Terms) -> Finding | 
         f"other run since (max-age {span(watched.max_age_s)})",
         saw=f"its marker of {clock(schedule.moment(began_ms))}; {ran(job, _runs(job, jobs), jobs.seen_at)}",
         fix=f"none automatic: read openclaw cron runs --id {shlex.quote(job.id)} and what the run waits for",
-        verify=VERIFY,
     )
 
 
 @finds(
     "cron/job-slow",
+    checks=("cron/watched",),
     cure=none("it is still at work, and a restart would abort it"),
     means="a watched job takes far longer than its own history (a warning)",
     helps="look at what it waits for",
@@ -134,12 +133,12 @@ def slow(job: Job, watched: Watched, jobs: Jobs, owner: Ownership | None, terms:
         fact=f"{by(jobs)}the watched job {named(job.name)} {words} {span(took_ms / 1000)}",
         saw=f"longer than {' and '.join(limits)}; {ran(job, runs, jobs.seen_at)}{proof}",
         fix=f"none automatic: read openclaw cron runs --id {shlex.quote(job.id)} and what the run waits for",
-        verify=VERIFY,
     )
 
 
 @finds(
     "cron/marker-stale",
+    checks=("cron/markers",),
     cure=none("it is cleared job by job with an approval (oc-ops breaker), not by a restart of everything"),
     means="a job is marked as running, and it is proven that nobody runs it",
     helps="disable and enable that job",
@@ -169,7 +168,6 @@ def marker_stale(
         f"its timeout {span(bound_s - terms.grace_s)}; "
         f"proof: {owner.proof}; {ran(job, _runs(job, jobs), jobs.seen_at)}",
         fix=fix,
-        verify=VERIFY,
     )
 
 

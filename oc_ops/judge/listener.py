@@ -8,6 +8,7 @@ from oc_ops.judge.registry import finds, none
 
 @finds(
     "gateway/port-taken",
+    checks=("gateway/live",),
     cure=none("another program has the port; a gateway that starts now ends at once"),
     means="another program or another gateway has the port, even one that answers HTTP 200",
     helps="move it, or give the gateway another port",
@@ -22,5 +23,4 @@ def held_by_another(port: int, why: str, reason: str) -> Finding | None:
         fact=f"port {port} is held by another user's process, not by this gateway",
         saw=reason,
         fix=f"none automatic: if that is your gateway, look as the account that runs it; else move it off port {port}",
-        verify="pytest checks/ -m doctor -k test_gateway",
     )

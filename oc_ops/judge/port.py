@@ -10,7 +10,6 @@ from oc_ops.observe.forwarders import Forwarder, forwarder
 from oc_ops.observe.http import Probe
 from oc_ops.observe.probe import GatewayProbe
 
-VERIFY = "pytest checks/ -m doctor -k test_gateway"
 _DEAD, _SILENT = (502, 503), (504, 522, 524)
 """What a reverse proxy answers for a backend that is gone, and for one that does not answer."""
 
@@ -108,7 +107,6 @@ def taken(seen: GatewayProbe, evidence: str) -> Finding:
         fact=f"port {seen.port} answers, but it is not an OpenClaw gateway",
         saw=f"{who} listens; {evidence}",
         fix=fix,
-        verify=VERIFY,
     )
 
 
@@ -121,12 +119,12 @@ def _of_another(seen: GatewayProbe) -> Finding:
         saw=f"{who} listens and has {seen.foreign} open; {seen.live.summary}",
         fix="none automatic: leave that gateway alone; give this one a port of its own (openclaw config set "
         "gateway.port PORT), or look at that one with its --profile or OPENCLAW_STATE_DIR",
-        verify=VERIFY,
     )
 
 
 @finds(
     "gateway/port-drift",
+    checks=("gateway/live",),
     cure=none("it works where it is; which of the two ports is meant is not for a program to decide"),
     means="the gateway serves another port than config or environment say (a warning): it is looked at where it serves",
     helps="put the port back, or reinstall the service and restart at a quiet time",
@@ -145,5 +143,4 @@ def port_drift(seen: GatewayProbe, wanted_by: str) -> Finding | None:
         saw=f"{seen.learnt}; {seen.live.summary}",
         fix=f"none automatic: put the port back ({back}), or have the gateway move: openclaw gateway install --force "
         "where a service unit runs it, and a restart at a quiet time",
-        verify=VERIFY,
     )

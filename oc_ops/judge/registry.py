@@ -29,12 +29,16 @@ class Cure:
 
 @dataclass(frozen=True, slots=True)
 class FindingKind:
-    """One finding id: its cure, what it means and what helps, each a phrase fit for a table."""
+    """One finding id: its cure, what it means and what helps, each a phrase fit for a table.
+
+    `checks` are the ids of the checks that can find it; a finding without any is looked for by all checks of its area.
+    """
 
     id: str
     cure: Cure
     means: str
     helps: str
+    checks: tuple[str, ...] = ()
 
 
 _KINDS: dict[str, FindingKind] = {}
@@ -42,12 +46,12 @@ KINDS: Mapping[str, FindingKind] = MappingProxyType(_KINDS)
 """Every declared finding by id; complete once `oc_ops.judge.findings` is imported."""
 
 
-def finds(id: str, *, cure: Cure, means: str, helps: str) -> Callable[[_Judge], _Judge]:
+def finds(id: str, *, cure: Cure, means: str, helps: str, checks: tuple[str, ...] = ()) -> Callable[[_Judge], _Judge]:
     """Declare a finding that the decorated judge returns; the judge itself stays as it is.
 
     Raises ValueError for an id of the wrong form, an empty text, an act without a proof, and an id declared twice.
     """
-    kind = FindingKind(id, cure, means, helps)
+    kind = FindingKind(id, cure, means, helps, checks)
     if not _ID.fullmatch(id):
         raise ValueError(f"{id!r}: a finding id has the form area/kebab-id")
     if not (cure.why and means and helps):

@@ -17,7 +17,6 @@ from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.state import Piece, StateView
 from oc_ops.process.jsontext import at, text_at
 
-_VERIFY = "pytest checks/ -m doctor -k test_state"
 _MOST_WORDS = 1000
 _MOST_NAMED = 5
 
@@ -60,6 +59,7 @@ def unreadable(seen: StateView) -> Finding | None:
 
 @finds(
     "state/unreadable",
+    checks=("state/readable",),
     cure=none(
         "the gateway's user may not use its own state; a start changes no owner, and one as another user makes it worse"
     ),
@@ -74,7 +74,6 @@ def _unreadable(saw: str, repair: str) -> Finding:
         saw=saw,
         fix=f"none automatic: {repair}; a start or restart changes nothing before that, "
         "and openclaw commands belong to the gateway's user alone",
-        verify=_VERIFY,
     )
 
 
@@ -114,6 +113,7 @@ _DAMAGED = "the state database is damaged: a gateway does not start with it, and
 
 @finds(
     "state/corrupt",
+    checks=("state/readable",),
     cure=none("a gateway does not start with a damaged database, and every process that opens it can damage it more"),
     means="the state database is damaged, or its side files were deleted under the gateway; names the newest backup",
     helps="restore it by hand; no start, no `doctor --fix`",
@@ -127,7 +127,6 @@ def _corrupt(fact: str, saw: str, seen: StateView, copy: str = "keep a copy of")
         fix=f"none automatic: stop every openclaw command and job first, {copy} {seen.database.parent}, then "
         f"restore {seen.database} from a verified backup (openclaw backup verify); until then no start, no restart, "
         "no openclaw doctor --fix, and its -wal and -shm files stay",
-        verify=_VERIFY,
     )
 
 
@@ -150,6 +149,7 @@ def migrating(seen: StateView) -> Finding | None:
 
 @finds(
     "state/migrating",
+    checks=("state/readable",),
     cure=none("a start is refused until the migration's lease ends, and spends the restart budget for nothing"),
     means="a start-up migration holds the state until a given time",
     helps="wait until then, then start once",
@@ -162,12 +162,12 @@ def _migrating(saw: str, until: datetime | None) -> Finding:
         fact=f"a start-up migration holds the state until {when}: a gateway that starts before is refused",
         saw=saw,
         fix=f"none automatic: wait until {when}, then start it once; a start before that ends with exit code 78",
-        verify=_VERIFY,
     )
 
 
 @finds(
     "state/newer-schema",
+    checks=("state/readable",),
     cure=none(
         "this build refuses what a newer one wrote, at every start; which of the two is meant is the operator's choice"
     ),
@@ -184,7 +184,6 @@ def newer_schema(saw: str, seen: StateView, found: Sequence[tuple[Path, str]] = 
         saw=f"{facts if seen.schema is not None else ''}{saw}; {_installed(found)}; {_backup(seen)}",
         fix="none automatic: run the newer build again (first on PATH, or reinstall the service from it), or with "
         "everything stopped restore the backup from before the update; the database itself is never edited",
-        verify=_VERIFY,
     )
 
 
@@ -216,7 +215,6 @@ def _outdated(saw: str, found: Sequence[tuple[Path, str]]) -> Finding:
         saw=f"{saw}; {_installed(found)}",
         fix="none automatic: run the newer one (first on PATH, or npm install -g openclaw@RELEASE and reinstall the "
         "service from it); a start through the older one is refused",
-        verify=_VERIFY,
     )
 
 
@@ -271,7 +269,6 @@ def refused(answer: Answer, seen: StateView, found: Sequence[tuple[Path, str]] =
                 fact="OpenClaw finds no room to write its state",
                 saw=words,
                 fix=f"none automatic: make room first (df -h {shlex.quote(str(seen.state_dir))}), not in the state",
-                verify="pytest checks/ -m doctor -k test_disks",
             )
     return None
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from oc_ops.lab.install import LabError
 
@@ -24,22 +25,16 @@ class LabState:
 def read(path: Path) -> LabState | None:
     """The remembered state, None when there is none; raises LabError when the file is not one we wrote."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        state = LabState(**{**value, "seeded": tuple(value["seeded"])})
+        return msgspec.json.decode(path.read_bytes(), type=LabState)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, msgspec.MsgspecError) as error:
         raise LabError(f"cannot read {path} ({error}); remove {path.parent} and start a fresh lab") from error
-    if not (isinstance(state.port, int) and isinstance(state.version, str) and isinstance(state.token, str)):
-        raise LabError(
-            f"cannot read {path} (it has no port, version and token); remove {path.parent} and start a fresh lab"
-        )
-    return state
 
 
 def write(path: Path, state: LabState) -> None:
     """Replace the file at once."""
-    write_private(path, json.dumps(asdict(state)))
+    write_private(path, msgspec.json.encode(state).decode())
 
 
 def write_private(path: Path, text: str) -> None:

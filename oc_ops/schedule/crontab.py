@@ -73,13 +73,51 @@ def line(plan: SchedulePlan) -> str:
     if "\n" in command or "\r" in command:
         raise OcOpsError("a path with a line break in it cannot stand in a crontab")
     # cron takes an unescaped % for a line break.
-    command = f"{command.replace('%', chr(92) + '%')} {_MARK}{plan.name}"
+    written = f"{command.replace('%', chr(92) + '%')} {_MARK}{plan.name}"
+    if readings(written) != {f"{command} {_MARK}{plan.name}"}:
+        raise OcOpsError("a path with a backslash before a % or another backslash cannot stand in a crontab")
+    command = written
     if len(command.encode()) > _LONGEST:
         need = f"at most {_LONGEST} bytes"
         raise OcOpsError(
             f"the crontab line has {len(command.encode())} bytes: need {need}; put settings into pyproject.toml"
         )
     return f"{_times(plan.every_s)} {command}"
+
+
+def readings(command: str) -> set[str]:
+    """What crons make of a command: the kinds differ in whether they take the first of two backslashes away.
+
+    A line that is one command to all of them is one reading; what stands behind an unescaped % is input, no command.
+    """
+    return {_unescaped(command, marks) for marks in ("%", "%\\")}
+
+
+def _unescaped(command: str, marks: str) -> str:
+    read, escaped = "", False
+    for each in command:
+        if escaped:
+            read = f"{read[:-1]}{each}" if each in marks else f"{read}{each}"
+            escaped = False
+            continue
+        if each == "%":
+            break
+        escaped = each == "\\"
+        read += each
+    return read
+
+
+def trouble(line: str) -> str:
+    """Why cron does not run one of our lines as it stands: changed by hand, or of an older oc-ops; else nothing."""
+    if line.lstrip().startswith("#"):
+        return "it is commented out"
+    *_, command = line.split(maxsplit=5)
+    found = readings(command)
+    if len(found) > 1:
+        return "its backslashes are read otherwise by other kinds of cron: install it again"
+    if _MARK not in found.pop():
+        return "cron cuts it at a % that is not escaped: install it again"
+    return ""
 
 
 def _times(every_s: int) -> str:

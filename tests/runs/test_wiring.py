@@ -84,6 +84,37 @@ def test_one_check_of_a_gateway_that_is_down_names_the_cause(operator: Operator)
     assert operator.latest()["cause"] == "gateway/down"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "checks"),
+    [
+        (("--check", "host/leftovers"), {"host/leftovers"}),
+        (
+            ("--check", "gateway/version-drift", "--check", "host/wal"),
+            {"gateway/versions", "gateway/install", "host/wal"},
+        ),
+        (("-k", "host/leftovers or wal"), {"host/leftovers", "host/wal"}),
+        (("--check", "browser/act-stalled", "--quick"), {"browser/acts"}),
+    ],
+    ids=["a check", "findings", "-k by id", "a deep one"],
+)
+def test_a_check_is_chosen_by_the_words_of_a_report(
+    arguments: tuple[str, ...], checks: set[str], tmp_path: Path
+) -> None:
+    """What a report calls a check or a finding is what selects it; the rest is left out and counted."""
+    with gateway() as port:
+        operator = Operator(tmp_path, port)
+        run = operator.run(*arguments, "--nagios")
+    assert {each["id"] for each in operator.reported()["checks"]} == checks, run.out
+
+
+def test_a_k_that_selects_nothing_is_told_what_is_near(operator: Operator) -> None:
+    """Exit 5, and the ids that paste."""
+    run = operator.run("-k", "leftovrs")
+    assert run.code == 5
+    assert "-k 'leftovrs' selects no check; nearest: --check host/leftovers" in run.out
+    assert not operator.reports.exists() or not list(operator.reports.glob("latest*"))
+
+
 def test_a_config_that_does_not_parse(tmp_path: Path) -> None:
     """A broken config is the one finding, though the gateway still runs on what it read before."""
     with gateway() as port:
@@ -143,6 +174,7 @@ def test_a_check_that_could_not_look_is_not_green(tmp_path: Path) -> None:
         ((), {"OC_OPS_OPENCLAW": "/nowhere/openclaw"}, '="/nowhere/openclaw" in environment: need the path of'),
         (("--oc-profile", "../x"), {}, '="../x" in '),
         (("--report-dir", ""), {}, 'report_dir="" in --report-dir: need a non-empty value'),
+        (("--check", "host/leftover"), {}, "--check 'host/leftover': there is no such check or finding; nearest: "),
         (("--deep", "--quick"), {}, "--quick makes no `openclaw` call and --deep needs some"),
         (("--lab", "--oc-profile", "x"), {}, "--lab brings its own OpenClaw"),
         (("--tmux", "--lab"), {}, "--lab is gone after the run and --tmux shows a gateway that stays"),
@@ -151,7 +183,7 @@ def test_a_check_that_could_not_look_is_not_green(tmp_path: Path) -> None:
         ((), {"HOME": "/dev/null", "XDG_STATE_HOME": "/dev/null"}, "/dev/null"),
     ],
     ids=["bad setting", "bounds", "no such openclaw", "no such openclaw, by environment", "bad profile",
-         "empty report dir", "deep", "lab and profile", "tmux and lab", "unreadable config",
+         "empty report dir", "no such check", "deep", "lab and profile", "tmux and lab", "unreadable config",
          "no place for reports", "no place for locks"],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(

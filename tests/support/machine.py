@@ -84,10 +84,10 @@ class Operator:
         self.config.write_text(json.dumps({**config, "logging": {"file": str(self.log)}}))
         proven.lock(locate({"HOME": str(self.root / "home")}), port)
 
-    def start(self, *arguments: str, **environ: str) -> subprocess.Popen[str]:
-        """Start a run from somewhere else than the checkout."""
+    def start(self, *arguments: str, module: str = "pytest", **environ: str) -> subprocess.Popen[str]:
+        """Start a run, or another program of ours, from somewhere else than the checkout."""
         return subprocess.Popen(
-            [sys.executable, "-m", "pytest", *(arguments or (str(PROJECT / "checks"), "-m", "doctor"))],
+            [sys.executable, "-m", module, *(arguments or (str(PROJECT / "checks"), "-m", "doctor"))],
             cwd=self.root / "cwd",
             env={**self.environ, **environ},
             stdin=subprocess.DEVNULL,
@@ -111,6 +111,12 @@ class Operator:
     def latest(self) -> dict[str, Any]:
         """The latest report."""
         value = json.loads((self.reports / "latest.json").read_text())
+        assert isinstance(value, dict)
+        return value
+
+    def reported(self) -> dict[str, Any]:
+        """The report of the last run, the latest of a whole gateway or not."""
+        value = json.loads(max(self.reports.glob("runs/*/report.json")).read_text())
         assert isinstance(value, dict)
         return value
 

@@ -18,6 +18,7 @@ from typing import Literal, cast, get_args
 
 import psutil
 
+from oc_ops.act.breaker import seal
 from oc_ops.act.breaker.scan import Blocker, Kind, Refused
 from oc_ops.record.journal import Journal, parsed
 from oc_ops.record.redact import Json, Redactor
@@ -81,12 +82,13 @@ class ApprovalBook:
         self._redactor = redactor
 
     def write(self, what: What, plan: str, **said: Json) -> None:
-        """Add one line; raises JournalError when it is not on the disk."""
-        line = {"at": stamp(datetime.now(UTC)), "what": what, "plan": plan, "gateway": self.gateway}
+        """Add one line, a plan with its seal; raises JournalError when it is not on the disk, OcOpsError for no key."""
+        line: dict[str, Json] = {"at": stamp(datetime.now(UTC)), "what": what, "plan": plan, "gateway": self.gateway}
         clean = self._redactor.json(said)
         assert isinstance(clean, Mapping)
+        line |= clean
         with self.journal.writing() as append:
-            append({**line, **clean})
+            append({**line, "seal": seal.seal(_sealed(line))} if what == "planned" else line)
 
     def entries(self, plan: str | None = None) -> Iterator[ApprovalEntry]:
         """This gateway's lines in their order, of one plan or of all; what is torn or foreign is passed over."""
@@ -159,10 +161,12 @@ def make(mutex: Blocker, book: ApprovalBook, life_s: float) -> BreakPlan:
     return plan
 
 
-def recall(plan_id: str, book: ApprovalBook) -> BreakPlan:
-    """The plan of that id; raises Refused when there is none."""
+def recall(plan_id: str, book: ApprovalBook, life_s: float) -> BreakPlan:
+    """The plan of that id, void after `life_s` whatever it says; raises Refused for none, or one we did not make."""
     for entry in book.entries(plan_id):
-        if entry.what == "planned" and (plan := _read(entry)):
+        if entry.what == "planned" and (plan := _read(entry, life_s)):
+            if not seal.holds(_sealed(entry.said), entry.text("seal")):
+                raise Refused(f"plan {plan.id} was not made by this installation: `oc-ops breaker show` makes one")
             return plan
     raise Refused(f"no plan {one_line(plan_id, 60)} for this gateway: `oc-ops breaker show` makes one")
 
@@ -184,7 +188,13 @@ def check(plan: BreakPlan, mutex: Blocker | None, book: ApprovalBook) -> Blocker
     return mutex
 
 
-def _read(entry: ApprovalEntry) -> BreakPlan | None:
+def _sealed(line: Mapping[str, object]) -> Mapping[str, object]:
+    """What the seal of a plan covers: all that decides what is broken, where, by what evidence, and until when."""
+    names = ("at", "plan", "gateway", "kind", "target", "name", "act", "digest", "expires_at")
+    return {each: line.get(each) for each in names}
+
+
+def _read(entry: ApprovalEntry, life_s: float) -> BreakPlan | None:
     try:
         expires_at = datetime.fromisoformat(entry.text("expires_at")).astimezone(UTC)
     except ValueError:
@@ -192,6 +202,7 @@ def _read(entry: ApprovalEntry) -> BreakPlan | None:
     kind, digest = entry.text("kind"), entry.text("digest")
     if kind not in get_args(Kind) or not digest:
         return None
+    expires_at = min(expires_at, entry.at + timedelta(seconds=life_s))
     return BreakPlan(
         entry.plan, cast("Kind", kind), entry.text("target"), entry.text("name"), digest, entry.at, expires_at
     )

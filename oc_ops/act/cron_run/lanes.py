@@ -5,15 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from oc_ops.act.commands import Commands
 from oc_ops.act.cron_run.answer import JobRecord, records_of, stored
-from oc_ops.doctor.jobs import by_rpc
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.gateway import Gateway
-from oc_ops.observe import jobstore, owners, rpc
-from oc_ops.observe.jobs import Job, Jobs, job_of, jobs_of, more_of
+from oc_ops.observe import jobs_now, owners, rpc
+from oc_ops.observe.jobs import Job, Jobs, job_of
 from oc_ops.observe.owners import Ownership
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.rpc import RpcClient, RpcReply
@@ -66,13 +64,13 @@ class JobLanes:
                 client = self._connected()
                 # Tasks first: a run that ends in between is then still seen as somebody's.
                 tasks = client.request("tasks.list", owners.TASKS_PARAMS)
-                jobs = by_rpc(client, ())
+                jobs = jobs_now.by_rpc(client, ())
         if jobs is None:
             with _noted(closed, "store"):
                 jobs = self._stored()
         if jobs is None and answers:
             with _noted(closed, "CLI"):
-                jobs = self._by_cli()
+                jobs = jobs_now.by_cli(self._gateway.cli(Commands).cron_list())
         if jobs is None:
             raise CouldNotLook(f"the gateway's jobs cannot be seen: {'; '.join(closed)}")
         return KnownJob(jobs, self._owners(seen, jobs, tasks), tuple(closed))
@@ -105,14 +103,7 @@ class JobLanes:
         return self._client
 
     def _stored(self) -> Jobs:
-        return jobstore.read(self._gateway.target.state_dir, self._gateway.config.cron_store)
-
-    def _by_cli(self) -> Jobs:
-        answer = self._gateway.cli(Commands).cron_list()
-        if not answer.came:
-            raise CouldNotLook(answer.error or answer.call.summary)
-        whole = "--all" in answer.call.argv and more_of(answer.value) is None
-        return Jobs(jobs_of(answer.value), "cli", datetime.now(UTC), complete=whole)
+        return jobs_now.by_store(self._gateway.target, self._gateway.config)
 
     def _owners(self, seen: GatewayProbe, jobs: Jobs, tasks: RpcReply | None) -> Mapping[str, Ownership]:
         marked = [each for each in jobs.jobs if each.running_ms is not None]
@@ -139,7 +130,7 @@ def _noted(closed: list[str], lane: str) -> Iterator[None]:
 def _job(client: RpcClient, job_id: str) -> Job | None:
     """The job's definition and state; None when the gateway has it no longer."""
     if not client.hello.methods or not client.has("cron.get"):
-        return next((each for each in by_rpc(client, ()).jobs if each.id == job_id), None)
+        return next((each for each in jobs_now.by_rpc(client, ()).jobs if each.id == job_id), None)
     reply = client.request("cron.get", {"id": job_id})
     return None if reply.outcome == "error" else job_of(_payload(reply))
 

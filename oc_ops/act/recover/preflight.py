@@ -23,7 +23,7 @@ from oc_ops.judge.finding import Finding
 from oc_ops.judge.gateway import NEVER_RETRY
 from oc_ops.judge.port import behind
 from oc_ops.judge.registry import Cure
-from oc_ops.observe import jobstore, listener, rpc, state
+from oc_ops.observe import jobs_now, listener, rpc, state
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.jobs import jobs_of
 from oc_ops.observe.owners import TASKS_PARAMS
@@ -243,7 +243,7 @@ def _blockers(preflight: object) -> Iterator[str]:
 def _stored(gateway: Gateway) -> Iterator[str]:
     """Running cron jobs by the gateway's own store, since it answers nobody."""
     with contextlib.suppress(CouldNotLook):
-        for each in jobstore.read(gateway.target.state_dir, gateway.config.cron_store).jobs:
+        for each in jobs_now.by_store(gateway.target, gateway.config).jobs:
             if each.running_ms is not None:
                 yield f"cron job {one_line(each.name, 80)}"
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from oc_ops.act.agent import refuse_agents
 from oc_ops.act.recover import act, budget, evidence, log, steps
 from oc_ops.act.recover.log import IncidentLink, RecoveryLog
 from oc_ops.act.recover.outcome import Conclusion, Observation, Outcome, proof
@@ -48,12 +49,14 @@ def recover(
     """Recover the gateway once, within bounds, and prove it by the doctor's own judges.
 
     `first` is what was observed already; without it `observe` is asked. `force` lifts the budget, the cool-down and the
-    one attempt per incident; neither the lock, the preflight, the start budget nor the cure table. `say` gets one line
-    a step, redacted. `dry_run` decides and changes nothing. Raises SettingError and what else keeps the target from
-    being known, and OcOpsError when the record or the evidence cannot be written; KeyboardInterrupt goes through, with
-    the record ended and the lock free. Takes `recover_act_s`, two start and two drain budgets, a minute for the browser
-    and five looks at most.
+    one attempt per incident; neither the lock, the preflight, the start budget nor the cure table, and not from inside
+    an agent (InsideAgent). `say` gets one line a step, redacted. `dry_run` decides and changes nothing. Raises
+    SettingError and what else keeps the target from being known, and OcOpsError when the record or the evidence cannot
+    be written; KeyboardInterrupt goes through, with the record ended and the lock free. Takes `recover_act_s`, two
+    start and two drain budgets, a minute for the browser and five looks at most.
     """
+    if force:
+        refuse_agents("--force", environ)
     return _Recovery(settings, environ, observe, dry_run=dry_run, force=force, say=say, clock=clock).run(first)
 
 

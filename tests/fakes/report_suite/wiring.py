@@ -115,7 +115,7 @@ def hung(run):
                 "GET http://127.0.0.1:18789/healthz: connected in 0.4 ms, no byte in 2.0 s; pid 4242 openclaw-gateway"
                 " is in state T (stopped) since 19:32:07",
                 "kill -CONT 4242",
-                "pytest checks/ -m doctor -k test_gateway_answers",
+                "oc-ops doctor --check gateway/live",
             ),
             Finding(
                 "host/disk-low",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,83 @@ def test_an_expired_plan_is_void(machine: StuckMachine) -> None:
     assert "expired at" in done.stderr
     untouched(machine)
     assert words(machine) == ["planned", "refused"]
+
+
+def rewrite(machine: StuckMachine, **changes: object) -> str:
+    """The plan in the book as somebody with an editor would have it; its id."""
+    (made,) = [each for each in machine.book if each["what"] == "planned"]
+    path = machine.memory / "approvals.jsonl"
+    path.write_text(f"{json.dumps({**made, **changes})}\n")
+    return str(changes.get("plan", made["plan"]))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"expires_at": "2099-01-01T00:00:00.000000Z"},
+        {"plan": "handmade-1"},
+        {"target": "marker:job-2"},
+        {"at": "2026-01-01T00:00:00.000000Z"},
+        {"seal": ""},
+        {"seal": "é" * 64},
+        {"gateway": None, "plan": "handmade-2"},
+    ],
+    ids=["for ever", "another id", "another target", "another time", "no seal", "no hex", "no gateway"],
+)
+def test_a_plan_written_by_hand_is_void(machine: StuckMachine, changes: dict[str, object]) -> None:
+    """What this installation has not made approves nothing, however much of it is true."""
+    machine.plan()
+    plan = rewrite(machine, **changes)
+    done = machine.run("break", "--approve", plan)
+    assert done.returncode == 4
+    assert "was not made by this installation" in done.stderr or "no plan" in done.stderr
+    untouched(machine)
+
+
+def test_a_plan_of_another_installation_is_void(machine: StuckMachine, tmp_path: Path) -> None:
+    """The key is that of one account on one machine: a book that was copied brings no approval with it."""
+    plan = machine.plan()
+    done = machine.run("break", "--approve", plan, XDG_STATE_HOME=str(tmp_path / "another"))
+    assert (done.returncode, "was not made by this installation" in done.stderr) == (4, True)
+    untouched(machine)
+
+
+def test_a_plan_lives_as_long_as_the_setting_says(machine: StuckMachine) -> None:
+    """Not as long as it was made for: the setting of today counts."""
+    plan = machine.plan(OC_OPS_BREAKER_PLAN_S="3600")
+    done = machine.run("break", "--approve", plan, OC_OPS_BREAKER_PLAN_S="0.001")
+    assert (done.returncode, "expired at" in done.stderr) == (4, True)
+    untouched(machine)
+
+
+@pytest.mark.parametrize("how", ["open", "link", "short"])
+def test_a_key_that_others_may_know_is_not_used(machine: StuckMachine, how: str, tmp_path: Path) -> None:
+    """Nothing is planned with it, and nothing is approved."""
+    plan = machine.plan()
+    key = tmp_path / "state" / "oc-ops" / "installation.key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    if how == "open":
+        key.chmod(0o644)
+    elif how == "short":
+        key.write_bytes(b"x")
+    else:
+        key.rename(tmp_path / "elsewhere")
+        key.symlink_to(tmp_path / "elsewhere")
+    for asked in (("show", MARKER), ("break", "--approve", plan)):
+        done = machine.run(*asked)
+        assert (done.returncode, "installation.key" in done.stderr) == (4, True)
+    untouched(machine)
+
+
+@pytest.mark.parametrize("name", ["OPENCLAW_SHELL", "OPENCLAW_CLI", "OPENCLAW_MCP_TOKEN"])
+def test_an_agent_approves_nothing(machine: StuckMachine, name: str) -> None:
+    """What a gateway starts may look and plan; a person breaks."""
+    plan = machine.plan()
+    done = machine.run("break", "--approve", plan, **{name: "exec"})
+    assert (done.returncode, f"${name} is set" in done.stderr) == (4, True)
+    forced = machine.oc_ops("recover", "--force", **{name: "exec"})
+    assert (forced.returncode, "needs a person" in forced.stdout) == (4, True)
+    untouched(machine)
 
 
 def test_a_prompt_that_stood_too_long_is_void(machine: StuckMachine) -> None:

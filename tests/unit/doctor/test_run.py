@@ -230,7 +230,7 @@ def test_a_fix_reaches_the_gateway_that_was_looked_at(tmp_path: Path, monkeypatc
     settings = Settings(report_dir=tmp_path / "reports", memory_dir=tmp_path / "memory", profile="work")
     found = DoctorRun(settings, {"HOME": str(tmp_path), "PATH": "/nowhere"}).found(HUNG)
     assert found.fix == "openclaw --profile work gateway restart"
-    assert found.verify == "pytest checks/ -m doctor --oc-profile work"
+    assert found.verify == "oc-ops doctor --check gateway/hung --oc-profile work"
 
 
 def test_a_fix_for_the_lab_does_not_paste_onto_the_own_gateway(tmp_path: Path) -> None:

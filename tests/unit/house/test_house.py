@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from oc_ops.doctor import selection
 from oc_ops.judge import gateway as judge_gateway
 from oc_ops.judge import signatures
 from oc_ops.judge.findings import KINDS
@@ -141,8 +142,8 @@ def test_findings_are_made_by_judges_alone() -> None:
 
 
 def test_ids_mentioned_anywhere_exist() -> None:
-    """No module waits for a finding that nobody can make."""
-    known = {*KINDS, *(f"logs/{each.id}" for each in signatures.catalogue())}
+    """No module waits for a finding that nobody can make, nor names a check that is none."""
+    known = {*KINDS, *selection.check_ids(), *(f"logs/{each.id}" for each in signatures.catalogue())}
     pattern = re.compile(r"[\"'](?:cli|config|state|gateway|cron|browser|logs|host)/[a-z][a-z._-]*[\"']")
     for path in (each for each in MODULES if room(named(each)) != "observe"):
         mentioned = {each.strip("\"'") for each in pattern.findall(path.read_text(encoding="utf-8"))}
@@ -227,9 +228,20 @@ def test_each_check_has_an_id_a_lane_and_a_claim() -> None:
     assert all(re.fullmatch(r"[a-z]+/[a-z]+(-[a-z]+)*", each) for each in ids)
 
 
-def test_each_verify_command_selects_a_check() -> None:
-    """The command that proves a repair runs at least one check."""
-    known = [f"{path.name} {node.name}" for path, node in checks()]
+def test_check_ids_are_found_without_importing_the_checks() -> None:
+    """The ids that `--check` and the shells' completion know are those of the checks."""
+    declared = [each for path in CHECKS for each in re.findall(r'check\("([^"]+)"', path.read_text(encoding="utf-8"))]
+    assert sorted(selection.check_ids()) == sorted(declared)
+
+
+@pytest.mark.parametrize("id", sorted(KINDS))
+def test_each_finding_names_the_checks_that_find_it(id: str) -> None:
+    """`verify: oc-ops doctor --check ID` runs at least one check; one that is named exists."""
+    assert KINDS[id].checks, f"{id}: declare `checks=` in @finds"
+    assert set(KINDS[id].checks) <= set(selection.check_ids())
+
+
+def test_no_judge_types_the_command_of_the_doctor() -> None:
+    """A finding is verified by its own id, whatever its test is called."""
     for path in MODULES:
-        for keyword in re.findall(r"pytest checks/ -m doctor -k (\w+)", path.read_text(encoding="utf-8")):
-            assert any(keyword in each for each in known), keyword
+        assert not re.search(r"checks/ -m doctor -k", path.read_text(encoding="utf-8")), path

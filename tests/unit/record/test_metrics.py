@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import psutil
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
 
 from oc_ops.cli import app
+from oc_ops.record import exporter
 from oc_ops.record.history import FILE, CronRunEntry, IncidentEntry
 from oc_ops.record.metrics import METRICS, READABLE, SIZE, Metrics, nearest
 from oc_ops.settings import PROJECT
@@ -280,3 +286,70 @@ def test_listening(memory: Path, listening: tuple[str, int, Any]) -> None:
     assert "need a free port" in str(invoked(memory, "--listen", f"127.0.0.1:{port}").exception)
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 0
+
+
+def test_half_open_connections_cost_little(listening: tuple[str, int, Any]) -> None:
+    """Those beyond the limit are sent away at once; the threads stay few, and who comes later is served again."""
+    host, port, process = listening
+    held = [socket.create_connection((host, port), timeout=10) for _ in range(60)]
+    try:
+        for each in held:
+            each.sendall(b"GET /metrics HTTP/1.1\r\n")  # and no end of it
+        away = 0
+        for each in held:
+            each.settimeout(0.2)
+            with contextlib.suppress(TimeoutError):
+                with contextlib.suppress(ConnectionError):
+                    if each.recv(1):
+                        continue
+                away += 1
+        assert away >= len(held) - exporter.MOST_CONNECTIONS
+        # One thread and its clock for each connection that is served, beside the server's own.
+        assert psutil.Process(process.pid).num_threads() <= 2 * exporter.MOST_CONNECTIONS + 4
+    finally:
+        for each in held:
+            each.close()
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            connection = http.client.HTTPConnection(host, port, timeout=10)
+            connection.request("GET", "/metrics")
+            assert connection.getresponse().status == 200
+            return
+        except (OSError, http.client.HTTPException):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def test_a_client_that_dribbles_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deadline is for the whole connection, not for each of its bytes."""
+    monkeypatch.setattr(exporter, "DEADLINE_S", 0.5)
+    with exporter.Exporter("127.0.0.1", 0, CollectorRegistry()) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            with socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as client:
+                began = time.monotonic()
+                with contextlib.suppress(ConnectionError):
+                    while time.monotonic() - began < 10:
+                        client.sendall(b"x")
+                        time.sleep(0.05)
+                assert time.monotonic() - began < 5
+        finally:
+            server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1", 200), ("127.0.0.1:9464", 200), ("LOCALHOST:1", 200), ("[::1]:9464", 200),
+        ("evil.example", 421), ("127.0.0.1.evil.example", 421), ("localhost@evil.example", 421), ("", 421),
+    ],
+)  # fmt: skip
+def test_only_this_machine_s_names_are_served(listening: tuple[str, int, Any], host: str, status: int) -> None:
+    """A page in somebody's browser whose name was made to lead here reads no figure."""
+    connection = http.client.HTTPConnection(listening[0], listening[1], timeout=10)
+    connection.putrequest("GET", "/metrics", skip_host=True)
+    connection.putheader("Host", host)
+    connection.endheaders()
+    answer = connection.getresponse()
+    assert (answer.status, b"oc_ops_runs_total" in answer.read()) == (status, status == 200)

@@ -174,6 +174,36 @@ def test_periods_that_no_crontab_can_keep(text: str) -> None:
 # -- what runs --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("path", ["/a\\%b", "/a\\\\b", "/100\\\\%"])
+def test_what_crons_read_otherwise_is_refused(shell: Path, path: str) -> None:
+    """A line that silently never runs, or runs as something else, is not written."""
+    with pytest.raises(OcOpsError, match="cannot stand in a crontab"):
+        crontab.line(made(OC_OPS_REPORT_DIR=path))
+
+
+@pytest.mark.parametrize("path", ["/a\\b", "/100%", "/%%d", "/it's 5 % of $HOME", "/c\\'d"])
+def test_what_every_cron_reads_alike_is_written(shell: Path, path: str) -> None:
+    """Both ways of reading an escape give back the command, and the shell the path."""
+    line = crontab.line(made(OC_OPS_REPORT_DIR=path))
+    assert crontab.trouble(line) == ""
+    (command,) = crontab.readings(line.split(" ", 5)[5])
+    assert f"OC_OPS_REPORT_DIR={path}" in shlex.split(command, comments=True)
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("0 * * * * cd /100% && oc-ops # oc-ops schedule default", "cuts it at a %"),
+        ("0 * * * * cd '/a\\\\b' && oc-ops # oc-ops schedule default", "backslashes"),
+        ("# 0 * * * * oc-ops # oc-ops schedule default", "commented out"),
+        ("0 * * * * cd '/a\\b' && oc-ops # oc-ops schedule default", ""),
+    ],
+)
+def test_a_line_that_does_not_run_is_told(line: str, why: str) -> None:
+    """Written by hand, or by an oc-ops before this one."""
+    assert (why in crontab.trouble(line)) if why else crontab.trouble(line) == ""
+
+
 def test_the_line_runs_in_cron_s_bare_environment(shell: Path, tmp_path: Path) -> None:
     """With nothing but HOME and a PATH of two folders the command is found, and it finds `openclaw` and Node."""
     strange = tmp_path / "100% of it's here"

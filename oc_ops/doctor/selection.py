@@ -1,0 +1,60 @@
+"""Which checks are meant by a word that stands in a report: a check's id, a finding's id, or their area."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+from oc_ops.doctor.log import known
+from oc_ops.errors import OcOpsError
+from oc_ops.judge.findings import KINDS
+from oc_ops.settings import SUITE, Settings
+
+_DECLARED = re.compile(r'^@check\(\s*"([a-z]+/[a-z-]+)"', re.MULTILINE)
+_LOG_CHECK = "logs/signatures"
+
+
+@cache
+def check_ids(folder: Path = SUITE / "checks") -> tuple[str, ...]:
+    """The ids of every check there is, in the order of the files."""
+    files = sorted(folder.glob("test_*.py"))
+    return tuple(id for file in files for id in _DECLARED.findall(file.read_text(encoding="utf-8")))
+
+
+def ids(settings: Settings) -> tuple[str, ...]:
+    """Every id that `--check` takes: checks, findings, log signatures, the operator's own among them."""
+    signatures = (f"logs/{each.id}" for each in known(settings))
+    return tuple(dict.fromkeys((*check_ids(), *KINDS, *signatures)))
+
+
+def chosen(words: Iterable[str], settings: Settings) -> frozenset[str]:
+    """The checks that look for what the words name; raises OcOpsError, with the nearest ids, for an unknown word."""
+    return frozenset(check for word in words for check in _checks_of(word, settings))
+
+
+def _checks_of(word: str, settings: Settings) -> tuple[str, ...]:
+    area = tuple(each for each in check_ids() if each.partition("/")[0] == word.partition("/")[0])
+    if word in check_ids():
+        return (word,)
+    if word in KINDS:
+        return KINDS[word].checks or area
+    if area and "/" not in word:
+        return area
+    if word in ids(settings):
+        return (_LOG_CHECK,)
+    raise OcOpsError(f"--check {word!r}: there is no such check or finding; {near(word, settings)}")
+
+
+def near(word: str, settings: Settings) -> str:
+    """The ids nearest to a word, in words; where none is near, where all of them are listed."""
+    known_ids, wanted = ids(settings), word.lower().removeprefix("test_").replace("_", "-")
+    names = {each.partition("/")[2]: each for each in reversed(known_ids)}
+    found = [each for each in known_ids if len(wanted) > 2 and wanted in each]
+    found += difflib.get_close_matches(wanted, known_ids, n=3)
+    found += [names[each] for each in difflib.get_close_matches(wanted, names, n=3)]
+    if not found:
+        return "docs/checks.md and docs/findings.md list them"
+    return "nearest: " + ", ".join(f"--check {each}" for each in list(dict.fromkeys(found))[:3])
