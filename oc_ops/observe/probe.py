@@ -149,7 +149,7 @@ def look(
 
 def _publishing(target: Target, seen: GatewayProbe) -> Container | None:
     """The container behind a port that a forwarder of container runtimes holds, or that nobody holds any more."""
-    there = seen.listener and forwarder(seen.listener.title, seen.listener.program)
+    there = forwarder(seen.listener.title, seen.listener.program) if seen.listener else None
     if seen.holder or (seen.listener and (there is None or there.kind != "container")):
         return None
     return publishing(seen.port, target.environ)
