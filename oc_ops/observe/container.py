@@ -6,11 +6,14 @@ import contextlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Literal, cast
+
+import psutil
 
 from oc_ops.errors import CouldNotLook, SettingError
 from oc_ops.process.jsontext import at, number_at, text_at
@@ -43,6 +46,7 @@ _TENANT = "openclaw.fleet.tenant"
 """The label of `openclaw fleet` (2026.9.6), whose containers are called `openclaw-cell-TENANT`."""
 _UNIT = "PODMAN_SYSTEMD_UNIT"
 _POD = "io.kubernetes.pod.name"
+_REMOTE = ("nfs", "cifs", "smb", "9p", "virtiofs", "ceph", "gluster", "lustre", "afs", "fuse.", "vboxsf", "vmhgfs")
 _INIT = ("tini", "dumb-init", "catatonit", "docker-init", "docker-entrypoint.sh", "podman-init", "--", "-s", "-g")
 """What stands before the program in many images' command lines."""
 
@@ -254,6 +258,15 @@ def find(kind: str, name: str, environ: Mapping[str, str]) -> Container:
         raise CouldNotLook(f"{kind}:{name} was not found: {'; '.join(silent)}")
     called = f"openclaw-cell-{name}" if kind == "cell" else f"of service {name}"
     return next(iter(found.values()), Container(runtimes[0], called, "gone", host=environ))
+
+
+def is_local(path: Path) -> bool:
+    """Whether a path lies on a file system of this very kernel: SQLite's locks and its index hold nowhere else."""
+    if not sys.platform.startswith("linux"):
+        return False  # the containers run in a machine of their own
+    mounts = [each for each in psutil.disk_partitions(all=True) if path.is_relative_to(each.mountpoint)]
+    kind = max(mounts, key=lambda each: len(each.mountpoint), default=None)
+    return kind is None or not kind.fstype.startswith(_REMOTE)
 
 
 def secrets(there: Container) -> tuple[str, ...]:

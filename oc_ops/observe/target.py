@@ -110,7 +110,9 @@ def _contained(there: Container, choice: str) -> Target:
     own = dict(there.environ)
     own.setdefault("HOME", _home_inside(there))
     inside = locate(own)
-    state_dir = there.on_host(PurePosixPath(inside.state_dir)) or _NOWHERE / there.name
+    state_dir = there.on_host(PurePosixPath(inside.state_dir))
+    if state_dir is None or not container.is_local(state_dir):  # no database is opened over a network or into a machine
+        state_dir = _NOWHERE / there.name
     config = there.on_host(PurePosixPath(inside.config_path)) or _NOWHERE / there.name / "openclaw.json"
     return replace(inside, environ=own, state_dir=state_dir, config_path=config, choice=choice, container=there)
 

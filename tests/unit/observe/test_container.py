@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -182,3 +183,19 @@ def test_a_start_is_the_runtime_s(tmp_path: Path) -> None:
     assert seen(tmp_path, Status="exited").words("start") == ("podman", "start", "cell")
     assert seen(tmp_path).words("restart") == ("podman", "restart", "-t", "330", "cell")
     assert seen(tmp_path, Status="paused").words("restart") == ("podman", "unpause", "cell")
+
+
+@pytest.mark.parametrize(
+    ("fstype", "local"), [("ext4", True), ("overlay", True), ("nfs4", False), ("fuse.sshfs", False)]
+)
+def test_a_store_over_a_network_is_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fstype: str, local: bool
+) -> None:
+    """The config is read through such a mount, the database is not."""
+    mounts = [{"Type": "bind", "Source": str(tmp_path / "state"), "Destination": "/home/node/.openclaw"}]
+    runtime(tmp_path / "bin", inspected(Mounts=mounts))
+    partition = SimpleNamespace(mountpoint=str(tmp_path), fstype=fstype)
+    monkeypatch.setattr(container.psutil, "disk_partitions", lambda **_: [partition])
+    target = choose(environ(tmp_path), choice="podman:cell")
+    assert (target.state_dir == tmp_path / "state") == local
+    assert target.config_path == tmp_path / "state" / "openclaw.json"
