@@ -22,6 +22,7 @@ from oc_ops.judge import listener as judge_listener
 from oc_ops.judge import state as judge_state
 from oc_ops.judge.catalogue import Signature
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.port import http_broken
 from oc_ops.observe import config, listener, logs, reads
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.logs import LogView
@@ -146,6 +147,8 @@ class Doctor:
         if ready is not None and ready.kind == "answered" and not isinstance(at(ready.json, "ready"), bool):
             if ready.status == 200 and ready.json is None:
                 raise NotAsked("this release has no /readyz: it answers every path with its Control UI")
+            if http_broken(seen):
+                raise NotAsked(f"its HTTP answers nothing else: {ready.summary}")
             raise CouldNotLook(f"/readyz says nothing of readiness: {ready.summary}")
         return seen
 
@@ -382,7 +385,8 @@ class Doctor:
             return ()
         told = self.gateway_status.seen
         named = text_at(told.value, "logFile") if told else ""
-        return logs.files(self.target, self.config, datetime.now(), (named,) if named else ())
+        found = logs.files(self.target, self.config, datetime.now(), (named,) if named else ())
+        return found or log.asked_for(self.gateway.connect if isinstance(self.rpc_lane.seen, RpcReads) else None)
 
     @once
     def signatures(self) -> tuple[Signature, ...]:

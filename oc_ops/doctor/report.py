@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oc_ops.doctor import summary
+from oc_ops.doctor import handover, summary
 from oc_ops.errors import SettingError
 from oc_ops.process.run import Call
 from oc_ops.record import folder
@@ -192,6 +192,13 @@ class Reporting:
     def last_line(self, record: RunRecord) -> str:
         """The run in one sentence, the last thing on the terminal."""
         return self.redactor.line(summary.sentence(record), 1000)
+
+    def hand_over(self, record: RunRecord, lock: Path) -> None:
+        """Leave the verdict of a whole run to those that wait for its end."""
+        scope = record.scope
+        if not (record.empty or scope.quick or scope.left_out or scope.interrupted or scope.lab):
+            line, place = self.last_line(record), self.folder.path / folder.REPORT_JSON
+            handover.leave(lock, record.verdict, line, self.plugin_line(record), place)
 
     def plugin_line(self, record: RunRecord) -> str:
         """The same as the line of a monitoring plugin."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oc_ops.doctor import excerpts, summary
@@ -89,9 +90,14 @@ class DoctorRun:
         more = f" and {len(found) - 3} more" if len(found) > 3 else ""
         return f"other gateways run here: {', '.join(found[:3])}{more}; `oc-ops targets` names them for --target"
 
-    def alone(self) -> AbstractContextManager[None]:
-        """Hold the doctor lock of this gateway; entering raises CouldNotLook, naming the run that has it, at once."""
-        return single_flight(self.doctor.gateway.lock("doctor"), 0)
+    @property
+    def lock(self) -> Path:
+        """Whoever holds it is the one doctor that looks at this gateway."""
+        return self.doctor.gateway.lock("doctor")
+
+    def alone(self, wait_s: float = 0) -> AbstractContextManager[None]:
+        """Hold that lock; entering raises CouldNotLook, naming the run that has it, once `wait_s` are over."""
+        return single_flight(self.lock, wait_s)
 
     # -- while the checks run -----------------------------------------------------------------------------------
 
