@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from oc_ops.errors import CouldNotLook, SettingError
@@ -195,7 +196,7 @@ def test_a_store_over_a_network_is_not_opened(
     mounts = [{"Type": "bind", "Source": str(tmp_path / "state"), "Destination": "/home/node/.openclaw"}]
     runtime(tmp_path / "bin", inspected(Mounts=mounts))
     partition = SimpleNamespace(mountpoint=str(tmp_path), fstype=fstype)
-    monkeypatch.setattr(container.psutil, "disk_partitions", lambda **_: [partition])
+    monkeypatch.setattr(psutil, "disk_partitions", lambda **_: [partition])
     target = choose(environ(tmp_path), choice="podman:cell")
     assert (target.state_dir == tmp_path / "state") == local
     assert target.config_path == tmp_path / "state" / "openclaw.json"
