@@ -175,7 +175,9 @@ class Doctor:
             return another
         if unseen := judge_gateway.unseen(self.look(), cause):
             raise CouldNotLook(unseen)
-        return (self.start.hindrance() or cause) if cause is not None and cause.check in start.DOWN else cause
+        if cause is None or cause.check not in start.DOWN:
+            return cause
+        return self.start.hindrance() or self.start.told(cause)
 
     def _held_by_another(self) -> Finding | None:
         """Another user's process on the port: what ails it is not this gateway's state."""

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 from oc_ops.doctor.outcomes import Blocked, Memo, NotAsked, once
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.judge import cli as judge_cli
+from oc_ops.judge import lastwords as judge_lastwords
 from oc_ops.judge import state as judge_state
 from oc_ops.judge.finding import Finding
-from oc_ops.observe import install, state
+from oc_ops.observe import install, lastwords, state
 from oc_ops.observe import processes as observe_processes
 from oc_ops.observe.config import GatewayConfig
+from oc_ops.observe.lastwords import LastWords
 from oc_ops.observe.openclaw import Answer, Openclaw
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.state import StateView
@@ -95,6 +98,20 @@ class StartLook:
         except (Blocked, OcOpsError):
             return None
         return refused(answer, doctor.target, doctor.config, self.seen())
+
+    @once
+    def last_words(self) -> LastWords | None:
+        """What a gateway that is down last said, by its log, its journal or its stability bundle."""
+        doctor = self._doctor
+        if doctor.target.container is not None:
+            return None
+        service = doctor.look().service
+        return lastwords.look(doctor.target, doctor.config, service, doctor.found_executable, datetime.now(UTC))
+
+    def told(self, cause: Finding) -> Finding:
+        """The cause of a gateway that is down: what its own last words say of every start, else with those words."""
+        words = self.last_words()
+        return judge_lastwords.refused(words) or judge_lastwords.with_words(cause, words)
 
     def no_command(self) -> Finding | None:
         """The finding for a command that is not there."""

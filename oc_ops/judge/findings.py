@@ -12,6 +12,7 @@ from oc_ops.judge import (
     gateway,
     host,
     jobtimes,
+    lastwords,
     listener,
     port,
     state,
@@ -20,5 +21,5 @@ from oc_ops.judge.registry import KINDS, FindingKind
 
 __all__ = ["JUDGES", "KINDS", "FindingKind"]
 
-JUDGES = (access, browser, cli, container, cron, files, gateway, host, cron, jobtimes, listener, port, state)
+JUDGES = (access, browser, cli, container, cron, files, gateway, host, jobtimes, lastwords, listener, port, state)
 """The modules that declare findings."""

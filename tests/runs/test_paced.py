@@ -63,7 +63,8 @@ def test_a_proof_that_does_not_speak_for_now_is_renewed(tmp_path: Path, how: str
                 "old": {"at": time.time() - 3601}, "another process": {"pid": 1},
                 "from a clock ahead": {"at": time.time() + 86_400},
             }  # fmt: skip
-            path.write_text(json.dumps({**told, **changed[how]}))
+            told.update(changed[how])
+            path.write_text(json.dumps(told))
         operator.run(**environ)
         assert len(operator.calls) > before
 

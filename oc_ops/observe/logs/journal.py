@@ -43,10 +43,20 @@ def journal(unit: str, target: Target, needles: Sequence[Needle], since: datetim
 
     At most the last 5000 lines; takes at most 5 seconds. `unit` is `service().unit` of a systemd service.
     """
+    entries = _entries(unit, target, since, _MOST_LINES)
+    return None if entries is None else tuple(matching(entries, needles))
+
+
+def tail(unit: str, target: Target, lines: int, since: datetime) -> tuple[Record, ...]:
+    """The unit's last records since a moment, oldest first; none where there is no journal. Takes at most 5 s."""
+    return tuple(_entries(unit, target, since, lines) or ())
+
+
+def _entries(unit: str, target: Target, since: datetime, lines: int) -> Iterator[Record] | None:
     if shutil.which("journalctl") is None:
         return None
     # Not `--user --unit`: that reads the files of one user's journal, and root has none (systemd 252).
-    argv = ["journalctl", "--quiet", f"--user-unit={unit}", "--output=json", "--no-pager", f"--lines={_MOST_LINES}"]
+    argv = ["journalctl", "--quiet", f"--user-unit={unit}", "--output=json", "--no-pager", f"--lines={lines}"]
     argv.append(f"--since=@{int(since.timestamp())}")
     runtime = target.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
     environ = {**os.environ, "XDG_RUNTIME_DIR": runtime}
@@ -56,7 +66,7 @@ def journal(unit: str, target: Target, needles: Sequence[Needle], since: datetim
         return None
     if call.outcome != "answered":
         return None
-    return tuple(matching(records(call.stdout.text, unit), needles))
+    return records(call.stdout.text, unit)
 
 
 def added(view: LogView, unit: str, found: Sequence[Record], planned: Sequence[Window] = ()) -> LogView:
