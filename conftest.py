@@ -178,7 +178,8 @@ def _open_run(config: pytest.Config, exits: ExitStack) -> DoctorRun:
         environ, given["openclaw"] = lab.environ, str(lab.openclaw)
         given["browser"] = None if find_chromium() else "off"
         return DoctorRun(_lab_settings(oc_settings.load(given)), environ, quick=config.getoption("quick"), lab=True)
-    return DoctorRun(oc_settings.load(given), environ, quick=config.getoption("quick"))
+    quick, deep = config.getoption("quick"), config.getoption("deep")
+    return DoctorRun(oc_settings.load(given), environ, quick=quick, deep=deep)
 
 
 def _cockpit(config: pytest.Config, run: DoctorRun) -> str:
@@ -201,6 +202,12 @@ def _lab_settings(settings: oc_settings.Settings) -> oc_settings.Settings:
 
 
 # -- hooks ------------------------------------------------------------------------------------------------------------
+
+
+def _turn(item: pytest.Item) -> tuple[int, bool]:
+    """Cheap lanes first, and in its lane the command last: whether it is called follows from what the others saw."""
+    mark = _mark(item)
+    return LANES.index(mark.kwargs["lane"]), mark.args[0].startswith("cli/")
 
 
 class Wiring:
@@ -232,7 +239,7 @@ class Wiring:
         for item in checks:
             deadline_s = settings.deep_s if item.get_closest_marker("deep") else settings.check_s
             item.add_marker(pytest.mark.timeout(deadline_s), append=True)
-        checks.sort(key=lambda item: LANES.index(_mark(item).kwargs["lane"]))
+        checks.sort(key=_turn)
         items[:] = checks + [item for item in items if item not in checks]
 
     def _leave_out(

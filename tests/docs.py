@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 
@@ -38,6 +39,7 @@ def pages() -> dict[str, str]:
         "findings.md": _page("Findings", _findings()),
         "signatures.md": _page("Log signatures", _signatures()),
         "settings.md": _page("Settings", _settings()),
+        "releases.md": _with_table((DOCS / "releases.md").read_text(encoding="utf-8"), _seen_releases()),
         "commands.md": _page("Commands and exit codes", _commands()),
     }
 
@@ -116,6 +118,34 @@ def _releases(signature: Signature) -> str:
 
     spans = (f"{end(each.since)} to {end(each.until)}".strip() for each in signature.affected)
     return ", ".join(spans) or "any release"
+
+
+_SEEN = ("never paired", "paired", "its HTTP answers 500", "stopped (SIGSTOP)", "killed")
+
+
+def _seen_releases() -> Iterator[str]:
+    """What the nightly run saw of each release, by the lines that it leaves in tests/data/releases.jsonl."""
+    lines = (PROJECT / "tests" / "data" / "releases.jsonl").read_text(encoding="utf-8").splitlines()
+    found = {(each["release"], each["state"]): each for each in map(json.loads, lines)}
+    releases = sorted({name for name, _ in found}, key=lambda each: [int(part) for part in each.split(".")])
+    columns = [each for each in _SEEN if any(state == each for _, state in found)]
+    rows = []
+    for name in reversed(releases):
+        last = next(each for (release, _), each in found.items() if release == name)
+        cells = (found.get((name, each)) for each in columns)
+        rows.append((name, last["target"], last["supervisor"], last["day"], *map(_cell, cells)))
+    yield from _table(("release", "target", "supervisor", "looked at", *columns), *rows)
+
+
+def _cell(seen: dict[str, str] | None) -> str:
+    return "-" if seen is None else f"{seen['verdict']}" + (f", `{seen['cause']}`" if seen["cause"] else "")
+
+
+def _with_table(page: str, lines: Iterator[str]) -> str:
+    """A page written by hand, with the table between its two marks drawn anew."""
+    before, _, rest = page.partition("<!-- drawn -->\n")
+    _, _, after = rest.partition("<!-- end -->\n")
+    return "".join((before, "<!-- drawn -->\n", *(f"{each}\n" for each in lines), "<!-- end -->\n", after))
 
 
 def _settings() -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from oc_ops.doctor import handover, summary
 from oc_ops.errors import SettingError
 from oc_ops.process.run import Call
-from oc_ops.record import folder
+from oc_ops.record import cli_proof, folder
 from oc_ops.record.incidents import from_run
 from oc_ops.record.journal import JournalError
 from oc_ops.record.page import report
@@ -81,6 +81,7 @@ class Reporting:
             return record
         for sink in (self._into_incidents, self._into_history):
             record = sink(record)
+        cli_proof.note(record, self.settings.memory_dir)
         return record
 
     def _into_incidents(self, record: RunRecord) -> RunRecord:
