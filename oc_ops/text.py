@@ -35,6 +35,14 @@ def one_line(text: str, limit: int = 300) -> str:
     return printable(text.strip(), limit, breaks=False)
 
 
+_NO_COMMAND = "none automatic: "
+
+
+def remedy(fix: str) -> str:
+    """A finding's fix as it is told: the command itself, or what a person does by hand."""
+    return f"by hand: {fix.removeprefix(_NO_COMMAND)}" if fix.startswith(_NO_COMMAND) else fix
+
+
 def _cut(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text

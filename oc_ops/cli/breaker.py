@@ -27,7 +27,7 @@ COULD_NOT_TELL, BUSY, REFUSED, INTERRUPTED = 2, 3, 4, 130
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Break what nobody holds and yet holds work up: a cron job's stale marker, a dead holder's lock of the "
+    help="Break what holds work up and has no living owner: a cron job's stale marker, a dead holder's lock of the "
     "browser profile, a session or the gateway, a gateway process that cannot be reached. TARGET is an id of "
     "`oc-ops breaker list`, its unique beginning, or a job's name.",
 )

@@ -74,7 +74,7 @@ def ack(incident: Id, by: By = None, as_json: Json = False) -> None:
     _tell(incident, "acknowledged", "acknowledged by {by}", by, as_json)
 
 
-@app.command(help="Have nobody told of an incident for a while; the doctor goes on finding it.")
+@app.command(help="Send no messages about an incident for a while; the doctor goes on finding it.")
 def mute(
     incident: Id,
     length: Annotated[str | None, typer.Option("--for", metavar="TIME", help="How long: 45m, 2h, 1d12h.")] = None,
@@ -96,7 +96,7 @@ def mute(
     _tell(incident, "muted", f"muted until {end:%Y-%m-%d %H:%M:%S} UTC", by, as_json, until=end)
 
 
-@app.command(help="Write something down for whoever looks next; what looks like a secret is left out.")
+@app.command(help="Add a note to an incident for the next person; what looks like a secret is left out.")
 def note(
     incident: Id,
     text: Annotated[list[str], typer.Argument(metavar="TEXT", help="The words, quoted or not.")],

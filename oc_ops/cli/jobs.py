@@ -13,6 +13,7 @@ import typer
 from oc_ops.doctor.outcomes import Blocked
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.observe import watchlist
+from oc_ops.text import remedy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,7 +144,7 @@ def _look(doctor: Doctor, watched: Sequence[Watched]) -> tuple[Jobs, tuple[Verdi
         return verdicts_now(doctor, tuple(watched))
     except Blocked as blocked:
         found = blocked.cause
-        why = _harmless(f"{found.check}: {found.fact} (saw: {found.saw}) · fix: {found.fix}", doctor)
+        why = _harmless(f"{found.check}: {found.fact} (saw: {found.saw}) · fix: {remedy(found.fix)}", doctor)
         raise CouldNotLook(f"neither the gateway nor its store tells its jobs: {why}") from None
     except CouldNotLook as error:
         raise CouldNotLook(_harmless(str(error), doctor)) from None

@@ -91,6 +91,9 @@ def _write(path: Path, text: bytes) -> None:
 
     if path.suffix != ".prom":
         raise OcOpsError(f"--textfile {str(path)!r}: need a name that ends in .prom: node_exporter reads no other")
+    if not path.absolute().parent.is_dir():
+        need = "a folder that is there, such as node_exporter's --collector.textfile.directory"
+        raise OcOpsError(f"--textfile {str(path)!r}: need {need}")
     try:
         folder.write(path, text, mode=0o644)
     except OSError as error:

@@ -23,14 +23,14 @@ def group() -> None:
 
 @app.command(help="Send a test message to every address, and one beat to the dead-man URL; says who took it.")
 def test() -> None:
-    """Exit code 0: all took it; 1: somebody did not; 4: nobody is to be told. No address is shown."""
+    """Exit code 0: all accepted it; 1: one did not; 4: no address is set. No address is shown."""
     from oc_ops import settings
     from oc_ops.notify import deliver
 
     loaded = settings.load()
     urls, ping_url = loaded.secret("notify_urls"), loaded.secret("ping_url")
     if not deliver.addresses(urls) and not ping_url:
-        raise OcOpsError("nobody is to be told: set OC_OPS_NOTIFY_URLS or OC_OPS_PING_URL")
+        raise OcOpsError("no notification address is set: set OC_OPS_NOTIFY_URLS or OC_OPS_PING_URL")
     host, limit_s = socket.gethostname(), loaded.notify_s
     sent: list[deliver.Sent] = []
     if deliver.addresses(urls):  # without any, Apprise need not be installed
@@ -38,6 +38,6 @@ def test() -> None:
     if ping_url:
         sent.append(deliver.ping(ping_url, "ok", f"oc-ops notify test on {host}", limit_s))
     for each in sent:
-        print(f"{each.service}: {each.why or 'taken'}")
+        print(f"{each.service}: {each.why or 'accepted'}")
     if any(each.why for each in sent):
         raise typer.Exit(1)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from oc_ops.act.cron_run import NO_SUCH_JOB, JobNotChosen, RunResult, Say
 from oc_ops.errors import OcOpsError
 from oc_ops.judge.words import named
+from oc_ops.text import remedy
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -112,7 +113,7 @@ class ProgressLine:
 
 
 def _head(job: Job, limit_s: float) -> str:
-    return f"runs {named(job.name) if job.name else 'the job'} ({job.id}) once, waits {limit_s:g} s at most"
+    return f"Running {named(job.name) if job.name else 'the job'} ({job.id}) once; waiting up to {limit_s:g} s"
 
 
 def _clock(seconds: float) -> str:
@@ -130,7 +131,7 @@ def show(result: RunResult, see: str, redactor: Redactor, *, as_json: bool) -> N
     for each in result.record.diagnostics[:5] if result.record and not result.record.succeeded else ():
         _say(f"  diag:  {redactor.line(each, 400)}")
     if result.advice:
-        _say(f"  fix:   {redactor.line(result.advice, 1000)}")
+        _say(f"  fix:   {redactor.line(remedy(result.advice), 1000)}")
     if result.outcome in ("triggered", "out-of-time", "interrupted", "already-running"):
         _say(f"  see:   {redactor.line(see)}")
     if result.log is not None:

@@ -106,7 +106,8 @@ def _opened(socket: str | None) -> tuple[Cockpit, Settings, str]:
 
 
 def _where(session: Session) -> str:
-    look = "nobody looks" if not session.attached else f"{session.attached} look"
+    count = session.attached or 0
+    look = "no client attached" if not count else f"{count} client{'s' if count > 1 else ''} attached"
     return f"session oc-ops on the tmux socket {session.socket}, {look}"
 
 

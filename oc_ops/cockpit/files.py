@@ -18,6 +18,7 @@ from oc_ops.judge.verdict import Verdict
 from oc_ops.process.jsontext import number_at, text_at
 from oc_ops.record.incidents import book
 from oc_ops.record.incidents.incident import Incident
+from oc_ops.text import remedy
 
 RUN_FOLDER = "cron_run_now"
 """Where `oc-ops run` leaves its transcripts, in the memory directory."""
@@ -88,7 +89,7 @@ class Papers:
             duration_s=number_at(said, "duration_s"),
             cause=cause,
             findings=tuple(found[:_FINDINGS]),
-            next_action=first.fix if first else "",
+            next_action=remedy(first.fix) if first else "",
             report=self._clean(str(page)) if page.is_file() else "",
             seen=seen,
         )

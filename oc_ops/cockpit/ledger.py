@@ -18,6 +18,7 @@ from oc_ops.judge.jobtimes import Terms
 from oc_ops.judge.words import schedule_words, span
 from oc_ops.observe.jobs import KEPT_RUNS, Job, JobRun, Jobs, job_of, jobs_of, more_of, run_of, runs_of
 from oc_ops.process.jsontext import at, number_at, text_at
+from oc_ops.text import remedy
 
 if TYPE_CHECKING:
     from oc_ops.cockpit.rpc_link import Line
@@ -282,7 +283,7 @@ def _milliseconds(payload: Mapping[str, object], key: str) -> int | None:
 
 def note(finding: Finding, clean: Callable[[str], str]) -> state.Note:
     """A finding in short."""
-    return state.Note(finding.check, finding.severity, clean(finding.fact), clean(finding.fix))
+    return state.Note(finding.check, finding.severity, clean(finding.fact), remedy(clean(finding.fix)))
 
 
 def _asked(line: Line, method: str, params: Mapping[str, object]) -> object:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from oc_ops.text import remedy
+
 Severity = Literal["info", "warning", "error"]
 
 
@@ -47,11 +49,11 @@ class Finding:
         return (
             f"{self.check}: {self.severity}: {self.fact}\n"
             f"  saw:    {self.saw}\n"
-            f"  fix:    {self.fix}\n"
+            f"  fix:    {remedy(self.fix)}\n"
             f"  verify: {self.verify}"
         )
 
     @property
     def sentence(self) -> str:
         """The finding on one line, for the last line of a run."""
-        return f"{self.check}: {self.fact} · fix: {self.fix}"
+        return f"{self.check}: {self.fact} · fix: {remedy(self.fix)}"

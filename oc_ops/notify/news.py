@@ -13,7 +13,7 @@ from oc_ops.record.incidents.text import span
 from oc_ops.record.incidents.text import told as words_of
 from oc_ops.record.recoveries import SPENT
 from oc_ops.record.secret_patterns import without_secrets
-from oc_ops.text import one_line
+from oc_ops.text import one_line, remedy
 
 Kind = Literal["down", "still down", "recovered", "budget spent", "approval wanted"]
 
@@ -137,7 +137,7 @@ def _body(incident: Incident, spent: str) -> str:
     lines = [f"it was: {cause.fact}" if not incident.is_open or incident.green_at else cause.fact]
     if incident.is_open:
         lines += [f"recovery: {spent}"] if spent else [words_of(each) for each in incident.attempts[-1:]]
-        lines.append(f"fix: {cause.fix}")
+        lines.append(f"fix: {remedy(cause.fix)}")
         if taken_on := incident.acknowledged:
             lines.append(f"acknowledged by {taken_on.by}")
     else:

@@ -87,7 +87,7 @@ def _open_receipt(job: Job, evidence: OwnerEvidence) -> _Said | None:
     receipt = _open(job, evidence)
     if receipt is None or not _holds(receipt, evidence):
         return None
-    held = f"run receipt {receipt.id[:8]} is held by pid {receipt.owner_pid}, which lives"
+    held = f"run receipt {receipt.id[:8]} is held by the live process {receipt.owner_pid}"
     if evidence.tasks is not None and job.id not in evidence.tasks:
         return "unknown", f"{held}, but tasks.list shows no run of the job"
     return "live", held

@@ -20,6 +20,8 @@ MAX_FAILURES = 2
 """One failed run of a watched job is a warning, as many as this in a row are an error; a line may say otherwise."""
 
 _OPTIONS = ("max-age", "timeout", "max-failures")
+_TIMES = ("max-age", "timeout")
+_UNIT = "a time with its unit: add a unit, such as 7d, 26h, 15m or 90s"
 _OPTION = re.compile(r"([A-Za-z][\w-]*)=(\S*)")
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -205,6 +207,8 @@ def _bare(line: str, where: str) -> tuple[str, str]:
         begin = words.pop().start()
     for word in words:
         option = _OPTION.fullmatch(word[0])
+        if option and option[1] in _TIMES and option[2].replace(".", "").isdigit():
+            raise SettingError(option[1], line[word.start() :].partition("=")[2], where, _UNIT)
         if option and option[1] in _OPTIONS:
             raise SettingError("job", line, where, f"options at the line's end: after {word[0]} stands more of a name")
     return line[:begin].strip(_BLANKS), line[begin:]
@@ -242,6 +246,8 @@ def _seconds(name: str, options: Mapping[str, str], where: str) -> float | None:
         return None
     match = _DURATION.fullmatch(options[name])
     seconds = round(float(match[1]) * _UNITS[match[2]], 3) if match else math.nan
+    if options[name].replace(".", "").isdigit():
+        raise SettingError(name, options[name], where, _UNIT)
     if not 0 < seconds <= _LONGEST_S:
         raise SettingError(name, options[name], where, "a time above 0 and up to 400d, such as 90s, 15m, 26h or 8d")
     return seconds

@@ -165,7 +165,7 @@ def test_a_run_slower_than_the_limit(person: Person, slow: str) -> None:
     again = person.run("slow", "7")
     assert again.exit == 3
     assert "is running already, nothing was started: since 20" in " ".join(again.shown.split())
-    assert "its marker is not stale" in " ".join(again.shown.split())
+    assert "its marker is valid" in " ".join(again.shown.split())
     assert "openclaw cron run" not in again.log.replace("`openclaw cron run`", "").split("--- end ---")[0]
     person.until_idle(slow)
     assert [each["status"] for each in person.history(slow)] == ["ok"]

@@ -163,7 +163,7 @@ def test_a_run_under_way_is_owned_and_a_killed_gateways_is_not(lab: Lab) -> None
     lab.call("cron", "run", named(jobstore.read(lab.state_dir), "lab-slow").id)
     running = await_jobs(lab, "lab-slow", lambda job: job.running_ms is not None)
     said = owner_of(running, "lab-slow", lab, told(lab)[2])
-    assert (said.owner, "which lives" in said.proof) == ("live", True)
+    assert (said.owner, "live process" in said.proof) == ("live", True)
     with stopped(lab):
         assert owner_of(running, "lab-slow", lab).owner == "live"
     with killed(lab):

@@ -112,7 +112,7 @@ def find(named: str, mutexes: Sequence[Blocker]) -> Blocker:
     if found:
         some = ", ".join(each.id for each in found[:3])
         raise Refused(one_line(f"{named}: {len(found)} are meant by that ({some}): need one id"))
-    raise Refused(one_line(f"{named}: nothing to break goes by that; `oc-ops breaker list --all` shows what there is"))
+    raise Refused(one_line(f"{named}: no breakable item has this name; oc-ops breaker list --all shows what there is"))
 
 
 def typed_name(name: str, others: Sequence[str], instead: str) -> str:

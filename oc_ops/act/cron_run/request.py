@@ -136,7 +136,7 @@ class RunResult:
         words: Mapping[Outcome, str] = {
             "succeeded": f"succeeded{after}",
             "failed": f"failed{after}",
-            "triggered": "is started; nobody waits for it here",
+            "triggered": "is started; its end is not awaited here",
             "already-running": "is running already, nothing was started",
             "not-started": "was not started",
             "out-of-time": f"has not ended in {span(self.waited_s)}; it may still be running, and is not started again",

@@ -130,5 +130,5 @@ def already_running(job: Job, known: KnownJob) -> RunResult:
 
 
 def _ownership(owner: str) -> str:
-    words = {"live": "its marker is not stale", "none": "nobody seems to run it, but its time is not over yet"}
-    return words.get(owner, "whether anybody runs it is not known")
+    words = {"live": "its marker is valid", "none": "no process was found that runs it, but its time is not over yet"}
+    return words.get(owner, "which process runs it is not known")

@@ -12,6 +12,7 @@ from oc_ops.judge.finding import Finding
 from oc_ops.judge.verdict import Verdict
 from oc_ops.process.jsontext import at, text_at
 from oc_ops.record.incidents import events
+from oc_ops.text import remedy
 
 if TYPE_CHECKING:
     from oc_ops.record.redact import Json
@@ -162,7 +163,7 @@ def proof(before: Finding, after: Observation, command: str, settled: Settled | 
         return Conclusion(2, "unknown", f"`{command}` was run, and what came of it could not be seen: {why}{refused}")
     if cause.check == before.check:
         return Conclusion(
-            1, "ineffective", f"{cause.check} is still there after `{command}`{refused} · fix: {cause.fix}"
+            1, "ineffective", f"{cause.check} is still there after `{command}`{refused} · fix: {remedy(cause.fix)}"
         )
     return Conclusion(
         1, "ineffective", f"{before.check} is gone after `{command}`, and now it is {cause.sentence}{refused}"

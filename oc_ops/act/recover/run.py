@@ -22,6 +22,7 @@ from oc_ops.judge.registry import Cure
 from oc_ops.locks import LockHeld, held_by, holder, single_flight
 from oc_ops.record import folder
 from oc_ops.settings import Settings
+from oc_ops.text import remedy
 
 if TYPE_CHECKING:
     from oc_ops.process.run import Call
@@ -218,7 +219,7 @@ class _Recovery:
         )
 
     def _not_cured(self, why: str, fix: str = "") -> str:
-        return f"{self._cause.check} is not cured by recovery: {why} · fix: {fix or self._cause.fix}"
+        return f"{self._cause.check} is not cured by recovery: {why} · fix: {remedy(fix or self._cause.fix)}"
 
     def _wait(self, saw: str) -> None:
         """Let a start or drain that is under way come to its end, once, and look again."""
@@ -244,13 +245,13 @@ class _Recovery:
             refused += "; look at it, then `oc-ops incidents ack` it"
         self.log.note("bounds", acts=len(acts), refused=refused or None, forced=bool(refused) and self.force)
         if refused and self.force:
-            self._say(f"bounds: {refused}; lifted by --force")
+            self._say(f"{refused}; --force lifts that")
         elif refused:
             raise Conclusion(
-                3, "refused", f"{self._cause.check}: {refused} (--force lifts this) · fix: {self._cause.fix}"
+                3, "refused", f"{self._cause.check}: {refused} (--force lifts this) · fix: {remedy(self._cause.fix)}"
             )
         else:
-            self._say(f"bounds: {len(acts)} restarts within a day, at most {limits.per_hour} an hour")
+            self._say(f"restarts so far today: {len(acts)} (limit {limits.per_hour} an hour, {limits.per_day} a day)")
 
     def _unconfirmed(self) -> bool:
         """True when a fault this young was looked at once more; one that has lasted is known well enough."""

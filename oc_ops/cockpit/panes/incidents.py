@@ -64,7 +64,7 @@ def _incident(incident: IncidentPart, view: View) -> list[Text]:
     standing = joined(
         words(f"taken on by {incident.acknowledged_by}", most=60)
         if incident.acknowledged_by
-        else Text("nobody has it"),
+        else Text("not acknowledged"),
         f"came back {incident.flaps}×" if incident.flaps else "",
         f"{incident.attempts} recovery attempts" if incident.attempts else "",
         words(incident.id, most=60),

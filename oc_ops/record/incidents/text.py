@@ -8,6 +8,7 @@ from pathlib import Path
 
 from oc_ops.record.incidents.events import Event, utc
 from oc_ops.record.incidents.incident import Incident
+from oc_ops.text import remedy
 
 
 def span(seconds: float) -> str:
@@ -34,7 +35,7 @@ def brief(incident: Incident, now: datetime) -> Iterator[str]:
     yield f"{incident.id}  {', '.join(marks)}"
     yield f"  {incident.cause}"
     if incident.is_open:
-        yield f"  fix: {incident.cause.fix}"
+        yield f"  fix: {remedy(incident.cause.fix)}"
 
 
 def story(incident: Incident, now: datetime) -> Iterator[str]:
@@ -44,15 +45,11 @@ def story(incident: Incident, now: datetime) -> Iterator[str]:
     yield f"{incident.id}: {incident.state} {lasted} {span(incident.age_s(now))}"
     yield f"  {cause.check}: {cause.severity}: {cause.fact}"
     yield f"  saw:     {cause.saw}"
-    yield f"  fix:     {cause.fix}"
+    yield f"  fix:     {remedy(cause.fix)}"
     where = f"profile {gateway.profile or 'default'}, port {gateway.port or 'unknown'}"
     yield f"  gateway: {where}; CLI {versions.cli or 'unknown'}, gateway {versions.gateway or 'unknown'}"
     detect, recover = incident.time_to_detect_s, incident.time_to_recover_s
-    yield "  detect:  " + (
-        "unknown: no log signature was seen before"
-        if detect is None
-        else f"{span(detect)} after its first log signature"
-    )
+    yield "  time to detect: " + ("unknown" if detect is None else f"{span(detect)} after its first log signature")
     yield "  recover: " + ("not yet" if recover is None else f"{span(recover)} red until the green that held")
     if standing := _standing(incident, now):
         yield f"  status:  {', '.join(standing)}"

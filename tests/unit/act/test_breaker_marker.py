@@ -136,7 +136,7 @@ def test_what_is_meant(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="2 are meant by that \\(marker:j1, marker:j22\\)"):
         find("marker", (first, second))
     for word in ("", "j", "nobody"):
-        with pytest.raises(Refused, match="nothing to break goes by that"):
+        with pytest.raises(Refused, match="no breakable item has this name"):
             find(word, (first, second))
 
 

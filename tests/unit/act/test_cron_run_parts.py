@@ -173,9 +173,9 @@ def test_near_matches_come_best_first() -> None:
 @pytest.mark.parametrize(
     ("owner", "age_s", "words", "advice"),
     [
-        ("live", 60, "its marker is not stale: proof", ""),
-        ("none", 60, "nobody seems to run it, but its time is not over yet: proof", ""),
-        ("unknown", 9_000, "whether anybody runs it is not known: proof", ""),
+        ("live", 60, "its marker is valid: proof", ""),
+        ("none", 60, "no process was found that runs it, but its time is not over yet: proof", ""),
+        ("unknown", 9_000, "which process runs it is not known: proof", ""),
         ("none", 9_000, "its marker is stale", "openclaw cron disable j1 && openclaw cron enable j1"),
     ],
 )

@@ -264,7 +264,7 @@ def test_without_positive_proof_nothing_is_done(stage: Stage, look: GatewayProbe
     refused = stage.recover(force=True)
     assert (refused.exit, stage.acts) == (4, [])
     assert why in refused.why
-    assert "fix: none automatic: " in refused.why
+    assert "fix: by hand: " in refused.why
 
 
 def test_a_system_unit_s_fix_names_the_command_of_a_person() -> None:

@@ -111,7 +111,7 @@ def test_a_dry_run_says_everything_and_changes_nothing(stage: Stage) -> None:
     assert files(stage.root) == before
     assert stage.acts == []
     words = " ".join(stage.said)
-    for each in ("cause: gateway/hung", "cure:  restart: ", "bounds: ", "confirm: ", "preflight: "):
+    for each in ("cause: gateway/hung", "cure:  restart: ", "restarts so far today: ", "confirm: ", "preflight: "):
         assert each in words
 
 

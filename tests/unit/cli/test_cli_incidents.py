@@ -130,7 +130,7 @@ def test_shows_one_whole(book: Journal, hung: str) -> None:
         "  saw:     no byte in 2.0 s",
         "  fix:     openclaw gateway restart",
         "  gateway: profile work, port 28789; CLI 2026.9.6, gateway 2026.9.6",
-        "  detect:  41 s after its first log signature",
+        "  time to detect: 41 s after its first log signature",
         "  recover: not yet",
         "  status:  now gateway/down, acknowledged by anna, recovery tried 1×, last ineffective",
     ]

@@ -78,7 +78,7 @@ def test_a_person_sees_the_decision_and_the_fix(tmp_path: Path) -> None:
     typed.expect(
         r"recover: refused in [\d.]+ s: gateway/down is not cured by recovery: no service unit runs this gateway"
     )
-    typed.expect(r"fix: none automatic: [^\r]+openclaw gateway run")
+    typed.expect(r"fix: by hand: [^\r]+openclaw gateway run")
     typed.expect(pexpect.EOF)
     typed.close()
     assert typed.exitstatus == 4

@@ -160,7 +160,7 @@ def test_plain_lines_where_there_is_no_terminal(run: Run) -> None:
 
     said = run("nightly", during=during)
     assert said.err.splitlines() == [
-        'runs "nightly" (job-0001) once, waits 180 s at most',
+        'Running "nightly" (job-0001) once; waiting up to 180 s',
         "transcript: /x.log",
         "0:00  the run is under way, 0",
         "0:00  the gateway␛[2J is silent",

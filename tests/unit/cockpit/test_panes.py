@@ -265,7 +265,7 @@ def test_open_incidents_come_first_with_who_has_them_and_what_helps() -> None:
             "2 open incidents",
             " ERROR  gateway/hung red · for 1 min, since 02:59:08",
             "  first aid kill -CONT 1042",
-            "  nobody has it · came back 1× · 2026-11-23-gateway-hung-7f3a",
+            "  not acknowledged · came back 1× · 2026-11-23-gateway-hung-7f3a",
             "cron/job-failing",
             "  taken on by ana",
             "log signatures that fired",

@@ -20,12 +20,12 @@ def test_notify_test_says_who_took_it(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OC_OPS_NOTIFY_URLS", good)
         monkeypatch.setenv("OC_OPS_PING_URL", f"http://127.0.0.1:{post.port}/{SECRET_PATH}")
         done = CliRunner().invoke(app, ["notify", "test"])
-        assert (done.exit_code, done.output) == (0, "json: taken\nping: taken\n")
+        assert (done.exit_code, done.output) == (0, "json: accepted\nping: accepted\n")
         assert post.titles[0].startswith("TEST: oc-ops on ")
         monkeypatch.setenv("OC_OPS_NOTIFY_URLS", f"{good} json://127.0.0.1:{closed_port()}/{SECRET_PATH}")
         done = CliRunner().invoke(app, ["notify", "test"])
     assert done.exit_code == 1
-    assert done.output.count(": taken\n") == 2
+    assert done.output.count(": accepted\n") == 2
     assert SECRET_PATH not in done.output
 
 
@@ -35,10 +35,10 @@ def test_a_dead_man_alone_needs_no_apprise(monkeypatch: pytest.MonkeyPatch) -> N
     with post_office() as post:
         monkeypatch.setenv("OC_OPS_PING_URL", f"http://127.0.0.1:{post.port}/x")
         done = CliRunner().invoke(app, ["notify", "test"])
-    assert (done.exit_code, done.output, post.paths) == (0, "ping: taken\n", ["/x"])
+    assert (done.exit_code, done.output, post.paths) == (0, "ping: accepted\n", ["/x"])
 
 
-@pytest.mark.parametrize(("urls", "error"), [("", "nobody is to be told"), ("/nowhere/urls", "notify file=")])
+@pytest.mark.parametrize(("urls", "error"), [("", "no notification address is set"), ("/nowhere/urls", "notify file=")])
 def test_notify_test_refuses_what_cannot_be(urls: str, error: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One sentence for nobody to tell, and for a file that is not there."""
     monkeypatch.setenv("OC_OPS_NOTIFY_URLS", urls)

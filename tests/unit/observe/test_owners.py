@@ -39,9 +39,9 @@ OWN, OTHER = frozenset({"job-a"}), frozenset({"job-b"})
     ("evidence", "owner", "proof"),
     [
         (replace(LIVES, tasks=OWN), "live", "tasks.list shows its run under way"),
-        (replace(LIVES, tasks=OWN, stored=stored(OPEN)), "live", "held by pid 42, which lives"),
-        (replace(LIVES, stored=stored(OPEN)), "live", "held by pid 42, which lives"),
-        (replace(LIVES, gateway="gone", stored=stored(OPEN)), "live", "held by pid 42, which lives"),
+        (replace(LIVES, tasks=OWN, stored=stored(OPEN)), "live", "held by the live process 42"),
+        (replace(LIVES, stored=stored(OPEN)), "live", "held by the live process 42"),
+        (replace(LIVES, gateway="gone", stored=stored(OPEN)), "live", "held by the live process 42"),
         (replace(LIVES, tasks=OTHER, stored=stored(OPEN)), "unknown", "but tasks.list shows no run of the job"),
         (replace(LIVES, gateway="gone", gateway_started_ms=None), "none", "no gateway runs"),
         (replace(LIVES, gateway_started_ms=MARK + 60_000), "none", "started at 1970-01-01 00:34:20 UTC, after"),

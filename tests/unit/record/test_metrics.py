@@ -231,7 +231,8 @@ def test_a_textfile_is_whole_and_readable(memory: Path, tmp_path: Path) -> None:
     ("words", "sentence"),
     [
         (("--textfile", "/tmp/x.txt"), "need a name that ends in .prom"),
-        (("--textfile", "/dev/null/x.prom"), "need a file that can be written"),
+        (("--textfile", "/dev/null/x.prom"), "need a folder that is there"),
+        (("--textfile", "/nowhere/of/ours/x.prom"), "need a folder that is there"),
         (("--listen", "0.0.0.0:9464"), "need an address of this machine alone"),
         (("--listen", "127.0.0.1:99999"), "need an address of this machine alone"),
         (("--listen", "9464"), "need an address of this machine alone"),

@@ -91,7 +91,7 @@ def test_first_screen_has_what_a_tired_person_needs(tmp_path: Path) -> None:
         "gateway 2026.9.6, port 18789",
         "profile work",
     ]
-    wanted += ["for 3.1 s", "blocked by gateway/hung: 6 checks", "host/disk-low", "none automatic: make room"]
+    wanted += ["for 3.1 s", "blocked by gateway/hung: 6 checks", "host/disk-low", "by hand: make room"]
     places = [first.index(each) for each in wanted]
     assert places == sorted(places)
 

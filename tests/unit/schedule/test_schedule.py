@@ -105,6 +105,19 @@ def test_again_changes_nothing_and_another_period_replaces_the_line(shell: Path)
     assert tail == b""
 
 
+def test_a_dry_run_changes_nothing_and_says_what_would(shell: Path) -> None:
+    """The line that would stand there is printed; the crontab is the same to the byte, before and after an install."""
+    before = shell.read_bytes() if shell.exists() else b""
+    said = oc_ops("install", "--dry-run").stdout
+    assert said.startswith("would be added to your crontab")
+    assert (shell.read_bytes() if shell.exists() else b"") == before
+    oc_ops("install")
+    assert said.splitlines()[1] in shell.read_text()
+    assert oc_ops("install", "--dry-run").stdout.startswith("installed already")
+    other = oc_ops("install", "--dry-run", "--every", "1h").stdout
+    assert other.startswith("would replace */5 ")
+
+
 def test_removed_leaves_what_was_there_before(shell: Path) -> None:
     """Byte for byte; where there was no crontab there is none again, and removing twice says so."""
     shell.write_bytes(OTHERS)
