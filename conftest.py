@@ -149,10 +149,8 @@ def _only_shows(config: pytest.Config) -> bool:
 
 
 def _refuse_nonsense(config: pytest.Config) -> None:
-    if config.getoption("lab") and (config.getoption("openclaw") or config.getoption("oc_profile")):
-        raise OcOpsError("--lab brings its own OpenClaw: leave out --openclaw and --oc-profile")
-    if config.getoption("lab") and config.getoption("target"):
-        raise OcOpsError("--lab looks at its own gateway: leave out --target")
+    if config.getoption("lab") and any(config.getoption(each) for each in ("openclaw", "oc_profile", "target")):
+        raise OcOpsError("--lab brings its own OpenClaw: leave out --openclaw, --oc-profile and --target")
     if config.getoption("quick") and config.getoption("deep"):
         raise OcOpsError("--quick makes no `openclaw` call and --deep needs some: leave one out")
     if config.getoption("lab") and config.getoption("tmux"):
@@ -182,7 +180,8 @@ def _open_run(config: pytest.Config, exits: ExitStack) -> DoctorRun:
         environ, given["openclaw"] = lab.environ, str(lab.openclaw)
         given["browser"] = None if find_chromium() else "off"
         return DoctorRun(_lab_settings(oc_settings.load(given)), environ, quick=config.getoption("quick"), lab=True)
-    return DoctorRun(oc_settings.load(given), environ, quick=config.getoption("quick"))
+    quick, deep = config.getoption("quick"), config.getoption("deep")
+    return DoctorRun(oc_settings.load(given), environ, quick=quick, deep=deep)
 
 
 def _cockpit(config: pytest.Config, run: DoctorRun) -> str:
@@ -205,6 +204,12 @@ def _lab_settings(settings: oc_settings.Settings) -> oc_settings.Settings:
 
 
 # -- hooks ------------------------------------------------------------------------------------------------------------
+
+
+def _turn(item: pytest.Item) -> tuple[int, bool]:
+    """Cheap lanes first, and in its lane the command last: whether it is called follows from what the others saw."""
+    mark = _mark(item)
+    return LANES.index(mark.kwargs["lane"]), mark.args[0].startswith("cli/")
 
 
 class Wiring:
@@ -236,7 +241,7 @@ class Wiring:
         for item in checks:
             deadline_s = settings.deep_s if item.get_closest_marker("deep") else settings.check_s
             item.add_marker(pytest.mark.timeout(deadline_s), append=True)
-        checks.sort(key=lambda item: LANES.index(_mark(item).kwargs["lane"]))
+        checks.sort(key=_turn)
         items[:] = checks + [item for item in items if item not in checks]
 
     def _leave_out(
@@ -377,10 +382,8 @@ class Wiring:
             terminalreporter.write_line(self.cockpit)
         if record.empty and (words := config.option.keyword):
             terminalreporter.write_line(f"-k {words!r} selects no check; {selection.near(words, self.run.settings)}")
-        if line := self.run.report.incident_line():
+        for line in filter(None, (self.run.report.incident_line(), self.run.others())):
             terminalreporter.write_line(line)
-        if line := self.run.others():
-            terminalreporter.write_line(self.run.redactor.line(line, 500))
         terminalreporter.write_line(self.run.report.where_it_is(record))
 
     @pytest.hookimpl(trylast=True)

@@ -105,6 +105,7 @@ class Settings:
     cli_lock_s: float = _seconds(25.0, "longest wait for another process's `openclaw` call to end")
     check_s: float = _seconds(60.0, "deadline of one check")
     run_s: float = _seconds(180.0, "deadline of one doctor run")
+    cli_every_s: float = _seconds(3600.0, "how old a scheduled run lets the proof of the command line become")
     overlap_s: float = _seconds(60.0, "how long a run waits for another one of this gateway, to take its verdict")
     deep_s: float = _seconds(240.0, "deadline of one deep check, and what --deep adds to the run's")
 

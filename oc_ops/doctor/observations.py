@@ -64,6 +64,8 @@ class Doctor:
         self.started_at = datetime.now(UTC)
         self.limits = judge_gateway.Limits.of(settings)
         self.memo = Memo()
+        self.spared: Callable[[], str] = lambda: ""
+        """Why the command line need not be asked in this run; nothing where it is."""
         self.start = start.StartLook(self)
 
     # -- the operator's tools -----------------------------------------------------------------------------------
@@ -375,6 +377,8 @@ class Doctor:
     def _asked(self) -> None:
         if self.quick:
             raise NotAsked("--quick makes no CLI call")
+        if why := self.spared():
+            raise NotAsked(why)
 
     # -- files --------------------------------------------------------------------------------------------------
 

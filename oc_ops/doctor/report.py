@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from oc_ops.doctor import handover, summary
 from oc_ops.errors import SettingError
 from oc_ops.process.run import Call
-from oc_ops.record import folder
+from oc_ops.record import cli_proof, folder
 from oc_ops.record.incidents import from_run
 from oc_ops.record.journal import JournalError
 from oc_ops.record.page import report
@@ -81,6 +81,7 @@ class Reporting:
             return record
         for sink in (self._into_incidents, self._into_history):
             record = sink(record)
+        cli_proof.note(record, self.settings.memory_dir)
         return record
 
     def _into_incidents(self, record: RunRecord) -> RunRecord:
@@ -93,7 +94,7 @@ class Reporting:
         incident = self.incidents.incident
         if incident is None:
             return record
-        return replace(record, incident=self.incidents.as_json(), since=incident.opened_at)
+        return replace(record, incident=self.incidents.as_json(), since=incident.red_since)
 
     def _into_history(self, record: RunRecord) -> RunRecord:
         """Write the run into the history, and take from it what led to the incident."""
@@ -173,7 +174,8 @@ class Reporting:
 
     def _make_latest(self, record: RunRecord) -> None:
         """A whole run becomes the latest, or one that found something: three green checks are no healthy gateway."""
-        if not record.scope.left_out or record.verdict != "healthy":
+        partial = record.scope.left_out or record.scope.quick
+        if not partial or record.verdict not in ("healthy", "degraded"):
             folder.publish(self.folder)
 
     # -- lines on the terminal -----------------------------------------------------------------------------------------

@@ -18,11 +18,15 @@ from oc_ops.doctor.report import Reporting
 from oc_ops.doctor.surroundings import Surroundings
 from oc_ops.judge import verdict as judge_verdict
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.words import span
 from oc_ops.locks import single_flight
+from oc_ops.notify import SCHEDULED
 from oc_ops.observe import gateways
 from oc_ops.observe.container import Container
 from oc_ops.process.run import Call
+from oc_ops.record import cli_proof
 from oc_ops.record.run import (
+    WARNED,
     CallRecord,
     CheckOutcome,
     CheckRecord,
@@ -51,16 +55,22 @@ class DoctorRun:
     """One run from its first look to its report."""
 
     def __init__(
-        self, settings: Settings, environ: Mapping[str, str], *, quick: bool = False, lab: bool = False
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        *,
+        quick: bool = False,
+        deep: bool = False,
+        lab: bool = False,
     ) -> None:
         """Raises SettingError or CouldNotLook for what cannot be used at all; touches nothing yet."""
         self._began = time.monotonic()
         self.settings, self.environ = settings, environ
-        self.quick = quick
+        self.quick, self.deep = quick, deep
+        self.findings: dict[tuple[str, str], Finding] = {}
         self.doctor = self._look()
         self.surroundings = Surroundings(self.doctor)
         self.redactor = self.doctor.gateway.redactor
-        self.findings: dict[tuple[str, str], Finding] = {}
         self.checks: dict[str, CheckRecord] = {}
         self.found_by: dict[tuple[str, str], str] = {}
         """The check, by nodeid, that found each: by its id and subject."""
@@ -80,7 +90,20 @@ class DoctorRun:
         self.report = Reporting(settings, self.redactor, self.doctor.started_at)
 
     def _look(self) -> Doctor:
-        return Doctor(self.settings, self.environ, quick=self.quick, on_call=self._call_ended)
+        doctor = Doctor(self.settings, self.environ, quick=self.quick, on_call=self._call_ended)
+        doctor.spared = self._spared
+        return doctor
+
+    def _spared(self) -> str:
+        """Why a scheduled run need not prove the command line: it was proven lately, and no cheaper lane saw news."""
+        if SCHEDULED not in self.environ or self.deep:
+            return ""
+        proof, seen = cli_proof.read(self.settings.memory_dir, self.doctor.key), self.doctor.look.seen
+        found = frozenset(each.check for each in self.findings.values())
+        pid = seen.serving.pid if seen and seen.serving else None
+        if proof is None or not proof.covers(found, pid, self.settings.cli_every_s):
+            return ""
+        return f"proven {span(proof.age_s)} ago"
 
     def others(self) -> str:
         """The other gateways of this machine, in one line, where nobody said which is meant; else nothing."""
@@ -88,7 +111,8 @@ class DoctorRun:
         if self.lab or chosen or not (found := gateways.beside(self.doctor.target)):
             return ""
         more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-        return f"other gateways run here: {', '.join(found[:3])}{more}; `oc-ops targets` names them for --target"
+        line = f"other gateways run here: {', '.join(found[:3])}{more}; `oc-ops targets` names them for --target"
+        return self.redactor.line(line, 500)
 
     @property
     def lock(self) -> Path:
@@ -153,7 +177,7 @@ class DoctorRun:
             if cause.severity == "error":
                 outcome, blocked_by = "blocked", cause.check
             else:
-                outcome, note = "skipped", f"not asked: {cause.check}: {cause.fact}"
+                outcome, note = "skipped", f"{WARNED}{cause.check}: {cause.fact}"
         elif isinstance(error, NotAsked):
             outcome, note = "skipped", self.redactor.line(str(error))
         elif found is not None and found.severity == "error":
