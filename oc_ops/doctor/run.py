@@ -26,6 +26,7 @@ from oc_ops.observe.container import Container
 from oc_ops.process.run import Call
 from oc_ops.record import cli_proof
 from oc_ops.record.run import (
+    SPARED,
     WARNED,
     CallRecord,
     CheckOutcome,
@@ -103,7 +104,7 @@ class DoctorRun:
         pid = seen.serving.pid if seen and seen.serving else None
         if proof is None or not proof.covers(found, pid, self.settings.cli_every_s):
             return ""
-        return f"proven {span(proof.age_s)} ago"
+        return f"{SPARED}{span(proof.age_s)} ago"
 
     def others(self) -> str:
         """The other gateways of this machine, in one line, where nobody said which is meant; else nothing."""
