@@ -128,10 +128,8 @@ def _only_shows(config: pytest.Config) -> bool:
 
 
 def _refuse_nonsense(config: pytest.Config) -> None:
-    if config.getoption("lab") and (config.getoption("openclaw") or config.getoption("oc_profile")):
-        raise OcOpsError("--lab brings its own OpenClaw: leave out --openclaw and --oc-profile")
-    if config.getoption("lab") and config.getoption("target"):
-        raise OcOpsError("--lab looks at its own gateway: leave out --target")
+    if config.getoption("lab") and any(config.getoption(each) for each in ("openclaw", "oc_profile", "target")):
+        raise OcOpsError("--lab brings its own OpenClaw: leave out --openclaw, --oc-profile and --target")
     if config.getoption("quick") and config.getoption("deep"):
         raise OcOpsError("--quick makes no `openclaw` call and --deep needs some: leave one out")
     if config.getoption("lab") and config.getoption("tmux"):
@@ -363,10 +361,8 @@ class Wiring:
             terminalreporter.write_line(self.cockpit)
         if record.empty and (words := config.option.keyword):
             terminalreporter.write_line(f"-k {words!r} selects no check; {selection.near(words, self.run.settings)}")
-        if line := self.run.report.incident_line():
+        for line in filter(None, (self.run.report.incident_line(), self.run.others())):
             terminalreporter.write_line(line)
-        if line := self.run.others():
-            terminalreporter.write_line(self.run.redactor.line(line, 500))
         terminalreporter.write_line(self.run.report.where_it_is(record))
 
     @pytest.hookimpl(trylast=True)

@@ -112,7 +112,8 @@ class DoctorRun:
         if self.lab or chosen or not (found := gateways.beside(self.doctor.target)):
             return ""
         more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-        return f"other gateways run here: {', '.join(found[:3])}{more}; `oc-ops targets` names them for --target"
+        line = f"other gateways run here: {', '.join(found[:3])}{more}; `oc-ops targets` names them for --target"
+        return self.redactor.line(line, 500)
 
     @property
     def lock(self) -> Path:

@@ -442,12 +442,14 @@ def test_recovery_does_nothing_about_a_port_that_is_not_shown(
         (r"\bconnect_params\b|\bopen_wire\b", {"rpc", "wire", "handshake"}),
         (r"\brpc\.connect\(|from oc_ops\.observe\.rpc import .*\bconnect\b", set()),
         # config knows its value as a secret, observations hand its variables' names to a judge.
-        (r"\bcredential\.value\b|\.credential\b(?!\.kind)", {"rpc", "credential", "config", "observations"}),
-        (r"\bAuthorization\b|\bBearer\b", set()),
-        (r"\.tokens\b", {"rpc", "device"}),
+        (r"\bcredential\.value\b|\.credential\b(?!\.kind)", {"rpc", "credential", "config", "observations", "inside"}),
+        # http takes it of `inside`, which asks `listener.prove` before each one.
+        (r"\bAuthorization\b|\bBearer\b", {"http"}),
+        (r"\bbearer=(?!\"\")", {"inside"}),
+        (r"\.tokens\b", {"rpc", "device", "uninstall"}),  # the last names the gateways alone
         (r"str\(\S*\.executable\)", {"openclaw"}),
     ],
-    ids=["frame", "connect", "secret", "bearer", "device-token", "command"],
+    ids=["frame", "connect", "secret", "bearer", "bearer-given", "device-token", "command"],
 )
 def test_the_credential_has_one_way_out(word: str, homes: set[str]) -> None:
     """No other module sends it, nor starts what sends it; who adds one passes the gate first."""
