@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from oc_ops.doctor.outcomes import Blocked, Memo, NotAsked, once
+from oc_ops.doctor.work import WorkLook
 from oc_ops.errors import CouldNotLook
 from oc_ops.judge import browser as judge_browser
 from oc_ops.judge.finding import Finding
@@ -27,6 +28,7 @@ class Surroundings:
     def __init__(self, doctor: Doctor) -> None:
         self.doctor = doctor
         self.memo = Memo()
+        self.work = WorkLook(doctor, self.judged_jobs, self.watchlist)
 
     # -- cron jobs ------------------------------------------------------------------------------------------------
 

@@ -7,17 +7,20 @@ from oc_ops.judge import (
     browser,
     cli,
     cron,
+    cronwork,
     files,
     gateway,
     host,
     jobtimes,
     listener,
+    models,
     port,
     state,
+    work,
 )
 from oc_ops.judge.registry import KINDS, FindingKind
 
 __all__ = ["JUDGES", "KINDS", "FindingKind"]
 
-JUDGES = (access, browser, cli, cron, files, gateway, host, cron, jobtimes, listener, port, state)
+JUDGES = (access, browser, cli, cron, cronwork, files, gateway, host, jobtimes, listener, models, port, state, work)
 """The modules that declare findings."""
