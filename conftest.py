@@ -21,12 +21,12 @@ from pytest_timeout import SESSION_EXPIRE_KEY
 
 from checks import answer
 from oc_ops import settings as oc_settings
-from oc_ops.doctor import selection
+from oc_ops.doctor import handover, selection
 from oc_ops.doctor.observations import Lane
 from oc_ops.doctor.outcomes import Blocked
 from oc_ops.doctor.run import DoctorRun
 from oc_ops.errors import CouldNotLook, OcOpsError
-from oc_ops.locks import LockHeld
+from oc_ops.locks import LockHeld, held_by
 from oc_ops.record.page import report as report_page
 from oc_ops.record.run import CheckRecord, to_json
 
@@ -85,11 +85,8 @@ def pytest_configure(config: pytest.Config) -> None:
         chosen = _chosen(config)
         run = _open_run(config, exits)
         config.stash[RUN] = run
-        try:
-            exits.enter_context(run.alone())
-        except CouldNotLook as error:
-            why = f"another doctor run is under way: {error}" if isinstance(error, LockHeld) else str(error)
-            config.pluginmanager.register(answer.Overlapping(why, exits), "oc-ops doctor")
+        if overlapped := _not_alone(config, run, exits):
+            config.pluginmanager.register(overlapped, "oc-ops doctor")
             return
         drawn = run.report.folder.page_in_progress
     except OcOpsError as error:
@@ -104,6 +101,26 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.session_timeout = run.settings.run_s + run.settings.deep_s * config.getoption("deep")
     config.pluginmanager.register(Wiring(run, exits, _cockpit(config, run), chosen), "oc-ops doctor")
     gc.freeze()  # pytest collects garbage five times at its end: what was imported need not be looked through again
+
+
+def _not_alone(config: pytest.Config, run: DoctorRun, exits: ExitStack) -> answer.Overlapping | None:
+    """Have the gateway to ourselves, or the fresh verdict of the run that had it; None when we are to look."""
+    since = time.time()
+    try:
+        try:
+            exits.enter_context(run.alone())
+            return None
+        except LockHeld:
+            sys.stderr.write(f"another doctor run is under way ({held_by(run.lock)}): waiting for it\n")
+            exits.enter_context(run.alone(run.settings.overlap_s))
+    except CouldNotLook as error:
+        why = f"another doctor run is under way: {error}" if isinstance(error, LockHeld) else str(error)
+        return answer.Overlapping(why, exits)
+    # What a recovery wants to know is how the gateway is now, after its act; a part wants its own checks.
+    ours = ("check", "quick", "deep", "recover", "result")
+    whole = not config.option.keyword and not any(config.getoption(each) for each in ours)
+    found = handover.take(run.lock, since) if whole else None
+    return answer.Overlapping(found.sentence, exits, found) if found else None
 
 
 def _is_doctor_run(config: pytest.Config) -> bool:
@@ -161,7 +178,8 @@ def _open_run(config: pytest.Config, exits: ExitStack) -> DoctorRun:
         environ, given["openclaw"] = lab.environ, str(lab.openclaw)
         given["browser"] = None if find_chromium() else "off"
         return DoctorRun(_lab_settings(oc_settings.load(given)), environ, quick=config.getoption("quick"), lab=True)
-    return DoctorRun(oc_settings.load(given), environ, quick=config.getoption("quick"))
+    quick, deep = config.getoption("quick"), config.getoption("deep")
+    return DoctorRun(oc_settings.load(given), environ, quick=quick, deep=deep)
 
 
 def _cockpit(config: pytest.Config, run: DoctorRun) -> str:
@@ -180,10 +198,16 @@ def _lab_settings(settings: oc_settings.Settings) -> oc_settings.Settings:
         for name in ("report_dir", "memory_dir")
         if settings.source(name) == "default"
     }
-    return replace(settings, profile=None, **apart)
+    return replace(settings, profile=None, **apart, config_dir=settings.memory_dir / "lab")
 
 
 # -- hooks ------------------------------------------------------------------------------------------------------------
+
+
+def _turn(item: pytest.Item) -> tuple[int, bool]:
+    """Cheap lanes first, and in its lane the command last: whether it is called follows from what the others saw."""
+    mark = _mark(item)
+    return LANES.index(mark.kwargs["lane"]), mark.args[0].startswith("cli/")
 
 
 class Wiring:
@@ -215,7 +239,7 @@ class Wiring:
         for item in checks:
             deadline_s = settings.deep_s if item.get_closest_marker("deep") else settings.check_s
             item.add_marker(pytest.mark.timeout(deadline_s), append=True)
-        checks.sort(key=lambda item: LANES.index(_mark(item).kwargs["lane"]))
+        checks.sort(key=_turn)
         items[:] = checks + [item for item in items if item not in checks]
 
     def _leave_out(
@@ -367,6 +391,7 @@ class Wiring:
         answer.say(config, report.plugin_line(record) if config.getoption("nagios") else report.last_line(record))
         if config.getoption("answer") == "json":
             sys.stdout.write(to_json(record, self.run.redactor))
+        report.hand_over(record, self.run.lock)
         self.exits.close()
 
     # pytest-html draws the page; oc_ops.record.page.report says what is on it.

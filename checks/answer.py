@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, Literal
 
 import pytest
 
+from oc_ops import files
+from oc_ops.doctor.handover import Handover
 from oc_ops.record.run import SCHEMA, RunRecord
 
 Form = Literal["text", "json"]
@@ -178,10 +180,13 @@ def _by(record: RunRecord) -> str:
 
 
 class Overlapping:
-    """The hooks of a run that cannot have the gateway to itself: it looks at nothing, says why, and exits with 1."""
+    """The hooks of a run that cannot have the gateway to itself: it looks at nothing, and says why.
 
-    def __init__(self, why: str, exits: ExitStack) -> None:
-        self.why, self.exits = why, exits
+    With what the other run left it gives that verdict as its own; else it could not look, and exits with 1.
+    """
+
+    def __init__(self, why: str, exits: ExitStack, taken: Handover | None = None) -> None:
+        self.why, self.exits, self.taken = why, exits, taken
 
     def pytest_runtestloop(self) -> bool:
         """Run no check: a second run would only double the load."""
@@ -189,17 +194,27 @@ class Overlapping:
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Could-not-look is never green."""
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        well = self.taken is not None and self.taken.healthy
+        session.exitstatus = pytest.ExitCode.OK if well else pytest.ExitCode.TESTS_FAILED
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self, config: pytest.Config) -> None:
-        """The last line says why."""
-        say(config, f"doctor: unknown in 0.0 s: could not look: {self.why}")
-        if config.getoption("answer") == "json":
-            sys.stdout.write(
-                json.dumps({"schema": SCHEMA, "verdict": "unknown", "cause": None, "why": self.why}) + "\n"
-            )
+        """The last line says why, or what the other run found."""
+        if self.taken is not None:
+            self._give(config, self.taken)
+        else:
+            say(config, f"doctor: unknown in 0.0 s: could not look: {self.why}")
+            if config.getoption("answer") == "json":
+                told = {"schema": SCHEMA, "verdict": "unknown", "cause": None, "why": self.why}
+                sys.stdout.write(f"{json.dumps(told)}\n")
         self.exits.close()
+
+    def _give(self, config: pytest.Config, taken: Handover) -> None:
+        if config.getoption("answer") == "json":
+            with suppress(OSError):
+                sys.stdout.write(files.read_text(taken.report, files.DATA_BYTES))
+        say(config, f"the run of process {taken.pid} has just ended; its report: {taken.report.parent}")
+        say(config, taken.plugin_line if config.getoption("nagios") else taken.sentence)
 
 
 def say(config: pytest.Config, line: str) -> None:

@@ -10,6 +10,7 @@ from oc_ops.judge import access as judge_access
 from oc_ops.judge import files as judge_files
 from oc_ops.judge import gateway as judge
 from oc_ops.judge.gateway import Limits
+from oc_ops.judge.port import http_broken
 from oc_ops.observe.probe import GatewayProbe
 
 
@@ -34,7 +35,7 @@ def test_state_is_sound(doctor: Doctor, report: Report) -> None:
 @check("gateway/live", lane="http")
 def test_gateway_is_live(doctor: Doctor, report: Report) -> None:
     """The port answers, and what answers is an OpenClaw gateway; a listening port alone does not count."""
-    report(judge.one_of(doctor.http_cause(), *judge.NOT_LIVE), doctor.port_drift())
+    report(judge.one_of(doctor.http_cause(), *judge.NOT_LIVE), doctor.port_drift(), http_broken(doctor.look()))
 
 
 @check("gateway/started", lane="http")

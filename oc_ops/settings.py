@@ -1,6 +1,6 @@
 """Every limit, path and default, declared once; each value remembers where it came from.
 
-Option > environment `OC_OPS_<SETTING>` > `[tool.oc_ops]` in pyproject.toml > default.
+Option > environment `OC_OPS_<SETTING>` > settings.toml of the user > `[tool.oc_ops]` in pyproject.toml > default.
 """
 
 from __future__ import annotations
@@ -32,6 +32,13 @@ def _state_folder() -> Path:
     return platformdirs.user_state_path("oc-ops")
 
 
+def _config_folder() -> Path:
+    """Return the user's own configuration directory for oc-ops; nothing is made here."""
+    import platformdirs
+
+    return platformdirs.user_config_path("oc-ops")
+
+
 _PACKAGE = Path(__file__).resolve().parent
 
 CHECKOUT = _checkout(_PACKAGE)
@@ -43,8 +50,14 @@ SUITE = CHECKOUT or _PACKAGE / "suite"
 PROJECT = CHECKOUT or _state_folder()
 """The folder that holds reports/ and memory/: the checkout, else the user's state directory for oc-ops."""
 
-SETTINGS_FILE = PROJECT / ("pyproject.toml" if CHECKOUT else "settings.toml")
-"""Settings of every run: `[tool.oc_ops]` in a checkout's pyproject.toml, in a file of that form elsewhere."""
+CONFIG = _config_folder()
+"""The folder of the operator's own files, which no upgrade and no checkout touches."""
+
+OWN_SETTINGS = "settings.toml"
+"""The operator's own settings in that folder: plain names, or under `[tool.oc_ops]`."""
+
+SETTINGS_FILE = PROJECT / ("pyproject.toml" if CHECKOUT else OWN_SETTINGS)
+"""Settings below the operator's own: `[tool.oc_ops]` in a checkout's pyproject.toml; without one, the place of old."""
 
 
 def start_folder() -> Path:
@@ -70,6 +83,7 @@ class Settings:
     profile: str | None = _setting(None, "the OpenClaw profile to look at (`openclaw --profile NAME`)")
     memory_dir: Path = _setting(PROJECT / "memory", "what oc-ops remembers between runs")
     report_dir: Path = _setting(PROJECT / "reports", "where runs leave their reports")
+    config_dir: Path = _setting(CONFIG, "your own files: settings.toml, the watchlist, signatures.toml")
     rpc: bool = _setting(True, "use the read-only RPC lane; off leaves HTTP and the CLI")
     browser: str = _setting(
         "auto",
@@ -87,6 +101,8 @@ class Settings:
     cli_lock_s: float = _seconds(25.0, "longest wait for another process's `openclaw` call to end")
     check_s: float = _seconds(60.0, "deadline of one check")
     run_s: float = _seconds(180.0, "deadline of one doctor run")
+    cli_every_s: float = _seconds(3600.0, "how old a scheduled run lets the proof of the command line become")
+    overlap_s: float = _seconds(60.0, "how long a run waits for another one of this gateway, to take its verdict")
     deep_s: float = _seconds(240.0, "deadline of one deep check, and what --deep adds to the run's")
 
     start_budget_s: float = _seconds(240.0, "a gateway younger than this may still be starting (#119958)")
@@ -164,6 +180,19 @@ class Settings:
 
     sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
+    def own_files(self, name: str) -> tuple[Path, Path]:
+        """The two places of a file of the operator's, the one that counts first where both hold something.
+
+        In a checkout its own memory folder comes first, where git tracks the watchlist; elsewhere `config_dir`.
+        """
+        apart, beside = self.config_dir / name, self.memory_dir / name
+        return (beside, apart) if CHECKOUT else (apart, beside)
+
+    def own_file(self, name: str) -> Path:
+        """That of the two places that is there, else the one where the file belongs."""
+        places = self.own_files(name)
+        return next(filter(os.path.lexists, places), places[0])
+
     def source(self, name: str) -> str:
         """Where a setting's value came from, in words: an option, the environment, the file, or `default`."""
         return self.sources.get(name, "default")
@@ -229,8 +258,9 @@ def load(
     """
     environ = os.environ if environ is None else environ
     options = {name: value for name, value in (options or {}).items() if value is not None}
-    file = pyproject or SETTINGS_FILE
-    table = _table(file)
+    own = options.get("config_dir") or environ.get(environment_name("config_dir")) or CONFIG
+    files = (pyproject,) if pyproject else (Path(str(own)).expanduser() / OWN_SETTINGS, SETTINGS_FILE)
+    tables = [(file, _table(file)) for file in files]
     hints = get_type_hints(Settings)
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
@@ -239,7 +269,7 @@ def load(
         for raw, source in (
             (options.get(each.name), option),
             (environ.get(environment_name(each.name)) or None, "environment"),
-            (table.get(each.name), f"{file.name} [tool.oc_ops]"),
+            *((table.get(each.name), _named(file)) for file, table in tables),
         ):
             if raw is not None:
                 shown = environment_name(each.name) if source == "environment" else each.name
@@ -271,6 +301,11 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
 _OPTION_NAMES = {"profile": "oc-profile", "tmux_socket": "socket"}
 
 
+def _named(file: Path) -> str:
+    """A settings file as a source: a checkout's by its name, the operator's own by its path."""
+    return f"{file} [tool.oc_ops]" if file.name == OWN_SETTINGS else f"{file.name} [tool.oc_ops]"
+
+
 def _table(pyproject: Path) -> Mapping[str, object]:
     try:
         text = files.read_bytes(pyproject, files.SMALL_BYTES)
@@ -284,7 +319,8 @@ def _table(pyproject: Path) -> Mapping[str, object]:
         root: object = tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SettingError("[tool.oc_ops]", pyproject.name, "the project folder", f"valid TOML ({error})") from error
-    for key in ("tool", "oc_ops"):
+    plain = pyproject.name == OWN_SETTINGS and isinstance(root, dict) and "tool" not in root
+    for key in () if plain else ("tool", "oc_ops"):
         root = cast("Mapping[str, object]", root).get(key, {})
         if not isinstance(root, dict):
             raise SettingError(key, root, pyproject.name, "a table")
@@ -292,7 +328,7 @@ def _table(pyproject: Path) -> Mapping[str, object]:
     known = {each.name for each in declared()}
     for name in table:
         if name not in known:
-            raise SettingError(name, None, f"{pyproject.name} [tool.oc_ops]", f"one of {', '.join(sorted(known))}")
+            raise SettingError(name, None, _named(pyproject), f"one of {', '.join(sorted(known))}")
     return table
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 
@@ -19,7 +20,7 @@ DOCS = PROJECT / "docs"
 _NOTE = "<!-- Drawn from the code by `python -m tests.docs`: change it there. -->"
 _EVERYDAY = (
     *("openclaw", "profile", "browser", "rpc", "notify_urls", "ping_url"),
-    *("memory_dir", "report_dir", "tmux_socket"),
+    *("memory_dir", "report_dir", "config_dir", "tmux_socket"),
 )
 _WORDS = {"restart": "restart", "start": "start", "wait": "wait", "browser-restart": "restart of the browser"}
 _LANES = {
@@ -38,6 +39,7 @@ def pages() -> dict[str, str]:
         "findings.md": _page("Findings", _findings()),
         "signatures.md": _page("Log signatures", _signatures()),
         "settings.md": _page("Settings", _settings()),
+        "releases.md": _with_table((DOCS / "releases.md").read_text(encoding="utf-8"), _seen_releases()),
         "commands.md": _page("Commands and exit codes", _commands()),
     }
 
@@ -96,9 +98,10 @@ def _findings() -> Iterator[str]:
 
 
 def _signatures() -> Iterator[str]:
-    yield f"The {len(catalogue())} lines that oc-ops knows, one entry a fact. Your own go into"
-    yield "`memory/signatures.toml`, in the form of `oc_ops/judge/signatures.toml`; an id that exists replaces the"
-    yield "shipped entry. `oc-ops logs scan FILE` runs them all over any file. Beside a named cause they are warnings."
+    yield f"The {len(catalogue())} lines that oc-ops knows, one entry a fact. Your own go into `signatures.toml` in the"
+    yield "folder of your own files (`oc-ops config` names it), in the form of `oc_ops/judge/signatures.toml`; an id"
+    yield "that exists replaces the shipped entry. `oc-ops logs scan FILE` runs them all over any file. Beside a named"
+    yield "cause they are warnings."
     yield ""
     yield from _table(
         ("signature", "severity", "means", "helps", "restart", "known in"),
@@ -117,11 +120,40 @@ def _releases(signature: Signature) -> str:
     return ", ".join(spans) or "any release"
 
 
+_SEEN = ("never paired", "paired", "its HTTP answers 500", "stopped (SIGSTOP)", "killed")
+
+
+def _seen_releases() -> Iterator[str]:
+    """What the nightly run saw of each release, by the lines that it leaves in tests/data/releases.jsonl."""
+    lines = (PROJECT / "tests" / "data" / "releases.jsonl").read_text(encoding="utf-8").splitlines()
+    found = {(each["release"], each["state"]): each for each in map(json.loads, lines)}
+    releases = sorted({name for name, _ in found}, key=lambda each: [int(part) for part in each.split(".")])
+    columns = [each for each in _SEEN if any(state == each for _, state in found)]
+    rows = []
+    for name in reversed(releases):
+        last = next(each for (release, _), each in found.items() if release == name)
+        cells = (found.get((name, each)) for each in columns)
+        rows.append((name, last["target"], last["supervisor"], last["day"], *map(_cell, cells)))
+    yield from _table(("release", "target", "supervisor", "looked at", *columns), *rows)
+
+
+def _cell(seen: dict[str, str] | None) -> str:
+    return "-" if seen is None else f"{seen['verdict']}" + (f", `{seen['cause']}`" if seen["cause"] else "")
+
+
+def _with_table(page: str, lines: Iterator[str]) -> str:
+    """A page written by hand, with the table between its two marks drawn anew."""
+    before, _, rest = page.partition("<!-- drawn -->\n")
+    _, _, after = rest.partition("<!-- end -->\n")
+    return "".join((before, "<!-- drawn -->\n", *(f"{each}\n" for each in lines), "<!-- end -->\n", after))
+
+
 def _settings() -> Iterator[str]:
-    yield "An option wins over the environment, the environment over the file, the file over the default. The file is"
-    yield "pyproject.toml with the names in lower case, without `OC_OPS_`, under `[tool.oc_ops]`; where oc-ops was"
-    yield "installed without a checkout it is `settings.toml` of that form in the user's state directory for oc-ops."
-    yield "A report shows each setting that is not at its default, and where it came from. `OC_OPS_NOTIFY_URLS` and"
+    yield "An option wins over the environment, the environment over your own file, that over the default. Your own"
+    yield "file is `settings.toml` in the user's configuration directory for oc-ops (`~/.config/oc-ops`, on macOS"
+    yield "`~/Library/Application Support/oc-ops`), with the names in lower case, without `OC_OPS_`; below it a"
+    yield "checkout has `[tool.oc_ops]` in its pyproject.toml. `oc-ops config` shows every setting, its value and"
+    yield "where it came from; a report shows each that is not at its default. `OC_OPS_NOTIFY_URLS` and"
     yield "`OC_OPS_PING_URL` are secrets: give them the path of a file of your own, or the environment."
     groups: dict[str, list[tuple[str, ...]]] = {}
     for each in declared():
@@ -145,7 +177,7 @@ def _commands() -> Iterator[str]:
     assert isinstance(root, TyperGroup)
     for words, command in _leaves(root, "oc-ops"):
         yield from ("", f"## {words}", "")
-        text = (command.help or "").split("Settings (environment")[0].replace("\b\n", "").strip()
+        text = (command.help or "").replace("\b\n", "").strip()
         yield re.sub(r"(?m)^  (\d+) +", r"- \1: ", text)
         options = [
             (", ".join(f"`{word}`" for word in each.opts), getattr(each, "help", None) or "")
@@ -156,9 +188,11 @@ def _commands() -> Iterator[str]:
             yield from ("", *_table(("option", "meaning"), *options))
 
 
-def _leaves(group: TyperGroup, words: str) -> Iterator[tuple[str, TyperCommand]]:
+def _leaves(group: TyperGroup, words: str) -> Iterator[tuple[str, TyperCommand | TyperGroup]]:
     for name, command in group.commands.items():
         if isinstance(command, TyperGroup):
+            if command.invoke_without_command:
+                yield f"{words} {name}", command
             yield from _leaves(command, f"{words} {name}")
         else:
             assert isinstance(command, TyperCommand)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -14,13 +15,30 @@ from typing import Annotated, Any
 import typer
 
 from oc_ops import __version__
-from oc_ops.cli import breaker, history, incidents, jobs, logs, metrics, notify, recover, run, schedule, skill, tmux
-from oc_ops.cli.streams import lenient
+from oc_ops.cli import (
+    breaker,
+    config,
+    history,
+    incidents,
+    jobs,
+    logs,
+    metrics,
+    notify,
+    recover,
+    run,
+    schedule,
+    skill,
+    tmux,
+    uninstall,
+)
+from oc_ops.cli.groups import Grouped
+from oc_ops.cli.streams import lenient, need_clock
 from oc_ops.errors import OcOpsError
-from oc_ops.settings import CHECKOUT, PROJECT, declared, environment_name
+from oc_ops.settings import CHECKOUT, CONFIG, PROJECT
 
 app = typer.Typer(
     name="oc-ops",
+    cls=Grouped,
     no_args_is_help=True,
     rich_markup_mode=None,
     help="The operator's control plane for OpenClaw: what is wrong with the gateway, once, and the one thing to do.",
@@ -36,14 +54,16 @@ app.add_typer(breaker.app, name="breaker")
 app.add_typer(incidents.app, name="incidents")
 app.add_typer(logs.app, name="logs")
 app.add_typer(tmux.app, name="tmux")
+app.add_typer(jobs.app, name="jobs")
 app.add_typer(notify.app, name="notify")
 app.add_typer(schedule.app, name="schedule")
 app.add_typer(skill.app, name="skill")
-jobs.register(app)
 recover.register(app)
 run.register(app)
 metrics.register(app)
 history.register(app)
+config.register(app)
+uninstall.register(app)
 
 USAGE = 4
 """Exit code of a usage error, the same as pytest's."""
@@ -67,16 +87,10 @@ def options(
     """Take what stands before a command."""
 
 
-def _settings_help() -> str:
-    """Every setting as the help shows it: environment name, default, meaning."""
-    rows = (
-        f"{environment_name(each.name)} = {_shown(each.default)}\n    {each.metadata['help']}" for each in declared()
-    )
-    return "\n\b\n".join(rows)
-
-
 def _shown(value: object) -> str:
     if isinstance(value, Path):
+        if value == CONFIG:
+            return "~/.config/oc-ops/"
         return f"{value.relative_to(PROJECT)}/" if value.is_relative_to(PROJECT) else str(value)
     if isinstance(value, bool):
         return "on" if value else "off"
@@ -112,8 +126,7 @@ def _check_ids(incomplete: str) -> list[str]:
     "(-k NAME, -v, --junitxml FILE). It only looks: nothing is restarted, repaired or deleted.\n\n"
     "Exit code: 0 no error finding, 1 unhealthy or could not look, 2 interrupted, 4 a wrong option or setting. "
     "The last line is the verdict in one sentence; the report is in reports/latest.html.\n\n"
-    "Settings (environment, or without OC_OPS_ in lower case under [tool.oc_ops] in pyproject.toml):\n\n\b\n"
-    + _settings_help(),
+    "Settings: oc-ops config shows each, its value and where it came from.",
 )
 @_one_sentence
 def doctor(
@@ -164,8 +177,11 @@ def doctor(
 def _say_where() -> None:
     """Say once, at the first run of an installed oc-ops, where things go."""
     if CHECKOUT is None and not PROJECT.exists():
-        watchlist = PROJECT / "memory" / "ops_critical_cron_jobs.txt"
-        print(f"oc-ops: reports and memory go to {PROJECT}; name critical cron jobs in {watchlist}", file=sys.stderr)
+        print(
+            f"oc-ops: reports and memory go to {PROJECT}, your own files to {CONFIG} "
+            "(oc-ops jobs watch JOB puts a cron job on the watchlist there)",
+            file=sys.stderr,
+        )
 
 
 @lab_app.command(help="Install a real OpenClaw if need be, start a gateway of its own, add three cron jobs.")
@@ -180,7 +196,7 @@ def up(as_json: Json = False) -> None:
         status = lab.up(say)
     _print_lab(asdict(status), as_json)
     if not as_json:
-        print("look at it:   oc-ops doctor --lab\nend it:       oc-ops lab down")
+        _say_how_to_use_it()
 
 
 @lab_app.command(help="End the lab's gateway, its browser and whatever else it started; its files stay.")
@@ -200,7 +216,41 @@ def status(as_json: Json = False) -> None:
     """A look that changes nothing."""
     from oc_ops.lab.gateway import open_lab
 
-    _print_lab(asdict(open_lab().status()), as_json)
+    status = open_lab().status()
+    _print_lab(asdict(status), as_json)
+    if status.up and not as_json:
+        _say_how_to_use_it()
+
+
+@lab_app.command(help="Print the environment that points every oc-ops and openclaw command of this shell at the lab.")
+@_one_sentence
+def env() -> None:
+    """For `eval`; incidents and reports are those of `doctor --lab`, apart from the operator's own."""
+    from oc_ops import settings
+    from oc_ops.lab.gateway import open_lab
+
+    lab, loaded = open_lab(), settings.load()
+    memory = loaded.memory_dir / "lab"
+    points = {
+        "HOME": lab.home,
+        "PATH": lab.environ["PATH"],
+        "OC_OPS_OPENCLAW": lab.openclaw,
+        "OC_OPS_MEMORY_DIR": memory,
+        "OC_OPS_CONFIG_DIR": memory,
+        "OC_OPS_REPORT_DIR": loaded.report_dir / "lab",
+        "OC_OPS_TMUX_SOCKET": "oc-ops-lab",
+        "OC_OPS_LAB_DIR": lab.cache,
+    }
+    for name, value in points.items():
+        print(f"export {name}={shlex.quote(str(value))}")
+
+
+def _say_how_to_use_it() -> None:
+    print(
+        "look at it:   oc-ops doctor --lab\n"
+        'the cockpit:  (eval "$(oc-ops lab env)"; oc-ops tmux attach)\n'
+        "end it:       oc-ops lab down"
+    )
 
 
 def _print_lab(facts: dict[str, object], as_json: bool) -> None:
@@ -214,6 +264,7 @@ def _print_lab(facts: dict[str, object], as_json: bool) -> None:
 def main() -> None:
     """The console script; what oc-ops raises on purpose is one sentence here too."""
     lenient()
+    need_clock()
     try:
         app()
     except OcOpsError as error:

@@ -27,17 +27,16 @@ _NOT_WATCHED = "not watched"
 _SOURCES = {"rpc": "over RPC", "cli": "through the CLI", "store": "by its own store: the gateway does not answer"}
 
 
+def handle(job: Job, seen: Jobs) -> str:
+    """What the watchlist calls a job: its name, or its id where the name does not do."""
+    own = [each.name for each in seen.jobs].count(job.name) == 1 and job.name not in {each.id for each in seen.jobs}
+    return job.name if own and _readable(job.name) else job.id
+
+
 def unwatched(seen: Jobs, verdicts: Sequence[Verdict]) -> tuple[Watched, ...]:
     """A line for each job that is on and not watched: by its name, or by its id where the name does not do."""
     watched = {each.job.id for each in verdicts if each.watched and each.job}
-    names = [each.name for each in seen.jobs]
-    ids = {each.id for each in seen.jobs}
-    lines = []
-    for job in seen.jobs:
-        if job.enabled and job.id not in watched:
-            own = names.count(job.name) == 1 and job.name not in ids and _readable(job.name)
-            lines.append(Watched(job.name if own else job.id))
-    return tuple(lines)
+    return tuple(Watched(handle(each, seen)) for each in seen.jobs if each.enabled and each.id not in watched)
 
 
 def _readable(name: str) -> bool:
@@ -94,10 +93,12 @@ def _rows(seen: Jobs, verdicts: Sequence[Verdict]) -> list[tuple[str, ...]]:
 
 def _row(job: Job, seen: Jobs, verdict: Verdict | None) -> tuple[str, ...]:
     now_ms = seen.seen_at.timestamp() * 1000
-    last = "never" if job.last_run_ms is None else f"{job.last_status or '?'} {span((now_ms - job.last_run_ms) / 1000)}"
+    last = "never"
     if job.last_run_ms is not None:
+        ago_s = (now_ms - job.last_run_ms) / 1000
+        when = f"{span(ago_s)} ago" if ago_s >= 0 else f"{span(-ago_s)} ahead of this clock"
         took = f", took {span(job.last_duration_ms / 1000)}" if job.last_duration_ms is not None else ""
-        last = f"{last} ago{took}"
+        last = f"{job.last_status or '?'} {when}{took}"
     if job.running_ms is not None:
         last = f"running {span(max(0.0, now_ms - job.running_ms) / 1000)}"
     ahead_s = None if job.next_run_ms is None else (job.next_run_ms - now_ms) / 1000
@@ -118,14 +119,14 @@ def show(seen: Jobs, verdicts: Sequence[Verdict], to_watch: Sequence[Watched], p
     if sys.stdout.isatty():
         _table(rows)
     else:
-        print("\n".join("\t".join(row) for row in rows))
+        print("\n".join("\t".join(row) for row in (_HEAD, *rows)))
     for each in verdicts:
         if each.unseen:
             print(f"\n{_shown(each.subject, _NAME_WIDTH)}: could not look: {_shown(each.unseen, 400)}")
         for finding in each.findings:
             print(f"\n{_harmless(finding)}")
     if to_watch:
-        print(f"\nNot watched yet; lines for {path}:")
+        print(f"\nNot watched yet; oc-ops jobs watch JOB, or these lines, put them into {path}:")
         print("\n".join(_shown(each.line, 400) for each in to_watch))
     elif not any(each.watched for each in verdicts):
         print(f"\nNothing is watched; the watchlist is {path}")

@@ -112,7 +112,7 @@ def scanned(files: Sequence[str]) -> Tally:
     from oc_ops.observe.logs import Needle, raw_shape
     from oc_ops.observe.logs.scan import Scan, finder
 
-    signatures = load(settings.load().memory_dir)
+    signatures = load(settings.load())
     needles = [Needle(each.id, each.literals, raw_shape(each.expression)) for each in signatures]
     tally = Tally()
     for name in files:

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from oc_ops.cli.streams import lenient
+from oc_ops.cli.streams import lenient, need_clock
 from oc_ops.errors import OcOpsError
 
 _INTERRUPTED = 2
@@ -99,6 +99,7 @@ def _terminated(signum: int, _frame: FrameType | None) -> None:
 def main() -> None:
     """`python recover.py`."""
     lenient()
+    need_clock()
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     register(app)
     app(prog_name="recover.py")

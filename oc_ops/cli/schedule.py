@@ -43,6 +43,9 @@ def install(
     quick: Quick = False,
     openclaw: Openclaw = None,
     oc_profile: Profile = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the line that would stand in the crontab, and install nothing.")
+    ] = False,
     launchd: Annotated[bool, typer.Option("--launchd", help="Print a launchd agent (macOS).")] = False,
     systemd: Annotated[bool, typer.Option("--systemd", help="Print a systemd service and timer.")] = False,
 ) -> None:
@@ -55,6 +58,9 @@ def install(
     made = plan.make(_settings(openclaw, oc_profile), dict(os.environ), plan.every(every), options)
     if launchd or systemd:
         _print_units(made, launchd=launchd)
+        return
+    if dry_run:
+        _say_what_would_be(made)
         return
     if shutil.which("crontab") is None:
         raise OcOpsError(f"there is no `crontab` command here: take {units.without_cron()}")
@@ -149,6 +155,24 @@ def _print_units(made: SchedulePlan, *, launchd: bool) -> None:
             print(f"# {name}\n{text}")
     for line in units.how_to(made, "launchd" if launchd else "systemd", Path.home()):
         print(line, file=sys.stderr)
+    _say_notes(made)
+
+
+def _say_what_would_be(made: SchedulePlan) -> None:
+    from oc_ops.schedule import crontab
+
+    line = crontab.line(made)
+    before = crontab.read(os.environ) if shutil.which("crontab") else None
+    if before is None:
+        from oc_ops.schedule import units
+
+        print(f"there is no `crontab` command here (take {units.without_cron()}); the line would be:")
+    elif before.with_line(made.name, line) == before:
+        print("installed already; nothing would change:")
+    else:
+        old = before.own(made.name)
+        print(f"would replace {_shown(old[0])}\nwith:" if old else "would be added to your crontab; other lines stay:")
+    print(line)
     _say_notes(made)
 
 

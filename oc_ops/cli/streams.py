@@ -1,9 +1,10 @@
-"""What a command prints on, whatever the locale."""
+"""What every command rests on: streams that take any character, and a clock that can be read."""
 
 from __future__ import annotations
 
 import io
 import sys
+import time
 
 
 def lenient() -> None:
@@ -11,3 +12,12 @@ def lenient() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def need_clock() -> None:
+    """End in one sentence, with exit code 4, where this machine's clock is beyond what Python can read (2262)."""
+    try:
+        time.time()
+    except OverflowError:
+        print("oc-ops: this machine's clock is beyond the year 2262: set it right first (see `date`)", file=sys.stderr)
+        sys.exit(4)

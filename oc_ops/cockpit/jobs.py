@@ -153,16 +153,16 @@ class Work:
     def _read_watchlist(self) -> bool:
         if not self._watchlist.comes(self._clock.steady()):
             return False
-        path = self._settings.memory_dir / watchlist.FILE
+        path = watchlist.place(self._settings)
         try:
             found = path.stat()
-            stamp: object = (found.st_mtime_ns, found.st_size, found.st_ino)
+            stamp: object = (path, found.st_mtime_ns, found.st_size, found.st_ino)
         except OSError as error:
             stamp = error.errno
         if stamp == self._listed[0]:
             return False
         try:
-            self.ledger.watched = watchlist.read(self._settings.memory_dir)
+            self.ledger.watched = watchlist.read(path)
             self._listed = (stamp, "")
         except OcOpsError as error:
             self._listed = (stamp, self._clean(str(error)))

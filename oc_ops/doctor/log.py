@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from oc_ops.errors import CouldNotLook
+from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.judge import catalogue
 from oc_ops.judge.catalogue import Signature
 from oc_ops.judge.signatures import window_s
 from oc_ops.observe.logs import LogView, Needle, Window, planned_restarts, raw_shape, recent
+from oc_ops.observe.rpc import RpcClient
 from oc_ops.observe.service import service
 from oc_ops.observe.target import Target
+from oc_ops.process.jsontext import text_at
 from oc_ops.record.redact import Redactor, secrets_in
 from oc_ops.settings import Settings
 
@@ -28,8 +31,21 @@ def known(settings: Settings) -> tuple[Signature, ...]:
     Raises OcOpsError for an own entry that cannot be used.
     """
     window = int(settings.log_window_s)
-    every = catalogue.load(settings.memory_dir)
+    every = catalogue.load(settings)
     return tuple(replace(each, window_s=window) if each.window_s == catalogue.WINDOW_S else each for each in every)
+
+
+def asked_for(connect: Callable[[], RpcClient] | None) -> tuple[Path, ...]:
+    """Where the gateway itself says that it logs, when it is nowhere it should be; nothing where it cannot be asked.
+
+    2026.3.31 and 2026.4.15 do not honour `logging.file`; `logs.tail` names the file they write instead.
+    """
+    if connect is None:
+        return ()
+    with suppress(OcOpsError), connect() as client:
+        named = text_at(client.request("logs.tail", {"limit": 1}).payload, "file")
+        return (Path(named),) if named.startswith("/") and os.path.isfile(named) else ()  # noqa: PTH113
+    return ()
 
 
 def read(

@@ -21,6 +21,7 @@ from oc_ops.judge import listener as judge_listener
 from oc_ops.judge import state as judge_state
 from oc_ops.judge.catalogue import Signature
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.port import http_broken
 from oc_ops.observe import config, listener, logs, reads
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.logs import LogView
@@ -62,6 +63,8 @@ class Doctor:
         self.started_at = datetime.now(UTC)
         self.limits = judge_gateway.Limits.of(settings)
         self.memo = Memo()
+        self.spared: Callable[[], str] = lambda: ""
+        """Why the command line need not be asked in this run; nothing where it is."""
         self.start = start.StartLook(self)
 
     # -- the operator's tools -----------------------------------------------------------------------------------
@@ -143,6 +146,8 @@ class Doctor:
         if ready is not None and ready.kind == "answered" and not isinstance(at(ready.json, "ready"), bool):
             if ready.status == 200 and ready.json is None:
                 raise NotAsked("this release has no /readyz: it answers every path with its Control UI")
+            if http_broken(seen):
+                raise NotAsked(f"its HTTP answers nothing else: {ready.summary}")
             raise CouldNotLook(f"/readyz says nothing of readiness: {ready.summary}")
         return seen
 
@@ -369,6 +374,8 @@ class Doctor:
     def _asked(self) -> None:
         if self.quick:
             raise NotAsked("--quick makes no CLI call")
+        if why := self.spared():
+            raise NotAsked(why)
 
     # -- files --------------------------------------------------------------------------------------------------
 
@@ -377,7 +384,8 @@ class Doctor:
         """The gateway's log files; the CLI's own word counts when it was asked anyway."""
         told = self.gateway_status.seen
         named = text_at(told.value, "logFile") if told else ""
-        return logs.files(self.target, self.config, datetime.now(), (named,) if named else ())
+        found = logs.files(self.target, self.config, datetime.now(), (named,) if named else ())
+        return found or log.asked_for(self.gateway.connect if isinstance(self.rpc_lane.seen, RpcReads) else None)
 
     @once
     def signatures(self) -> tuple[Signature, ...]:

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oc_ops.doctor import summary
+from oc_ops.doctor import handover, summary
 from oc_ops.errors import SettingError
 from oc_ops.process.run import Call
-from oc_ops.record import folder
+from oc_ops.record import cli_proof, folder
 from oc_ops.record.incidents import from_run
 from oc_ops.record.journal import JournalError
 from oc_ops.record.page import report
@@ -81,6 +81,7 @@ class Reporting:
             return record
         for sink in (self._into_incidents, self._into_history):
             record = sink(record)
+        cli_proof.note(record, self.settings.memory_dir)
         return record
 
     def _into_incidents(self, record: RunRecord) -> RunRecord:
@@ -192,6 +193,13 @@ class Reporting:
     def last_line(self, record: RunRecord) -> str:
         """The run in one sentence, the last thing on the terminal."""
         return self.redactor.line(summary.sentence(record), 1000)
+
+    def hand_over(self, record: RunRecord, lock: Path) -> None:
+        """Leave the verdict of a whole run to those that wait for its end."""
+        scope = record.scope
+        if not (record.empty or scope.quick or scope.left_out or scope.interrupted or scope.lab):
+            line, place = self.last_line(record), self.folder.path / folder.REPORT_JSON
+            handover.leave(lock, record.verdict, line, self.plugin_line(record), place)
 
     def plugin_line(self, record: RunRecord) -> str:
         """The same as the line of a monitoring plugin."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oc_ops.doctor import excerpts, summary
@@ -17,8 +18,11 @@ from oc_ops.doctor.report import Reporting
 from oc_ops.doctor.surroundings import Surroundings
 from oc_ops.judge import verdict as judge_verdict
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.words import span
 from oc_ops.locks import single_flight
+from oc_ops.notify import SCHEDULED
 from oc_ops.process.run import Call
+from oc_ops.record import cli_proof
 from oc_ops.record.run import (
     CallRecord,
     CheckOutcome,
@@ -43,16 +47,22 @@ class DoctorRun:
     """One run from its first look to its report."""
 
     def __init__(
-        self, settings: Settings, environ: Mapping[str, str], *, quick: bool = False, lab: bool = False
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        *,
+        quick: bool = False,
+        deep: bool = False,
+        lab: bool = False,
     ) -> None:
         """Raises SettingError or CouldNotLook for what cannot be used at all; touches nothing yet."""
         self._began = time.monotonic()
         self.settings, self.environ = settings, environ
-        self.quick = quick
+        self.quick, self.deep = quick, deep
+        self.findings: dict[tuple[str, str], Finding] = {}
         self.doctor = self._look()
         self.surroundings = Surroundings(self.doctor)
         self.redactor = self.doctor.gateway.redactor
-        self.findings: dict[tuple[str, str], Finding] = {}
         self.checks: dict[str, CheckRecord] = {}
         self.found_by: dict[tuple[str, str], str] = {}
         """The check, by nodeid, that found each: by its id and subject."""
@@ -72,11 +82,29 @@ class DoctorRun:
         self.report = Reporting(settings, self.redactor, self.doctor.started_at)
 
     def _look(self) -> Doctor:
-        return Doctor(self.settings, self.environ, quick=self.quick, on_call=self._call_ended)
+        doctor = Doctor(self.settings, self.environ, quick=self.quick, on_call=self._call_ended)
+        doctor.spared = self._spared
+        return doctor
 
-    def alone(self) -> AbstractContextManager[None]:
-        """Hold the doctor lock of this gateway; entering raises CouldNotLook, naming the run that has it, at once."""
-        return single_flight(self.doctor.gateway.lock("doctor"), 0)
+    def _spared(self) -> str:
+        """Why a scheduled run need not prove the command line: it was proven lately, and no cheaper lane saw news."""
+        if SCHEDULED not in self.environ or self.deep:
+            return ""
+        proof, seen = cli_proof.read(self.settings.memory_dir, self.doctor.key), self.doctor.look.seen
+        found = frozenset(each.check for each in self.findings.values())
+        pid = seen.serving.pid if seen and seen.serving else None
+        if proof is None or not proof.covers(found, pid, self.settings.cli_every_s):
+            return ""
+        return f"proven {span(proof.age_s)} ago"
+
+    @property
+    def lock(self) -> Path:
+        """Whoever holds it is the one doctor that looks at this gateway."""
+        return self.doctor.gateway.lock("doctor")
+
+    def alone(self, wait_s: float = 0) -> AbstractContextManager[None]:
+        """Hold that lock; entering raises CouldNotLook, naming the run that has it, once `wait_s` are over."""
+        return single_flight(self.lock, wait_s)
 
     # -- while the checks run -----------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from oc_ops import files
 from oc_ops.doctor.log import known
 from oc_ops.errors import OcOpsError
 from oc_ops.judge.findings import KINDS
@@ -20,8 +21,8 @@ _LOG_CHECK = "logs/signatures"
 @cache
 def check_ids(folder: Path = SUITE / "checks") -> tuple[str, ...]:
     """The ids of every check there is, in the order of the files."""
-    files = sorted(folder.glob("test_*.py"))
-    return tuple(id for file in files for id in _DECLARED.findall(file.read_text(encoding="utf-8")))
+    found = sorted(folder.glob("test_*.py"))
+    return tuple(id for file in found for id in _DECLARED.findall(files.read_text(file, files.DATA_BYTES)))
 
 
 def ids(settings: Settings) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from oc_ops.doctor.observations import Doctor
+from oc_ops.doctor.outcomes import NotAsked
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe import install
 from oc_ops.observe.reads import RpcReads
@@ -61,6 +62,8 @@ def lanes(doctor: Doctor) -> dict[str, str]:
     elif isinstance(lane, RpcReads):
         rpc_word = "ok"
     cli_word = "not asked: --quick" if doctor.quick else "not needed"
+    if isinstance(failed, NotAsked) and not doctor.quick:
+        cli_word = f"not asked: {failed}"
     if status:
         cli_word = "ok" if status.came else f"unavailable: {status.call.summary}"
     elif isinstance(failed, CouldNotLook):
@@ -85,7 +88,10 @@ def sentence(record: RunRecord) -> str:
         version = record.openclaw.gateway_version or "of unknown release"
         part = f" of {passed + scope.left_out}" if scope.left_out else ""
         cured = f" · recovered from {scope.cured}" if scope.cured else ""
-        return f"{head}: {passed}{part} checks passed, gateway {version} on port {record.openclaw.port}{cured}"
+        proven = record.lanes.cli.removeprefix("not asked: ")
+        older = f" · command line {proven}" if proven.startswith("proven ") else ""
+        where = f"gateway {version} on port {record.openclaw.port}"
+        return f"{head}: {passed}{part} checks passed, {where}{older}{cured}"
     notes = [each.note for each in record.checks if each.outcome == "error"]
     notes += [each.note for each in record.checks if each.outcome == "skipped"]
     if record.empty:

@@ -37,7 +37,7 @@ class Surroundings:
         """The jobs that must never stop silently; raises OcOpsError for a line that cannot be understood."""
         from oc_ops.observe import watchlist
 
-        return watchlist.read(self.doctor.settings.memory_dir)
+        return watchlist.read(watchlist.place(self.doctor.settings))
 
     @once
     def judged_jobs(self) -> tuple[Jobs, tuple[Verdict, ...]]:
@@ -54,7 +54,7 @@ class Surroundings:
     def watched_jobs(self) -> tuple[Finding, ...]:
         """The findings of the watched jobs, but for their markers; raises NotAsked when nothing is watched."""
         if not self.watchlist():
-            raise NotAsked("no job is watched: `oc-ops jobs` prints the lines for memory/ops_critical_cron_jobs.txt")
+            raise NotAsked("no job is watched yet; oc-ops jobs lists them, oc-ops jobs watch NAME watches one")
         return tuple(each for each in self._of_jobs() if each.check != "cron/marker-stale")
 
     def all_jobs_judged(self) -> None:

@@ -1,4 +1,4 @@
-"""The log signature catalogue: what ships in signatures.toml, and an operator's own memory/signatures.toml."""
+"""The log signature catalogue: what ships in signatures.toml, and an operator's own signatures.toml."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from oc_ops import files
 from oc_ops.errors import OcOpsError
 from oc_ops.judge.finding import Severity
 from oc_ops.judge.releases import Release, ReleaseRange, release, span
+from oc_ops.settings import Settings
 
 _T = TypeVar("_T")
 
@@ -82,12 +83,12 @@ def catalogue() -> tuple[Signature, ...]:
     return tuple(_Entry(each, path.name, 0).signature() for each in entries)
 
 
-def load(memory_dir: Path) -> tuple[Signature, ...]:
+def load(settings: Settings) -> tuple[Signature, ...]:
     """The operator's signatures and the shipped ones; an own entry with a shipped id takes that entry's place.
 
     Own ids that are new claim a line first. Raises OcOpsError for a file that cannot be read or holds a bad entry.
     """
-    path = memory_dir / OWN_FILE
+    path = settings.own_file(OWN_FILE)
     try:
         text = files.read_text(path, files.SMALL_BYTES)
     except FileNotFoundError:

@@ -129,3 +129,29 @@ def port_drift(seen: GatewayProbe, wanted_by: str) -> Finding | None:
         fix=f"none automatic: put the port back ({back}), or have the gateway move: openclaw gateway install --force "
         "where a service unit runs it, and a restart at a quiet time",
     )
+
+
+@finds(
+    "gateway/http-broken",
+    checks=("gateway/live", "gateway/ready"),
+    cure=none("it works over its other lane, and a restart brings the same release up again"),
+    means="the gateway answers every HTTP request with an error of its own (a warning), as 2026.3.31 does",
+    helps="another release of OpenClaw; until then it is judged by its RPC alone",
+)
+def http_broken(seen: GatewayProbe) -> Finding | None:
+    """Its HTTP answers 500 to whatever is asked: nothing can be learnt there, and RPC alone tells how it is."""
+    asked = [each for each in (seen.live, seen.startup, seen.ready) if each is not None]
+    broken = all(each.kind == "answered" and _is_fault(each) for each in asked)
+    if not broken or behind(seen) is not None or not is_openclaw(seen.listener, seen.processes):
+        return None
+    return Finding(
+        "gateway/http-broken",
+        "warning",
+        fact="the gateway answers every HTTP request with an error of its own, so only its RPC tells how it is",
+        saw="; ".join(each.summary for each in asked),
+        fix="none automatic: its pages and its Control UI do not work either: move to another release of OpenClaw",
+    )
+
+
+def _is_fault(answer: Probe) -> bool:
+    return answer.status is not None and answer.status >= 500 and not speaks_openclaw(answer)

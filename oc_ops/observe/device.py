@@ -92,6 +92,11 @@ def keep_token(device: Device, gateway: str, token: str | None) -> Device:
     return changed
 
 
+def known(memory_dir: Path) -> Device | None:
+    """Our device as it stands there; None without one. Makes nothing; raises OSError for a file that cannot be read."""
+    return _read(memory_dir / FILE)
+
+
 def _read(path: Path) -> Device | None:
     """The device in the file; None when there is no file or nothing usable in it."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ from pathlib import Path
 
 from oc_ops import files
 from oc_ops.errors import OcOpsError, SettingError
+from oc_ops.settings import Settings
 
 FILE = "ops_critical_cron_jobs.txt"
-"""Its name in the memory directory; git tracks it, so that no job leaves it unnoticed."""
+"""Its name; in a checkout git tracks the one in memory/, so that no job leaves it unnoticed."""
 
 MAX_FAILURES = 2
 """One failed run of a watched job is a warning, as many as this in a row are an error; a line may say otherwise."""
@@ -26,6 +28,7 @@ _MOST_FAILURES = 1000
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"(?=[ \t]|$)')
 _COMMENT = re.compile(r"(?:^|[ \t])#")
 _BLANKS = " \t"
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,25 +52,99 @@ class Watched:
         return " ".join(words)
 
 
-def read(memory_dir: Path) -> tuple[Watched, ...]:
-    """The watchlist of this memory directory; one that is not there watches nothing.
+def place(settings: Settings) -> Path:
+    """The watchlist that counts: of its two places the first that holds a line, else the first that is there."""
+    places = settings.own_files(FILE)
+    return next(
+        (each for wanted in (holds_lines, os.path.lexists) for each in places if wanted(each)),
+        places[0],
+    )
+
+
+def holds_lines(path: Path) -> bool:
+    """True when a watchlist names a job; also for one that cannot be read: its reader then says so."""
+    try:
+        lines = files.read_bytes(path, files.SMALL_BYTES).splitlines()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return any(each.strip() and not each.strip().startswith(b"#") for each in lines)
+
+
+def read(path: Path) -> tuple[Watched, ...]:
+    """The watchlist in this file; one that is not there watches nothing.
 
     Raises OcOpsError for a file that cannot be read and SettingError, with its line, for the first bad line.
     """
-    path = memory_dir / FILE
+    return parse(text_of(path), str(path))
+
+
+def text_of(path: Path) -> str:
+    """The text of a watchlist, empty for one that is not there; raises as `read` does."""
     try:
         raw = files.read_bytes(path, files.SMALL_BYTES)
     except FileNotFoundError:
-        return ()
+        return ""
     except OSError as error:
         raise OcOpsError(f"cannot read the watchlist {path}: {error.strerror}") from error
     try:
-        text = raw.decode()
+        return raw.decode()
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         broken = ascii(raw[error.start : error.start + 8])
         raise SettingError("job", broken, f"{path} line {line}", "text in UTF-8") from error
-    return parse(text, str(path))
+
+
+def with_job(text: str, job: str, limits: Mapping[str, str]) -> str:
+    """The text with this job watched: its line with these limits over its own, else a new line at the end.
+
+    Raises SettingError for a limit that makes no sense. All other lines stay as they are, comments included.
+    """
+    lines = _LINE.findall(text)
+    number = _line_of(text, job)
+    ending = "\r\n" if lines and lines[0].endswith("\r\n") else "\n"
+    if number is None:
+        gap = ending if lines and not lines[-1].endswith("\n") else ""
+        return f"{text}{gap}{_with_limits(Watched(job).line, limits)}{ending}"
+    if limits:
+        old = parse(text, "")
+        known = _limits_of(next(each for each in old if each.job == job))
+        comment = _trailing_comment(lines[number])
+        end = lines[number][len(lines[number].rstrip("\r\n")) :]
+        lines[number] = f"{_with_limits(Watched(job).line, {**known, **limits})}{comment}{end}"
+    return "".join(lines)
+
+
+def without_job(text: str, job: str) -> str:
+    """The text without the line of this job."""
+    number = _line_of(text, job)
+    return "".join(each for at, each in enumerate(_LINE.findall(text)) if at != number)
+
+
+def _line_of(text: str, job: str) -> int | None:
+    """The number of its line, from 0."""
+    found = next((each for each in parse(text, "") if each.job == job), None)
+    return int(found.where.rsplit(" ", 1)[1]) - 1 if found else None
+
+
+def _limits_of(watched: Watched) -> dict[str, str]:
+    limits = {"max-age": watched.max_age_s, "timeout": watched.timeout_s}
+    written = {name: duration(each) for name, each in limits.items() if each is not None}
+    return written if watched.max_failures == MAX_FAILURES else {**written, "max-failures": str(watched.max_failures)}
+
+
+def _with_limits(job: str, limits: Mapping[str, str]) -> str:
+    line = " ".join((job, *(f"{name}={value}" for name, value in limits.items())))
+    return parse(line, "the options")[0].line
+
+
+def _trailing_comment(line: str) -> str:
+    bare = line.rstrip("\r\n")
+    quoted = _QUOTED.match(bare.lstrip(_BLANKS))
+    start = len(bare) - len(bare.lstrip(_BLANKS)) + (quoted.end() if quoted else 0)
+    comment = _COMMENT.search(bare, start)
+    return f"  {bare[comment.start() :].strip(_BLANKS)}" if comment else ""
 
 
 def parse(text: str, source: str) -> tuple[Watched, ...]:

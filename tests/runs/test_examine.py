@@ -90,7 +90,7 @@ def test_a_run_that_refuses_is_an_error_and_one_that_cannot_look_is_not(tmp_path
 
     lock = Path(operator.environ["XDG_STATE_HOME"]) / "oc-ops" / "locks" / f"doctor-{locate(operator.environ).key}.lock"
     with single_flight(lock, 0), pytest.raises(CouldNotLook, match="another doctor run is under way"):
-        examine(Settings(report_dir=operator.reports), operator.environ)
+        examine(Settings(report_dir=operator.reports), {**operator.environ, "OC_OPS_OVERLAP_S": "0.2"})
 
 
 def test_outside_a_checkout_the_wheel_s_own_suite_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

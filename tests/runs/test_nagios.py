@@ -128,7 +128,7 @@ def test_another_run_under_way_is_unknown(tmp_path: Path) -> None:
     plugin(operator, "--quick")
     (lock,) = (tmp_path / "state").rglob("doctor-*.lock")
     with single_flight(lock, 0):
-        run = plugin(operator, "--quick")
+        run = plugin(operator, "--quick", OC_OPS_OVERLAP_S="0.2")
     assert run.code == 3
     assert "another doctor run is under way" in one(run)
 

@@ -218,14 +218,14 @@ def test_an_interrupted_run_reports_and_exits_with_2(tmp_path: Path, number: sig
     assert list((tmp_path / "temp").iterdir()) == []
 
 
-def test_a_second_run_says_so_and_looks_at_nothing(tmp_path: Path) -> None:
-    """Two runs of one gateway do not double the load: the second exits with 1 at once and leaves no report."""
+def test_a_run_that_lasts_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    """Two runs of one gateway do not double the load: the second looks at nothing and leaves no report."""
     with silent_port() as server:
         operator = Operator(tmp_path, server.getsockname()[1])
         first = operator.start(str(PROJECT / "checks"), "-m", "doctor", OC_OPS_HTTP_PROBE_S="7")
         try:
             with server.accept()[0]:
-                second = operator.run()
+                second = operator.run(OC_OPS_OVERLAP_S="0.5")
                 assert second.code == 1
                 assert second.last_line.startswith("doctor: unknown in ")
                 assert "another doctor run is under way: " in second.last_line
@@ -237,6 +237,25 @@ def test_a_second_run_says_so_and_looks_at_nothing(tmp_path: Path) -> None:
         finally:
             first.send_signal(signal.SIGTERM)
             Run.of(first)
+
+
+def test_runs_that_are_started_together_give_one_verdict(operator: Operator) -> None:
+    """One looks, the others wait for it and take what it found, each with its exit code and its sentence."""
+    started = [operator.start(str(PROJECT / "checks"), "-m", "doctor") for _ in range(3)]
+    runs = [Run.of(each) for each in started]
+    assert len(list(operator.reports.rglob("report.json"))) == 1
+    assert len({(each.code, each.last_line) for each in runs}) == 1
+    assert runs[0].last_line.startswith("doctor: unhealthy in ")
+    assert sum("has just ended; its report: " in each.out for each in runs) == 2
+
+
+def test_a_part_that_waited_looks_for_itself(operator: Operator) -> None:
+    """What was asked for is not what the other run has looked at."""
+    first = operator.start(str(PROJECT / "checks"), "-m", "doctor")
+    second = operator.start(str(PROJECT / "checks"), "-m", "doctor", "--quick")
+    Run.of(first)
+    assert "has just ended; its report" not in Run.of(second).out
+    assert len(list(operator.reports.rglob("report.json"))) == 2
 
 
 def test_a_lock_that_cannot_be_taken_is_no_other_run(operator: Operator, tmp_path: Path) -> None:

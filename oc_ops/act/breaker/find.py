@@ -39,7 +39,7 @@ def look(doctor: Doctor) -> BreakerView:
     jobs: Jobs | None = None
     owners: Mapping[str, Ownership] = {}
     stale: dict[str, Finding] = {}
-    watched = watchlist.read(doctor.settings.memory_dir)
+    watched = watchlist.read(watchlist.place(doctor.settings))
     try:
         jobs, owners = jobs_now(doctor, watched)
         verdicts = examine(watched, jobs, owners, Terms(zone(doctor)))

@@ -74,7 +74,7 @@ def clear(gateway: Gateway, cure: Cure, first: Observation) -> Clearance:
         return Clearance(short, "none automatic: make room first (df -h names the file systems)")
     if cure.action == "browser-restart":
         return _browser(gateway.config)
-    if against := standing_against(first.findings, load(gateway.settings.memory_dir)):
+    if against := standing_against(first.findings, load(gateway.settings)):
         finding, why = against
         return Clearance(f"{finding.check} stands against it: {why}: {finding.fact}", finding.fix)
     if bad := judge_cli.invalid_config(gateway.config):

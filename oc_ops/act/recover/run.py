@@ -195,7 +195,7 @@ class _Recovery:
             raise Conclusion(0, "healthy", f"the gateway {by_itself}; nothing was done")
         if seen.cause is None:
             raise Conclusion(2, "unknown", f"could not look: {seen.note or 'the doctor names no cause'}")
-        self.cause, self.cure = seen.cause, cure_of(seen.cause.check, load(self.settings.memory_dir))
+        self.cause, self.cure = seen.cause, cure_of(seen.cause.check, load(self.settings))
         if self.log.path is None and not self.dry_run:
             self._open_record()
         self.log.told("cause", seen.as_json())

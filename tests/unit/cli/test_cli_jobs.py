@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from oc_ops.cli import jobs as command
@@ -67,7 +66,8 @@ def test_plain_lines_where_there_is_no_terminal(shown: Shown) -> None:
     """One line a job with tabs between, watched ones first; then the findings; then the lines to paste."""
     lines = shown(OFF, FAILING, NIGHTLY, replace(NIGHTLY, id="n2", name="weekly")).splitlines()
     assert lines[0] == "4 jobs over RPC"
-    assert [line.split("\t") for line in lines[1:6]] == [
+    assert [line.split("\t") for line in lines[1:7]] == [
+        ["job", "on", "schedule", "last run", "next", "verdict"],
         ["nightly backup d07b64c…", "on", "cron 0 3 * * * UTC", "ok 9 h ago, took 4 s", "in 15 h", "ok"],
         ["digest f1", "on", "cron 0 3 * * * UTC", "error 9 h ago, took 4 s", "in 15 h", "job-failing"],
         ["gone", "-", "-", "-", "-", "job-missing"],
@@ -75,7 +75,8 @@ def test_plain_lines_where_there_is_no_terminal(shown: Shown) -> None:
         ["weekly n2", "on", "cron 0 3 * * * UTC", "ok 9 h ago, took 4 s", "in 15 h", "not watched"],
     ]
     assert 'cron/job-failing: error: the watched job "digest" fails: its last 3 runs failed' in lines
-    assert lines[-2:] == [f"Not watched yet; lines for {Path('memory') / watchlist.FILE}:", "weekly"]
+    place = Path("memory") / watchlist.FILE
+    assert lines[-2:] == [f"Not watched yet; oc-ops jobs watch JOB, or these lines, put them into {place}:", "weekly"]
 
 
 def test_the_table_reads_at_80_columns(
@@ -170,14 +171,13 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
            "state": {"lastRunAtMs": now_ms - 3 * HOUR, "lastStatus": "ok"}}  # fmt: skip
     (state / "cron" / "jobs.json").write_text(json.dumps({"version": 1, "jobs": [job]}))
     (tmp_path / "memory").mkdir()
-    for name, value in (("HOME", tmp_path), ("OC_OPS_MEMORY_DIR", tmp_path / "memory"), ("XDG_STATE_HOME", tmp_path)):
+    for name, value in (("HOME", tmp_path), ("OC_OPS_MEMORY_DIR", tmp_path / "memory"), ("XDG_STATE_HOME", tmp_path),
+                        ("OC_OPS_CONFIG_DIR", tmp_path / "own")):  # fmt: skip
         monkeypatch.setenv(name, str(value))
-    app = typer.Typer()
-    command.register(app)
 
     def of(text: str, *options: str) -> Any:
         (tmp_path / "memory" / watchlist.FILE).write_text(text)
-        return CliRunner().invoke(app, options)
+        return CliRunner().invoke(command.app, options)
 
     return of
 
@@ -188,8 +188,8 @@ def test_beside_a_gateway_that_is_down_the_store_tells(run: Callable[..., Any]) 
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
     assert lines[0] == "1 jobs by its own store: the gateway does not answer (gateway/down)"
-    assert lines[1].startswith("nightly backup a1\ton\tevery 60 min\tok 3 h ago\t")
-    assert lines[1].endswith("\trun-missed")
+    assert lines[2].startswith("nightly backup a1\ton\tevery 60 min\tok 3 h ago\t")
+    assert lines[2].endswith("\trun-missed")
     assert any(each.startswith("cron/run-missed: warning: by the store, the watched job") for each in lines)
 
 
@@ -242,3 +242,88 @@ def test_what_openclaw_said_to_a_failure_is_harmless_and_without_secrets(tmp_pat
     assert done.returncode == 4, done.stdout
     assert "no such device: [redacted]" in done.stderr
     assert "\x1b" not in done.stderr
+
+
+# -- watch and unwatch ------------------------------------------------------------------------------------------------
+
+LISTED = '# those that matter\n\n"other job" max-age=8d  # weekly\nnightly backup   # ours\n'
+
+
+def listed(tmp_path: Path) -> str:
+    """The watchlist as it stands."""
+    return (tmp_path / "memory" / watchlist.FILE).read_text()
+
+
+def test_watch_adds_one_line(run: Callable[..., Any], tmp_path: Path) -> None:
+    """By its name; comments, blank lines and what others are asked stay to the byte, an end without a newline too."""
+    done = run("# mine\nother", "watch", "nightly backup", "--max-age", "26h", "--max-failures", "3")
+    assert done.exit_code == 0, done.output
+    assert listed(tmp_path) == "# mine\nother\nnightly backup max-age=26h max-failures=3\n"
+    assert done.stdout.startswith("watching: nightly backup max-age=26h max-failures=3 (in ")
+
+
+def test_watch_by_an_id_writes_the_name(run: Callable[..., Any], tmp_path: Path) -> None:
+    """A job is found by its id as well; the list says what a person calls it."""
+    assert run("", "watch", "a1").exit_code == 0
+    assert listed(tmp_path) == "nightly backup\n"
+
+
+def test_watch_again_changes_the_limits_alone(run: Callable[..., Any], tmp_path: Path) -> None:
+    """A line that is there keeps its place and its comment; nothing given changes nothing."""
+    assert run(LISTED, "watch", "a1", "--timeout", "15m").stdout.startswith("changed: nightly backup timeout=15m")
+    assert listed(tmp_path) == LISTED.replace("nightly backup   # ours", "nightly backup timeout=15m  # ours")
+    assert "watched already" in run(LISTED, "watch", "nightly backup").stdout
+    assert listed(tmp_path) == LISTED
+
+
+def test_unwatch_takes_its_line_out(run: Callable[..., Any], tmp_path: Path) -> None:
+    """By whatever the list calls it, or by the other name of the same job."""
+    for name in ("nightly backup", "a1"):
+        assert run(LISTED, "unwatch", name).exit_code == 0
+        assert listed(tmp_path) == LISTED.replace("nightly backup   # ours\n", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("watch", "nightly bakcup"), "there is no job 'nightly bakcup'; nearest: nightly backup"),
+        (("unwatch", "other jb"), "'other jb' is not watched; nearest: other job"),
+        (("watch", "nightly backup", "--max-age", "soon"), 'max-age="soon" in the options'),
+    ],
+    ids=["watch", "unwatch", "limit"],
+)
+def test_a_typo_changes_nothing(run: Callable[..., Any], tmp_path: Path, options: tuple[str, ...], words: str) -> None:
+    """A name that is near is told; the file stays as it is."""
+    done = run(LISTED, *options)
+    assert words in str(done.exception)
+    assert listed(tmp_path) == LISTED
+
+
+def test_a_line_keeps_its_windows_ending_and_its_mode(run: Callable[..., Any], tmp_path: Path) -> None:
+    """An edit is an edit: endings and permissions are the operator's."""
+    path = tmp_path / "memory" / watchlist.FILE
+    run("other\r\n")
+    path.chmod(0o640)
+    path.write_bytes(b"other\r\n")
+    CliRunner().invoke(command.app, ["watch", "a1"])
+    assert path.read_bytes() == b"other\r\nnightly backup\r\n"
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_link_to_a_watchlist_stays_a_link(run: Callable[..., Any], tmp_path: Path) -> None:
+    """The operator's list may lie in a repository of theirs."""
+    run("")
+    path, real = tmp_path / "memory" / watchlist.FILE, tmp_path / "real.txt"
+    path.rename(real)
+    path.symlink_to(real)
+    CliRunner().invoke(command.app, ["watch", "a1"])
+    assert path.is_symlink()
+    assert real.read_text() == "nightly backup\n"
+
+
+def test_the_list_that_does_not_count_is_named(run: Callable[..., Any], tmp_path: Path) -> None:
+    """In a checkout its own list counts as soon as it names a job; before that the operator's own does."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / watchlist.FILE).write_text("from my folder\n")
+    assert f"{tmp_path / 'own' / watchlist.FILE} is not read" in run("nightly backup").stderr
+    assert "from my folder" in run("# nothing yet\n").stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from dataclasses import replace
@@ -13,13 +14,14 @@ from oc_ops.doctor import summary
 from oc_ops.doctor.observations import Doctor
 from oc_ops.doctor.outcomes import Blocked, NotAsked
 from oc_ops.errors import CouldNotLook, SettingError
+from oc_ops.gateway import Gateway
 from oc_ops.judge import verdict
 from oc_ops.judge.finding import Finding
 from oc_ops.observe import install, state
 from oc_ops.observe.openclaw import Openclaw
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.reads import RpcReads
-from oc_ops.observe.rpc import RefusalKind, RpcRefused
+from oc_ops.observe.rpc import RefusalKind, RpcRefused, RpcReply
 from oc_ops.observe.service import NO_SERVICE, Service
 from oc_ops.settings import Settings
 from tests.support.sights import answer, call, nothing, reply, sight
@@ -444,3 +446,40 @@ def test_the_key_is_that_of_the_target(make: Make) -> None:
     assert make().key == make().key
     (make().target.home / ".openclaw-other").mkdir()
     assert make().key != make(profile="other").key
+
+
+class Tail:
+    """A connection that answers `logs.tail`."""
+
+    def __init__(self, named: object) -> None:
+        self.named = named
+
+    def __enter__(self) -> Tail:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def request(self, method: str, params: object) -> RpcReply:
+        """The file that it writes."""
+        assert (method, params) == ("logs.tail", {"limit": 1})
+        return reply(method, {"file": self.named})
+
+
+def test_a_log_that_is_elsewhere_is_asked_for(
+    world: World, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2026.4.15 does not honour `logging.file`: the gateway itself names the file it writes."""
+    place = tmp_path / "elsewhere.log"
+    config = json.dumps({"logging": {"file": str(tmp_path / "configured.log")}})
+    for named in (str(place), "relative.log", None):
+        monkeypatch.setattr(Gateway, "connect", lambda _, named=named: Tail(named))
+        for there in (False, True):
+            place.unlink(missing_ok=True)
+            if there:
+                place.touch()
+            doctor = make(text=config)
+            doctor.rpc_cause()
+            assert doctor.log_files() == ((place,) if there and named == str(place) else ())
+    (tmp_path / "configured.log").touch()
+    assert make(text=config).log_files() == (tmp_path / "configured.log",)

@@ -22,7 +22,7 @@ from oc_ops.judge import catalogue
 from oc_ops.observe import install, jobstore
 from oc_ops.observe.http import Probe
 from oc_ops.observe.target import locate
-from oc_ops.settings import PROJECT
+from oc_ops.settings import PROJECT, Settings
 from oc_ops.settings import load as load_settings
 
 MOST_S, MOST_BYTES = 8.0, 250 * 2**20
@@ -348,7 +348,7 @@ def test_settings_and_signatures_that_nest_without_end_are_a_sentence(tmp_path: 
         load_settings(environ={}, pyproject=tmp_path / "pyproject.toml")
     (tmp_path / "signatures.toml").write_text(deep)
     with pytest.raises(OcOpsError):
-        catalogue.load(tmp_path)
+        catalogue.load(Settings(memory_dir=tmp_path))
 
 
 @pytest.mark.timeout(30)

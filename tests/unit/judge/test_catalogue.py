@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from oc_ops.errors import OcOpsError
 from oc_ops.judge import catalogue as catalogue_module
 from oc_ops.judge.catalogue import Signature, catalogue, load, parse
+from oc_ops.settings import Settings
 
 SHIPPED = resources.files("oc_ops.judge").joinpath("signatures.toml").read_text(encoding="utf-8")
 CATALOGUE = {each.id: each for each in catalogue()}
@@ -215,13 +216,13 @@ def test_two_entries_of_one_id() -> None:
 
 def test_without_an_own_file_the_shipped_ones_are_all(tmp_path: Path) -> None:
     """The file is optional."""
-    assert load(tmp_path) == catalogue()
+    assert load(Settings(memory_dir=tmp_path, config_dir=tmp_path)) == catalogue()
 
 
 def test_own_signatures_stand_before_the_shipped_ones(tmp_path: Path) -> None:
     """What an operator adds claims its lines first."""
     (tmp_path / "signatures.toml").write_text(ENTRY, encoding="utf-8")
-    own, *shipped = load(tmp_path)
+    own, *shipped = load(Settings(memory_dir=tmp_path, config_dir=tmp_path))
     assert own.id == "my.boom"
     assert tuple(shipped) == catalogue()
 
@@ -229,7 +230,7 @@ def test_own_signatures_stand_before_the_shipped_ones(tmp_path: Path) -> None:
 def test_an_own_entry_with_a_shipped_id_takes_its_place(tmp_path: Path) -> None:
     """So a threshold, a severity or a pattern can be made to fit the house."""
     (tmp_path / "signatures.toml").write_text(ENTRY.replace("my.boom", "crash.epipe"), encoding="utf-8")
-    known = load(tmp_path)
+    known = load(Settings(memory_dir=tmp_path, config_dir=tmp_path))
     assert [each.id for each in known] == [each.id for each in catalogue()]
     assert next(each for each in known if each.id == "crash.epipe").sample == "boom 1"
 
@@ -239,14 +240,14 @@ def test_a_bad_own_file_is_named_by_its_path(tmp_path: Path) -> None:
     path = tmp_path / "signatures.toml"
     path.write_text(ENTRY.replace("threshold = 2", 'threshold = "2"'), encoding="utf-8")
     with pytest.raises(OcOpsError, match=f"{re.escape(str(path))}: my.boom: threshold='2': need a whole number > 0"):
-        load(tmp_path)
+        load(Settings(memory_dir=tmp_path, config_dir=tmp_path))
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(OcOpsError, match=f"{re.escape(str(path))}: cannot be read: it is not UTF-8"):
-        load(tmp_path)
+        load(Settings(memory_dir=tmp_path, config_dir=tmp_path))
     path.unlink()
     path.mkdir()
     with pytest.raises(OcOpsError, match=f"{re.escape(str(path))}: cannot be read: "):
-        load(tmp_path)
+        load(Settings(memory_dir=tmp_path, config_dir=tmp_path))
 
 
 @settings(database=None, deadline=None)

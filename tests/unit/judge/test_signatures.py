@@ -12,6 +12,7 @@ from oc_ops.judge import signatures as judge
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.signatures import Signature
 from oc_ops.observe.logs import LogView, Needle, Record, recent
+from oc_ops.settings import Settings
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 LOG = Path("/tmp/openclaw/openclaw-2026-11-22.log")
@@ -196,7 +197,7 @@ def test_the_operator_s_own_signatures_are_judged_like_any_other(tmp_path: Path)
         "fact = 'it goes boom'\nfix = 'none automatic: duck'\nrestart = 'forbidden'\nsample = 'boom 1'\n",
         encoding="utf-8",
     )
-    known: tuple[Signature, ...] = judge.load(tmp_path)
+    known: tuple[Signature, ...] = judge.load(Settings(memory_dir=tmp_path, config_dir=tmp_path))
     (finding,) = judge.findings(view(record("boom 7")), known)
     assert str(finding).splitlines()[:2] == ["logs/my.boom: error: it goes boom", "  saw:    1× 12:00:00: boom 7"]
     assert [each.id for each in judge.forbidding_restart(view(record("boom 7")), known)] == ["my.boom"]

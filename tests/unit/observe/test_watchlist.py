@@ -92,7 +92,7 @@ def test_bom_crlf_tabs_and_blank_lines_survive(tmp_path: Path) -> None:
     """A file saved by any editor means the same."""
     raw = b"\xef\xbb\xbfone\tmax-age=1h\r\n\r\n\t \r\n\t# comment\r\n  Two words  \ttimeout=3m\t\r\nthree"
     (tmp_path / watchlist.FILE).write_bytes(raw)
-    found = watchlist.read(tmp_path)
+    found = watchlist.read(tmp_path / watchlist.FILE)
     assert [(each.job, each.max_age_s, each.timeout_s) for each in found] == [
         ("one", 3600, None),
         ("Two words", None, 180),
@@ -103,21 +103,21 @@ def test_bom_crlf_tabs_and_blank_lines_survive(tmp_path: Path) -> None:
 
 def test_no_file_watches_nothing(tmp_path: Path) -> None:
     """A memory directory without the file is no error."""
-    assert watchlist.read(tmp_path) == ()
+    assert watchlist.read(tmp_path / watchlist.FILE) == ()
 
 
 def test_text_that_is_not_utf_8_is_refused_by_its_line(tmp_path: Path) -> None:
     """Broken bytes are not guessed at."""
     (tmp_path / watchlist.FILE).write_bytes(b"one\ntwo\xff\n")
     with pytest.raises(SettingError, match="line 2: need text in UTF-8"):
-        watchlist.read(tmp_path)
+        watchlist.read(tmp_path / watchlist.FILE)
 
 
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     """Whatever stands in its place: it is not an empty watchlist."""
     (tmp_path / watchlist.FILE).mkdir()
     with pytest.raises(OcOpsError, match="cannot read the watchlist"):
-        watchlist.read(tmp_path)
+        watchlist.read(tmp_path / watchlist.FILE)
 
 
 def test_the_tracked_file_is_a_watchlist() -> None:
