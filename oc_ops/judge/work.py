@@ -169,7 +169,7 @@ def dead_letters(letters: Sequence[Letters], before: Mapping[str, int] | None) -
             "info" if new <= 0 else "error" if new >= _MANY else "warning",
             fact=f"{fresh} in the queue {each.queue}",
             saw=f"{each.count} in all, {since}",
-            fix="none automatic: see to the channel (openclaw channels status --probe); what still matters is sent anew",
+            fix="none automatic: see to the channel (openclaw channels status --probe), then send anew what matters",
             subject=each.queue,
         )
 
