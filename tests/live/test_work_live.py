@@ -45,8 +45,9 @@ def seen(lab: Lab, memory: Path) -> tuple[WorkView, Jobs]:
     settings = load({"openclaw": str(lab.openclaw), "memory_dir": memory})
     gateway = Gateway(settings, lab.environ, lambda _call: None)
     gateway.look()
-    answers = reads.all_at_once(gateway.connect)
-    assert isinstance(answers, RpcReads)
+    deadline = time.monotonic() + WAIT_S
+    while not isinstance(answers := reads.all_at_once(gateway.connect), RpcReads):
+        assert time.monotonic() < deadline, answers  # a config that was just changed holds the gateway for a while
     with gateway.connect() as client:
         jobs = jobs_now.by_rpc(client, ())
     return look(answers, lab.state_dir, lab.state_dir / "cron" / "jobs.json"), jobs
