@@ -198,7 +198,7 @@ def unmigrated(left: Sequence[Job], jobs: Jobs, path: str) -> Finding | None:
     )
 
 
-def beside_cause(findings: Iterable[Finding], cause: bool) -> tuple[Finding, ...]:
+def beside_cause(findings: Iterable[Finding], *, cause: bool) -> tuple[Finding, ...]:
     """The findings, as warnings where something else is wrong that explains them."""
     return tuple(replace(each, severity="warning") if cause and each.severity == "error" else each for each in findings)
 

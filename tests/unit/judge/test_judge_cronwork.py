@@ -169,3 +169,11 @@ def test_jobs_in_a_file_that_no_migration_took() -> None:
     assert cronwork.unmigrated((), seen(job(1)), "f") is None
     once = Schedule("at", at_ms=NOW_MS - HOUR)
     assert cronwork.unmigrated((job(1, schedule=once),), seen(), "f") is None
+
+
+def test_beside_a_standing_scheduler_each_watched_job_is_a_warning() -> None:
+    """One cause stands alone; without one, nothing is made smaller than it is."""
+    found = cronwork.stalled(seen(late(1), late(2)), 300, None)
+    assert found is not None
+    assert [each.severity for each in cronwork.beside_cause([found], cause=True)] == ["warning"]
+    assert cronwork.beside_cause([found], cause=False) == (found,)
