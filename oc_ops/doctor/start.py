@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from oc_ops.doctor.outcomes import Blocked, Memo, once
+from oc_ops.doctor.outcomes import Blocked, Memo, NotAsked, once
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.judge import cli as judge_cli
 from oc_ops.judge import state as judge_state
@@ -64,6 +64,8 @@ class StartLook:
     @once
     def fault(self) -> Finding | None:
         """What is wrong with the state directory, as far as its files tell."""
+        if self._doctor.target.container is not None:
+            raise NotAsked("the users of a container are others than this machine's: who owns its files says nothing")
         return judge_state.fault(self.seen())
 
     @once
@@ -73,6 +75,8 @@ class StartLook:
         Raises CouldNotLook for a refusal of OpenClaw's that is not known.
         """
         doctor = self._doctor
+        if doctor.target.container is not None:
+            return None  # its runtime says why it does not run, and nothing can be asked inside what does not
         if found := self.fault():
             return found
         if doctor.found_executable is None:

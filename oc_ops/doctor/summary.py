@@ -11,7 +11,7 @@ from oc_ops.observe import install
 from oc_ops.observe.reads import RpcReads
 from oc_ops.observe.rpc import RpcRefused
 from oc_ops.process.jsontext import text_at
-from oc_ops.record.run import OpenclawInfo, RunRecord
+from oc_ops.record.run import SPARED, OpenclawInfo, RunRecord
 
 
 def about(doctor: Doctor) -> OpenclawInfo:
@@ -90,7 +90,7 @@ def sentence(record: RunRecord) -> str:
         head, part = (f"{head} as far as looked", f" of {passed + unasked}") if unasked else (head, "")
         cured = f" · recovered from {scope.cured}" if scope.cured else ""
         proven = record.lanes.cli.removeprefix("not asked: ")
-        older = f" · command line {proven}" if proven.startswith("proven ") else ""
+        older = f" · command line {proven}" if proven.startswith(SPARED) else ""
         where = f"gateway {version} on port {record.openclaw.port}"
         return f"{head}: {passed}{part} checks passed, {where}{older}{cured}"
     notes = [each.note for each in record.checks if each.outcome == "error"]

@@ -6,6 +6,7 @@ from oc_ops.judge import (
     access,
     browser,
     cli,
+    container,
     cron,
     cronwork,
     files,
@@ -22,5 +23,8 @@ from oc_ops.judge.registry import KINDS, FindingKind
 
 __all__ = ["JUDGES", "KINDS", "FindingKind"]
 
-JUDGES = (access, browser, cli, cron, cronwork, files, gateway, host, jobtimes, listener, models, port, state, work)
+JUDGES = (
+    *(access, browser, cli, container, cron, cronwork, files, gateway, host),
+    *(jobtimes, listener, models, port, state, work),
+)
 """The modules that declare findings."""

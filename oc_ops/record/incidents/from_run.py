@@ -8,7 +8,7 @@ from oc_ops.record.incidents import book as incidents_book
 from oc_ops.record.incidents.events import Fault, GatewayName, Versions
 from oc_ops.record.incidents.rules import RunSummary
 from oc_ops.record.redact import Redactor
-from oc_ops.record.run import WARNED, CheckRecord, RunRecord
+from oc_ops.record.run import SPARED, WARNED, CheckRecord, RunRecord
 from oc_ops.settings import Settings
 
 
@@ -42,5 +42,6 @@ def _summary(record: RunRecord, folder: str) -> RunSummary:
 
 
 def _looked(check: CheckRecord, *, whole: bool) -> bool:
-    """Whether it passed, or was left out by a setting of a whole run; one that a warning kept away has not looked."""
-    return check.outcome == "passed" or (whole and check.outcome == "skipped" and not check.note.startswith(WARNED))
+    """Whether it passed, or was left out by a setting of a whole run; one that was kept away or spared has not."""
+    unasked = check.note.startswith((WARNED, SPARED))
+    return check.outcome == "passed" or (whole and check.outcome == "skipped" and not unasked)
