@@ -6,8 +6,10 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from oc_ops.doctor.outcomes import Blocked, Memo, NotAsked, once
+from oc_ops.doctor.work import WorkLook
 from oc_ops.errors import CouldNotLook
 from oc_ops.judge import browser as judge_browser
+from oc_ops.judge import cronwork
 from oc_ops.judge.finding import Finding
 from oc_ops.process.jsontext import at
 
@@ -27,6 +29,7 @@ class Surroundings:
     def __init__(self, doctor: Doctor) -> None:
         self.doctor = doctor
         self.memo = Memo()
+        self.work = WorkLook(doctor, self.judged_jobs, self.watchlist)
 
     # -- cron jobs ------------------------------------------------------------------------------------------------
 
@@ -53,7 +56,8 @@ class Surroundings:
         """The findings of the watched jobs, but for their markers; raises NotAsked when nothing is watched."""
         if not self.watchlist():
             raise NotAsked("no job is watched yet; oc-ops jobs lists them, oc-ops jobs watch NAME watches one")
-        return tuple(each for each in self._of_jobs() if each.check != "cron/marker-stale")
+        found = [each for each in self._of_jobs() if each.check != "cron/marker-stale"]
+        return cronwork.beside_cause(found, cause=bool(found) and self.work.stalled() is not None)
 
     def all_jobs_judged(self) -> None:
         """Raise CouldNotLook when a watched job could not be judged; its other findings are said before."""

@@ -8,18 +8,24 @@ from oc_ops.judge import (
     cli,
     container,
     cron,
+    cronwork,
     files,
     gateway,
     host,
     jobtimes,
     lastwords,
     listener,
+    models,
     port,
     state,
+    work,
 )
 from oc_ops.judge.registry import KINDS, FindingKind
 
 __all__ = ["JUDGES", "KINDS", "FindingKind"]
 
-JUDGES = (access, browser, cli, container, cron, files, gateway, host, jobtimes, lastwords, listener, port, state)
+JUDGES = (
+    *(access, browser, cli, container, cron, cronwork, files, gateway, host),
+    *(jobtimes, lastwords, listener, models, port, state, work),
+)
 """The modules that declare findings."""

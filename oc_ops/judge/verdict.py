@@ -9,7 +9,7 @@ from oc_ops.judge.finding import Finding
 
 Verdict = Literal["healthy", "degraded", "unhealthy", "unknown"]
 
-_ORDER = ("state/", "config/", "gateway/", "cli/", "cron/", "browser/")
+_ORDER = ("state/", "config/", "gateway/", "cli/", "plugins/", "channels/", "models/", "cron/", "delivery/", "browser/")
 _OURS = ("cli/", "gateway/credential-missing")
 """Beginnings of ids that speak of our own side: beside nothing worse, the gateway's state could not be told."""
 _LEAST = ("gateway/not-ready", "gateway/duplicate", "gateway/version-drift", "gateway/port-drift")

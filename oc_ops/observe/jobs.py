@@ -72,6 +72,14 @@ class Job:
     """What a run does. Without a `timeout_s` of its own an `agentTurn` gets 3600 s, every other kind 600 s."""
     queued_ms: int | None = None
     """2026.9.6 and later: since when a run waits for its turn (`queuedAtMs`); it has a receipt, but no marker yet."""
+    managed: bool = False
+    """The gateway made it and keeps it (`declarationKey`): a heartbeat, a review of its own."""
+    channel: str = ""
+    """Where its message goes, as far as the job names a channel."""
+    untold: str = ""
+    """Why the last good run's message did not arrive; nothing when it did, none was wanted or it was left out."""
+    best_effort: bool = False
+    """The operator said that a message may get lost (`delivery.bestEffort`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +167,7 @@ def job_of(entry: object, where: str = "the job") -> Job:
         raise CouldNotLook(f"{where} of the cron jobs has no id")
     where = f"cron job {_shown(id_)}"
     state, payload = _table(table.get("state", {}), f"state of {where}"), _part(table, "payload", where)
+    delivery = _part(table, "delivery", where)
     return Job(
         id=id_,
         name=_text(table, "name", where),
@@ -181,7 +190,19 @@ def job_of(entry: object, where: str = "the job") -> Job:
         auto_disabled=_text(_part(state, "autoDisabled", where), "reason", where),
         payload_kind=_text(payload, "kind", where),
         queued_ms=_whole(state, "queuedAtMs", where),
+        managed=bool(_text(table, "declarationKey", where)),
+        channel=_text(delivery, "channel", where),
+        untold=_untold(state, where),
+        best_effort=delivery.get("bestEffort") is True,
     )
+
+
+def _untold(state: Mapping[str, object], where: str) -> str:
+    """A run that had nothing to say, or was to be silent, has `deliverySuppressionReason`: that is no failure."""
+    if _text(state, "lastDeliveryStatus", where) != "not-delivered" or state.get("deliverySuppressionReason"):
+        return ""
+    status = _text(state, "lastRunStatus", where) or _text(state, "lastStatus", where)
+    return (_text(state, "lastDeliveryError", where) or "no reason given") if status == "ok" else ""
 
 
 def schedule_of(value: object, where: str) -> Schedule:

@@ -17,7 +17,10 @@ from websockets.sync.server import ServerConnection, serve
 
 NONCE = "nonce-1"
 TS = 1_737_264_000_000
-METHODS = ["health", "status", "cron.status", "cron.list"]
+METHODS = [
+    *("health", "status", "cron.status", "cron.list"),
+    *("channels.status", "agents.list", "models.list", "models.authStatus"),
+]
 
 
 def hello(**auth: object) -> dict[str, Any]:

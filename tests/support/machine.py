@@ -46,9 +46,18 @@ HTTP = {
     "/readyz": {"ready": True, "failing": [], "uptimeMs": 86_400_000, "eventLoop": {"delayP99Ms": 12.0}},
 }
 RPC = {
-    "status": {"runtimeVersion": "2026.9.6", "heartbeat": {}},
+    "status": {"runtimeVersion": "2026.9.6", "heartbeat": {}, "taskAudit": {"byCode": {"stale_queued": 0}}},
     "cron.status": {"enabled": True, "jobs": 0},
     "cron.list": {"jobs": []},
+    "health": {
+        "ok": True,
+        "plugins": {"loaded": ["openai"], "errors": [], "unavailable": []},
+        "defaultAgentId": "main",
+    },
+    "channels.status": {"channelAccounts": {}, "statusIssues": []},
+    "agents.list": {"defaultId": "main", "agents": [{"id": "main", "model": {"primary": "lab/one"}}]},
+    "models.list": {"models": [{"provider": "lab", "id": "one", "available": True}]},
+    "models.authStatus": {"providers": [{"provider": "lab", "apiKey": {"source": "config"}}]},
 }
 
 

@@ -1,0 +1,215 @@
+"""The scheduler's work as a whole, watched or not: does it stand, do messages arrive, do jobs fail, are any gone."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from oc_ops.judge.finding import Finding
+from oc_ops.judge.registry import finds, none
+from oc_ops.judge.schedule import milliseconds, moment
+from oc_ops.judge.words import clock, cut, named, ran
+from oc_ops.observe.jobs import Job, Jobs
+
+FEWEST_FAILURES = 3
+"""Failures in a row of a job that nobody watches before they are worth a warning."""
+_WEDGED_S = 3 * 3600.0
+"""A run that is under way for so long: OpenClaw itself lets go of a marker after 2 h."""
+_SHARE = 0.5
+_MOST_LOST = 3
+_SHOWN = 5
+_CATCH_UP_S = 300.0
+"""What a gateway that has just started gets to make up for the runs it missed."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptJob:
+    """What is kept of a job from one look to the next; a one-shot job takes itself away."""
+
+    name: str
+    one_shot: bool = False
+
+
+def known(jobs: Jobs) -> dict[str, KeptJob]:
+    """What to keep of these jobs: those the gateway makes for itself come and go with its config."""
+    return {each.id: KeptJob(each.name, each.schedule.kind == "at") for each in jobs.jobs if not each.managed}
+
+
+@finds(
+    "cron/stalled",
+    checks=("cron/work",),
+    cure=none("a restart aborts what runs; see first what holds the scheduler, then restart by hand at a quiet time"),
+    means="the scheduler stands: due times of most jobs, heartbeats included, pass without a run",
+    helps="`openclaw tasks list` shows what holds it; then `openclaw gateway restart` at a quiet time",
+)
+def stalled(jobs: Jobs, grace_s: float, up_s: float | None) -> Finding | None:
+    """Due times pass for at least half of the enabled jobs, or for several while no job at all began since.
+
+    A job that waits for another one's run is not overdue, nor is anything in the first minutes of a gateway.
+    """
+    now_ms = milliseconds(jobs.seen_at)
+    if up_s is not None and up_s < grace_s + _CATCH_UP_S:
+        return None
+    enabled = [each for each in jobs.jobs if each.enabled and (each.next_run_ms is not None or each.running_ms)]
+    wedged = [each for each in enabled if _wedged(each, now_ms)]
+    if any(each.running_ms is not None and each not in wedged for each in enabled):
+        overdue = []  # the others may wait for this one's turn to end
+    else:
+        overdue = [each for each in enabled if _overdue(each, now_ms, grace_s) and each not in wedged]
+    late = [*wedged, *overdue]
+    if len(late) < 2:
+        return None
+    since_ms = min(each.running_ms or each.next_run_ms or now_ms for each in late)
+    began = max((each.last_run_ms or 0 for each in jobs.jobs), default=0)
+    if len(late) < _SHARE * len(enabled) and (began > since_ms or wedged):
+        return None
+    how = [f"{len(overdue)} due times have passed"] if overdue else []
+    how += [f"{len(wedged)} are marked as running for hours"] if wedged else []
+    last = f"; the last run of any job began at {clock(moment(began))}" if began else "; no job ever ran"
+    return Finding(
+        "cron/stalled",
+        "error",
+        fact=f"the scheduler stands still: {len(late)} of {len(enabled)} enabled jobs do not run",
+        saw=f"{' and '.join(how)}, the first since {clock(moment(since_ms))}: {_names(late)}{last}",
+        fix="none automatic: see what holds it (openclaw tasks list), then openclaw gateway restart at a quiet time",
+    )
+
+
+def _overdue(job: Job, now_ms: int, grace_s: float) -> bool:
+    """A run that waits for its turn is counted from when it was due: a queue that does not move is no work done."""
+    return job.running_ms is None and job.next_run_ms is not None and now_ms - job.next_run_ms > grace_s * 1000
+
+
+def _wedged(job: Job, now_ms: int) -> bool:
+    bound_s = max(_WEDGED_S, (job.timeout_s or 0) + 600)
+    return job.running_ms is not None and now_ms - job.running_ms > bound_s * 1000
+
+
+@finds(
+    "cron/undelivered",
+    checks=("cron/work",),
+    cure=none("a restart sends no message again; the channel is what to mend"),
+    means="a job ran well, and its message reached nobody (an error for a watched job)",
+    helps="mend the channel, or the job's target: `openclaw cron edit ID --to …`; `--no-deliver` wants no message",
+)
+def undelivered(jobs: Jobs, watched: Collection[str], down: Collection[str]) -> Iterator[Finding]:
+    """Jobs whose last good run told nobody. `watched` are ids, `down` the channels that are known to be down.
+
+    A job that wants no message, had none to send, or may lose it (`bestEffort`) is silent, or a warning at most.
+    """
+    for job in jobs.jobs:
+        if not job.untold or not job.enabled:
+            continue
+        important = job.id in watched and not job.best_effort and job.channel not in down
+        where = f" by {job.channel}" if job.channel not in ("", "last") else ""
+        yield Finding(
+            "cron/undelivered",
+            "error" if important else "warning",
+            fact=f"the job {named(job.name)} ran and told nobody: its message was not delivered{where}",
+            saw=f"{cut(' '.join(job.untold.split()), 200)}; {ran(job, (), jobs.seen_at)}",
+            fix=f"none automatic: mend the channel, then look at openclaw cron runs --id {shlex.quote(job.id)}",
+            subject=job.name or job.id,
+        )
+
+
+@finds(
+    "cron/failing-unwatched",
+    checks=("cron/work",),
+    cure=none("the jobs fail, not the gateway"),
+    means="jobs that nobody watches fail again and again, or were switched off by OpenClaw for it (a warning)",
+    helps="read their runs; watch those that matter, disable the others",
+)
+def failing_unwatched(jobs: Jobs, watched: Collection[str]) -> Finding | None:
+    """One warning for all of them: the last three runs failed, or OpenClaw gave up on the job."""
+    others = [each for each in jobs.jobs if each.id not in watched]
+    failing = [each for each in others if each.enabled and each.consecutive_errors >= FEWEST_FAILURES]
+    given_up = [each for each in others if not each.enabled and each.auto_disabled]
+    if not (found := [*failing, *given_up]):
+        return None
+    most = max(found, key=lambda each: each.consecutive_errors)
+    some = f"the job {named(found[0].name)}" if len(found) == 1 else f"{len(found)} jobs"
+    verb = "fails" if len(found) == 1 else "fail"
+    off = f", {len(given_up)} switched off by OpenClaw" if given_up else ""
+    why = cut(" ".join((most.last_error or most.auto_disabled).split()), 160)
+    return Finding(
+        "cron/failing-unwatched",
+        "warning",
+        fact=f"{some} that nobody watches {verb} again and again",
+        saw=f"{_names(found)}{off}; {named(most.name)}: {most.consecutive_errors} failed runs in a row"
+        + (f" ({why})" if why else ""),
+        fix=f"none automatic: read openclaw cron runs --id {shlex.quote(most.id)}; `oc-ops jobs` prints the lines "
+        "that watch a job",
+    )
+
+
+@finds(
+    "cron/jobs-lost",
+    checks=("cron/work",),
+    cure=none("a restart brings no job back"),
+    means="jobs that were there at the last look are gone, or lie in a file that no migration took",
+    helps="add them again from a backup (`openclaw backup`); jobs that you removed yourself need nothing",
+)
+def jobs_lost(before: Mapping[str, KeptJob], jobs: Jobs) -> Finding | None:
+    """Jobs of the last look that the gateway has no more: a few are a warning, most of them an error, both said once.
+
+    Nobody can say from outside who removed a job: one alone may have been the operator, all at once hardly were.
+    """
+    if not jobs.complete:
+        return None
+    ids, names = {each.id for each in jobs.jobs}, {each.name for each in jobs.jobs}
+    gone = {id_: job for id_, job in before.items() if id_ not in ids and job.name not in names and not job.one_shot}
+    if not gone:
+        return None
+    lasting = [each for each in before.values() if not each.one_shot]
+    many = len(gone) >= _MOST_LOST and len(gone) > _SHARE * len(lasting)
+    shown = ", ".join(named(each.name) for each in list(gone.values())[:_SHOWN])
+    return Finding(
+        "cron/jobs-lost",
+        "error" if many else "warning",
+        fact=f"{_count(len(gone), 'cron job')} of the last look {'is' if len(gone) == 1 else 'are'} gone",
+        saw=f"{len(lasting)} before, {len(lasting) - len(gone)} of them now: {shown}" + _more(len(gone)),
+        fix="none automatic: if you did not remove them, add them again (openclaw cron add), from a backup of the "
+        "state; said once",
+    )
+
+
+def unmigrated(left: Sequence[Job], jobs: Jobs, path: str) -> Finding | None:
+    """Enabled jobs in a jobs.json that the gateway, which keeps them in its database, does not have.
+
+    An error where it has none of that file's: nothing was taken over. Where it has some, a missing one may well have
+    been removed since.
+    """
+    if not jobs.complete:
+        return None
+    ids, names = {each.id for each in jobs.jobs}, {each.name for each in jobs.jobs}
+    missing = [each for each in left if each.enabled and each.id not in ids and each.name not in names]
+    if not missing or all(each.schedule.kind == "at" for each in missing):
+        return None
+    taken = any(each.id in ids for each in left)
+    return Finding(
+        "cron/jobs-lost",
+        "warning" if taken else "error",
+        fact=f"{_count(len(missing), 'enabled cron job')} in {path} never reached the gateway",
+        saw=f"it keeps its jobs in its database and has none of these: {_names(missing)}",
+        fix="none automatic: openclaw doctor shows what it would migrate; else add each again (openclaw cron add), "
+        f"then put {path} aside",
+        subject="unmigrated",
+    )
+
+
+def beside_cause(findings: Iterable[Finding], *, cause: bool) -> tuple[Finding, ...]:
+    """The findings, as warnings where something else is wrong that explains them."""
+    return tuple(replace(each, severity="warning") if cause and each.severity == "error" else each for each in findings)
+
+
+def _names(jobs: Sequence[Job]) -> str:
+    return ", ".join(named(each.name or each.id) for each in jobs[:_SHOWN]) + _more(len(jobs))
+
+
+def _more(count: int) -> str:
+    return f" and {count - _SHOWN} more" if count > _SHOWN else ""
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,136 @@
+"""Can an agent answer: is there a credential, is the model there, is its provider left alone; no model is called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from oc_ops.judge.finding import Finding, Severity
+from oc_ops.judge.registry import finds, none
+from oc_ops.judge.schedule import moment
+from oc_ops.judge.words import clock
+from oc_ops.observe.jobs import Job
+from oc_ops.observe.work import Agent, Model, WorkView
+
+_REASONS = {
+    "billing": "its account has no credit",
+    "auth": "it refuses the credential",
+    "auth_permanent": "it refuses the credential for good",
+    "rate_limit": "it slows this account down",
+    "overloaded": "it is overloaded",
+    "timeout": "it does not answer in time",
+    "model_not_found": "it does not know the model",
+}
+"""OpenClaw's own words for why it leaves a provider alone."""
+_OF_ITS_OWN = (":cron:", ":heartbeat", ":subagent:")
+
+
+def need(view: WorkView, jobs: Sequence[Job]) -> str:
+    """What needs an agent here, in words; nothing where no job, channel or session does, as on a fresh gateway."""
+    asking = [each.name for each in jobs if each.enabled and each.payload_kind == "agentTurn" and not each.managed]
+    if asking:
+        return f"the job {asking[0]}" + (f" and {len(asking) - 1} more" if len(asking) > 1 else "")
+    for each in view.accounts or ():
+        if each.enabled and each.configured:
+            return f"the channel {each.label}"
+    used = next((key for agent in view.agents or () for key in agent.recent if _by_somebody(key)), "")
+    return f"the session {used}" if used else ""
+
+
+def _by_somebody(key: str) -> bool:
+    return not any(each in f"{key}:" for each in _OF_ITS_OWN)
+
+
+def unanswerable(view: WorkView, needed: str) -> Finding | None:
+    """Why the default agent cannot answer now, None where one of its models can, or where that cannot be told."""
+    agent = next((each for each in view.agents or () if each.id == view.default_agent), None)
+    if agent is None or not agent.models or view.models is None or view.providers is None:
+        return None
+    known = {f"{each.provider}/{each.id}": each for each in view.models}
+    first = agent.models[0]
+    if (model := known.get(first)) is not None and model.available is not False:
+        return None
+    answers = next((each for each in agent.models[1:] if each in known and known[each].available is not False), "")
+    if model is not None and model.available is False and model.until_ms is not None:
+        return parked(agent, model, view, needed, answers)
+    if first.partition("/")[0] not in view.providers:
+        return no_credentials(agent, needed, answers)
+    if model is None:
+        return unknown(agent, needed, answers)
+    return parked(agent, model, view, needed, answers)
+
+
+@finds(
+    "models/no-credentials",
+    checks=("models/answerable",),
+    cure=none("a restart brings no credential"),
+    means="an agent's provider has no credential: no turn of it can succeed (information where nothing needs it yet)",
+    helps="`openclaw models auth login --provider NAME`, or its API key in the gateway's environment",
+)
+def no_credentials(agent: Agent, needed: str, answers: str) -> Finding:
+    """The provider of the agent's first model has neither profile nor key."""
+    provider = agent.models[0].partition("/")[0]
+    return Finding(
+        "models/no-credentials",
+        _severity(needed, answers),
+        fact=f"the agent {agent.id} cannot ask {agent.models[0]}: the provider {provider} has no credential"
+        + _beside(answers),
+        saw=f"models.authStatus lists no profile and no key for {provider}; {_by(needed)}",
+        fix=f"openclaw models auth login --provider {provider}",
+        subject=agent.id,
+    )
+
+
+@finds(
+    "models/unknown",
+    checks=("models/answerable",),
+    cure=none("a restart makes no model known"),
+    means="an agent is to ask a model that its provider does not have",
+    helps="`openclaw models list` shows what there is; `openclaw models set PROVIDER/MODEL` chooses one",
+)
+def unknown(agent: Agent, needed: str, answers: str) -> Finding:
+    """The provider has a credential, and the model is not among those that it offers."""
+    return Finding(
+        "models/unknown",
+        _severity(needed, answers),
+        fact=f"the agent {agent.id} is to ask {agent.models[0]}, which its provider does not offer" + _beside(answers),
+        saw=f"models.list has no such model; {_by(needed)}",
+        fix="none automatic: openclaw models list shows what there is; then openclaw models set PROVIDER/MODEL",
+        subject=agent.id,
+    )
+
+
+@finds(
+    "models/parked",
+    checks=("models/answerable",),
+    cure=none("the provider is left alone over a restart as well"),
+    means="a provider refused, and OpenClaw leaves it alone for a while: no agent answers unless a fallback does",
+    helps="pay, renew the credential, or wait until the time it names; a fallback model bridges the gap",
+)
+def parked(agent: Agent, model: Model, view: WorkView, needed: str, answers: str) -> Finding:
+    """OpenClaw leaves the provider of the first model alone: why, until when, and what answers meanwhile."""
+    reason = (view.reasons or {}).get(model.provider, "")
+    why = _REASONS.get(reason, f"reason {reason}" if reason else model.reason or "no reason given")
+    until = f" until {clock(moment(model.until_ms))}" if model.until_ms else ""
+    return Finding(
+        "models/parked",
+        _severity(needed, answers),
+        fact=f"the agent {agent.id} gets no answer of {model.provider}/{model.id}: {why}" + _beside(answers),
+        saw=f"models.list: available false, {model.reason or 'no reason'}{until}; {_by(needed)}",
+        fix=f"none automatic: see to the account at {model.provider}, then openclaw models status; a restart changes "
+        "nothing",
+        subject=agent.id,
+    )
+
+
+def _severity(needed: str, answers: str) -> Severity:
+    if answers:
+        return "warning" if needed else "info"
+    return "error" if needed else "info"
+
+
+def _beside(answers: str) -> str:
+    return f"; its fallback {answers} answers" if answers else ""
+
+
+def _by(needed: str) -> str:
+    return f"needed by {needed}" if needed else "no job, channel or session needs it yet"

@@ -1,0 +1,128 @@
+"""A real gateway that lives and does no work: its channel, its jobs and its model provider are fakes on loopback."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from oc_ops.gateway import Gateway
+from oc_ops.judge import cronwork, models, work
+from oc_ops.lab.fakes import Fake
+from oc_ops.lab.gateway import Lab
+from oc_ops.observe import jobs_now, reads
+from oc_ops.observe.jobs import Jobs
+from oc_ops.observe.reads import RpcReads
+from oc_ops.observe.work import WorkView, look
+from oc_ops.settings import load
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
+
+WAIT_S = 90.0
+
+
+@pytest.fixture(scope="module")
+def provider(lab: Lab) -> Iterator[Fake]:
+    """A provider that the lab's default agent asks; the lab gets its own config back afterwards."""
+    with Fake("provider") as fake, Fake("telegram") as telegram:
+        _fakes["telegram"] = telegram
+        lab.write_config(_both(fake.config, telegram.config))
+        yield fake
+        lab.write_config({})
+
+
+_fakes: dict[str, Fake] = {}
+
+
+def _both(*parts: Mapping[str, object]) -> Mapping[str, object]:
+    return {key: value for part in parts for key, value in part.items()}
+
+
+def seen(lab: Lab, memory: Path) -> tuple[WorkView, Jobs]:
+    """One look at the lab's work over one connection."""
+    settings = load({"openclaw": str(lab.openclaw), "memory_dir": memory})
+    gateway = Gateway(settings, lab.environ, lambda _call: None)
+    gateway.look()
+    deadline = time.monotonic() + WAIT_S
+    while not isinstance(answers := reads.all_at_once(gateway.connect), RpcReads):
+        assert time.monotonic() < deadline, answers  # a config that was just changed holds the gateway for a while
+    with gateway.connect() as client:
+        jobs = jobs_now.by_rpc(client, ())
+    return look(answers, lab.state_dir, lab.state_dir / "cron" / "jobs.json"), jobs
+
+
+def until(lab: Lab, memory: Path, wanted: str) -> WorkView:
+    """Look until `wanted` is found of channels or models, or the time is over."""
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        view, jobs = seen(lab, memory)
+        found = [*work.down(view.accounts or (), view.at_ms), models.unanswerable(view, models.need(view, jobs.jobs))]
+        checks = {each.check for each in found if each}
+        if wanted in checks or (not wanted and not checks and view.accounts and view.accounts[0].connected):
+            return view
+        assert time.monotonic() < deadline, (wanted, found, view)
+        time.sleep(1.0)
+
+
+def test_a_gateway_whose_channel_and_provider_work_is_well(lab: Lab, provider: Fake, tmp_path: Path) -> None:
+    """Connected, a credential, a model: nothing is said."""
+    view = until(lab, tmp_path, "")
+    assert view.default_agent == "main"
+    assert "getUpdates" in _fakes["telegram"].asked
+    assert not list(work.dead_letters(view.dead or (), None))
+    assert work.plugins_failed(view) is None
+
+
+def test_a_job_that_tells_nobody_is_seen(lab: Lab, provider: Fake, tmp_path: Path) -> None:
+    """The run is ok, the message does not leave: the gateway keeps the channel's error, and a good run clears it."""
+    options = ("--every", "6h", "--announce", "--channel", "telegram", "--to", "42", "--command", "echo hello")
+    lab.call("cron", "add", "--name", "tell", *options, "--json")
+    _, jobs = seen(lab, tmp_path)
+    job = next(each for each in jobs.jobs if each.name == "tell")
+    try:
+        _fakes["telegram"].mode = "closed"
+        lab.call("cron", "run", job.id, "--wait", "--wait-timeout", "60s")
+        _, jobs = seen(lab, tmp_path)
+        (found,) = cronwork.undelivered(jobs, [job.id], ())
+        assert (found.check, found.severity) == ("cron/undelivered", "error")
+        assert "sendMessage" in found.saw
+        _fakes["telegram"].mode = "ok"
+        lab.call("cron", "run", job.id, "--wait", "--wait-timeout", "60s")
+        _, jobs = seen(lab, tmp_path)
+        assert not list(cronwork.undelivered(jobs, [job.id], ()))
+    finally:
+        _fakes["telegram"].mode = "ok"
+        lab.call("cron", "rm", job.id, "--json")
+
+
+def test_a_provider_that_refuses_is_parked(lab: Lab, provider: Fake, tmp_path: Path) -> None:
+    """No credit left: OpenClaw leaves the provider alone, and says until when and why; no model is asked by us."""
+    provider.mode = "402"
+    options = ("--every", "6h", "--session", "isolated", "--message", "say hi", "--no-deliver")
+    lab.call("cron", "add", "--name", "ask", *options, "--json")
+    _, jobs = seen(lab, tmp_path)
+    job = next(each for each in jobs.jobs if each.name == "ask")
+    try:
+        lab.call("cron", "run", job.id, "--wait", "--wait-timeout", "60s")
+        asked = len(provider.asked)
+        view = until(lab, tmp_path, "models/parked")
+        assert len(provider.asked) == asked
+        assert view.reasons == {"lab": "billing"}
+        found = models.unanswerable(view, "the job ask")
+        assert found is not None
+        assert "no credit" in found.fact
+    finally:
+        provider.mode = "ok"
+        lab.call("cron", "rm", job.id, "--json")
+
+
+def test_a_token_that_two_use_says_so(lab: Lab, provider: Fake, tmp_path: Path) -> None:
+    """The channel's own words, and the cure that fits them."""
+    _fakes["telegram"].mode = "409"
+    view = until(lab, tmp_path, "channels/down")
+    _fakes["telegram"].mode = "ok"
+    (found,) = work.down(view.accounts or (), view.at_ms)
+    assert "conflict" in found.fact.lower()
+    assert "another program" in found.fix

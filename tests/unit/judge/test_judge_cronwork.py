@@ -1,0 +1,179 @@
+"""The judges of all jobs, watched or not: a standing scheduler is one finding, and what runs is left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from oc_ops.judge import cronwork, schedule
+from oc_ops.judge.cronwork import KeptJob
+from oc_ops.observe.jobs import Job, Jobs, Schedule, jobs_of
+
+NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
+NOW_MS = schedule.milliseconds(NOW)
+MINUTE, HOUR = 60_000, 3_600_000
+WELL = Job(
+    "a", "a", enabled=True, schedule=Schedule("every", every_ms=HOUR), next_run_ms=NOW_MS + MINUTE,
+    last_run_ms=NOW_MS - 59 * MINUTE, last_status="ok",
+)  # fmt: skip
+
+
+def job(number: int, **state: Any) -> Job:
+    """One of many jobs."""
+    return replace(WELL, id=f"id-{number}", name=f"job-{number}", **state)
+
+
+def seen(*jobs: Job, complete: bool = True) -> Jobs:
+    """The gateway's jobs, as it told them."""
+    return Jobs(jobs, "rpc", NOW, complete=complete)
+
+
+def late(number: int, **state: Any) -> Job:
+    """A job whose due time passed half an hour ago."""
+    return job(number, **{"next_run_ms": NOW_MS - 30 * MINUTE, **state})
+
+
+def test_a_standing_scheduler_is_one_finding() -> None:
+    """Thirty-one of thirty-three, heartbeats among them, and nobody needs to watch one."""
+    jobs = [late(number, managed=number == 0) for number in range(31)] + [job(31), job(32)]
+    found = cronwork.stalled(seen(*jobs), 300, None)
+    assert found is not None
+    assert (found.check, found.severity) == ("cron/stalled", "error")
+    assert "31 of 33 enabled jobs" in found.fact
+
+
+def test_heartbeats_that_run_for_hours_are_a_standing_scheduler() -> None:
+    """Eight monitors wedged for half a day."""
+    jobs = [job(number, running_ms=NOW_MS - 12 * HOUR) for number in range(8)] + [job(number) for number in (8, 9)]
+    found = cronwork.stalled(seen(*jobs), 300, None)
+    assert found is not None
+    assert "8 are marked as running for hours" in found.saw
+
+
+def test_few_late_jobs_stand_if_nothing_at_all_began_since() -> None:
+    """Two of ten are due, the others not yet: no run since the first of them was due."""
+    jobs = [late(number) for number in range(2)] + [job(number) for number in range(2, 10)]
+    assert cronwork.stalled(seen(*jobs), 300, None) is not None
+
+
+@pytest.mark.parametrize(
+    "jobs",
+    [
+        [job(1), job(2)],
+        [late(1)],
+        [late(1, enabled=False), late(2, enabled=False)],
+        [late(1, next_run_ms=NOW_MS - 4 * MINUTE), late(2, next_run_ms=NOW_MS - MINUTE)],
+        [late(1), late(2), job(3, running_ms=NOW_MS - 20 * MINUTE)],
+        [late(1), late(2), *(job(number, last_run_ms=NOW_MS - MINUTE) for number in range(3, 9))],
+        [],
+    ],
+    ids=["all due later", "one alone", "disabled", "within grace", "behind a long run", "others run", "none"],
+)
+def test_a_scheduler_that_works_is_not_standing(jobs: Sequence[Job]) -> None:
+    """Near to it, and well."""
+    assert cronwork.stalled(seen(*jobs), 300, None) is None
+
+
+def test_a_gateway_that_just_started_gets_to_catch_up() -> None:
+    """Due times of before its start are no fault of the first minutes."""
+    assert cronwork.stalled(seen(late(1), late(2)), 300, 60.0) is None
+    assert cronwork.stalled(seen(late(1), late(2)), 300, 3600.0) is not None
+
+
+def told(**state: Any) -> Jobs:
+    """One job as `cron.list` of 2026.9.6 tells it, with this state."""
+    delivery = state.pop("delivery", {"mode": "announce", "channel": "telegram", "to": "42"})
+    entry = {"id": "j", "name": "tell", "enabled": True, "delivery": delivery, "state": state}
+    return Jobs(jobs_of({"jobs": [entry]}), "rpc", NOW)
+
+
+UNTOLD = {
+    "lastRunStatus": "ok",
+    "lastDeliveryStatus": "not-delivered",
+    "lastDeliveryError": "Network request for 'sendMessage' failed!",
+}
+
+
+def test_a_watched_job_that_told_nobody_is_an_error() -> None:
+    """Another one is a warning, and so is one whose channel is known to be down or that may lose it."""
+
+    def severity(watched: bool, down: tuple[str, ...] = (), **state: Any) -> str:
+        (found,) = cronwork.undelivered(told(**UNTOLD, **state), ["j"] if watched else [], down)
+        assert "sendMessage" in found.saw
+        return found.severity
+
+    assert severity(watched=True) == "error"
+    assert severity(watched=False) == "warning"
+    assert severity(watched=True, down=("telegram",)) == "warning"
+    assert severity(watched=True, delivery={"mode": "announce", "bestEffort": True}) == "warning"
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {**UNTOLD, "lastDeliveryStatus": "delivered"},
+        {**UNTOLD, "lastDeliveryStatus": "not-requested"},
+        {**UNTOLD, "lastDeliveryStatus": "unknown"},
+        {**UNTOLD, "deliverySuppressionReason": "silent"},
+        {**UNTOLD, "lastRunStatus": "error"},
+        {},
+    ],
+    ids=["delivered", "none wanted", "unknown", "had nothing to say", "the run itself failed", "never ran"],
+)
+def test_a_job_that_told_whom_it_should_is_silent(state: dict[str, Any]) -> None:
+    """No message wanted, none to send, or a fault that another finding names."""
+    assert not list(cronwork.undelivered(told(**state), ["j"], ()))
+
+
+def test_jobs_that_fail_unwatched_are_one_warning() -> None:
+    """Three failures in a row, or switched off by OpenClaw; a watched one has its own finding."""
+    failing = [job(number, consecutive_errors=5, last_error="exit 3") for number in range(4)]
+    found = cronwork.failing_unwatched(seen(*failing), ["id-0"])
+    assert found is not None
+    assert (found.severity, "3 jobs" in found.fact) == ("warning", True)
+    given_up = cronwork.failing_unwatched(seen(job(1, enabled=False, auto_disabled="ten failures")), [])
+    assert given_up is not None
+    for well in (job(1, consecutive_errors=2), job(1, enabled=False, consecutive_errors=9), job(1)):
+        assert cronwork.failing_unwatched(seen(well), []) is None
+
+
+def test_jobs_that_are_gone_since_the_last_look() -> None:
+    """Most are an error, one a warning; another id, a one-shot and a missing page are nothing."""
+    before = cronwork.known(seen(*(job(number) for number in range(4)), job(9, managed=True)))
+    assert "id-9" not in before
+    most = cronwork.jobs_lost(before, seen(job(0)))
+    one = cronwork.jobs_lost(before, seen(*(job(number) for number in range(3))))
+    assert most is not None
+    assert one is not None
+    assert (most.severity, one.severity) == ("error", "warning")
+    assert cronwork.jobs_lost(before, seen(*(job(number) for number in range(5)))) is None
+    assert cronwork.jobs_lost(before, seen(*(replace(job(number), id=f"new-{number}") for number in range(4)))) is None
+    assert cronwork.jobs_lost({"x": KeptJob("once", one_shot=True)}, seen()) is None
+    assert cronwork.jobs_lost(before, seen(complete=False)) is None
+    assert cronwork.jobs_lost({}, seen(job(1))) is None
+
+
+def test_jobs_in_a_file_that_no_migration_took() -> None:
+    """An error where the gateway has none of them, a warning where it has some; what it has, or is off, is nothing."""
+    left = (job(1), job(2))
+    none_taken, some = cronwork.unmigrated(left, seen(job(7)), "f"), cronwork.unmigrated(left, seen(job(1)), "f")
+    assert none_taken is not None
+    assert some is not None
+    assert (none_taken.severity, some.severity) == ("error", "warning")
+    assert cronwork.unmigrated(left, seen(job(1), job(2)), "f") is None
+    assert cronwork.unmigrated(tuple(replace(each, enabled=False) for each in left), seen(), "f") is None
+    assert cronwork.unmigrated((), seen(job(1)), "f") is None
+    once = Schedule("at", at_ms=NOW_MS - HOUR)
+    assert cronwork.unmigrated((job(1, schedule=once),), seen(), "f") is None
+
+
+def test_beside_a_standing_scheduler_each_watched_job_is_a_warning() -> None:
+    """One cause stands alone; without one, nothing is made smaller than it is."""
+    found = cronwork.stalled(seen(late(1), late(2)), 300, None)
+    assert found is not None
+    assert [each.severity for each in cronwork.beside_cause([found], cause=True)] == ["warning"]
+    assert cronwork.beside_cause([found], cause=False) == (found,)

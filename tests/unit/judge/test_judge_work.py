@@ -1,0 +1,237 @@
+"""The judges of work: each kind of "lives and does nothing", and beside each the state that is nearly it and well."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from oc_ops.judge import models, work
+from oc_ops.judge.finding import Finding
+from oc_ops.judge.work import Silence
+from oc_ops.observe.jobs import Job, Schedule
+from oc_ops.observe.work import Account, Agent, Letters, Model, Plugin, WorkView
+
+NOW = 1_795_873_000_000
+MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
+POLLING = Account(
+    "telegram", "default", running=True, connected=True, lifecycle="ready", mode="polling",
+    started_ms=NOW - HOUR, activity_ms=NOW - 20_000,
+)  # fmt: skip
+CONFLICT = "Telegram getUpdates conflict: Conflict: terminated by other getUpdates request"
+REFUSED = "Telegram bot token unauthorized (getMe returned 401 Unauthorized). Update channels.telegram.botToken"
+
+
+def account(**state: Any) -> Account:
+    """The polling account in another state."""
+    return replace(POLLING, **state)
+
+
+@pytest.mark.parametrize(
+    "well",
+    [
+        POLLING,
+        account(enabled=False, connected=False, running=False, error="x"),
+        account(configured=False, running=False, connected=None),
+        account(connected=False, lifecycle="starting", started_ms=NOW - 30_000),
+        account(running=True, connected=None),
+        account(running=None, connected=None),
+        account(running=False, connected=False, restart_pending=True, error="x", started_ms=NOW - 10_000),
+    ],
+    ids=["polls", "disabled", "unconfigured", "starting", "called from outside", "untold", "about to restart"],
+)
+def test_a_channel_that_is_well_or_on_its_way_is_not_down(well: Account) -> None:
+    """Nothing is said of what nobody wants, nor of a start."""
+    assert not list(work.down([well], NOW))
+
+
+@pytest.mark.parametrize(
+    ("error", "helps"),
+    [
+        (CONFLICT, "used by another program"),
+        (REFUSED, "get a valid one"),
+        ("Network request for 'getMe' failed!", "not reached from here"),
+        ("429: Too Many Requests: retry after 30", "wait"),
+        ("WhatsApp session logged out", "link it again"),
+    ],
+)
+def test_a_channel_that_is_down_says_why_itself(error: str, helps: str) -> None:
+    """A refused token and one that two use get opposite cures, each with the channel's own words."""
+    (found,) = work.down([account(connected=False, lifecycle="recovering", error=error)], NOW)
+    assert (found.check, found.severity) == ("channels/down", "error")
+    assert error in found.fact
+    assert helps in found.fix
+
+
+def test_an_error_that_nobody_knows_is_quoted() -> None:
+    """No cure is guessed."""
+    (found,) = work.down([account(connected=False, error="the frobnicator is out")], NOW)
+    assert "the frobnicator is out" in found.fact
+    assert found.fix.startswith("none automatic: openclaw channels status")
+
+
+def test_a_channel_that_was_stopped_without_error_is_a_warning() -> None:
+    """Somebody may have stopped it."""
+    (found,) = work.down([account(running=False, connected=False, lifecycle="stopped")], NOW)
+    assert found.severity == "warning"
+
+
+def test_a_deaf_channel_is_decided_by_the_second_look() -> None:
+    """Information at first; an error when half a minute later the last poll is still the same."""
+    silent = account(activity_ms=NOW - 3 * MINUTE)
+    (first,) = work.deaf([silent], NOW, {})
+    kept = work.silences([silent], NOW, {})
+    (soon,) = work.deaf([silent], NOW + 1000, kept)
+    again = work.silences([silent], NOW + 1000, kept)
+    (later,) = work.deaf([silent], NOW + 40_000, again)
+    assert [each.severity for each in (first, soon, later)] == ["info", "info", "error"]
+    assert "channels.stop" in later.fix
+    assert "gateway restart" not in later.fix
+
+
+def test_a_channel_that_heard_something_in_between_is_not_deaf() -> None:
+    """Another poll came to its end since: it is information again."""
+    before = {"telegram": Silence(NOW - 10 * MINUTE, NOW - 5 * MINUTE)}
+    (found,) = work.deaf([account(activity_ms=NOW - 3 * MINUTE)], NOW, before)
+    assert found.severity == "info"
+
+
+@pytest.mark.parametrize(
+    "well",
+    [
+        POLLING,
+        account(activity_ms=NOW - 100_000),
+        account(activity_ms=None),
+        account(mode="webhook", activity_ms=NOW - HOUR),
+        account(connected=False, activity_ms=NOW - HOUR),
+    ],
+    ids=["prompt", "two polls", "untold", "webhook", "down is another finding"],
+)
+def test_a_channel_that_is_merely_quiet_is_not_deaf(well: Account) -> None:
+    """Only polls have to come to their end."""
+    assert not list(work.deaf([well], NOW, {"telegram": Silence(well.activity_ms or 0, 0)}))
+
+
+def test_dead_letters_are_news_only_once() -> None:
+    """What lay there at the first look, or the last one, is information; new ones weigh by their number."""
+    letters = [Letters("outbound", 7, NOW - DAY)]
+    severities = [next(work.dead_letters(letters, before)).severity for before in (None, {"outbound": 7})]
+    assert severities == ["info", "info"]
+    assert next(work.dead_letters(letters, {"outbound": 6})).severity == "warning"
+    assert next(work.dead_letters(letters, {})).severity == "error"
+    assert not list(work.dead_letters([], {"outbound": 7}))
+    assert not list(work.dead_letters([Letters("outbound", 0)], {}))
+
+
+def test_messages_that_wait_for_long_are_a_backlog() -> None:
+    """Minutes are nothing; beside a channel that is down an hour is a warning, alone an error."""
+
+    def waiting(age_ms: int, *down: str) -> list[str]:
+        letters = [Letters("telegram", 2, NOW - age_ms, "fetch failed")]
+        return [each.severity for each in work.backlog(letters, NOW, down)]
+
+    assert waiting(5 * MINUTE) == []
+    assert waiting(20 * MINUTE) == ["warning"]
+    assert waiting(2 * HOUR) == ["error"]
+    assert waiting(2 * HOUR, "telegram") == ["warning"]
+
+
+def test_plugins_that_failed_are_one_finding() -> None:
+    """An error where an enabled channel needs one of them; none where all are loaded."""
+    failed = (Plugin("matrix", "Cannot find module 'x'"), Plugin("scout", "needs consent", wants_consent=True))
+    view = WorkView(NOW, accounts=(POLLING,), plugins=failed)
+    found = work.plugins_failed(view)
+    assert found is not None
+    assert (found.severity, "2 plugins" in found.fact, "consent" in found.fix) == ("warning", True, True)
+    needed = work.plugins_failed(replace(view, plugins=(Plugin("telegram", "boom"),)))
+    assert needed is not None
+    assert needed.severity == "error"
+    assert work.plugins_failed(replace(view, plugins=())) is None
+
+
+def test_tasks_that_never_began_are_a_warning_and_long_ones_are_not() -> None:
+    """Work may take long; what waits for ever may not."""
+    queued, running = work.tasks_stuck({"stale_queued": 2}), work.tasks_stuck({"stale_running": 1})
+    assert queued is not None
+    assert running is not None
+    assert (queued.severity, running.severity) == ("warning", "info")
+    assert work.tasks_stuck({"lost": 4}) is None
+
+
+def test_backups_are_missed_only_where_they_had_a_rhythm() -> None:
+    """Three good ones a day apart, and then three days nothing; never where nobody made any."""
+    daily = [(NOW - 3 * DAY - number * DAY, True) for number in range(4)]
+    found = work.backup_stale([(NOW - HOUR, False), *daily], NOW)
+    assert found is not None
+    assert "1 failed since" in found.saw
+    assert work.backup_stale([(NOW - DAY, True), *daily], NOW) is None
+    assert work.backup_stale(daily[:2], NOW) is None
+    assert work.backup_stale([], NOW) is None
+    monthly = [(NOW - 40 * DAY - number * 30 * DAY, True) for number in range(4)]
+    assert work.backup_stale(monthly, NOW) is None
+
+
+# -- models -----------------------------------------------------------------------------------------------------------
+
+ASKS = Job("j1", "ask", enabled=True, schedule=Schedule("every"), payload_kind="agentTurn")
+VIEW = WorkView(
+    NOW, accounts=(), agents=(Agent("main", ("lab/one", "other/two")),), default_agent="main",
+    models=(Model("lab", "one", available=True),), providers=("lab",),
+)  # fmt: skip
+
+
+def answer(needed: str = "the job ask", **parts: Any) -> Finding | None:
+    """What is said of the default agent in such a view."""
+    return models.unanswerable(replace(VIEW, **parts), needed)
+
+
+def test_an_agent_that_can_answer_is_well() -> None:
+    """Also where a local provider needs no credential, and where the release does not say."""
+    assert answer() is None
+    assert answer(providers=()) is None
+    assert answer(models=(Model("lab", "one"),)) is None
+    assert answer(agents=None) is None
+    assert answer(models=None) is None
+
+
+def test_an_agent_without_a_credential_matters_once_something_needs_it() -> None:
+    """An error for a job, information on a fresh gateway, a warning where a fallback answers."""
+    needed, fresh = answer(models=(), providers=()), answer("", models=(), providers=())
+    bridged = answer(models=(Model("other", "two", available=True),), providers=("other",))
+    assert needed is not None
+    assert fresh is not None
+    assert bridged is not None
+    assert [each.check for each in (needed, fresh, bridged)] == ["models/no-credentials"] * 3
+    assert [each.severity for each in (needed, fresh, bridged)] == ["error", "info", "warning"]
+    assert "other/two answers" in bridged.fact
+
+
+def test_a_model_that_its_provider_lacks_is_unknown() -> None:
+    """There is a credential, and no such model."""
+    found = answer(models=(Model("lab", "three", available=True),))
+    assert found is not None
+    assert (found.check, found.severity) == ("models/unknown", "error")
+
+
+def test_a_parked_provider_says_why_and_until_when() -> None:
+    """OpenClaw's own reason and time; without a reason its own word."""
+    cooling = (Model("lab", "one", available=False, reason="cooldown", until_ms=NOW + 10 * MINUTE),)
+    found, bare = answer(models=cooling, reasons={"lab": "billing"}), answer(models=cooling)
+    assert found is not None
+    assert bare is not None
+    assert found.check == "models/parked"
+    assert "no credit" in found.fact
+    assert "until 2026-11-28 13:4" in found.saw
+    assert "cooldown" in bare.fact
+    assert "restart changes nothing" in found.fix
+
+
+def test_what_needs_an_agent_is_a_job_a_channel_or_a_session() -> None:
+    """Heartbeats, commands, disabled jobs and the sessions of jobs need none."""
+    assert models.need(VIEW, [ASKS]) == "the job ask"
+    assert models.need(replace(VIEW, accounts=(POLLING,)), []) == "the channel telegram"
+    assert models.need(replace(VIEW, agents=(Agent("main", recent=("agent:main:main",)),)), [])
+    quiet = [replace(ASKS, enabled=False), replace(ASKS, payload_kind="command"), replace(ASKS, managed=True)]
+    assert not models.need(replace(VIEW, agents=(Agent("main", recent=("agent:main:cron:x:run:y",)),)), quiet)
+    assert not models.need(replace(VIEW, accounts=(account(enabled=False),)), [])
