@@ -10,6 +10,7 @@ from typing import Protocol
 from oc_ops.doctor.outcomes import Blocked, Memo, once
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.judge import cli as judge_cli
+from oc_ops.judge import service as judge_service
 from oc_ops.judge import state as judge_state
 from oc_ops.judge.finding import Finding
 from oc_ops.observe import install, state
@@ -22,6 +23,9 @@ from oc_ops.observe.target import Target
 
 DOWN = ("gateway/down", "gateway/crash-loop")
 """Causes of a gateway that does not live: only then is it asked why it would not come up."""
+
+UNSTARTABLE = ("state/", "service/", "config/mode-missing")
+"""Beginnings of the causes that stand in the place of those."""
 
 
 class GatewayFacts(Protocol):
@@ -74,6 +78,9 @@ class StartLook:
         """
         doctor = self._doctor
         if found := self.fault():
+            return found
+        seen = doctor.look()
+        if seen.listener is None and (found := judge_service.cannot_start(seen.service, doctor.config)):
             return found
         if doctor.found_executable is None:
             # With a config a gateway is set up here, perhaps in a container: that it is down is what is known.

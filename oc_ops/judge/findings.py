@@ -13,11 +13,12 @@ from oc_ops.judge import (
     jobtimes,
     listener,
     port,
+    service,
     state,
 )
 from oc_ops.judge.registry import KINDS, FindingKind
 
 __all__ = ["JUDGES", "KINDS", "FindingKind"]
 
-JUDGES = (access, browser, cli, cron, files, gateway, host, cron, jobtimes, listener, port, state)
+JUDGES = (access, browser, cli, cron, files, gateway, host, cron, jobtimes, listener, port, service, state)
 """The modules that declare findings."""

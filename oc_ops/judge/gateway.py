@@ -49,7 +49,10 @@ def cause(seen: GatewayProbe, limits: Limits) -> Finding | None:
     return None
 
 
-NOT_LIVE = ("gateway/port-taken", "gateway/crash-loop", "gateway/zombie", "gateway/down", "gateway/hung")
+NOT_LIVE = (
+    *("gateway/port-taken", "gateway/crash-loop", "gateway/zombie", "gateway/down", "gateway/hung"),
+    *("service/exec-missing", "config/mode-missing"),
+)
 NOT_STARTED = ("gateway/starting", "gateway/draining")
 """Which findings of `cause` belong to which claim: the gateway is live; it has started and takes work."""
 
