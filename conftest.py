@@ -21,12 +21,11 @@ from pytest_timeout import SESSION_EXPIRE_KEY
 
 from checks import answer
 from oc_ops import settings as oc_settings
-from oc_ops.doctor import handover, selection
+from oc_ops.doctor import selection
 from oc_ops.doctor.observations import Lane
 from oc_ops.doctor.outcomes import Blocked
 from oc_ops.doctor.run import DoctorRun
-from oc_ops.errors import CouldNotLook, OcOpsError
-from oc_ops.locks import LockHeld, held_by
+from oc_ops.errors import OcOpsError
 from oc_ops.record.page import report as report_page
 from oc_ops.record.run import CheckRecord, to_json
 
@@ -54,6 +53,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     group = parser.getgroup("doctor", "health checks of an OpenClaw gateway (checks/)")
     group.addoption("--openclaw", metavar="PATH", help="the `openclaw` executable (else PATH and the usual places)")
     group.addoption("--oc-profile", metavar="NAME", help="the OpenClaw profile to look at")
+    group.addoption("--target", metavar="T", help="the gateway to look at: local, profile:NAME, podman:NAME, …")
     group.addoption(
         "--check",
         action="append",
@@ -85,7 +85,7 @@ def pytest_configure(config: pytest.Config) -> None:
         chosen = _chosen(config)
         run = _open_run(config, exits)
         config.stash[RUN] = run
-        if overlapped := _not_alone(config, run, exits):
+        if overlapped := answer.not_alone(config, run, exits):
             config.pluginmanager.register(overlapped, "oc-ops doctor")
             return
         drawn = run.report.folder.page_in_progress
@@ -101,26 +101,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.session_timeout = run.settings.run_s + run.settings.deep_s * config.getoption("deep")
     config.pluginmanager.register(Wiring(run, exits, _cockpit(config, run), chosen), "oc-ops doctor")
     gc.freeze()  # pytest collects garbage five times at its end: what was imported need not be looked through again
-
-
-def _not_alone(config: pytest.Config, run: DoctorRun, exits: ExitStack) -> answer.Overlapping | None:
-    """Have the gateway to ourselves, or the fresh verdict of the run that had it; None when we are to look."""
-    since = time.time()
-    try:
-        try:
-            exits.enter_context(run.alone())
-            return None
-        except LockHeld:
-            sys.stderr.write(f"another doctor run is under way ({held_by(run.lock)}): waiting for it\n")
-            exits.enter_context(run.alone(run.settings.overlap_s))
-    except CouldNotLook as error:
-        why = f"another doctor run is under way: {error}" if isinstance(error, LockHeld) else str(error)
-        return answer.Overlapping(why, exits)
-    # What a recovery wants to know is how the gateway is now, after its act; a part wants its own checks.
-    ours = ("check", "quick", "deep", "recover", "result")
-    whole = not config.option.keyword and not any(config.getoption(each) for each in ours)
-    found = handover.take(run.lock, since) if whole else None
-    return answer.Overlapping(found.sentence, exits, found) if found else None
 
 
 def _is_doctor_run(config: pytest.Config) -> bool:
@@ -150,6 +130,8 @@ def _only_shows(config: pytest.Config) -> bool:
 def _refuse_nonsense(config: pytest.Config) -> None:
     if config.getoption("lab") and (config.getoption("openclaw") or config.getoption("oc_profile")):
         raise OcOpsError("--lab brings its own OpenClaw: leave out --openclaw and --oc-profile")
+    if config.getoption("lab") and config.getoption("target"):
+        raise OcOpsError("--lab looks at its own gateway: leave out --target")
     if config.getoption("quick") and config.getoption("deep"):
         raise OcOpsError("--quick makes no `openclaw` call and --deep needs some: leave one out")
     if config.getoption("lab") and config.getoption("tmux"):
@@ -167,6 +149,7 @@ def _open_run(config: pytest.Config, exits: ExitStack) -> DoctorRun:
     given = {
         "openclaw": config.getoption("openclaw"),
         "profile": config.getoption("oc_profile"),
+        "target": config.getoption("target"),
         "report_dir": config.getoption("report_dir"),
     }
     if config.getoption("lab"):
@@ -198,7 +181,7 @@ def _lab_settings(settings: oc_settings.Settings) -> oc_settings.Settings:
         for name in ("report_dir", "memory_dir")
         if settings.source(name) == "default"
     }
-    return replace(settings, profile=None, **apart, config_dir=settings.memory_dir / "lab")
+    return replace(settings, profile=None, target="local", **apart, config_dir=settings.memory_dir / "lab")
 
 
 # -- hooks ------------------------------------------------------------------------------------------------------------
@@ -382,6 +365,8 @@ class Wiring:
             terminalreporter.write_line(f"-k {words!r} selects no check; {selection.near(words, self.run.settings)}")
         if line := self.run.report.incident_line():
             terminalreporter.write_line(line)
+        if line := self.run.others():
+            terminalreporter.write_line(self.run.redactor.line(line, 500))
         terminalreporter.write_line(self.run.report.where_it_is(record))
 
     @pytest.hookimpl(trylast=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from typing import Any, Literal
@@ -11,7 +12,11 @@ from typing import Any, Literal
 import pytest
 
 from oc_ops import files
+from oc_ops.doctor import handover
 from oc_ops.doctor.handover import Handover
+from oc_ops.doctor.run import DoctorRun
+from oc_ops.errors import CouldNotLook
+from oc_ops.locks import LockHeld, held_by
 from oc_ops.record.run import SCHEMA, RunRecord
 
 Form = Literal["text", "json"]
@@ -215,6 +220,26 @@ class Overlapping:
                 sys.stdout.write(files.read_text(taken.report, files.DATA_BYTES))
         say(config, f"the run of process {taken.pid} has just ended; its report: {taken.report.parent}")
         say(config, taken.plugin_line if config.getoption("nagios") else taken.sentence)
+
+
+def not_alone(config: pytest.Config, run: DoctorRun, exits: ExitStack) -> Overlapping | None:
+    """Have the gateway to ourselves, or the fresh verdict of the run that had it; None when we are to look."""
+    since = time.time()
+    try:
+        try:
+            exits.enter_context(run.alone())
+            return None
+        except LockHeld:
+            sys.stderr.write(f"another doctor run is under way ({held_by(run.lock)}): waiting for it\n")
+            exits.enter_context(run.alone(run.settings.overlap_s))
+    except CouldNotLook as error:
+        why = f"another doctor run is under way: {error}" if isinstance(error, LockHeld) else str(error)
+        return Overlapping(why, exits)
+    # What a recovery wants to know is how the gateway is now, after its act; a part wants its own checks.
+    ours = ("check", "quick", "deep", "recover", "result")
+    whole = not config.option.keyword and not any(config.getoption(each) for each in ours)
+    found = handover.take(run.lock, since) if whole else None
+    return Overlapping(found.sentence, exits, found) if found else None
 
 
 def say(config: pytest.Config, line: str) -> None:

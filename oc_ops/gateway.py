@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -10,14 +12,14 @@ from typing import TypeVar
 
 from oc_ops.errors import CouldNotLook, SettingError
 from oc_ops.locks import lock_dir
-from oc_ops.observe import credential, install, probe, processes, rpc
+from oc_ops.observe import credential, inside, install, probe, processes, rpc
 from oc_ops.observe import service as observe_service
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.openclaw import Openclaw
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.rpc import RpcClient
 from oc_ops.observe.service import Service
-from oc_ops.observe.target import locate
+from oc_ops.observe.target import choose
 from oc_ops.process.run import Call
 from oc_ops.record.redact import Redactor, secrets_in
 from oc_ops.settings import Settings
@@ -39,16 +41,25 @@ class Gateway:
         CouldNotLook for a config that cannot be read or that points to a gateway on another machine.
         """
         self.settings, self.environ, self.on_call = settings, environ, on_call
-        self.target, self.config, self.held = credential.complete(locate(environ, settings.profile))
+        self.target, self.config, self.held = credential.complete(choose(environ, settings.profile, settings.target))
         if self.config.mode == "remote":
             raise CouldNotLook(f"gateway.mode is remote in {self.config.path}: run the doctor where the gateway runs")
-        if settings.profile and not self.target.state_dir.is_dir():
+        profile = settings.profile or (self.target.choice.partition(":")[2] if self.target.container is None else "")
+        if profile and not self.target.state_dir.is_dir():
+            name = "profile" if settings.profile else "target"
             need = f"a profile that exists: there is no {self.target.state_dir}"
-            raise SettingError("profile", settings.profile, settings.source("profile"), need)
-        self.executable = install.find(settings.openclaw, settings.source("openclaw"), environ, self.target.home)
+            raise SettingError(name, profile, settings.source(name), need)
+        self.executable = self._command()
         self.seen: GatewayProbe | None = None
         """The last look, for where it found the gateway."""
         self._clis: dict[tuple[type[Openclaw], int | None], Openclaw] = {}
+
+    def _command(self) -> Path | None:
+        """The `openclaw` to call; of a container its runtime's command, which calls the one inside."""
+        there, settings = self.target.container, self.settings
+        if there is None:
+            return install.find(settings.openclaw, settings.source("openclaw"), self.environ, self.target.home)
+        return Path(shutil.which(there.runtime, path=self.environ.get("PATH", os.defpath)) or there.runtime)
 
     @property
     def key(self) -> str:
@@ -81,6 +92,15 @@ class Gateway:
         `budget_s` is the longest wait for one answer, else the setting http_probe_s. Raises CouldNotLook where nothing
         tells the port.
         """
+        if self.target.container is not None:
+            self.target = inside.again(self.target)
+            self.seen = inside.look(
+                self.target,
+                self.config,
+                budget_s=budget_s or self.settings.http_probe_s,
+                delay_limit_ms=self.settings.event_loop_delay_ms,
+            )
+            return self.seen
         self.seen = probe.look(
             self.target,
             self.config.host,
@@ -99,7 +119,7 @@ class Gateway:
 
     def service(self) -> Service:
         """What the service manager says of the gateway's unit, now."""
-        return observe_service.service(self.target)
+        return observe_service.NO_SERVICE if self.target.container else observe_service.service(self.target)
 
     # -- asking ---------------------------------------------------------------------------------------------------
 

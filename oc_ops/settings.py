@@ -81,6 +81,10 @@ class Settings:
 
     openclaw: Path | None = _setting(None, "the `openclaw` executable; found by itself when not given")
     profile: str | None = _setting(None, "the OpenClaw profile to look at (`openclaw --profile NAME`)")
+    target: str = _setting(
+        "local",
+        "the gateway to look at: local, profile:NAME, podman:NAME, docker:NAME, compose:SERVICE or cell:TENANT",
+    )
     memory_dir: Path = _setting(PROJECT / "memory", "what oc-ops remembers between runs")
     report_dir: Path = _setting(PROJECT / "reports", "where runs leave their reports")
     config_dir: Path = _setting(CONFIG, "your own files: settings.toml, the watchlist, signatures.toml")
@@ -364,7 +368,7 @@ def _parsed(each: Field[Any], kind: object, raw: object, shown: str, source: str
         return text
     if not text.strip() or "\0" in text:
         raise SettingError(shown, raw, source, "a non-empty value")
-    if kind == str | None:
+    if kind in (str, str | None):
         return text
     try:
         return Path(text).expanduser().absolute()

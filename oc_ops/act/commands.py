@@ -11,7 +11,7 @@ from oc_ops.observe import listener
 from oc_ops.observe.openclaw import SILENT_SINCE, Answer, Openclaw
 from oc_ops.process import pty
 from oc_ops.process.jsontext import json_object
-from oc_ops.process.run import run
+from oc_ops.process.run import Call, run
 
 
 class Commands(Openclaw):
@@ -37,6 +37,19 @@ class Commands(Openclaw):
     def gateway_start(self, deadline_s: float) -> Answer:
         """`gateway start`: the service of a gateway that is down; newer releases refuse `restart` for it."""
         return self._change("gateway", "start", "--json", deadline_s=deadline_s)
+
+    def by_runtime(self, words: Sequence[str]) -> Call:
+        """The runtime's own command on the container: a `gateway restart` inside could orphan the gateway there."""
+        assert self.target.container is not None
+        with single_flight(self.lock, self.settings.cli_lock_s):
+            return run(
+                words,
+                environ=self.target.container.host,
+                deadline_s=self.settings.recover_act_s,
+                kill_grace_s=self.settings.kill_grace_s,
+                survivors_allowed=True,  # podman leaves the container's own watcher behind
+                on_call=self.on_call,
+            )
 
     def _change(self, *words: str, deadline_s: float) -> Answer:
         """A command of the service manager. Its own log lines stay: a copy of the config would be another service's."""

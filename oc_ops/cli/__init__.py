@@ -28,6 +28,7 @@ from oc_ops.cli import (
     run,
     schedule,
     skill,
+    targets,
     tmux,
     uninstall,
 )
@@ -58,6 +59,7 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(notify.app, name="notify")
 app.add_typer(schedule.app, name="schedule")
 app.add_typer(skill.app, name="skill")
+targets.register(app)
 recover.register(app)
 run.register(app)
 metrics.register(app)
@@ -133,6 +135,7 @@ def doctor(
     context: typer.Context,
     openclaw: Annotated[str | None, typer.Option(metavar="PATH", help="The `openclaw` executable.")] = None,
     oc_profile: Annotated[str | None, typer.Option(metavar="NAME", help="The OpenClaw profile to look at.")] = None,
+    target: Annotated[str | None, typer.Option(metavar="T", help="The gateway, as `oc-ops targets` names it.")] = None,
     check: Annotated[
         list[str] | None,
         typer.Option(
@@ -158,7 +161,12 @@ def doctor(
     """Hand over to pytest in this very process, so that signals and exit codes are pytest's own."""
     from oc_ops.act.recover import examine
 
-    given = (("--openclaw", openclaw), ("--oc-profile", oc_profile), ("--report-dir", report_dir))
+    given = (
+        ("--openclaw", openclaw),
+        ("--oc-profile", oc_profile),
+        ("--target", target),
+        ("--report-dir", report_dir),
+    )
     options = [word for name, value in given if value is not None for word in (name, value)]
     options += [word for each in check or () for word in ("--check", each)]
     options += [name for name, wanted in (("--quick", quick), ("--deep", deep), ("--lab", lab)) if wanted]

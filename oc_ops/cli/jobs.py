@@ -38,6 +38,7 @@ app = typer.Typer(
 )
 def jobs(
     context: typer.Context,
+    target: Annotated[str | None, typer.Option(metavar="T", help="The gateway, as `oc-ops targets` names it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")] = False,
 ) -> None:
     """One look, nothing changed; a job's name is a stranger's text and is shown harmless."""
@@ -46,7 +47,7 @@ def jobs(
     from oc_ops.cli import jobtable
     from oc_ops.doctor.jobs import cause, not_asked
 
-    doctor = _doctor()
+    doctor = _doctor(target)
     path = _place(doctor)
     seen, verdicts = _look(doctor, watchlist.read(path))
     if why := not_asked(doctor):
@@ -108,11 +109,11 @@ def unwatch(name: Annotated[str, typer.Argument(metavar="JOB")]) -> None:
     print(f"no longer watched: {_shown(job)} (in {path})")
 
 
-def _doctor() -> Doctor:
+def _doctor(target: str | None = None) -> Doctor:
     from oc_ops import settings
     from oc_ops.doctor.observations import Doctor
 
-    return Doctor(settings.load(), dict(os.environ))
+    return Doctor(settings.load({"target": target}), dict(os.environ))
 
 
 def _place(doctor: Doctor) -> Path:

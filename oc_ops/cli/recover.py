@@ -34,6 +34,7 @@ Force = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
 Executable = Annotated[str | None, typer.Option("--openclaw", metavar="PATH", help="The `openclaw` executable.")]
 Profile = Annotated[str | None, typer.Option("--oc-profile", metavar="NAME", help="The OpenClaw profile to recover.")]
+Target = Annotated[str | None, typer.Option(metavar="T", help="The gateway, as `oc-ops targets` names it.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -47,6 +48,7 @@ def recover(
     as_json: Json = False,
     openclaw: Executable = None,
     oc_profile: Profile = None,
+    target: Target = None,
 ) -> None:
     """Progress goes to stderr; the last line of stdout is the sentence, or with --json the whole outcome."""
     signal.signal(signal.SIGTERM, _terminated)
@@ -57,11 +59,12 @@ def recover(
         from oc_ops.act.recover import run
         from oc_ops.act.recover.examine import examine
 
-        loaded = oc_settings.load({"openclaw": openclaw, "profile": oc_profile})
+        loaded = oc_settings.load({"openclaw": openclaw, "profile": oc_profile, "target": target})
         environ = dict(os.environ)
         options = [
             *(["--openclaw", openclaw] if openclaw else []),
             *(["--oc-profile", oc_profile] if oc_profile else []),
+            *(["--target", target] if target else []),
         ]
         outcome = run.recover(
             loaded,

@@ -60,6 +60,7 @@ def run(
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Start it and do not wait for its end.")] = False,
     openclaw: Annotated[str | None, typer.Option(metavar="PATH", help="The `openclaw` executable.")] = None,
     oc_profile: Annotated[str | None, typer.Option(metavar="NAME", help="The OpenClaw profile to use.")] = None,
+    target: Annotated[str | None, typer.Option(metavar="T", help="The gateway, as `oc-ops targets` names it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")] = False,
 ) -> None:
     """What goes on is told on stderr, the result on stdout."""
@@ -68,7 +69,8 @@ def run(
     from oc_ops.cli import runshow
     from oc_ops.gateway import Gateway
 
-    gateway = Gateway(settings.load({"openclaw": openclaw, "profile": oc_profile}), dict(os.environ))
+    given = {"openclaw": openclaw, "profile": oc_profile, "target": target}
+    gateway = Gateway(settings.load(given), dict(os.environ))
     redactor = gateway.redactor
     asked = JobRequest(job, seconds or gateway.settings.job_run_s, due, not no_wait, ("oc-ops", *sys.argv[1:]))
     try:

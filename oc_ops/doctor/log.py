@@ -13,6 +13,8 @@ from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.judge import catalogue
 from oc_ops.judge.catalogue import Signature
 from oc_ops.judge.signatures import window_s
+from oc_ops.observe import inside
+from oc_ops.observe.container import Container
 from oc_ops.observe.logs import LogView, Needle, Window, planned_restarts, raw_shape, recent
 from oc_ops.observe.rpc import RpcClient
 from oc_ops.observe.service import service
@@ -76,6 +78,20 @@ def read(
     if unread := [path for path in paths if path not in view.files and os.path.isfile(path)]:  # noqa: PTH113
         raise CouldNotLook(f"cannot read {unread[0]}: run the doctor as the user who owns it")
     return _with_journal(target, view, needles, planned)
+
+
+def printed(there: Container, signatures: Sequence[Signature], now: datetime) -> LogView:
+    """What a gateway in a container printed, as its runtime keeps it; raises CouldNotLook where that tells nothing."""
+    from oc_ops.observe.logs.journal import matching
+
+    since = now - timedelta(seconds=window_s(signatures))
+    needles = [Needle(each.id, each.literals, raw_shape(each.expression)) for each in signatures]
+    lines = tuple(inside.output(there, since))
+    newest = max((each.time for each in lines if each.time), default=None)
+    place = Path(f"{there.runtime} logs {there.name}")
+    return LogView(
+        (place,), since, tuple(matching(iter(lines), needles)), sum(len(each.text) for each in lines), newest
+    )
 
 
 def _with_journal(target: Target, view: LogView, needles: Sequence[Needle], planned: Sequence[Window]) -> LogView:

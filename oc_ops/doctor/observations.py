@@ -15,6 +15,7 @@ from oc_ops.gateway import Gateway
 from oc_ops.judge import access as judge_access
 from oc_ops.judge import browser as judge_browser
 from oc_ops.judge import cli as judge_cli
+from oc_ops.judge import container as judge_container
 from oc_ops.judge import cron as judge_cron
 from oc_ops.judge import gateway as judge_gateway
 from oc_ops.judge import listener as judge_listener
@@ -138,6 +139,8 @@ class Doctor:
 
     def port_drift(self) -> Finding | None:
         """The gateway serves another port than config or environment say; it is looked at where it serves."""
+        if self.target.container is not None:
+            return judge_container.unreached(self.look())
         return judge_gateway.port_drift(self.look(), config.port_named_by(self.target, self.config))
 
     @once
@@ -383,7 +386,9 @@ class Doctor:
 
     @once
     def log_files(self) -> tuple[Path, ...]:
-        """The gateway's log files; the CLI's own word counts when it was asked anyway."""
+        """The gateway's log files; the CLI's own word counts when it was asked anyway. A container has none."""
+        if self.target.container is not None:
+            return ()
         told = self.gateway_status.seen
         named = text_at(told.value, "logFile") if told else ""
         found = logs.files(self.target, self.config, datetime.now(), (named,) if named else ())
@@ -397,6 +402,8 @@ class Doctor:
     @once
     def log_view(self) -> LogView:
         """The gateway's own records that a signature may know, within the longest window of any."""
+        if self.target.container is not None:
+            return log.printed(self.target.container, self.signatures(), self.started_at)
         view = log.read(
             self.target,
             self.log_files(),

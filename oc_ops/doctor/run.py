@@ -21,9 +21,13 @@ from oc_ops.judge.finding import Finding
 from oc_ops.judge.words import span
 from oc_ops.locks import single_flight
 from oc_ops.notify import SCHEDULED
+from oc_ops.observe import gateways
+from oc_ops.observe.container import Container
 from oc_ops.process.run import Call
 from oc_ops.record import cli_proof
 from oc_ops.record.run import (
+    SPARED,
+    WARNED,
     CallRecord,
     CheckOutcome,
     CheckRecord,
@@ -41,6 +45,11 @@ if TYPE_CHECKING:
 
 _DOCTOR = "oc-ops doctor"
 _COMMANDS = "(?:gateway|browser|channels|config|cron|devices|doctor|tasks)"
+
+
+def _by_runtime(there: Container, verb: str) -> str:
+    """The runtime's own command for what `openclaw gateway restart` and `start` do on a host."""
+    return " ".join(there.words("restart" if verb == "restart" else "start"))
 
 
 class DoctorRun:
@@ -95,7 +104,15 @@ class DoctorRun:
         pid = seen.serving.pid if seen and seen.serving else None
         if proof is None or not proof.covers(found, pid, self.settings.cli_every_s):
             return ""
-        return f"proven {span(proof.age_s)} ago"
+        return f"{SPARED}{span(proof.age_s)} ago"
+
+    def others(self) -> str:
+        """The other gateways of this machine, in one line, where nobody said which is meant; else nothing."""
+        chosen = self.settings.profile or self.settings.target != "local"
+        if self.lab or chosen or not (found := gateways.beside(self.doctor.target)):
+            return ""
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        return f"other gateways run here: {', '.join(found[:3])}{more}; `oc-ops targets` names them for --target"
 
     @property
     def lock(self) -> Path:
@@ -131,6 +148,14 @@ class DoctorRun:
         if self.lab:
             warning = f"none automatic: this is the lab, in {self.doctor.target.home}: "
             return f"{command} --lab" if command.startswith(_DOCTOR) else re.sub("^(?=openclaw )", warning, command)
+        there = self.doctor.target.container
+        if there is not None:
+            command = re.sub(
+                "^openclaw gateway (restart|start)\\b.*", lambda each: _by_runtime(there, each[1]), command
+            )
+            command = re.sub(rf"\bopenclaw (?={_COMMANDS}\b)", f"{there.runtime} exec {there.name} openclaw ", command)
+        if self.settings.target != "local" and command.startswith(_DOCTOR):
+            command = f"{command} --target {self.settings.target}"
         if profile := self.settings.profile:
             command = re.sub(rf"\bopenclaw (?={_COMMANDS}\b)", f"openclaw --profile {profile} ", command)
             return f"{command} --oc-profile {profile}" if command.startswith(_DOCTOR) else command
@@ -152,7 +177,7 @@ class DoctorRun:
             if cause.severity == "error":
                 outcome, blocked_by = "blocked", cause.check
             else:
-                outcome, note = "skipped", f"not asked: {cause.check}: {cause.fact}"
+                outcome, note = "skipped", f"{WARNED}{cause.check}: {cause.fact}"
         elif isinstance(error, NotAsked):
             outcome, note = "skipped", self.redactor.line(str(error))
         elif found is not None and found.severity == "error":

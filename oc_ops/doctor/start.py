@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from oc_ops.doctor.outcomes import Blocked, Memo, once
+from oc_ops.doctor.outcomes import Blocked, Memo, NotAsked, once
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.judge import cli as judge_cli
 from oc_ops.judge import service as judge_service
@@ -68,6 +68,8 @@ class StartLook:
     @once
     def fault(self) -> Finding | None:
         """What is wrong with the state directory, as far as its files tell."""
+        if self._doctor.target.container is not None:
+            raise NotAsked("the users of a container are others than this machine's: who owns its files says nothing")
         return judge_state.fault(self.seen())
 
     @once
@@ -77,10 +79,13 @@ class StartLook:
         Raises CouldNotLook for a refusal of OpenClaw's that is not known.
         """
         doctor = self._doctor
+        if doctor.target.container is not None:
+            return None  # its runtime says why it does not run, and nothing can be asked inside what does not
         if found := self.fault():
             return found
         seen = doctor.look()
-        if seen.listener is None and (found := judge_service.cannot_start(seen.service, doctor.config)):
+        here = seen.listener is None and seen.behind is None
+        if here and (found := judge_service.cannot_start(seen.service, doctor.config)):
             return found
         if doctor.found_executable is None:
             # With a config a gateway is set up here, perhaps in a container: that it is down is what is known.

@@ -11,7 +11,7 @@ from oc_ops.observe import install
 from oc_ops.observe.reads import RpcReads
 from oc_ops.observe.rpc import RpcRefused
 from oc_ops.process.jsontext import text_at
-from oc_ops.record.run import OpenclawInfo, RunRecord
+from oc_ops.record.run import SPARED, OpenclawInfo, RunRecord
 
 
 def about(doctor: Doctor) -> OpenclawInfo:
@@ -86,10 +86,11 @@ def sentence(record: RunRecord) -> str:
     if record.verdict == "healthy":
         passed = sum(each.outcome == "passed" for each in record.checks)
         version = record.openclaw.gateway_version or "of unknown release"
-        part = f" of {passed + scope.left_out}" if scope.left_out else ""
+        unasked = scope.left_out + (sum(each.outcome == "skipped" for each in record.checks) if scope.quick else 0)
+        head, part = (f"{head} as far as looked", f" of {passed + unasked}") if unasked else (head, "")
         cured = f" · recovered from {scope.cured}" if scope.cured else ""
         proven = record.lanes.cli.removeprefix("not asked: ")
-        older = f" · command line {proven}" if proven.startswith("proven ") else ""
+        older = f" · command line {proven}" if proven.startswith(SPARED) else ""
         where = f"gateway {version} on port {record.openclaw.port}"
         return f"{head}: {passed}{part} checks passed, {where}{older}{cured}"
     notes = [each.note for each in record.checks if each.outcome == "error"]

@@ -90,7 +90,8 @@ def lane_closed(refused: RpcRefused, credential: Credential | None, held: Held |
                 "error",
                 fact="the gateway has not approved the device that oc-ops reads with, so it is not judged by a read",
                 saw=saw,
-                fix=f"none automatic: openclaw devices list, then openclaw devices approve REQUEST; {_WELL}",
+                fix="none automatic: openclaw devices list, then openclaw devices approve REQUEST; of a gateway in a "
+                f"container look inside (oc-ops targets, then --target); {_WELL}",
             )
     return None
 
@@ -232,7 +233,8 @@ def _ours(
                 severity,
                 fact="the gateway wants the `openclaw` command's device, or its scope, to be approved",
                 saw=saw,
-                fix=f"none automatic: openclaw devices list, then openclaw devices approve REQUEST; {_WELL}",
+                fix="none automatic: openclaw devices list, then openclaw devices approve REQUEST; of a gateway in a "
+                f"container look inside (oc-ops targets, then --target); {_WELL}",
             )
         case "missing":
             return credential_missing(saw, severity, credential, held)

@@ -6,6 +6,7 @@ from oc_ops.judge import (
     access,
     browser,
     cli,
+    container,
     cron,
     files,
     gateway,
@@ -20,5 +21,5 @@ from oc_ops.judge.registry import KINDS, FindingKind
 
 __all__ = ["JUDGES", "KINDS", "FindingKind"]
 
-JUDGES = (access, browser, cli, cron, files, gateway, host, cron, jobtimes, listener, port, service, state)
+JUDGES = (access, browser, cli, container, cron, files, gateway, host, cron, jobtimes, listener, port, service, state)
 """The modules that declare findings."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from oc_ops.judge import port
+from oc_ops.judge import container, port
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.port import port_drift, taken
 from oc_ops.judge.registry import finds, none, restart, start, wait
@@ -43,16 +43,16 @@ class Limits:
 
 def cause(seen: GatewayProbe, limits: Limits) -> Finding | None:
     """The one finding that explains the gateway's state, or None when it is live, started and prompt."""
+    if found := container.fault(seen, up_s(seen), limits.start_budget_s):
+        return found
     for judge in (port_taken, crash_loop, starting, zombie, down, hung, draining, saturated):
         if finding := judge(seen, limits):
             return finding
     return None
 
 
-NOT_LIVE = (
-    *("gateway/port-taken", "gateway/crash-loop", "gateway/zombie", "gateway/down", "gateway/hung"),
-    *("service/exec-missing", "config/mode-missing"),
-)
+NOT_LIVE = tuple(f"gateway/{each}" for each in ("port-taken", "crash-loop", "zombie", "down", "hung", "oom-killed"))
+NOT_LIVE += ("service/exec-missing", "config/mode-missing")
 NOT_STARTED = ("gateway/starting", "gateway/draining")
 """Which findings of `cause` belong to which claim: the gateway is live; it has started and takes work."""
 
@@ -107,8 +107,7 @@ def down(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
     elif _has_service(seen):
         fix = f"none automatic: {service.command('start')}"
     else:
-        container = f"start its container if it has one ({seen.runtimes[0]} ps -a), else " if seen.runtimes else ""
-        fix = f"none automatic: no service unit runs it; {container}{BY_HAND}"
+        fix = port.in_container(seen.behind, "start") if seen.behind else port.nobody_starts(seen, BY_HAND)
     return Finding(
         "gateway/down",
         "error",
@@ -184,7 +183,8 @@ def up_s(seen: GatewayProbe) -> float | None:
     for probe in (seen.startup, seen.ready):
         if (uptime_ms := number_at(_json(probe), "uptimeMs")) is not None:
             return uptime_ms / 1000
-    return seen.serving.age_s if seen.serving else None
+    born = seen.serving or seen.container
+    return born.age_s if born else None
 
 
 @finds(

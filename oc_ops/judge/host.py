@@ -112,6 +112,9 @@ def memory_high(seen: HostView, series: Sequence[Sample], limits: HostLimits) ->
     A gateway that takes much is no outage, so it is an error only when nothing is left. `series` ends with the present.
     """
     machine, own = _machine_faults(seen.memory, series, limits), _gateway_faults(seen, series, limits)
+    least = _percent(seen.memory)
+    if seen.group is not None and (tight := _machine_faults(seen.group, (), limits, "the gateway's control group")):
+        machine, least = machine + tight, min(least, _percent(seen.group))
     if not (machine or own):
         return None
     fix = "see who takes it (ps -Ao rss,pid,args | sort -n | tail)"
@@ -119,19 +122,29 @@ def memory_high(seen: HostView, series: Sequence[Sample], limits: HostLimits) ->
         fix = f"at a quiet time {RESTART}; when it grows again, upgrade, and look for what makes it grow"
     return Finding(
         "host/memory-high",
-        "error" if _percent(seen.memory) < limits.memory_low_percent / _ERROR_PART else "warning",
+        "error" if least < limits.memory_low_percent / _ERROR_PART else "warning",
         fact=" and ".join(machine + own),
-        saw="; ".join([_memory_words(seen.memory)] + ([seen.gateway.summary] if seen.gateway else [])),
+        saw="; ".join(_memory_saw(seen)),
         fix=f"none automatic: {fix}",
     )
 
 
-def _machine_faults(memory: Memory, series: Sequence[Sample], limits: HostLimits) -> list[str]:
+def _memory_saw(seen: HostView) -> Iterator[str]:
+    yield _memory_words(seen.memory)
+    if seen.group is not None:
+        yield f"within its own limit {size(seen.group.available_bytes)} of {size(seen.group.total_bytes)}"
+    if seen.gateway is not None:
+        yield seen.gateway.summary
+
+
+def _machine_faults(
+    memory: Memory, series: Sequence[Sample], limits: HostLimits, whose: str = "the machine"
+) -> list[str]:
     percent, low, rate = _percent(memory), limits.memory_low_percent, _swapped_out_bytes_s(series)
     if percent < low / _ERROR_PART:
-        return ["the machine is out of memory: the kernel ends a process next"]
+        return [f"{whose} is out of memory: the kernel ends a process next"]
     if percent < low:
-        return ["the machine is short of memory"]
+        return [f"{whose} is short of memory"]
     if rate > _SWAP_OUT_BYTES_S and percent < 2 * low:
         return [f"the machine is swapping: {size(rate)} a second go out"]
     return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.identity import is_openclaw, is_stranger, proves_openclaw, speaks_openclaw
 from oc_ops.judge.registry import finds, none
+from oc_ops.observe.container import Container
 from oc_ops.observe.forwarders import Forwarder, forwarder
 from oc_ops.observe.http import Probe
 from oc_ops.observe.probe import GatewayProbe
@@ -45,6 +46,8 @@ def look_behind(seen: GatewayProbe, verb: str) -> str:
     there = behind(seen)
     assert there is not None
     assert seen.listener is not None
+    if seen.behind is not None:
+        return in_container(seen.behind, verb)
     sudo = "" if seen.listener.own else "sudo "
     where = f"ps -fp {seen.listener.pid} shows where it leads"
     if there.kind == "container" and seen.runtimes:
@@ -56,6 +59,18 @@ def look_behind(seen: GatewayProbe, verb: str) -> str:
     elif there.kind == "proxy":
         where = f"the configuration of {there.name} says where port {seen.port} leads"
     return f"none automatic: the gateway runs {there.place} and is not seen from here: {verb} it there; {where}"
+
+
+def in_container(there: Container, verb: str) -> str:
+    """The fix for a gateway of a container that is looked at from outside: its runtime's command, and how to see in."""
+    command = " ".join(there.words("restart" if verb == "restart" and there.state == "running" else "start"))
+    return f"none automatic: it runs in container {there.name}: {command}; --target {there.place} looks inside"
+
+
+def nobody_starts(seen: GatewayProbe, by_hand: str) -> str:
+    """The fix for a gateway that is down and whose supervisor was not found."""
+    own = f"start its container if it has one ({seen.runtimes[0]} ps -a), else " if seen.runtimes else ""
+    return f"none automatic: no service unit runs it; {own}{by_hand}"
 
 
 def port_taken(seen: GatewayProbe) -> Finding | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from oc_ops import files
-from oc_ops.observe import processes, state
+from oc_ops.observe import inside, processes, state
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.target import Target
 
@@ -38,6 +38,8 @@ def complete(target: Target) -> tuple[Target, GatewayConfig, Held | None]:
     secrets do, so that no report shows it. Nothing is looked for where the config tells the credential. Raises
     CouldNotLook as `state.read_config` does.
     """
+    if target.container is not None:
+        return target, inside.config_of(target), None
     read = state.read_config(target)
     held = look(target, read)
     if held is None or not held.lent:

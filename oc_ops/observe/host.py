@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from oc_ops import files
+from oc_ops.observe import cgroup
 from oc_ops.observe.orphans import Orphan, orphans
 from oc_ops.observe.package import Package, package
 from oc_ops.observe.processes import GatewayProcess
@@ -106,6 +107,8 @@ class HostView:
     copies: ConfigCopies | None = None
     package: Package | None = None
     orphans: tuple[Orphan, ...] = ()
+    group: Memory | None = None
+    """What the gateway's control group may take at most, where that is less than the machine has."""
 
     @property
     def sample(self) -> Sample | None:
@@ -138,6 +141,7 @@ def look(
     return HostView(
         at_s=time.time(),
         memory=memory(),
+        group=_group(gateway),
         filesystems=filesystems(named),
         gateway=gateway,
         logs=tuple(_logs(target, log_files, gateway)),
@@ -182,6 +186,14 @@ def memory() -> Memory:
     except (OSError, RuntimeError):  # seen where /proc/vmstat or the sysctl is hidden
         return Memory(ram.total, ram.available)
     return Memory(ram.total, ram.available, swap.total, swap.used, swap.sout)
+
+
+def _group(gateway: GatewayProcess | None) -> Memory | None:
+    """The memory of the gateway's control group, where that is limited below the machine's."""
+    found = cgroup.memory(gateway.pid) if gateway else None
+    if found is None or found[0] >= psutil.virtual_memory().total:
+        return None
+    return Memory(found[0], found[0] - min(found))
 
 
 def copies(config: Path) -> ConfigCopies:

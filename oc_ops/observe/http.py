@@ -63,12 +63,15 @@ def probe(
     *,
     budget_s: float,
     tls: bool = False,
+    bearer: str = "",
+    through: Callable[[], socket.socket] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Probe:
     """GET one path; connect, request and answer share `budget_s` seconds, however slowly the bytes come.
 
     Never raises for anything the network or the answer does. At most 64 KiB of the answer are read. With `tls` the
     certificate is not verified: nothing secret is sent, and a self-signed gateway is to be looked at as well.
+    `bearer` is a secret that goes along, for a listener that was proven; `through` makes the connection instead.
     """
     start = clock()
     raw = bytearray()
@@ -77,10 +80,12 @@ def probe(
         return Probe(path, kind, clock() - start, detail=detail, body=raw[:300].decode("utf-8", "replace"))
 
     try:
-        with _connected(host, port, budget_s, tls) as connection:
+        with through() if through else _connected(host, port, budget_s, tls) as connection:
             name = f"[{host}]" if ":" in host else host
-            request = f"GET {path} HTTP/1.1\r\nHost: {name}:{port}\r\nConnection: close\r\nAccept: */*\r\n\r\n"
-            connection.sendall(request.encode("ascii"))
+            request = f"GET {path} HTTP/1.1\r\nHost: {name}:{port}\r\nConnection: close\r\nAccept: */*\r\n"
+            told = f"Authorization: Bearer {bearer}\r\n" if bearer.isascii() and bearer.isprintable() and bearer else ""
+            connection.settimeout(max(start + budget_s - clock(), 0.001))
+            connection.sendall(f"{request}{told}\r\n".encode("ascii"))
             while len(raw) < _BODY_BYTES and not _whole(raw):
                 left_s = start + budget_s - clock()
                 if left_s <= 0:

@@ -32,6 +32,7 @@ import psutil
 
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe import config, processes
+from oc_ops.observe.container import Container
 from oc_ops.observe.gatewaylocks import lock_pids
 from oc_ops.observe.target import Target
 
@@ -81,6 +82,8 @@ def prove(target: Target, host: str, port: int) -> tuple[Proven, ...]:
     Raises Unproven with the reason, and with what would let us see. Takes some milliseconds, and half a second where a
     listener is not to be seen and does not take a connection.
     """
+    if target.container is not None:
+        return _contained(target.container, host, port)
     holders = dict.fromkeys(_locked_holders(target, port) or _holders(host, port))
     if not holders and not _is_closed(host, port):
         raise Unproven("unseen", f"{_who(port)} cannot be seen by this account; {_LOOK_AS}")
@@ -89,6 +92,8 @@ def prove(target: Target, host: str, port: int) -> tuple[Proven, ...]:
 
 def stranger(target: Target, host: str, port: int) -> Unproven | None:
     """What shows the port's listener to be another user's process; None for anything else, seen or not."""
+    if target.container is not None:
+        return None  # the runtime's own word says whose the port is
     try:
         prove(target, host, port)
     except Unproven as error:
@@ -120,6 +125,8 @@ def guard(target: Target) -> None:
     It goes to the port of its config: our calls leave OPENCLAW_GATEWAY_URL out. A port on which nothing listens is no
     reason: there is nothing to send to.
     """
+    if target.container is not None:
+        return  # it is run inside, and asks the loopback of its own container
     read = config.read(target)
     if read.mode == "remote":
         raise Unproven("unseen", f"gateway.mode is remote in {read.path}: no credential is sent from here")
@@ -227,6 +234,53 @@ def _proof(target: Target, port: int, pid: int | None) -> Proven:
             "other", f"pid {pid} ({_title(process)}) listens on port {port}, and {where}: nothing secret is sent"
         )
     return Proven(process, evidence, forwards)
+
+
+def _contained(there: Container, host: str, port: int) -> tuple[Proven, ...]:
+    """Show that the port leads into this container: its runtime publishes it, and its forwarder or itself holds it."""
+    published = (host, port) in there.ports.values()
+    found: list[Proven] = []
+    for pid in dict.fromkeys(_holders(host, port)):
+        if pid is None:
+            raise Unproven("unseen", f"{_who(port)} cannot be looked at by this account; {_LOOK_AS}")
+        try:
+            process = psutil.Process(pid)
+            users = process.uids()
+            if in_container(pid, there):
+                found.append(Proven(process, f"in container {there.name}"))
+                continue
+            ours = {users.real, users.effective} <= {0, os.getuid()}
+            forwards = published and ours and _is_forwarder(process) and _leads_into(process.cmdline(), there)
+        except psutil.Error as error:
+            raise Unproven("unseen", f"{_who(port)}, pid {pid}, cannot be looked at: {type(error).__name__}") from None
+        if not forwards:
+            what = f"pid {pid} ({_title(process)}) listens on port {port}"
+            raise Unproven("other", f"{what}, and nothing shows that it leads into container {there.name}")
+        found.append(Proven(process, f"{process.name()}, which publishes it for container {there.name}", forwards=True))
+    if not found:
+        raise Unproven("unseen", f"no process shows that port {port} leads into container {there.name}")
+    return tuple(found)
+
+
+def _leads_into(command: Sequence[str], there: Container) -> bool:
+    """Whether a forwarder's own command line names this container, where it names any: conmon's id, docker's address.
+
+    rootlessport, pasta and slirp4netns name none: that the runtime publishes the port is then the proof.
+    """
+    for option, own in (("-c", there.id), ("--cid", there.id), ("-container-ip", there.address)):
+        if option in command[:-1] and own:
+            return command[command.index(option) + 1] == own
+    return True
+
+
+def in_container(pid: int, there: Container) -> bool:
+    """Whether a process of this machine is in the container's control group (Linux)."""
+    if pid <= 0 or not there.id:
+        return False
+    try:
+        return there.id in Path(f"/proc/{pid}/cgroup").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
 
 
 def _owner(target: Target) -> int:

@@ -34,6 +34,9 @@ BROWSER_PROFILE = "openclaw"
 _ANSWER_S = 1.0
 """How much longer the CLI waits than it lets the gateway's browser control work: for the words why it gave up."""
 
+_TOLD_INSIDE = ("NO_COLOR", "OPENCLAW_GATEWAY_URL", "OPENCLAW_NO_RESPAWN", "OPENCLAW_LOG_LEVEL")
+"""What a call in a container is given of our environment; everything else is its own."""
+
 _ASKS_NOBODY = (("config", "validate"),)
 """Commands that connect to no gateway, and so pair with none."""
 
@@ -265,8 +268,8 @@ class Openclaw:
                 listener.guard(self.target)
             granted_s = min(deadline_s, self._spare_s(words) + self.settings.cli_timeout_s)
             call = run(
-                [*self._command(), *words],
-                environ=environ,
+                self._argv(words, environ, granted_s),
+                environ=self.target.container.host if self.target.container else environ,
                 deadline_s=granted_s,
                 kill_grace_s=self.settings.kill_grace_s,
                 linger_s=self.settings.linger_s,
@@ -278,6 +281,14 @@ class Openclaw:
             # With its whole time it may have answered: nobody is to be accused of this.
             raise CouldNotLook(f"{call.summary}: its check had no more time for it (OC_OPS_CHECK_S)")
         return call
+
+    def _argv(self, words: Sequence[str], environ: Mapping[str, str], deadline_s: float) -> list[str]:
+        """The whole command line; of a container one that runs the command inside, and ends it there."""
+        there = self.target.container
+        if there is None:
+            return [*self._command(), *words]
+        told = {name: environ[name] for name in _TOLD_INSIDE if name in environ}
+        return there.inside((*there.openclaw, *words), told, deadline_s)
 
     def _command(self) -> list[str]:
         # Inherited from the environment a profile moves no folder, given as an option it does: locate() set the rest.
@@ -309,6 +320,9 @@ class Openclaw:
         environ = dict(self._environ())
         if self.release is not None and self.release >= SILENT_SINCE:
             yield {**environ, "OPENCLAW_LOG_LEVEL": "silent"}
+            return
+        if self.target.container is not None:
+            yield environ  # a copy of the config would have to lie inside
             return
         with contextlib.ExitStack() as kept:
             try:

@@ -160,6 +160,8 @@ def gather(look: GatewayProbe, tasks: RpcReply | None, stored: Jobs | None) -> O
 
     `stored` is what store.read gave, or None where it could not; with jobs from the store it is those very jobs.
     """
+    if look.container is not None:
+        stored = None  # its receipts name pids of another world
     serving = look.serving if look.serving and look.serving.certain else None
     began_ms = [each for each in (_began_ms(process.pid) for process in look.processes) if each is not None]
     seen: Literal["lives", "gone", "unknown"] = "unknown"

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from oc_ops.observe import http, whereabouts
 from oc_ops.observe import processes as observe_processes
+from oc_ops.observe.container import Container, publishing
+from oc_ops.observe.forwarders import forwarder
 from oc_ops.observe.http import Probe
 from oc_ops.observe.processes import GatewayProcess, Listener
 from oc_ops.observe.service import NO_SERVICE, Service, unit_of
@@ -53,6 +55,14 @@ class GatewayProbe:
     foreign: Path | None = None
     runtimes: tuple[str, ...] = ()
     """The container runtimes whose commands are at hand; looked for when no answer came."""
+    container: Container | None = None
+    """The container that was chosen, as its runtime tells of it; then `live` is no more than that port's answer."""
+    behind: Container | None = None
+    """The container that publishes the port, where a gateway of this machine was looked for and does not answer."""
+    inside: str = ""
+    """Where the answer came from, of a container: its `published` port, or only `inside`."""
+    blind: str = ""
+    """Why the gateway could not be asked inside its container, where that was tried."""
 
     @property
     def drifted(self) -> bool:
@@ -127,13 +137,22 @@ def look(
     if moved.place:
         seen = replace(seen, wanted=port, learnt=moved.learnt)
     if seen.live.kind != "answered":
-        return replace(seen, runtimes=tuple(each for each in ("podman", "docker") if shutil.which(each)))
+        runtimes = tuple(each for each in ("podman", "docker") if shutil.which(each))
+        return replace(seen, runtimes=runtimes, behind=_publishing(target, seen) if runtimes else None)
     startup, ready = probe("/startupz"), probe("/readyz")
     ready_again = None
     if (_delay_ms(ready) or 0) > delay_limit_ms:
         wait(EVENT_LOOP_INTERVAL_S)
         ready_again = probe("/readyz")
     return replace(seen, again=None, startup=startup, ready=ready, ready_again=ready_again, busy=None)
+
+
+def _publishing(target: Target, seen: GatewayProbe) -> Container | None:
+    """The container behind a port that a forwarder of container runtimes holds, or that nobody holds any more."""
+    there = forwarder(seen.listener.title, seen.listener.program) if seen.listener else None
+    if seen.holder or (seen.listener and (there is None or there.kind != "container")):
+        return None
+    return publishing(seen.port, target.environ)
 
 
 def _at_once(target: Target, place: TcpAddress, live: Probe, service_of: Callable[[Target], Service]) -> GatewayProbe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ from oc_ops.observe.handshake import (
     refusal_from_close,
     table,
 )
+from oc_ops.observe.inside import inner_port, relay
 from oc_ops.observe.listener import Proven, Unproven
 from oc_ops.observe.wire import MAX_FRAME_BYTES, Wire, open_wire
 
@@ -162,53 +164,73 @@ def connect(
     connect_s: float,
     request_s: float,
     tls: bool = False,
+    through: Callable[[], socket.socket] | None = None,
+    known_as: str = "",
 ) -> RpcClient:
     """Connect, pair and shake hands within `connect_s` altogether; `request_s` is the default budget of a request.
 
     Raises RpcRefused for every reason the lane cannot be used. Nothing secret is sent before `prove` has shown the
     listener to be the gateway and our connection to have ended there. The token a gateway issues to our device is kept
     in `memory_dir`, and used where the shared secret cannot be resolved; it never stands in for a wrong secret.
+    `through` makes the connection instead of TCP, to the gateway's own loopback: it is the proof of where it leads, and
+    `known_as` then names the gateway to our device.
     """
     if tls:
         raise RpcRefused("tls", "the gateway speaks TLS, which the RPC lane does not")
     started = time.monotonic()
     deadline = started + connect_s
     gateway = f"ws://{f'[{host}]' if ':' in host else host}:{port}"
+    known_as = known_as or gateway
     try:
         device = load(memory_dir)
     except CouldNotLook as error:
         raise RpcRefused("device", str(error)) from error
-    auth = _auth(credential, device.tokens.get(gateway))
-    proven = _shown(prove)
-    wire = open_wire(gateway, (host, port), deadline, auth.values())
+    auth = _auth(credential, device.tokens.get(known_as))
+    proven = None if through else _shown(prove)
+    sock = _through(through) if through else None
+    deadline = time.monotonic() + connect_s if through else deadline  # the way in is no fault of the gateway's
+    wire = open_wire(gateway, (host, port), deadline, auth.values(), sock)
     try:
-        payload = _shake_hands(wire, device, auth, proven or _shown(prove), deadline)
+        payload = _shake_hands(wire, device, auth, proven if proven is None else proven or _shown(prove), deadline)
         hello = hello_from(payload)
         if hello is None:
             raise RpcRefused("protocol", "the gateway answered connect with something other than hello-ok")
     except RpcRefused as refused:
         wire.close()
-        raise _explained(refused, wire, credential, device, gateway) from refused.__cause__
+        raise _explained(refused, wire, credential, device, known_as) from refused.__cause__
     except BaseException:
         wire.close()
         raise
     issued = device_token_from(payload)
-    notes = _keep(device, gateway, issued) if issued else _noted(device)
+    notes = _keep(device, known_as, issued) if issued else _noted(device)
     return RpcClient(wire, hello, time.monotonic() - started, request_s, notes)
 
 
 def connect_to(target: Target, config: GatewayConfig, port: int, settings: Settings) -> RpcClient:
     """`connect` to the gateway of a config, with the limits of the settings; `port` is where it really listens."""
+    there, inside = target.container, port
+    if there is not None:
+        inside = inner_port(target)
     return connect(
-        config.host,
-        port,
+        "127.0.0.1" if there else config.host,
+        inside,
         config.credential,
         settings.memory_dir,
         lambda: listener.prove(target, config.host, port),
         connect_s=settings.rpc_connect_s,
         request_s=settings.rpc_request_s,
         tls=config.tls,
+        through=(lambda: relay(target, inside)) if there else None,
+        known_as=there.place if there else "",
     )
+
+
+def _through(opened: Callable[[], socket.socket]) -> socket.socket:
+    """The connection that somebody else makes; that it cannot be made closes the lane and says nothing more."""
+    try:
+        return opened()
+    except (CouldNotLook, ConnectionRefusedError) as error:
+        raise RpcRefused("off", f"there is no way into the container: {error or 'nothing listens inside'}") from error
 
 
 def _shown(prove: Prove) -> Sequence[Proven]:
@@ -230,14 +252,15 @@ def _auth(credential: Credential, issued: str | None) -> dict[str, str]:
 
 
 def _shake_hands(
-    wire: Wire, device: Device, auth: Mapping[str, str], proven: Sequence[Proven], deadline: float
+    wire: Wire, device: Device, auth: Mapping[str, str], proven: Sequence[Proven] | None, deadline: float
 ) -> object:
     """The payload of the gateway's answer to our connect, which a server that is not the proven one never gets."""
     from websockets.exceptions import ConnectionClosed
 
     try:
         challenge = wire.challenge(deadline)
-        listener.confirm(proven, *wire.ends)
+        if proven is not None:
+            listener.confirm(proven, *wire.ends)
         wire.send(_CONNECT_ID, "connect", connect_params(device, auth, challenge), deadline)
         answer = wire.answer(_CONNECT_ID, deadline)
     except TimeoutError:

@@ -6,12 +6,20 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
 
 from oc_ops.errors import SettingError
+from oc_ops.observe import container
+from oc_ops.observe.container import Container
 
 _PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+CONTAINERS = ("podman", "docker", "compose", "cell")
+"""The kinds of target that are containers, each with a name behind a colon."""
+
+_NOWHERE = Path("/nonexistent")
+"""Stands for a state directory that is in the container alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +31,16 @@ class Target:
     home: Path
     state_dir: Path
     config_path: Path
+    choice: str = "local"
+    """What was chosen: `local`, `profile:NAME`, or a container."""
+    container: Container | None = None
+    """The container as it was when it was found; its paths above are those of its mounts on this machine."""
 
     @property
     def key(self) -> str:
         """A short name for the target, the same in every process that looks at it, by whatever path."""
+        if self.container is not None:
+            return hashlib.sha256(os.fsencode(self.choice)).hexdigest()[:12]
         return hashlib.sha256(os.fsencode(os.path.realpath(self.state_dir))).hexdigest()[:12]
 
 
@@ -68,6 +82,47 @@ def locate(environ: Mapping[str, str], profile: str | None = None) -> Target:
         state_dir=state_dir,
         config_path=config_path or state_dir / "openclaw.json",
     )
+
+
+def choose(environ: Mapping[str, str], profile: str | None = None, choice: str = "local") -> Target:
+    """Resolve what `--target` names: `local` or empty, `profile:NAME`, or a container by its runtime.
+
+    Raises SettingError for a target of no known form, for two profiles at once, and for a name that several have. A
+    container that is not there, or a runtime that cannot be asked, is the target's `container` all the same.
+    """
+    kind, _, name = choice.partition(":")
+    if kind == "local" and not name:
+        return locate(environ, profile)
+    if kind == "profile" and name:
+        if profile not in (None, name):
+            raise SettingError("target", choice, "option or setting", f"the same profile as --oc-profile {profile}")
+        return replace(locate(environ, name), choice=choice)
+    if kind not in CONTAINERS or not _CONTAINER.fullmatch(name):
+        forms = "local, profile:NAME, podman:NAME, docker:NAME, compose:SERVICE or cell:TENANT"
+        raise SettingError("target", choice, "option or setting", forms)
+    if profile:
+        raise SettingError("target", choice, "option or setting", "no --oc-profile beside a container")
+    return _contained(container.look(kind, name, environ), choice)
+
+
+def _contained(there: Container, choice: str) -> Target:
+    """The target inside a container: its own environment decides, its mounts say where that lies on this machine."""
+    own = dict(there.environ)
+    own.setdefault("HOME", _home_inside(there))
+    inside = locate(own)
+    state_dir = there.on_host(PurePosixPath(inside.state_dir))
+    if state_dir is None or not container.is_local(state_dir):  # no database is opened over a network or into a machine
+        state_dir = _NOWHERE / there.name
+    config = there.on_host(PurePosixPath(inside.config_path)) or _NOWHERE / there.name / "openclaw.json"
+    return replace(inside, environ=own, state_dir=state_dir, config_path=config, choice=choice, container=there)
+
+
+def _home_inside(there: Container) -> str:
+    """The home of an image that sets no HOME: where its state is mounted, else its user's."""
+    for each in there.mounts:
+        if each.destination.name == ".openclaw":
+            return str(each.destination.parent)
+    return "/root" if there.user.partition(":")[0] in ("root", "0") else "/home/node"
 
 
 def _suffix(profile: str) -> str:

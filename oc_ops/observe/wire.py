@@ -206,15 +206,21 @@ class Wire:
         self._frames.extend(each for each in self._protocol.events_received() if isinstance(each, Frame))
 
 
-def open_wire(gateway: str, address: tuple[str, int], deadline: float, secrets: Iterable[str]) -> Wire:
-    """TCP and the WebSocket upgrade; our own socket keeps proxies and redirects out of it."""
+def open_wire(
+    gateway: str,
+    address: tuple[str, int],
+    deadline: float,
+    secrets: Iterable[str],
+    sock: socket.socket | None = None,
+) -> Wire:
+    """TCP, unless `sock` is connected already, and the WebSocket upgrade; no proxy or redirect comes in between."""
     import logging
 
     from websockets.client import ClientProtocol
     from websockets.uri import parse_uri
 
     try:
-        sock = socket.create_connection(address, timeout=max(0.001, deadline - time.monotonic()))
+        sock = sock or socket.create_connection(address, timeout=max(0.001, deadline - time.monotonic()))
     except TimeoutError:
         raise RpcRefused("silent", f"nothing took the connection to {gateway} in time") from None
     except OSError as error:

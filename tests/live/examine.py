@@ -67,6 +67,13 @@ def examine(
         **(PATIENT if patient else {}),
         "OC_OPS_BROWSER": browser,
         "OC_OPS_OPENCLAW": str(lab.openclaw),
+    }
+    return examine_in({**(environ or lab.environ), **settings}, folder, *options, browser=browser)
+
+
+def examine_in(environ: Mapping[str, str], folder: Path, *options: str, browser: str = "off") -> Examination:
+    """The same run in an environment that says which gateway is looked at."""
+    settings = {
         "OC_OPS_MEMORY_DIR": str(folder / "memory"),
         "OC_OPS_REPORT_DIR": str(folder / "reports"),
         "XDG_STATE_HOME": str(folder / "state"),
@@ -75,7 +82,7 @@ def examine(
     before, began = os.times(), time.monotonic()
     done = subprocess.run(
         argv,
-        env={**(environ or lab.environ), **settings},
+        env={**environ, **settings},
         cwd=PROJECT,
         capture_output=True,
         text=True,

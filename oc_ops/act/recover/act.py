@@ -33,7 +33,9 @@ def carry_out(
 
     Raises OcOpsError, before anything is done, when the act cannot be put on record or must never be done.
     """
-    command = steps.command(action, cause, safe=safe)
+    there = gateway.target.container
+    command = steps.command(action, cause, there, safe=safe)
+    fresh = action == "restart" and not (there and there.state == "paused")  # let go on, it is the one that was there
     wanted = _browser_wanted(gateway)
     say(f"act:   {command}")
     since, began = clock.now().timestamp(), clock.monotonic()
@@ -49,7 +51,7 @@ def carry_out(
     settings = gateway.settings
     patience_s = settings.drain_budget_s if safe else settings.start_budget_s
     idle_s = patience_s if done.accepted else REFUSED_IDLE_S
-    settled = wait(gateway, log, clock, say, idle_s=idle_s, since=since if action == "restart" else None)
+    settled = wait(gateway, log, clock, say, idle_s=idle_s, since=since if fresh else None)
     settled = replace(settled, took_s=clock.monotonic() - began)
     if settled.started and wanted:
         with log.step("browser", command="browser start") as result:

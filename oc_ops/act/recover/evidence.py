@@ -6,19 +6,21 @@ import contextlib
 import os
 import shutil
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from oc_ops import files
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.gateway import Gateway
-from oc_ops.observe import logs
+from oc_ops.observe import inside, logs
 from oc_ops.observe.database import snapshot
 from oc_ops.observe.logs import Record
 from oc_ops.record import folder as record_folder
 from oc_ops.record import lastword
 
 _LOG_RECORDS = 400
+_PRINTED = timedelta(hours=1)
+"""How far back the output of a container is kept."""
 _MOST_BYTES = 256 * 2**20
 """A larger store is not copied while a gateway waits to be recovered."""
 _COPY_S = 20.0
@@ -68,7 +70,10 @@ def _report(folder: Path, run: Path | None) -> str:
 def _log(folder: Path, gateway: Gateway) -> str:
     """The end of every log file of the gateway."""
     lines: list[str] = []
-    for path in logs.files(gateway.target, gateway.config, datetime.now()):
+    if (there := gateway.target.container) is not None:
+        printed = inside.output(there, datetime.now(UTC) - _PRINTED)
+        lines = [f"== {there.summary}", *(_line(each) for each in printed)][-_LOG_RECORDS:]
+    for path in () if there else logs.files(gateway.target, gateway.config, datetime.now()):
         lines.append(f"== {path}")
         lines += [_line(each) for each in logs.tail(path, _LOG_RECORDS)]
     if not lines:

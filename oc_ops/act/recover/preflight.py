@@ -143,6 +143,8 @@ def _browser(config: GatewayConfig) -> Clearance:
 
 def _nobody_to_ask(gateway: Gateway, cure: Cure, cause: Finding, service: Service) -> str:
     """Why no command of OpenClaw can do it: without a service it cannot start what is down, nor wake what hangs."""
+    if gateway.target.container is not None:
+        return ""  # its runtime is asked
     if service.state == "silent":
         raise CouldNotLook(f"whether a service unit runs this gateway could not be learnt: {service.summary}")
     if service.manager != "none":
@@ -160,6 +162,9 @@ def _nobody_to_ask(gateway: Gateway, cure: Cure, cause: Finding, service: Servic
 
 def _start_fault(gateway: Gateway, look: GatewayProbe) -> Finding | None:
     """Why it would not come up again: its state, the command's age, its config; raises CouldNotLook without a word."""
+    there = gateway.target.container
+    if there is not None:
+        return _contained_fault(gateway) if there.state == "running" else None
     seen = state.look(gateway.target, look.processes)
     if found := judge_state.fault(seen):
         return found
@@ -173,6 +178,16 @@ def _start_fault(gateway: Gateway, look: GatewayProbe) -> Finding | None:
     if not look.processes and (found := start.outdated(gateway.target, gateway.config, cli.executable, cli.release)):
         return found
     return _config_fault(gateway, seen)
+
+
+def _contained_fault(gateway: Gateway) -> Finding | None:
+    """What the validation inside a container has against another start; raises CouldNotLook without a word."""
+    answer = gateway.cli(Commands).config_validate()
+    if found := judge_cli.rejected_config(answer, gateway.config):
+        return found
+    if at(answer.value, "valid") is not True:
+        raise CouldNotLook(f"whether the config is valid could not be learnt: {answer.call.summary}")
+    return None
 
 
 def _config_fault(gateway: Gateway, seen: StateView) -> Finding | None:

@@ -291,7 +291,7 @@ class _Recovery:
 
     def _act(self, clearance: Clearance) -> None:
         cause, action = self._cause, self.cure.action
-        command = steps.command(action, cause, safe=clearance.safe)
+        command = steps.command(action, cause, self.gateway.target.container, safe=clearance.safe)
         if never(cause.check):
             raise Conclusion(4, "refused", self._not_cured("it is never acted on"))
         if self.dry_run:

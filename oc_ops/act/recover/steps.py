@@ -10,6 +10,7 @@ from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.gateway import Gateway
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.registry import Action
+from oc_ops.observe.container import Container
 from oc_ops.observe.openclaw import BROWSER_PROFILE, Answer
 from oc_ops.process.jsontext import at, text_at
 
@@ -28,8 +29,10 @@ class Done:
     said: str
 
 
-def command(action: Action, cause: Finding, *, safe: bool = False) -> str:
-    """The command as an operator would type it."""
+def command(action: Action, cause: Finding, there: Container | None = None, *, safe: bool = False) -> str:
+    """The command as an operator would type it; of a gateway in a container, `there`, it is its runtime's."""
+    if there is not None and action in ("restart", "start"):
+        return " ".join(there.words(action))
     browser = f"openclaw browser --browser-profile {BROWSER_PROFILE}"
     return {
         "restart": f"openclaw gateway restart{' --safe' if safe else ''}",
@@ -47,6 +50,9 @@ def carry_out(gateway: Gateway, action: Action, cause: Finding, *, safe: bool) -
             if _runs(cause):
                 gateway.cli(Commands).browser_stop(_BROWSER_STOP_S)  # whatever a wedged one answers: the start tells
             return _said(gateway.cli(Commands).browser_start(BROWSER_START_S))
+        if gateway.target.container is not None:
+            call = gateway.cli(Commands).by_runtime(gateway.target.container.words(action))
+            return Done(call.outcome == "answered", call.said or call.summary)
         if action == "start":
             return _done(gateway.cli(Commands).gateway_start(gateway.settings.recover_act_s))
         return _done(gateway.cli(Commands).gateway_restart(gateway.settings.recover_act_s, safe=safe))

@@ -15,6 +15,7 @@ from oc_ops.judge.signatures import catalogue
 
 EXPECTED = {
     "gateway/down": "start",
+    "gateway/oom-killed": "start",
     "gateway/hung": "restart",
     "gateway/zombie": "restart",
     "gateway/rpc-unanswered": "restart",

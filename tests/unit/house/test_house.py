@@ -166,7 +166,7 @@ def texts(node: ast.expr, constants: dict[str, str]) -> list[str]:
     return []
 
 
-PASTES = re.compile(r"none automatic: |openclaw [a-z]|kill -CONT ")
+PASTES = re.compile(r"none automatic: |openclaw [a-z]|kill -CONT |(?:podman|docker) (?:start|restart|unpause) ")
 
 
 @pytest.mark.parametrize("path", [each for each in MODULES if room(named(each)) == "judge"], ids=named)

@@ -150,6 +150,14 @@ def test_a_machine_short_of_memory(available: int, severity: str, words: str) ->
     assert "restart" not in finding.fix
 
 
+@pytest.mark.parametrize(("left", "severity"), [(1500 * MB, None), (80 * MB, "warning"), (10 * MB, "error")])
+def test_a_control_group_short_of_memory(left: int, severity: str | None) -> None:
+    """A container's limit is what the kernel kills by, whatever the machine has left."""
+    finding = judge.memory_high(view(gateway=gateway(), group=Memory(2 * GB, left)), (), LIMITS)
+    assert (finding.severity if finding else None) == severity
+    assert finding is None or finding.fact.startswith("the gateway's control group is ")
+
+
 def test_a_gateway_that_takes_much_is_a_warning() -> None:
     """9.3 GB were seen (#154812): it still works, so it is no error; a restart at a quiet time helps for a while."""
     finding = found(judge.memory_high(view(gateway=gateway(9 * GB)), (), LIMITS))

@@ -1,0 +1,176 @@
+"""Judges of a gateway in a container: what its runtime says of it, and a gateway inside that answers nobody."""
+
+from __future__ import annotations
+
+from oc_ops.judge.finding import Finding
+from oc_ops.judge.registry import finds, start
+from oc_ops.observe.container import Container
+from oc_ops.observe.probe import GatewayProbe
+
+NEVER_RETRY = 78
+"""The gateway's exit code for a configuration or lock at fault: a restart policy brings it back to the same end."""
+
+_OFTEN = 2
+_ENDS = {0: "it ended by itself or was stopped", 137: "it was killed", 143: "it was stopped"}
+
+
+def fault(seen: GatewayProbe, up_s: float | None, start_budget_s: float) -> Finding | None:
+    """Why the gateway in a container does not answer, its runtime heard first; None for one that answers."""
+    there = seen.container
+    if there is None or (there.state == "running" and seen.live.kind == "answered"):
+        return None
+    match there.state:
+        case "running":
+            return _mute(seen, there, up_s, start_budget_s)
+        case "paused":
+            return _paused(there)
+        case "restarting":
+            return _restarting(there)
+        case "stopping":
+            return _stopping(there)
+        case "exited" if there.exit_code == NEVER_RETRY:
+            return _looping(there)
+        case "exited" if there.oom_killed:
+            return out_of_memory(there)
+    return _down(there)
+
+
+@finds(
+    "gateway/oom-killed",
+    cure=start(
+        "nothing runs, so nothing is lost by a start; with the same limit it may end the same way",
+        proof="its container's runtime says that it does not run, and that the kernel ended it for want of memory",
+    ),
+    means="its last end was the OOM killer's",
+    helps="a higher memory limit, then start it",
+    checks=("gateway/live",),
+)
+def out_of_memory(there: Container) -> Finding:
+    """The kernel ended it for want of memory, and no restart policy brought it back."""
+    limit = f", whose limit is {there.memory_bytes / 2**20:.0f} MiB" if there.memory_bytes else ""
+    fix, proof = _cure(there, "start")
+    return Finding(
+        "gateway/oom-killed",
+        "error",
+        fact=f"the kernel ended the gateway in container {there.name} for want of memory{limit}",
+        saw=_said(there),
+        fix=fix,
+        proof=proof,
+    )
+
+
+def _down(there: Container) -> Finding:
+    """It does not run; what its runtime has given up is not for a start."""
+    fix, proof = _cure(there, "start")
+    match there.state:
+        case "exited":
+            why = _ENDS.get(there.exit_code or 0, f"it exited with {there.exit_code}")
+            fact = f"container {there.name} does not run: {why}"
+        case "created":
+            fact = f"container {there.name} was created and never started"
+        case "gone":
+            fact, proof = f"{there.runtime} has no container {there.name}", ""
+            fix = f"none automatic: {there.runtime} ps -a lists what there is; create it as it was created before"
+        case _:
+            fact, proof = f"container {there.name} is {there.state} and cannot be started", ""
+            fix = f"none automatic: its runtime gave it up ({there.runtime} inspect {there.name}); create it anew"
+    return Finding("gateway/down", "error", fact=fact, saw=_said(there), fix=fix, proof=proof)
+
+
+def _paused(there: Container) -> Finding:
+    fix, proof = _cure(there, "restart")
+    return Finding(
+        "gateway/hung",
+        "error",
+        fact=f"container {there.name} is paused: a person or a backup froze it, no runtime does so by itself",
+        saw=_said(there),
+        fix=fix,
+        proof=proof,
+    )
+
+
+def _restarting(there: Container) -> Finding:
+    if there.exit_code == NEVER_RETRY or there.restarts >= _OFTEN:
+        return _looping(there)
+    return _starting(f"container {there.name} is being restarted; {_said(there)}", "")
+
+
+def _starting(saw: str, left: str) -> Finding:
+    return Finding(
+        "gateway/starting",
+        "error",
+        fact="the gateway is starting and not ready yet",
+        saw=saw,
+        fix=f"none automatic: wait{left}; a restart now would only begin again",
+    )
+
+
+def _stopping(there: Container) -> Finding:
+    return Finding(
+        "gateway/draining",
+        "error",
+        fact=f"container {there.name} is being stopped: the gateway in it finishes its work",
+        saw=_said(there),
+        fix="none automatic: wait until it has stopped, then look again",
+    )
+
+
+def _looping(there: Container) -> Finding:
+    config = there.exit_code == NEVER_RETRY
+    why = "it exits with 78: its configuration or lock is at fault" if config else "it does not stay up"
+    logs = f"{there.runtime} logs --tail 50 {there.name}"
+    return Finding(
+        "gateway/crash-loop",
+        "error",
+        fact=f"container {there.name} does not come up: {why}",
+        saw=_said(there),
+        fix=f"none automatic: another start ends the same way; read why it exits: {logs}",
+    )
+
+
+def _mute(seen: GatewayProbe, there: Container, up_s: float | None, start_budget_s: float) -> Finding:
+    """A container that runs, and its gateway takes no connection or answers none: within the budget it is starting."""
+    answer = seen.again or seen.live
+    silent = seen.live.kind == "silent" and answer.kind == "silent"
+    processes = (each.summary for each in seen.processes)
+    saw = "; ".join(filter(None, (answer.summary, there.summary, *processes, seen.blind)))
+    if up_s is not None and up_s < start_budget_s:
+        if there.restarts >= _OFTEN:
+            return _looping(there)
+        return _starting(saw, f", at most {start_budget_s - up_s:.0f} s more")
+    fix, proof = _cure(there, "restart")
+    what = "answers no connection" if silent else "takes no connection"
+    # Through the port alone it may be the forwarder that is at fault: then nothing is done about the gateway.
+    proof = f"{proof}, and it {what}, asked inside it as well" if proof and not seen.blind else ""
+    fact = f"container {there.name} runs, and the gateway in it {what}"
+    if silent:
+        return Finding("gateway/hung", "error", fact=fact, saw=saw, fix=fix, proof=proof)
+    return Finding("gateway/zombie", "error", fact=fact, saw=saw, fix=fix, proof=proof)
+
+
+def unreached(seen: GatewayProbe) -> Finding | None:
+    """The gateway answers inside its container, and the published port does not lead to it: a warning."""
+    there = seen.container
+    if there is None or seen.inside != "inside" or seen.live.kind != "answered":
+        return None
+    return Finding(
+        "gateway/port-drift",
+        "warning",
+        fact=f"the gateway answers in container {there.name}, and not at {seen.host}:{seen.port} on this machine",
+        saw=f"{there.runtime} exec: {seen.live.summary}",
+        fix="none automatic: have it listen on its container's network (gateway run --bind lan), and publish that port",
+    )
+
+
+def _said(there: Container) -> str:
+    return f"{there.runtime}: {there.summary}"
+
+
+def _cure(there: Container, action: str) -> tuple[str, str]:
+    """The command of whoever owns the container, and the proof where recovery may run it: its runtime's own alone."""
+    verb = "restart" if action == "restart" else "start"
+    if there.pod:
+        return f"none automatic: its pod is its kubelet's: kubectl delete pod {there.pod} has it made anew", ""
+    if there.unit:
+        return f"none automatic: its unit owns it: systemctl {verb} {there.unit} (--user where it is a user's)", ""
+    return " ".join(there.words("restart" if verb == "restart" else "start")), f"{there.runtime} says: {there.summary}"

@@ -1,0 +1,124 @@
+"""The gateways of this machine: state directories and profiles, service units, containers; none of them is asked."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.observe import config, container, inside, processes
+from oc_ops.observe.container import Container
+from oc_ops.observe.service import service
+from oc_ops.observe.sockets import lives_apart
+from oc_ops.observe.target import Target, choose, locate
+
+_STATE = re.compile(r"\.openclaw(?:-(?P<profile>[A-Za-z0-9][A-Za-z0-9_-]*))?")
+_MOST_FOLDERS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class KnownGateway:
+    """One gateway: what `--target` takes, where it should listen, and what is seen of it in words."""
+
+    target: str
+    port: int
+    state: str
+    place: str
+    lives: bool
+
+
+def gateways(
+    environ: Mapping[str, str], profile: str | None = None
+) -> tuple[tuple[KnownGateway, ...], tuple[str, ...]]:
+    """Every gateway that can be seen from this account, the environment's own first, and what could not be looked at.
+
+    Costs one process list a profile and one `inspect` a runtime; no gateway is asked anything.
+    """
+    found = [_local(choose(environ, profile), "local" if profile is None else f"profile:{profile}")]
+    for name in _profiles(locate(environ).home):
+        with contextlib.suppress(OcOpsError):
+            there = _local(_of_profile(environ, name), f"profile:{name}")
+            if all(there.place != each.place for each in found):
+                found.append(there)
+    for pid, place in _elsewhere(locate(environ)):
+        if place and all(place != each.place for each in found):
+            found.append(KnownGateway(f"OPENCLAW_STATE_DIR={place}", 0, f"pid {pid} runs", place, lives=True))
+    contained, notes = containers(environ)
+    found += [_contained(each) for each in contained]
+    return tuple(found), tuple(notes)
+
+
+def containers(environ: Mapping[str, str]) -> tuple[tuple[Container, ...], list[str]]:
+    """The containers that run OpenClaw, of every runtime on PATH, and why one could not be asked."""
+    found: list[Container] = []
+    notes: list[str] = []
+    for runtime in container.installed(environ):
+        try:
+            found += [each for each in container.every(runtime, environ) if container.runs_openclaw(each)]
+        except CouldNotLook as error:
+            notes.append(str(error))
+    return tuple(found), notes
+
+
+def beside(target: Target) -> tuple[str, ...]:
+    """The other gateways that run on this machine, in a few words each; costs one process list, asks nobody."""
+    words = [f"pid {pid} of {place}" if place else f"pid {pid} in a container" for pid, place in _elsewhere(target)]
+    return tuple(words)
+
+
+def _elsewhere(target: Target) -> Iterator[tuple[int, str]]:
+    """Gateways by their process title that are not the target's: pid, and state directory, empty in a container."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError, OcOpsError):
+            if not processes.is_gateway_title(" ".join(process.cmdline())):
+                continue
+            if lives_apart(process.pid):
+                yield process.pid, ""
+            elif place := processes.foreign_state_dir(process.pid, target):
+                yield process.pid, str(place)
+
+
+def _of_profile(environ: Mapping[str, str], name: str) -> Target:
+    """A profile of that home, whatever our own environment says of state directory and config."""
+    moved = ("OPENCLAW_STATE_DIR", "OPENCLAW_CONFIG_PATH", "OPENCLAW_PROFILE", "OPENCLAW_GATEWAY_PORT")
+    return locate({key: value for key, value in environ.items() if key not in moved}, name)
+
+
+def _profiles(home: Path) -> Iterator[str]:
+    """The profiles with a state directory in that home."""
+    with contextlib.suppress(OSError):
+        names = sorted(each.name for each in home.iterdir() if each.is_dir())
+        for name in names[:_MOST_FOLDERS]:
+            told = _STATE.fullmatch(name)
+            if told and told["profile"]:
+                yield told["profile"]
+
+
+def _local(target: Target, choice: str) -> KnownGateway:
+    seen = [each for each in processes.gateway_processes(target) if each.certain]
+    unit = service(target)
+    try:
+        read = config.read(target)
+        port, known = processes.locked_port(target) or read.port, read.exists
+    except CouldNotLook:
+        port, known = config.DEFAULT_PORT, True
+    words = [f"pid {each.pid} runs" for each in seen] or ["does not run" if known else "not set up here"]
+    if unit.manager != "none":
+        words.append(unit.summary)
+    return KnownGateway(choice, port, ", ".join(words), str(target.state_dir), bool(seen))
+
+
+def _contained(there: Container) -> KnownGateway:
+    tenant = there.labels.get("openclaw.fleet.tenant")
+    target = choose(there.host, choice=there.place)
+    port = config.DEFAULT_PORT
+    with contextlib.suppress(CouldNotLook):
+        port = inside.config_of(target).port
+    words = there.summary.removeprefix(f"container {there.name} is ")
+    place = f"cell:{tenant}" if tenant else there.image or "container"
+    return KnownGateway(there.place, port, words, place, there.state == "running")

@@ -1,0 +1,218 @@
+"""A gateway in a container: its config's address, one look at it from both sides, a way in, its output."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from oc_ops.errors import CouldNotLook
+from oc_ops.observe import container, http, listener, state
+from oc_ops.observe.config import GatewayConfig
+from oc_ops.observe.container import Container
+from oc_ops.observe.http import Probe
+from oc_ops.observe.logs.records import Record, moment, read
+from oc_ops.observe.probe import EVENT_LOOP_INTERVAL_S, GatewayProbe
+from oc_ops.observe.processes import GatewayProcess, is_gateway_title
+from oc_ops.observe.target import Target
+from oc_ops.observe.whereabouts import TcpAddress
+from oc_ops.process import pty
+from oc_ops.process.jsontext import number_at
+from oc_ops.process.relay import Relay
+
+_LOOPBACK = "127.0.0.1"
+_RELAY = (
+    'const s=require("net").connect(+process.argv[1],"127.0.0.1");'
+    "setTimeout(()=>process.exit(3),+process.argv[2]*1000).unref();"
+    's.on("error",()=>{process.stdout.write("R",()=>process.exit(2))});'
+    's.on("connect",()=>{process.stdout.write("C");process.stdin.pipe(s);s.pipe(process.stdout)});'
+    's.on("close",()=>process.exit(0));process.stdin.on("end",()=>process.exit(0));'
+)
+"""Leads to the gateway's own loopback, where it takes a reader as it does on a host; it ends by itself."""
+
+_RELAY_S = 10.0
+_LASTS_S = 120
+_LOGS_S = 10.0
+_LOG_BYTES = 4 << 20
+
+
+def config_of(target: Target) -> GatewayConfig:
+    """The config of a gateway in a container, with the address it is reached at from this machine.
+
+    The container's own environment fills it in, `--port` of its command line is the port inside; its secrets are the
+    environment's as well. Where it publishes no port, the address is that of its network. Raises as `read_config`.
+    """
+    there = target.container
+    assert there is not None
+    read_config = state.read_config(target)
+    inside = _inner_port(there, read_config)
+    place = there.ports.get(inside) or (there.address or _LOOPBACK, inside)
+    if there.network == "host":
+        place = (_LOOPBACK, inside)
+    secrets = (*read_config.secrets, *container.secrets(there))
+    return replace(read_config, mode="local", host=place[0], port=place[1], secrets=secrets)
+
+
+def inner_port(target: Target) -> int:
+    """The port that the gateway serves inside its container."""
+    assert target.container is not None
+    return _inner_port(target.container, state.read_config(target))
+
+
+def _inner_port(there: Container, told: GatewayConfig) -> int:
+    words = [word for each in there.command for word in each.split("=", 1)]
+    for name, value in itertools.pairwise(words):
+        if name == "--port" and value.isdigit():
+            return int(value)
+    return told.port
+
+
+def again(target: Target) -> Target:
+    """The target with its container as it is now: the same name may be another container since."""
+    kind, _, name = target.choice.partition(":")
+    there = target.container
+    assert there is not None
+    return replace(target, container=container.look(kind, name, there.host))
+
+
+def relay(target: Target, port: int) -> Relay:
+    """A socket to the gateway's own loopback, through the runtime's `exec` and the Node that runs the gateway.
+
+    Raises ConnectionRefusedError where nothing listens inside, CouldNotLook where nothing can be run there.
+    """
+    there = target.container
+    assert there is not None
+    node = there.openclaw[0] if there.openclaw[0].endswith("node") else "node"
+    argv = [there.runtime, "exec", "-i", there.id or there.name, node, "-e", _RELAY, str(port), str(_LASTS_S)]
+    return Relay(argv, there.host, _RELAY_S)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """One way to the gateway: its published port, or from inside."""
+
+    name: str
+    probe: Callable[[str], Probe]
+
+
+def look(
+    target: Target,
+    config: GatewayConfig,
+    *,
+    budget_s: float,
+    delay_limit_ms: float,
+    wait: Callable[[float], None] = time.sleep,
+) -> GatewayProbe:
+    """Ask the runtime, then the published port, then, where that is not answered, the gateway's loopback inside.
+
+    The bearer token goes to a port only whose holder was proven to be this container's forwarder. Raises CouldNotLook
+    where the runtime cannot be asked.
+    """
+    now = again(target)
+    there = now.container
+    assert there is not None
+    if there.state == "unseen":
+        raise CouldNotLook(there.error)
+    inside, place = inner_port(now), TcpAddress(config.host, config.port)
+    shut = GatewayProbe(place.port, Probe("/healthz", "refused", 0.0), host=place.host, container=there)
+    if there.state != "running":
+        return shut
+    bearer = config.credential.value if config.credential.kind in ("token", "password") else ""
+
+    def from_inside(path: str) -> Probe:
+        try:
+            connection = relay(now, inside)
+        except ConnectionRefusedError:
+            return Probe(path, "refused", 0.0)
+        return http.probe(_LOOPBACK, inside, path, budget_s=budget_s, through=lambda: connection)
+
+    outer = _Way("published", _published(now, place, bearer, budget_s, tls=config.tls))
+    way, live = outer, outer.probe("/healthz")
+    blind = ""
+    again_live = None
+    if live.kind != "answered":
+        try:
+            found = from_inside("/healthz")
+            way = _Way("inside", from_inside) if found.kind == "answered" else outer
+            again_live, live = (None, found) if found.kind == "answered" else (found, found)
+        except CouldNotLook as error:
+            blind = str(error)
+            again_live = outer.probe("/healthz") if live.kind == "silent" else None
+        after = again(now).container
+        if after is not None and after.state != "running":
+            return replace(shut, container=after)  # it ended, or was paused, while it was looked at
+    seen = replace(
+        shut, live=live, again=again_live, processes=_processes(there), hidden="", inside=way.name, blind=blind
+    )
+    if live.kind != "answered":
+        return seen
+    startup, ready = way.probe("/startupz"), way.probe("/readyz")
+    ready_again = None
+    if (number_at(ready.json, "eventLoop", "delayP99Ms") or 0) > delay_limit_ms:
+        wait(EVENT_LOOP_INTERVAL_S)
+        ready_again = way.probe("/readyz")
+    return replace(seen, startup=startup, ready=ready, ready_again=ready_again)
+
+
+def _published(target: Target, place: TcpAddress, bearer: str, budget_s: float, *, tls: bool) -> Callable[[str], Probe]:
+    def probe(path: str) -> Probe:
+        told = ""
+        if bearer and path == "/readyz":  # only this one tells more to who is known
+            try:
+                told = bearer if listener.prove(target, place.host, place.port) else ""
+            except CouldNotLook:
+                told = ""
+        return http.probe(place.host, place.port, path, budget_s=budget_s, tls=tls, bearer=told)
+
+    return probe
+
+
+def _processes(there: Container) -> tuple[GatewayProcess, ...]:
+    """The gateway's process as this machine sees it; none where the runtime runs in another machine."""
+    if not listener.in_container(there.pid, there):
+        return ()
+    try:
+        first = psutil.Process(there.pid)
+        family = (first, *first.children(recursive=True))
+        own = next((each for each in family if is_gateway_title(" ".join(each.cmdline()))), first)
+        cpu = own.cpu_times()
+        return (
+            GatewayProcess(
+                own.pid,
+                own.ppid(),
+                max(0.0, time.time() - own.create_time()),
+                own.status(),
+                cpu.user + cpu.system,
+                own.memory_info().rss,
+                " ".join(own.cmdline())[:200],
+                f"in container {there.name}",
+                uid=own.uids().real,
+            ),
+        )
+    except psutil.Error:
+        return ()
+
+
+def output(there: Container, since: datetime) -> Iterator[Record]:
+    """What the gateway printed since a moment, oldest first, of the last 4 MiB; raises CouldNotLook."""
+    call = there.ask("logs", "--timestamps", "--since", since.strftime("%Y-%m-%dT%H:%M:%SZ"), there.id or there.name,
+                     deadline_s=_LOGS_S)  # fmt: skip
+    if call.outcome != "answered":
+        raise CouldNotLook(f"`{there.runtime} logs` told nothing: {call.summary}")
+    place = Path(f"{there.runtime} logs {there.name}")
+    for text in (call.stdout.text, call.stderr.text):
+        for line in text.splitlines():
+            stamp, _, words = line.partition(" ")
+            said, writer = read(pty.plain(words).encode("utf-8", "replace"), place)
+            if said is not None and writer == "gateway":
+                yield replace(said, time=said.time or _stamped(stamp))
+
+
+def _stamped(text: str) -> datetime | None:
+    found = moment(text)
+    return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)

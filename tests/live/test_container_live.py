@@ -1,0 +1,209 @@
+"""The doctor and the recovery on a gateway in a real podman container: every state of it, looked at from outside."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from oc_ops.lab.config import free_ports
+from oc_ops.lab.install import install
+from oc_ops.observe import http
+from oc_ops.process.run import run
+from oc_ops.settings import PROJECT
+from tests.live.examine import PATIENT, Examination, examine_in
+from tests.support.containers import TOKEN, Podman
+
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(sys.platform != "linux", reason="podman runs its containers on Linux; elsewhere in a machine"),
+]
+
+READY_S = 120.0
+NAME = "oc-ops-cell"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A container with a gateway, and how it is looked at."""
+
+    podman: Podman
+    port: int
+    state: Path
+    name: str = NAME
+    budget_s: str = "240"
+    """How long it may be starting: a young one that hangs is waited for."""
+
+    @property
+    def pid(self) -> int:
+        """The gateway's pid on this machine."""
+        return int(self.podman("inspect", "-f", "{{.State.Pid}}", self.name))
+
+    def ready(self) -> None:
+        """Have it run, and wait until it says that it is ready."""
+        state = self.podman("inspect", "-f", "{{.State.Status}}", self.name)
+        if state == "paused":
+            self.podman("unpause", self.name)
+        elif state != "running":
+            self.podman("start", self.name)
+        until = time.monotonic() + READY_S
+        while http.probe("127.0.0.1", self.port, "/readyz", budget_s=2.0).body != '{"ready":true}':
+            assert time.monotonic() < until, self.podman("logs", "--tail", "20", self.name)
+            time.sleep(0.5)  # the condition is another machine's, as it were: nothing tells of it
+
+    def doctor(self, folder: Path, *options: str, target: str = f"podman:{NAME}") -> Examination:
+        """A doctor run from outside."""
+        environ = {**self.podman.environ, **PATIENT, "OC_OPS_START_BUDGET_S": self.budget_s}
+        return examine_in(environ, folder, "--target", target, *options)
+
+    def recover(self, folder: Path, *options: str) -> str:
+        """A recovery from outside; its whole output."""
+        own = {"OC_OPS_MEMORY_DIR": str(folder / "memory"), "OC_OPS_REPORT_DIR": str(folder / "reports")}
+        own |= {"OC_OPS_BROWSER": "off", "OC_OPS_CONFIRM_GAP_S": "1", "OC_OPS_START_BUDGET_S": self.budget_s}
+        argv = [sys.executable, "recover.py", "--force", "--target", f"podman:{NAME}", *options]
+        environ = {**self.podman.environ, **PATIENT, **own, "XDG_STATE_HOME": str(folder / "state")}
+        call = run(argv, environ=environ, deadline_s=400.0, cwd=PROJECT, survivors_allowed=True)
+        return call.stdout.text + call.stderr.text
+
+
+@pytest.fixture(scope="module")
+def cell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cell]:
+    """One container of this module's own, made and not started; removed with all that podman kept of it."""
+    assert shutil.which("podman"), "no podman here: .ci/run installs it"
+    podman = Podman(tmp_path_factory.mktemp("podman"), install())
+    port = free_ports()
+    try:
+        yield Cell(podman, port, podman.create(NAME, port))
+    finally:
+        podman.end()
+
+
+@pytest.fixture(scope="module")
+def ready(cell: Cell) -> Cell:
+    """The same, ready."""
+    cell.ready()
+    return cell
+
+
+def test_a_container_that_was_never_started_is_started_by_its_runtime(cell: Cell, tmp_path: Path) -> None:
+    """Down, by podman's word; recovery starts it once and proves that the gateway in it is well."""
+    seen = cell.doctor(tmp_path, "--quick")
+    assert seen.errors == ["gateway/down"], seen.output
+    assert seen.finding("gateway/down")["fix"] == f"podman start {NAME}"
+    said = cell.recover(tmp_path)
+    assert "recovered in" in said, said
+    assert f"gone after one `podman start {NAME}`" in said, said
+
+
+def test_a_healthy_container_is_healthy(ready: Cell, tmp_path: Path) -> None:
+    """Exit 0 without a finding: through the published port, over RPC from inside, and by the CLI in it."""
+    seen = ready.doctor(tmp_path)
+    assert (seen.exit, seen.report["findings"]) == (0, []), seen.output
+    assert seen.report["lanes"] == {"http": "ok", "rpc": "ok", "cli": "ok"}
+    assert {each["id"] for each in seen.report["checks"] if each["outcome"] == "skipped"} == {
+        "cron/watched", "state/readable", "gateway/install",
+    }  # fmt: skip
+    assert seen.report["openclaw"]["port"] == ready.port
+    inside = [each["argv"] for each in seen.report["calls"]]
+    assert all(argv[:2] == ["podman", "exec"] and "timeout" in argv for argv in inside)
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path for path in written if TOKEN.encode() in path.read_bytes()] == []
+
+
+def test_the_bearer_goes_to_a_port_that_leads_into_the_container(ready: Cell) -> None:
+    """podman's own forwarder is proven by its command line, and /readyz then says all that it knows."""
+    from oc_ops.gateway import Gateway
+    from oc_ops.settings import Settings
+
+    gateway = Gateway(Settings(target=f"podman:{NAME}"), ready.podman.environ)
+    seen = gateway.look()
+    assert seen.ready is not None
+    assert '"eventLoop"' in seen.ready.body
+    assert seen.inside == "published"
+    assert gateway.config.credential.value == TOKEN
+
+
+def test_beside_the_gateway_it_works_as_on_a_host(ready: Cell) -> None:
+    """A container that shares network and processes needs no target: the gateway is this machine's to it."""
+    where = {"OC_OPS_MEMORY_DIR": "/tmp/memory", "OC_OPS_REPORT_DIR": "/tmp/reports"}
+    environ = {**PATIENT, **where, "PYTHONDONTWRITEBYTECODE": "1"}
+    suite = ("-m", "pytest", str(PROJECT / "checks"), "-m", "doctor", "-p", "no:cacheprovider")
+    call = ready.podman.beside(NAME, ready.state, environ, sys.executable, *suite)
+    assert call.exit == 0, call.stdout.text
+    assert call.stdout.text.rstrip().splitlines()[-1].startswith("doctor: healthy in "), call.stdout.text
+
+
+def test_a_paused_container_is_let_go_on(ready: Cell, tmp_path: Path) -> None:
+    """It is said who pauses, and recovery unpauses: the gateway goes on as the one that it was."""
+    ready.podman("pause", NAME)
+    seen = ready.doctor(tmp_path, "--quick")
+    assert seen.errors == ["gateway/hung"], seen.output
+    assert "is paused" in seen.finding("gateway/hung")["fact"]
+    said = ready.recover(tmp_path)
+    assert f"gone after one `podman unpause {NAME}`" in said, said
+
+
+def test_a_gateway_that_hangs_in_its_container_is_hung(ready: Cell, tmp_path: Path) -> None:
+    """The cure is the container's restart with time to drain; the forwarder in front is not blamed."""
+    gateway = psutil.Process(ready.pid)
+    gateway.suspend()
+    try:
+        old = replace(ready, budget_s="1")
+        seen = old.doctor(tmp_path, "--quick")
+        said = old.recover(tmp_path, "--dry-run")
+    finally:
+        gateway.send_signal(signal.SIGCONT)
+    assert seen.errors == ["gateway/hung"], seen.output
+    assert seen.finding("gateway/hung")["fix"] == f"podman restart -t 330 {NAME}"
+    assert "conmon" not in seen.output
+    assert f"it would run `podman restart -t 330 {NAME}` once" in said, said
+
+
+def test_without_a_target_the_container_behind_the_port_is_named(ready: Cell, tmp_path: Path) -> None:
+    """Whoever looks at the published port from a host's config learns which container to look into."""
+    home = tmp_path / "home"
+    (home / ".openclaw").mkdir(parents=True)
+    config = f'{{"gateway": {{"mode": "local", "port": {ready.port}, "auth": {{"token": "{TOKEN}"}}}}}}'
+    (home / ".openclaw" / "openclaw.json").write_text(config)
+    gateway = psutil.Process(ready.pid)
+    gateway.suspend()
+    try:
+        seen = examine_in({**ready.podman.environ, **PATIENT, "HOME": str(home)}, tmp_path, "--quick")
+    finally:
+        gateway.send_signal(signal.SIGCONT)
+    fix = seen.finding("gateway/hung")["fix"]
+    assert f"podman restart -t 330 {NAME}" in fix, seen.output
+    assert f"--target podman:{NAME}" in fix
+
+
+def test_a_container_that_was_stopped_is_down(ready: Cell, tmp_path: Path) -> None:
+    """`podman start`, and never `openclaw gateway run` on the host beside it."""
+    ready.podman("stop", "-t", "30", NAME)
+    seen = ready.doctor(tmp_path)
+    assert seen.errors == ["gateway/down"], seen.output
+    assert seen.finding("gateway/down")["fix"] == f"podman start {NAME}"
+    assert seen.wall_s < 20
+    ready.ready()
+
+
+def test_an_unknown_container_is_said(ready: Cell, tmp_path: Path) -> None:
+    """A name that podman does not know is no healthy gateway, nor a wrong option."""
+    seen = ready.doctor(tmp_path, "--quick", target="podman:nobody")
+    assert (seen.exit, seen.errors) == (1, ["gateway/down"]), seen.output
+    assert "podman has no container nobody" in seen.last_line
+
+
+def test_the_container_is_among_the_targets(ready: Cell, tmp_path: Path) -> None:
+    """`oc-ops targets` names it as --target takes it."""
+    argv = [sys.executable, "-m", "oc_ops", "targets"]
+    call = run(argv, environ={**ready.podman.environ, "HOME": str(tmp_path)}, deadline_s=60.0, cwd=PROJECT)
+    assert f"podman:{NAME}" in call.stdout.text, call.stdout.text + call.stderr.text
+    assert str(ready.port) in call.stdout.text

@@ -1,0 +1,58 @@
+"""The memory limit of a process by its control group, of both versions of the kernel's tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from oc_ops.observe import cgroup
+
+MB = 2**20
+
+
+def machine(tmp_path: Path, lines: str) -> tuple[Path, Path]:
+    """A /sys/fs/cgroup and a /proc where pid 7 is in these groups."""
+    root, proc = tmp_path / "cgroup", tmp_path / "proc"
+    (proc / "7").mkdir(parents=True)
+    (proc / "7" / "cgroup").write_text(lines)
+    return root, proc
+
+
+def written(folder: Path, files: dict[str, str]) -> None:
+    """Put a group's files into its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name).write_text(text)
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_limit_is_read_with_what_is_used(tmp_path: Path, version: str) -> None:
+    """Used is what the kernel does not give back unasked."""
+    if version == "v2":
+        root, proc = machine(tmp_path, "0::/user.slice/cell\n")
+        told = {"memory.max": str(800 * MB), "memory.current": str(700 * MB)}
+        written(root / "user.slice/cell", {**told, "memory.stat": f"anon 1\ninactive_file {200 * MB}\n"})
+        written(root / "user.slice", {"memory.max": "max\n", "memory.current": "5\n"})
+    else:
+        root, proc = machine(tmp_path, "8:pids:/x\n4:memory:/libpod/cell\n")
+        told = {"memory.limit_in_bytes": str(800 * MB), "memory.usage_in_bytes": str(700 * MB)}
+        written(root / "memory/libpod/cell", {**told, "memory.stat": f"total_inactive_file {200 * MB}\n"})
+        written(root / "memory/libpod", {"memory.limit_in_bytes": "9223372036854771712", "memory.usage_in_bytes": "5"})
+    assert cgroup.memory(7, root, proc) == (800 * MB, 500 * MB)
+
+
+def test_the_tightest_of_nested_limits_counts(tmp_path: Path) -> None:
+    """A pod's limit binds its containers."""
+    root, proc = machine(tmp_path, "0::/pod/cell\n")
+    written(root / "pod/cell", {"memory.max": str(800 * MB), "memory.current": str(100 * MB)})
+    written(root / "pod", {"memory.max": str(500 * MB), "memory.current": str(450 * MB)})
+    assert cgroup.memory(7, root, proc) == (500 * MB, 450 * MB)
+
+
+@pytest.mark.parametrize("lines", ["", "0::/cell\n", "0::/../../x\n", "nonsense"])
+def test_without_a_limit_there_is_none(tmp_path: Path, lines: str) -> None:
+    """No table, no limit, or one that is not shown."""
+    root, proc = machine(tmp_path, lines)
+    assert cgroup.memory(7, root, proc) is None
+    assert cgroup.memory(8, root, proc) is None

@@ -1,0 +1,202 @@
+"""Containers as podman and docker tell of them: recorded JSON, runtimes that are missing, silent, or say no."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+
+from oc_ops.errors import CouldNotLook, SettingError
+from oc_ops.observe import container
+from oc_ops.observe.container import Container, Runtime
+from oc_ops.observe.inside import config_of
+from oc_ops.observe.target import choose
+from tests.support.containers import ID, TOKEN, calls, inspected, runtime
+
+
+def environ(tmp_path: Path) -> dict[str, str]:
+    """An environment whose PATH holds our runtimes alone."""
+    return {"PATH": str(tmp_path / "bin"), "HOME": str(tmp_path)}
+
+
+def seen(tmp_path: Path, *, kind: Runtime = "podman", **changes: Any) -> Container:
+    """The container that a runtime tells of."""
+    runtime(tmp_path / "bin", inspected(kind, **changes), name=kind)
+    return container.named(kind, "cell", environ(tmp_path))
+
+
+@pytest.mark.parametrize("kind", container.RUNTIMES)
+def test_inspect_tells_the_gateway_s_container(tmp_path: Path, kind: Runtime) -> None:
+    """Port, mount, address, limits and policy are read alike from both runtimes' JSON."""
+    there = seen(tmp_path, kind=kind)
+    assert (there.name, there.state, there.id, there.place) == ("cell", "running", ID, f"{kind}:cell")
+    assert there.ports == {18789: ("127.0.0.1", 19100)}
+    assert there.on_host(PurePosixPath("/home/node/.openclaw/state/openclaw.sqlite")) == Path(
+        "/srv/cell/state/openclaw.sqlite"
+    )
+    assert there.on_host(PurePosixPath("/etc/passwd")) is None
+    assert (there.address, there.memory_bytes, there.policy) == ("10.88.0.4", 2 * 2**30, "unless-stopped")
+    assert container.runs_openclaw(there)
+
+
+@pytest.mark.parametrize(
+    ("told", "state"),
+    [
+        ("configured", "created"), ("initialized", "created"), ("created", "created"), ("stopped", "exited"),
+        ("exited", "exited"), ("paused", "paused"), ("restarting", "restarting"), ("dead", "dead"),
+        ("removing", "removing"), ("stopping", "stopping"),
+    ],
+)  # fmt: skip
+def test_a_state_has_one_name(tmp_path: Path, told: str, state: str) -> None:
+    """Both runtimes' words for a state become one."""
+    assert seen(tmp_path, Status=told).state == state
+
+
+def test_a_container_that_is_not_there_is_gone(tmp_path: Path) -> None:
+    """An unknown name is an observation, not a failure to look."""
+    runtime(tmp_path / "bin")
+    assert container.named("podman", "nobody", environ(tmp_path)).state == "gone"
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        ("time.sleep(60)", "does not answer"),
+        ("sys.exit(print('Cannot connect to the daemon', file=sys.stderr) or 1)", "cannot be asked"),
+        ("sys.exit(print('permission denied while trying to connect', file=sys.stderr) or 1)", "permission denied"),
+        ("sys.exit(print('{'))", "no JSON"),
+        ("sys.exit(print('[]'))", "said nothing"),
+    ],
+    ids=["hangs", "no daemon", "not allowed", "torn", "empty"],
+)  # fmt: skip
+def test_a_runtime_that_cannot_be_asked_is_said_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: str, words: str
+) -> None:
+    """A runtime that hangs or refuses is no container that is down."""
+    monkeypatch.setattr(container, "_ASK_S", 1.0)
+    runtime(tmp_path / "bin", inspected(), extra=extra)
+    with pytest.raises(CouldNotLook, match=words) as caught:
+        container.named("podman", "cell", environ(tmp_path))
+    assert "\n" not in str(caught.value)
+    there = choose(environ(tmp_path), choice="podman:cell").container
+    assert there is not None
+    assert (there.state, words in there.error) == ("unseen", True)
+
+
+def test_a_runtime_that_is_missing_is_said(tmp_path: Path) -> None:
+    """Without podman on PATH nothing is known of a container of it."""
+    there = choose(environ(tmp_path), choice="podman:cell").container
+    assert there is not None
+    assert there.state == "unseen"
+    assert there.error == "podman cannot be asked: the command not found"
+
+
+@pytest.mark.parametrize("label", ["com.docker.compose.service", "io.podman.compose.service"])
+def test_a_compose_service_is_found_by_its_label(tmp_path: Path, label: str) -> None:
+    """Docker's compose and podman's label a service's container."""
+    runtime(tmp_path / "bin", inspected(Labels={label: "gateway"}), name="docker")
+    assert container.find("compose", "gateway", environ(tmp_path)).name == "cell"
+    assert container.find("compose", "other", environ(tmp_path)).state == "gone"
+
+
+def test_a_cell_is_found_by_its_tenant(tmp_path: Path) -> None:
+    """`openclaw fleet` labels the container of a tenant (2026.9.6)."""
+    runtime(tmp_path / "bin", inspected(Labels={"openclaw.fleet.tenant": "acme"}))
+    assert container.find("cell", "acme", environ(tmp_path)).name == "cell"
+
+
+def test_a_service_with_two_containers_is_not_guessed(tmp_path: Path) -> None:
+    """Which of two is meant is for the operator to say, by name."""
+    labels = {"com.docker.compose.service": "gateway"}
+    runtime(tmp_path / "bin", inspected(Labels=labels), inspected(Labels=labels, Name="cell-2", Id="f" * 64))
+    with pytest.raises(SettingError, match="podman:cell, podman:cell-2"):
+        choose(environ(tmp_path), choice="compose:gateway")
+
+
+@pytest.mark.parametrize("choice", ["podman", "podman:", "podman:-v", "nerdctl:x", "local:x", "cell:a b", "profile:"])
+def test_a_target_of_no_known_form_is_refused(tmp_path: Path, choice: str) -> None:
+    """A mistyped target is a wrong setting, and no option reaches a runtime as a name."""
+    with pytest.raises(SettingError, match="podman:NAME"):
+        choose(environ(tmp_path), choice=choice)
+
+
+def test_a_profile_can_be_a_target(tmp_path: Path) -> None:
+    """`--target profile:NAME` is `--oc-profile NAME`; two different ones at once are refused."""
+    assert choose(environ(tmp_path), choice="profile:work").state_dir == tmp_path / ".openclaw-work"
+    with pytest.raises(SettingError, match="same profile"):
+        choose(environ(tmp_path), "home", "profile:work")
+
+
+def test_the_container_s_environment_decides(tmp_path: Path) -> None:
+    """Config, port and token are those that the gateway inside was given; ours say nothing."""
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "openclaw.json").write_text(json.dumps({"gateway": {"auth": {"token": "${OPENCLAW_GATEWAY_TOKEN}"}}}))
+    mounts = [{"Type": "bind", "Source": str(state), "Destination": "/home/node/.openclaw"}]
+    runtime(tmp_path / "bin", inspected(Mounts=mounts))
+    ours = {**environ(tmp_path), "OPENCLAW_GATEWAY_TOKEN": "ours", "OPENCLAW_GATEWAY_PORT": "1"}
+    read = config_of(choose(ours, choice="podman:cell"))
+    assert (read.exists, read.host, read.port) == (True, "127.0.0.1", 19100)
+    assert read.credential.value == TOKEN
+    assert TOKEN in read.secrets
+    assert "2293dc50e953" not in read.secrets
+
+
+def test_a_call_inside_ends_inside(tmp_path: Path) -> None:
+    """The runtime's client does not end what it started: `timeout` inside does, before our own deadline."""
+    there = seen(tmp_path, kind="docker")
+    argv = there.inside((*there.openclaw, "cron", "list"), {"NO_COLOR": "1"}, 20.0)
+    assert argv[:4] == ["docker", "exec", "-e", "NO_COLOR=1"]
+    assert argv[4:] == [ID, "timeout", "-k", "1", "18", "node", "openclaw.mjs", "cron", "list"]
+
+
+@pytest.mark.parametrize(
+    ("command", "openclaw"),
+    [
+        (("tini", "-s", "--", "node", "dist/index.js", "gateway", "--bind", "lan"), ("node", "dist/index.js")),
+        (("docker-entrypoint.sh", "node", "openclaw.mjs", "gateway"), ("node", "openclaw.mjs")),
+        (("/opt/oc/bin/openclaw", "gateway", "run"), ("/opt/oc/bin/openclaw",)),
+        (("sh", "-c", "openclaw gateway run"), ("openclaw",)),
+        (("supervisord",), ("openclaw",)),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_the_command_inside_is_the_one_that_runs_the_gateway(
+    command: tuple[str, ...], openclaw: tuple[str, ...]
+) -> None:
+    """An image starts its gateway in some way of its own; its CLI is started the same way."""
+    assert Container("docker", "cell", "running", command=command).openclaw == openclaw
+
+
+def test_every_container_survives_one_that_goes(tmp_path: Path) -> None:
+    """A container that is removed between list and inspect takes no other out of sight."""
+    runtime(tmp_path / "bin", inspected(), inspected(Name="other", Id="e" * 64))
+    assert [each.name for each in container.every("podman", environ(tmp_path))] == ["cell", "other"]
+    assert calls(tmp_path / "bin")[0] == "ps -aq --no-trunc"
+
+
+def test_a_start_is_the_runtime_s(tmp_path: Path) -> None:
+    """A paused container is let go on; a restart lets the gateway drain for as long as its own units would."""
+    assert seen(tmp_path, Status="exited").words("start") == ("podman", "start", "cell")
+    assert seen(tmp_path).words("restart") == ("podman", "restart", "-t", "330", "cell")
+    assert seen(tmp_path, Status="paused").words("restart") == ("podman", "unpause", "cell")
+
+
+@pytest.mark.parametrize(
+    ("fstype", "local"), [("ext4", True), ("overlay", True), ("nfs4", False), ("fuse.sshfs", False)]
+)
+def test_a_store_over_a_network_is_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fstype: str, local: bool
+) -> None:
+    """The config is read through such a mount, the database is not."""
+    mounts = [{"Type": "bind", "Source": str(tmp_path / "state"), "Destination": "/home/node/.openclaw"}]
+    runtime(tmp_path / "bin", inspected(Mounts=mounts))
+    partition = SimpleNamespace(mountpoint=str(tmp_path), fstype=fstype)
+    monkeypatch.setattr(psutil, "disk_partitions", lambda **_: [partition])
+    target = choose(environ(tmp_path), choice="podman:cell")
+    assert (target.state_dir == tmp_path / "state") == local
+    assert target.config_path == tmp_path / "state" / "openclaw.json"
