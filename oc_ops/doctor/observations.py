@@ -103,7 +103,9 @@ class Doctor:
         if self.found_executable is not None:
             return judge_cli.unusable(self.version())
         with contextlib.suppress(OcOpsError):
-            if (cause := self.http_cause()) and (cause.check in start.DOWN or cause.check.startswith("state/")):
+            if (cause := self.http_cause()) and (
+                cause.check in start.DOWN or cause.check.startswith(start.UNSTARTABLE)
+            ):
                 raise Blocked(cause)
         return self.start.no_command()
 

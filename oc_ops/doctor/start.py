@@ -12,6 +12,7 @@ from oc_ops.doctor.outcomes import Blocked, Memo, NotAsked, once
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.judge import cli as judge_cli
 from oc_ops.judge import lastwords as judge_lastwords
+from oc_ops.judge import service as judge_service
 from oc_ops.judge import state as judge_state
 from oc_ops.judge.finding import Finding
 from oc_ops.observe import install, lastwords, state
@@ -25,6 +26,9 @@ from oc_ops.observe.target import Target
 
 DOWN = ("gateway/down", "gateway/crash-loop")
 """Causes of a gateway that does not live: only then is it asked why it would not come up."""
+
+UNSTARTABLE = ("state/", "service/", "config/mode-missing")
+"""Beginnings of the causes that stand in the place of those."""
 
 
 class GatewayFacts(Protocol):
@@ -81,6 +85,10 @@ class StartLook:
         if doctor.target.container is not None:
             return None  # its runtime says why it does not run, and nothing can be asked inside what does not
         if found := self.fault():
+            return found
+        seen = doctor.look()
+        here = seen.listener is None and seen.behind is None
+        if here and (found := judge_service.cannot_start(seen.service, doctor.config)):
             return found
         if doctor.found_executable is None:
             # With a config a gateway is set up here, perhaps in a container: that it is down is what is known.

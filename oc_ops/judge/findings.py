@@ -17,6 +17,7 @@ from oc_ops.judge import (
     listener,
     models,
     port,
+    service,
     state,
     work,
 )
@@ -26,6 +27,6 @@ __all__ = ["JUDGES", "KINDS", "FindingKind"]
 
 JUDGES = (
     *(access, browser, cli, container, cron, cronwork, files, gateway, host),
-    *(jobtimes, lastwords, listener, models, port, state, work),
+    *(jobtimes, lastwords, listener, models, port, service, state, work),
 )
 """The modules that declare findings."""

@@ -52,6 +52,7 @@ def cause(seen: GatewayProbe, limits: Limits) -> Finding | None:
 
 
 NOT_LIVE = tuple(f"gateway/{each}" for each in ("port-taken", "crash-loop", "zombie", "down", "hung", "oom-killed"))
+NOT_LIVE += ("service/exec-missing", "config/mode-missing")
 NOT_STARTED = ("gateway/starting", "gateway/draining")
 """Which findings of `cause` belong to which claim: the gateway is live; it has started and takes work."""
 

@@ -49,6 +49,7 @@ class GatewayConfig:
     exists: bool
     error: str | None = None
     mode: str = "local"
+    """What `gateway.mode` says, "" in a config that has none."""
     port: int = DEFAULT_PORT
     host: str = "127.0.0.1"
     tls: bool = False
@@ -99,7 +100,7 @@ def read(target: Target) -> GatewayConfig:
     return GatewayConfig(
         path,
         exists=True,
-        mode=str(gateway.get("mode", "local")),
+        mode=str(gateway.get("mode") or ""),
         port=_port(environ, gateway),
         tls=bool(_table(gateway, "tls").get("enabled")),
         credential=credential,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -38,6 +39,10 @@ class Service:
     scope: Scope = "user"
     standard: bool = True
     """Whether it has the name that OpenClaw's own commands know."""
+    argv: tuple[str, ...] = ()
+    """The command of a systemd unit; empty where that is not known."""
+    gone: str = ""
+    """The program or script of that command that is not there."""
 
     @property
     def managed(self) -> bool:
@@ -176,8 +181,9 @@ def ask(argv: Sequence[str], environ: Mapping[str, str], deadline_s: float) -> C
 
 
 _NAMES = "openclaw*.service"
+_PROGRAM = re.compile(r"path=(/.*?) ; argv\[\]")
 _CGROUP_UNIT = re.compile(r"/([^/\n]+\.service)(?=/|$)", re.M)
-_PROPERTIES = ("LoadState", "ActiveState", "SubState", "Result", "NRestarts", "MainPID", "ExecMainStatus")
+_PROPERTIES = ("LoadState", "ActiveState", "SubState", "Result", "NRestarts", "MainPID", "ExecMainStatus", "ExecStart")
 
 
 def _asked(argv: list[str], target: Target) -> Call | None:
@@ -213,6 +219,7 @@ def _systemd(unit: str, answer: str | None) -> Service:
         state = "failed"
     elif active == "inactive":
         state = "stopped"
+    argv = unitfiles.argv_of(says)
     return Service(
         "systemd",
         unit,
@@ -222,7 +229,23 @@ def _systemd(unit: str, answer: str | None) -> Service:
         exit_status=_number(says, "ExecMainStatus"),
         result=says.get("Result", ""),
         detail=f"{active}/{sub}",
+        argv=argv,
+        gone=_gone(says, argv),
     )
+
+
+def _gone(says: Mapping[str, str], argv: Sequence[str]) -> str:
+    """The program, or the script that it runs, where that is no longer there: an update may have moved it."""
+    program = _PROGRAM.search(says.get("ExecStart", ""))
+    scripts = (each for each in argv[1:] if each.startswith("/") and each.endswith((".js", ".mjs", ".cjs")))
+    for path in (*([program[1]] if program else []), *itertools.islice(scripts, 1)):
+        try:
+            Path(path).stat()
+        except FileNotFoundError:
+            return path
+        except OSError:
+            continue  # we may not look there
+    return ""
 
 
 def _pairs(answer: str) -> dict[str, str]:

@@ -21,10 +21,15 @@ _ARGV = re.compile(r"argv\[\]=(.*?) ;")
 _BYTES = 64 * 2**10
 
 
+def argv_of(says: Mapping[str, str]) -> tuple[str, ...]:
+    """The words of `ExecStart` as systemctl shows it; empty where it shows none."""
+    found = _ARGV.search(says.get("ExecStart", ""))
+    return tuple(found[1].split()) if found else ()
+
+
 def leads_to(target: Target, says: Mapping[str, str], *, system: bool) -> bool:
     """Whether a systemd unit runs a gateway whose state directory is the target's."""
-    found = _ARGV.search(says.get("ExecStart", ""))
-    argv = found[1].split() if found else []
+    argv = argv_of(says)
     if not _runs_it(says.get("Id", "").removesuffix(".service"), argv, target):
         return False
     environ = _words(says.get("Environment", ""))

@@ -54,10 +54,9 @@ def test_a_gateway_that_exits_with_78_is_not_to_be_restarted(lab: Lab, manager: 
     manager.until("failed")
     seen = look(lab, manager, tmp_path, {**config, "logging": {"file": str(manager.root / "gw.log")}})
     manager.stop()
-    assert seen.errors == ["gateway/crash-loop"], seen.output
-    assert "exit 78" in seen.finding("gateway/crash-loop")["saw"]
-    assert "restart" in seen.finding("gateway/crash-loop")["fix"]
-    assert seen.finding("gateway/crash-loop")["fix"].startswith("none automatic")
+    assert seen.errors == ["config/mode-missing"], seen.output
+    assert "exit 78" in seen.finding("config/mode-missing")["saw"]
+    assert seen.finding("config/mode-missing")["fix"].startswith("none automatic: openclaw config set gateway.mode")
 
 
 def test_a_gateway_that_does_not_stay_up_is_a_crash_loop(lab: Lab, manager: Manager, tmp_path: Path) -> None:
@@ -80,3 +79,14 @@ def test_a_stopped_service_is_down_and_can_be_started(lab: Lab, manager: Manager
     seen = look(lab, manager, tmp_path, {"gateway": {"mode": "local", "port": free_ports()}}, "--quick")
     assert seen.errors == ["gateway/down"], seen.output
     assert seen.finding("gateway/down")["fix"] == "openclaw gateway start"
+
+
+def test_a_unit_whose_program_is_gone_is_told_so(lab: Lab, manager: Manager, tmp_path: Path) -> None:
+    """After an update that moved it, systemd cannot execute it: no start is advised."""
+    gone = manager.root / "moved" / "openclaw"
+    manager.start(f"{gone} gateway run", "Restart=no")
+    manager.until("failed")
+    seen = look(lab, manager, tmp_path, {"gateway": {"mode": "local", "port": free_ports()}}, "--quick")
+    manager.stop()
+    assert seen.errors == ["service/exec-missing"], seen.output
+    assert "moved/openclaw, which is not there" in seen.finding("service/exec-missing")["fact"]

@@ -105,7 +105,7 @@ class Stage:
 
     def configure(self, text: str | None = None, **changes: object) -> None:
         """The gateway's config."""
-        config = {"gateway": {"port": sights.PORT, "auth": {"token": "token-0123456789"}}, **changes}
+        config = {"gateway": {"mode": "local", "port": sights.PORT, "auth": {"token": "token-0123456789"}}, **changes}
         told = json.dumps({"logging": {"file": str(self.log)}, **config})
         (self.state / "openclaw.json").write_text(told if text is None else text)
 

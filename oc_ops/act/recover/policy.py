@@ -12,6 +12,7 @@ from oc_ops.judge.registry import Cure
 NEVER = (
     "state/",
     "config/",
+    "service/",
     "cli/outdated",
     "gateway/auth-rejected",
     "gateway/port-taken",

@@ -17,6 +17,7 @@ from oc_ops.doctor import start
 from oc_ops.errors import CouldNotLook
 from oc_ops.gateway import Gateway
 from oc_ops.judge import cli as judge_cli
+from oc_ops.judge import service as judge_service
 from oc_ops.judge import state as judge_state
 from oc_ops.judge.catalogue import load
 from oc_ops.judge.finding import Finding
@@ -169,6 +170,10 @@ def _start_fault(gateway: Gateway, look: GatewayProbe) -> Finding | None:
         return found
     if not seen.is_ours and seen.runner:
         raise CouldNotLook(f"the gateway's user is {seen.runner} ({seen.by}): recover it as that user, no other")
+    if not look.processes and (found := judge_service.cannot_start(look.service, gateway.config)):
+        return found
+    if look.processes and (found := judge_service.exec_missing(look.service)):
+        return found
     cli = gateway.cli(Commands)
     if not look.processes and (found := start.outdated(gateway.target, gateway.config, cli.executable, cli.release)):
         return found

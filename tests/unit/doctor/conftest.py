@@ -46,7 +46,7 @@ def make(world: World, tmp_path: Path) -> Make:
 
     def made(
         *,
-        text: str = "{}",
+        text: str = '{"gateway": {"mode": "local"}}',
         quick: bool = False,
         cli: bool = True,
         shell: Mapping[str, str] | None = None,

@@ -122,7 +122,7 @@ def test_what_the_files_say_of_a_start_needs_no_call(world: World, make: Make) -
     """A damaged store or an older command is seen without asking it, under --quick too."""
     world.look = DOWN
     for quick in (False, True):
-        doctor = make(text='{"meta": {"lastTouchedVersion": "2027.1.1"}}', quick=quick)
+        doctor = make(text='{"gateway": {"mode": "local"}, "meta": {"lastTouchedVersion": "2027.1.1"}}', quick=quick)
         assert causes(everything(doctor)) == {"cli/outdated"}
         (doctor.target.state_dir / "state").mkdir(exist_ok=True)
         store = doctor.target.state_dir / "state" / "openclaw.sqlite"

@@ -34,7 +34,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DoctorRun:
     log = tmp_path / "gateway.log"
     log.write_text(f"boot with {SECRET}\n")
     config.write_text(
-        json.dumps({"gateway": {"port": 28789, "auth": {"token": SECRET}}, "logging": {"file": str(log)}})
+        json.dumps(
+            {"gateway": {"mode": "local", "port": 28789, "auth": {"token": SECRET}}, "logging": {"file": str(log)}}
+        )
     )
     executable = tmp_path / "openclaw"
     executable.write_text("#!/bin/false\n")

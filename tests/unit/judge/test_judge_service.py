@@ -1,0 +1,82 @@
+"""Judges of a unit that cannot start its gateway: the program that is gone, and the config that no start accepts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from oc_ops.act.recover.policy import never
+from oc_ops.judge import service as judge
+from oc_ops.observe.config import GatewayConfig
+from oc_ops.observe.service import NO_SERVICE, Service, _systemd
+
+UNIT = Service("systemd", "openclaw-gateway.service", "failed", exit_status=1, argv=("/opt/openclaw", "gateway"))
+CONFIG = GatewayConfig(Path("/home/me/.openclaw/openclaw.json"), exists=True)
+
+
+def shown(command: str) -> str:
+    """What systemctl shows of a failed unit with that ExecStart."""
+    path = command.split(" ; ")[0] if " ; " in command else command.split()[0]
+    argv = command.split(" ; ")[-1]
+    start = f"{{ path={path} ; argv[]={argv} ; ignore_errors=no ; start_time=[n/a] }}"
+    return f"LoadState=loaded\nActiveState=failed\nSubState=failed\nExecMainStatus=1\nExecStart={start}\n"
+
+
+def test_a_program_that_is_gone_is_named(tmp_path: Path) -> None:
+    """An update that moved the program, or the script that node runs, leaves a unit that no start helps."""
+    node, script = tmp_path / "node", tmp_path / "openclaw.mjs"
+    node.touch()
+    unit = _systemd("openclaw-gateway.service", shown(f"{node} --no-warnings {script} gateway --port 1"))
+    assert unit.gone == str(script)
+    finding = judge.exec_missing(unit)
+    assert finding is not None
+    assert str(script) in finding.fact
+    assert finding.fix.startswith("none automatic: ")
+    script.touch()
+    unit = _systemd("openclaw-gateway.service", shown(f"{node} --no-warnings {script} gateway --port 1"))
+    assert judge.exec_missing(unit) is None
+
+
+def test_a_path_with_a_space_is_not_taken_for_another(tmp_path: Path) -> None:
+    """systemctl quotes no word of a command: what may be half a path is not judged."""
+    folder = tmp_path / "my app"
+    folder.mkdir()
+    node, script = folder / "node", folder / "openclaw.mjs"
+    node.touch()
+    unit = _systemd("openclaw-gateway.service", shown(f"{node} ; {node} {script} gateway"))
+    assert unit.gone == ""
+
+
+@pytest.mark.parametrize(("state", "found"), [("failed", True), ("restarting", True), ("running", False)])
+def test_systemd_s_own_word_counts(state: str, found: bool) -> None:
+    """Exit 203 of a unit that failed is an ExecStart that could not be executed, whatever we see of the path."""
+    unit = replace(UNIT, state=state, exit_status=judge.NO_PROGRAM)  # type: ignore[arg-type]
+    assert (judge.exec_missing(unit) is not None) is found
+
+
+@pytest.mark.parametrize("service", [UNIT, NO_SERVICE, replace(UNIT, manager="launchd", exit_status=78)])
+def test_a_config_without_a_mode_is_no_plain_down(service: Service) -> None:
+    """OpenClaw blocks every start of it, so none is advised."""
+    finding = judge.cannot_start(service, replace(CONFIG, mode=""))
+    assert finding is not None
+    assert finding.check == "config/mode-missing"
+    assert finding.fix.startswith("none automatic: openclaw config set gateway.mode local")
+    assert never(finding.check)
+    assert never("service/exec-missing")
+
+
+@pytest.mark.parametrize(
+    ("service", "config"),
+    [
+        (UNIT, CONFIG),
+        (replace(UNIT, argv=(*UNIT.argv, "--allow-unconfigured")), replace(CONFIG, mode="")),
+        (UNIT, replace(CONFIG, mode="", exists=False)),
+        (UNIT, replace(CONFIG, mode="", error="JSON5: invalid character")),
+        (replace(UNIT, manager="launchd", exit_status=0), replace(CONFIG, mode="")),
+    ],
+)
+def test_what_starts_all_the_same_stays_silent(service: Service, config: GatewayConfig) -> None:
+    """A mode, a unit that allows for none, and what other findings tell: no finding of this kind."""
+    assert judge.cannot_start(service, config) is None
