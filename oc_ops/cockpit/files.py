@@ -120,7 +120,7 @@ class Papers:
             severity="error",
             fact=self._clean(shows.fact),
             state=one.state,
-            since=one.opened_at.timestamp(),
+            since=one.red_since.timestamp(),
             last_seen_at=one.seen_at.timestamp(),
             fix=self._clean(shows.fix),
             acknowledged_by=self._clean(taken_on.by) if taken_on else "",

@@ -94,7 +94,7 @@ class Reporting:
         incident = self.incidents.incident
         if incident is None:
             return record
-        return replace(record, incident=self.incidents.as_json(), since=incident.opened_at)
+        return replace(record, incident=self.incidents.as_json(), since=incident.red_since)
 
     def _into_history(self, record: RunRecord) -> RunRecord:
         """Write the run into the history, and take from it what led to the incident."""
@@ -174,7 +174,8 @@ class Reporting:
 
     def _make_latest(self, record: RunRecord) -> None:
         """A whole run becomes the latest, or one that found something: three green checks are no healthy gateway."""
-        if not record.scope.left_out or record.verdict != "healthy":
+        partial = record.scope.left_out or record.scope.quick
+        if not partial or record.verdict not in ("healthy", "degraded"):
             folder.publish(self.folder)
 
     # -- lines on the terminal -----------------------------------------------------------------------------------------

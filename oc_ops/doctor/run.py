@@ -24,6 +24,7 @@ from oc_ops.notify import SCHEDULED
 from oc_ops.process.run import Call
 from oc_ops.record import cli_proof
 from oc_ops.record.run import (
+    WARNED,
     CallRecord,
     CheckOutcome,
     CheckRecord,
@@ -152,7 +153,7 @@ class DoctorRun:
             if cause.severity == "error":
                 outcome, blocked_by = "blocked", cause.check
             else:
-                outcome, note = "skipped", f"not asked: {cause.check}: {cause.fact}"
+                outcome, note = "skipped", f"{WARNED}{cause.check}: {cause.fact}"
         elif isinstance(error, NotAsked):
             outcome, note = "skipped", self.redactor.line(str(error))
         elif found is not None and found.severity == "error":

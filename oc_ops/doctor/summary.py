@@ -86,7 +86,8 @@ def sentence(record: RunRecord) -> str:
     if record.verdict == "healthy":
         passed = sum(each.outcome == "passed" for each in record.checks)
         version = record.openclaw.gateway_version or "of unknown release"
-        part = f" of {passed + scope.left_out}" if scope.left_out else ""
+        unasked = scope.left_out + (sum(each.outcome == "skipped" for each in record.checks) if scope.quick else 0)
+        head, part = (f"{head} as far as looked", f" of {passed + unasked}") if unasked else (head, "")
         cured = f" · recovered from {scope.cured}" if scope.cured else ""
         proven = record.lanes.cli.removeprefix("not asked: ")
         older = f" · command line {proven}" if proven.startswith("proven ") else ""

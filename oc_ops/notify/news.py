@@ -134,7 +134,7 @@ def _title(kind: Kind, incident: Incident, now: datetime, host: str) -> str:
 
 def _body(incident: Incident, spent: str) -> str:
     cause, gateway = incident.cause, incident.gateway
-    lines = [cause.fact]
+    lines = [f"it was: {cause.fact}" if not incident.is_open or incident.green_at else cause.fact]
     if incident.is_open:
         lines += [f"recovery: {spent}"] if spent else [words_of(each) for each in incident.attempts[-1:]]
         lines.append(f"fix: {cause.fix}")
@@ -143,7 +143,8 @@ def _body(incident: Incident, spent: str) -> str:
     else:
         lines += [f"closed by {each.by}" for each in incident.events[-1:] if each.what == "closed" and each.by]
     lines.append(f"gateway: profile {gateway.profile or 'default'}, port {gateway.port or 'unknown'}")
-    lines.append(f"incident {incident.id}, since {utc(incident.opened_at)}")
+    back = f", back {incident.flaps}× after green" if incident.flaps else ""
+    lines.append(f"incident {incident.id}, since {utc(incident.opened_at)}{back}")
     if incident.evidence:
         lines.append(f"report: {incident.evidence[-1]}")
     return "\n".join(_clean(each, 600) for each in lines)

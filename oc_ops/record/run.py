@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 CheckOutcome = Literal["passed", "failed", "blocked", "error", "skipped"]
+WARNED = "not asked: "
+"""How the note of a check begins that a warning has kept from looking."""
 
 
 @dataclass(frozen=True, slots=True)

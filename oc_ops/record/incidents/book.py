@@ -63,10 +63,13 @@ class IncidentUpdate:
             "opened": "opened by this run",
             "green": f"green once after {lasted}; the next green run closes it",
             "closed": f"closed after {lasted}",
-            "reopened": f"reopened, {incident.flaps}× back after green, first red {lasted} ago",
+            "reopened": "reopened",
         }
-        since = f"since {incident.opened_at:%Y-%m-%d %H:%M:%S} UTC ({lasted})"
+        since = f"since {incident.red_since:%Y-%m-%d %H:%M:%S} UTC ({lasted})"
         line = f"incident {incident.id}: {words.get(self.what, since)}"
+        if incident.state == "red" and incident.flaps:
+            first = span((now - incident.opened_at).total_seconds())
+            line += f", {incident.flaps}× back after green, first red {first} ago"
         if taken_on := incident.acknowledged:
             line += f"; acknowledged by {taken_on.by}"
         others = sum(each.id != incident.id for each in self.open)
@@ -82,6 +85,7 @@ class IncidentUpdate:
             "cause": incident.cause.check,
             "state": incident.state,
             "since": utc(incident.opened_at),
+            "red_since": utc(incident.red_since),
             "this_run": self.what,
             "flaps": incident.flaps,
             "time_to_detect_s": incident.time_to_detect_s,

@@ -8,7 +8,7 @@ from oc_ops.record.incidents import book as incidents_book
 from oc_ops.record.incidents.events import Fault, GatewayName, Versions
 from oc_ops.record.incidents.rules import RunSummary
 from oc_ops.record.redact import Redactor
-from oc_ops.record.run import RunRecord
+from oc_ops.record.run import WARNED, CheckRecord, RunRecord
 from oc_ops.settings import Settings
 
 
@@ -24,7 +24,6 @@ def note(record: RunRecord, settings: Settings, redactor: Redactor, folder: Path
 
 def _summary(record: RunRecord, folder: str) -> RunSummary:
     about, scope, observed = record.openclaw, record.scope, record.observed
-    looked = ("passed", "skipped") if record.whole else ("passed",)
     return RunSummary(
         verdict=record.verdict,
         whole=record.whole,
@@ -34,9 +33,14 @@ def _summary(record: RunRecord, folder: str) -> RunSummary:
             for each in record.findings
         ),
         cause=record.cause,
-        looked=frozenset(each.nodeid for each in record.checks if each.outcome in looked),
+        looked=frozenset(each.nodeid for each in record.checks if _looked(each, whole=record.whole)),
         versions=Versions(about.cli_version, about.gateway_version),
         folder=folder,
         first_signature_at=observed.first_signature_at,
         interrupted=scope.interrupted,
     )
+
+
+def _looked(check: CheckRecord, *, whole: bool) -> bool:
+    """Whether it passed, or was left out by a setting of a whole run; one that a warning kept away has not looked."""
+    return check.outcome == "passed" or (whole and check.outcome == "skipped" and not check.note.startswith(WARNED))

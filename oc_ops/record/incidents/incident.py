@@ -103,9 +103,26 @@ class Incident:
         return None if self.first_sign is None else _span_s(self.first_sign, self.opened_at)
 
     @property
+    def stretches(self) -> tuple[tuple[datetime, datetime | None], ...]:
+        """When it was red, from and to; the last has no end while it is red. What was green between counts nowhere."""
+        found: list[tuple[datetime, datetime | None]] = []
+        for each in self.events:
+            lasts = bool(found) and found[-1][1] is None
+            if each.what in ("opened", "red", "reopened") and not lasts:
+                found.append((each.at, None))
+            elif each.what in ("green", "closed") and lasts:
+                found[-1] = (found[-1][0], each.at)
+        return tuple(found)
+
+    @property
+    def red_since(self) -> datetime:
+        """When its present stretch of red began, or its last one."""
+        return self.stretches[-1][0]
+
+    @property
     def time_to_recover_s(self) -> float | None:
-        """From the first red to the green that held; None while red, and when it was closed by hand while red."""
-        return None if self.green_at is None else _span_s(self.opened_at, self.green_at)
+        """Red in all, until the green that held; None while red, and when it was closed by hand while red."""
+        return None if self.green_at is None else self.red_s(self.green_at)
 
     @property
     def versions(self) -> Versions:
@@ -129,9 +146,8 @@ class Incident:
 
     @property
     def acknowledged(self) -> Event | None:
-        """Who took it on, and when; a reopened incident wants to be taken on anew."""
-        turn = self._last("acknowledged", "reopened")
-        return turn if turn and turn.what == "acknowledged" else None
+        """Who took it on, and when; that survives a reopen."""
+        return self._last("acknowledged")
 
     def muted_until(self, now: datetime) -> datetime | None:
         """Until when nobody wants to be told; None when that is over or was never so."""
@@ -139,8 +155,12 @@ class Incident:
         return turn.until if turn and turn.until and turn.until > now else None
 
     def age_s(self, now: datetime) -> float:
-        """How long it lasts, or lasted: to the green that held, else to its end, else to now."""
-        return _span_s(self.opened_at, self.green_at or self.closed_at or now)
+        """How long its present stretch of red lasts; once it is green or closed, how long it was red in all."""
+        return _span_s(self.red_since, now) if self.state == "red" else self.red_s(now)
+
+    def red_s(self, now: datetime) -> float:
+        """How long it has been red in all, without the time between."""
+        return sum(_span_s(first, last or now) for first, last in self.stretches)
 
     def _last(self, *what: What) -> Event | None:
         return next((each for each in reversed(self.events) if each.what in what), None)

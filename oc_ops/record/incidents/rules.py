@@ -184,9 +184,16 @@ def _not_red(incident: Incident, run: RunSummary, now: datetime) -> Iterator[Eve
 
 
 def _is_green(incident: Incident, run: RunSummary) -> bool:
-    """True when what found it looked again and found nothing; a part, a cut or a blocked look is neither."""
+    """True when what found it looked again and found nothing; a part, a cut or a blocked look is neither.
+
+    Nor is a look that found it still and called it a warning, as beside a cause, or found the gateway on its way up.
+    """
     if run.interrupted or run.verdict == "unknown":
         return False
+    root = run.root
+    for warned in (each for each in run.faults if each.severity == "warning"):
+        if (root and warned.name in incident.states) or _is_state_of(warned.name, incident.cause):
+            return False
     if incident.found_by:
         return incident.found_by <= run.looked
     return run.whole and run.verdict in ("healthy", "degraded")

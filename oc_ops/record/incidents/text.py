@@ -28,7 +28,7 @@ def clock(moment: datetime) -> str:
 
 def brief(incident: Incident, now: datetime) -> Iterator[str]:
     """Three lines for a list: what it is and since when, what is wrong, what helps."""
-    marks = [incident.state, f"since {clock(incident.opened_at)} UTC"]
+    marks = [incident.state, f"since {clock(incident.red_since)} UTC"]
     marks.append(f"{'lasted' if incident.state != 'red' else 'for'} {span(incident.age_s(now))}")
     marks += _standing(incident, now)
     yield f"{incident.id}  {', '.join(marks)}"
@@ -53,9 +53,7 @@ def story(incident: Incident, now: datetime) -> Iterator[str]:
         if detect is None
         else f"{span(detect)} after its first log signature"
     )
-    yield "  recover: " + (
-        "not yet" if recover is None else f"{span(recover)} from the first red to the green that held"
-    )
+    yield "  recover: " + ("not yet" if recover is None else f"{span(recover)} red until the green that held")
     if standing := _standing(incident, now):
         yield f"  status:  {', '.join(standing)}"
     yield "timeline, UTC"
@@ -108,6 +106,8 @@ def as_json(incident: Incident, now: datetime) -> dict[str, object]:
         "versions": {name: getattr(incident.versions, name) for name in ("cli", "gateway")},
         "first_sign_at": utc(sign) if sign else None,
         "opened_at": utc(incident.opened_at),
+        "red_since": utc(incident.red_since),
+        "red_s": incident.red_s(now),
         "green_at": utc(incident.green_at) if incident.green_at else None,
         "closed_at": utc(incident.closed_at) if incident.closed_at else None,
         "flaps": incident.flaps,
@@ -133,7 +133,7 @@ def _standing(incident: Incident, now: datetime) -> list[str]:
     if shows := incident.shows if incident.state == "red" else None:
         words += [f"now {shows.name}"] if shows.name != incident.cause.name else []
     if incident.flaps:
-        words.append(f"back {incident.flaps}× after green")
+        words.append(f"back {incident.flaps}× after green, first red {clock(incident.opened_at)} UTC")
     if taken_on := incident.acknowledged:
         words.append(f"acknowledged by {taken_on.by}")
     if until := incident.muted_until(now):

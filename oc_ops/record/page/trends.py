@@ -210,7 +210,7 @@ class _Page:
         """When, which, how long, and the report of its first run."""
         for each in list(reversed(lasting))[:_MOST_ROWS]:
             ended = each.green_ms or each.closed_ms
-            took = words_of(((ended or self.now_ms) - each.opened_ms) / 1000)
+            took = words_of(_red_s(each, ended or self.now_ms))
             stamp = f"{datetime.fromtimestamp(each.opened_ms / 1000, UTC):%Y-%m-%dT%H-%M-%SZ}"
             yield _utc(each.opened_ms), each, took if ended else f"open for {took}", self.link(stamp)
 
@@ -229,11 +229,16 @@ def _marks(lasting: Sequence[IncidentEntry], restarts: Sequence[tuple[int, str]]
         ended = each.green_ms or each.closed_ms or shown.until_ms
         if ended >= shown.since_ms and each.opened_ms <= shown.until_ms:
             x = shown.x(each.opened_ms)
-            words = f"{each.cause}, {_utc(each.opened_ms)} UTC, {words_of((ended - each.opened_ms) / 1000)}"
+            words = f"{each.cause}, {_utc(each.opened_ms)} UTC, {words_of(_red_s(each, ended))}"
             yield Mark(x, max(shown.x(ended) - x, 2.0), "incident", words)
     for at_ms, by in restarts:
         if shown.holds(at_ms):
             yield Mark(shown.x(at_ms), 0.0, "restart", f"started ({by}), {_utc(at_ms)} UTC")
+
+
+def _red_s(each: IncidentEntry, until_ms: int) -> float:
+    """How long it was red: without what was green between, as far as the history tells."""
+    return (until_ms - each.opened_ms) / 1000 if each.recover_s is None else each.recover_s
 
 
 def _days(days: Mapping[int, Mapping[str, int]], now_ms: int) -> Iterator[Day]:

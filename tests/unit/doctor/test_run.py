@@ -252,6 +252,16 @@ def test_a_part_of_the_doctor_does_not_speak_for_the_whole(run: DoctorRun, left_
     assert (run.report.folder.path / "report.json").exists()
 
 
+def test_a_quick_run_is_healthy_as_far_as_it_looked(run: DoctorRun) -> None:
+    """`--quick` says how many of how many looked, and does not take the place of the latest whole run."""
+    run.quick = True
+    end(run, "a/b")
+    end(run, "c/d", NotAsked("--quick makes no CLI call"))
+    run.report.save(run.finish())
+    assert "as far as looked: 1 of 2 checks passed" in run.report.last_line(run.finish())
+    assert not (run.settings.report_dir / "latest.json").exists()
+
+
 def test_a_warning_does_not_hide_what_could_not_be_looked_at(run: DoctorRun) -> None:
     """The last line of an unknown run says what could not be looked at, not what is merely worth a warning."""
     end(run, "a/b", found=DRIFT)

@@ -92,6 +92,7 @@ def test_recovered_is_told_to_those_who_knew() -> None:
     found = told_now(over, Announcement(T0), 26)
     assert found is not None
     assert (found.kind, found.title) == ("recovered", "RECOVERED after 20 min: gateway/hung")
+    assert found.body.splitlines()[0] == "it was: the gateway answers none", "not the fault in the present tense"
     assert told_now(over, found.told, 27) is None
     assert told_now(over, None, 27) is None
 

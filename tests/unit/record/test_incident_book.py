@@ -227,7 +227,7 @@ def test_the_sentence_beside_the_verdict(days: Days) -> None:
         f"{name}: since 2026-11-22 19:41:15 UTC (10 min); acknowledged by anna",
         f"{name}: green once after 10 min; the next green run closes it; acknowledged by anna",
         f"{name}: closed after 10 min; acknowledged by anna",
-        f"{name}: reopened, 1× back after green, first red 25 min ago",
+        f"{name}: reopened, 1× back after green, first red 25 min ago; acknowledged by anna",
     ]
 
 
@@ -241,6 +241,7 @@ def test_what_report_json_holds(days: Days) -> None:
         "cause": "gateway/hung",
         "state": "red",
         "since": "2026-11-22T19:46:15.250Z",
+        "red_since": "2026-11-22T19:46:15.250Z",
         "this_run": "lasts",
         "flaps": 0,
         "time_to_detect_s": 303.0,

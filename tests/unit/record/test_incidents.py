@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from oc_ops.record.incidents import book
 from oc_ops.record.incidents.events import Attempt, Event, Fault, Outcome, Versions
 from oc_ops.record.incidents.rules import RunSummary
-from tests.support.incident_days import MINE, START, Days, finding, run
+from tests.support.incident_days import CHECKS, MINE, START, Days, finding, run
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ def test_green_must_be_confirmed(days: Days) -> None:
     assert days.told == [["opened", "green", "red", "green"]]
     assert days.all[0].flaps == 1
     days.see(run())
-    assert days.all[0].time_to_recover_s == 900, "to the green that held"
+    assert days.all[0].time_to_recover_s == 600, "to the green that held, without the green between"
 
 
 def test_flapping_reopens(days: Days) -> None:
@@ -124,8 +125,8 @@ def test_flapping_reopens(days: Days) -> None:
     assert first.events[-1].what == "closed"
 
 
-def test_acknowledged_until_it_is_back(days: Days) -> None:
-    """Who took it on is known until it is reopened; a mute lasts as long as it was told to."""
+def test_acknowledged_also_when_it_is_back(days: Days) -> None:
+    """Who took it on is known after a reopen too; a mute lasts as long as it was told to."""
     days.see(run("gateway/hung"))
     book.tell(days.book, "last", Event("", days.now, "acknowledged", by="anna"))
     book.tell(days.book, "last", Event("", days.now, "muted", until=days.now + timedelta(hours=2)))
@@ -136,10 +137,45 @@ def test_acknowledged_until_it_is_back(days: Days) -> None:
     assert not incident.muted_until(days.now + timedelta(hours=2))
     days.see(run(), run(), run("gateway/hung"))
     (incident,) = days.all
-    assert incident.acknowledged is None
+    assert incident.acknowledged
+    assert incident.acknowledged.by == "anna"
     assert incident.muted_until(days.now)
     book.tell(days.book, "last", Event("", days.now, "unmuted"))
     assert not days.all[0].muted_until(days.now)
+
+
+def test_two_short_outages_are_not_one_long_one(days: Days) -> None:
+    """Back after eight healthy minutes: the present stretch and how often; to recover counts the red time alone."""
+    days.see(run("gateway/hung"), apart_s=40)
+    days.see(run(), run(), apart_s=240)
+    back = days.see(run("gateway/hung"), apart_s=4)
+    (incident,) = days.all
+    assert incident.age_s(days.now) == 4
+    assert "reopened, 1× back after green, first red 8 min ago" in back.sentence(days.now)
+    days.now += timedelta(seconds=36)
+    days.see(run(), run())
+    (incident,) = days.all
+    assert incident.time_to_recover_s == 80
+    assert incident.age_s(days.now) == 80
+
+
+def test_a_finding_downgraded_beside_a_cause_is_neither_red_nor_green(days: Days) -> None:
+    """A failing job is a mere warning beside a hung gateway: its incident stays open, unchanged, until it is gone."""
+    failing, hung = run("cron/job-failing"), run("gateway/hung")
+    beside = replace(hung, faults=(*hung.faults, *(replace(each, severity="warning") for each in failing.faults)))
+    days.see(failing, beside, beside, beside)
+    job = next(each for each in days.all if each.cause.check == "cron/job-failing")
+    assert (job.state, job.flaps, job.green_at) == ("red", 0, None)
+    days.see(run(), run())
+    assert not [each for each in days.all if each.is_open], "gone without a cause beside it: it is over"
+
+
+def test_a_gateway_on_its_way_up_has_not_recovered(days: Days) -> None:
+    """While it starts, as a warning, the outage is neither red nor green."""
+    starting = replace(run("gateway/starting"), verdict="degraded", cause=None, looked=CHECKS)
+    starting = replace(starting, faults=tuple(replace(each, severity="warning") for each in starting.faults))
+    days.see(run("gateway/down"), starting, starting)
+    assert [each.state for each in days.all] == ["red"]
 
 
 def test_the_first_sign_may_be_learnt_later(days: Days) -> None:
