@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
@@ -121,16 +122,36 @@ def too_deep(text: str) -> int | None:
     return None
 
 
+def new_folder(path: Path) -> Path:
+    """Make a folder and whatever is missing above it, each 0700 whatever the umask; one that is there stays as it is.
+
+    Raises OSError where it cannot be made.
+    """
+    for level in (*reversed(path.parents), path):
+        if not level.is_dir():
+            try:
+                level.mkdir(mode=0o700)
+            except FileExistsError:
+                if not level.is_dir():  # made by another one of ours meanwhile, or no folder
+                    raise
+            else:
+                level.chmod(0o700)
+    return path
+
+
 def own_folder(path: Path) -> Path:
     """Make a folder of ours (0700 whatever the umask) where it is missing, and return it.
 
-    Raises FileRefused for a folder that belongs to another user or that others may write into, OSError where it
-    cannot be made. A folder of ours that is merely too open, as git leaves one, is closed.
+    Raises FileRefused for a folder that belongs to another user, that others may write into, or that lies behind a
+    link of another user at any level; OSError where it cannot be made. A folder of ours that is merely too open, as
+    git leaves one, is closed.
     """
-    if not path.is_dir():
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.chmod(0o700)
-    found = path.stat()
+    for level in (path, *path.parents):
+        with contextlib.suppress(FileNotFoundError):
+            found = level.lstat()
+            if stat.S_ISLNK(found.st_mode) and found.st_uid not in (os.geteuid(), 0):
+                raise FileRefused(path, f"{level} is a link of another user", errno.ELOOP)
+    found = new_folder(path).stat()
     if found.st_uid != os.geteuid():
         raise FileRefused(path, "the folder belongs to another user", errno.EPERM)
     if found.st_mode & 0o022:

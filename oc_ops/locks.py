@@ -47,7 +47,7 @@ def single_flight(lock: Path, wait_s: float) -> Iterator[None]:
 
     flight = FileLock(lock, timeout=wait_s, mode=0o600)
     try:
-        lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.new_folder(lock.parent)
         flight.acquire()
     except Timeout:
         raise LockHeld(f"{lock.name} is held by {held_by(lock)}; waited {wait_s:g} s for it") from None

@@ -75,7 +75,7 @@ def write(path: Path, content: str | bytes, mode: int = 0o600) -> None:
     parent directories (0700).
     """
     data = content.encode("utf-8", "replace") if isinstance(content, str) else content
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files.new_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
         with open(temporary, "xb", opener=_private) as file:

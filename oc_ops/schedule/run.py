@@ -111,7 +111,7 @@ class ScheduleLog:
         """Append one entry; a full disk costs the entry, not the run."""
         entry = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {headline}\n" + (f"{text}\n\n" if text else "")
         with suppress(OSError):
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            files.own_folder(self.path.parent)
             self._rotate()
             with open(self.path, "a", encoding="utf-8", errors="replace", opener=_private) as file:
                 file.write(entry)

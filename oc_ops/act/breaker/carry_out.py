@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from oc_ops.act.breaker import plan as plans
+from oc_ops.act.breaker import seal
 from oc_ops.act.breaker.locks import locks, move_aside
 from oc_ops.act.breaker.marker import left_off, markers
 from oc_ops.act.breaker.plan import ApprovalBook, BreakPlan, who
@@ -53,6 +54,7 @@ def carry_out(plan: BreakPlan, how: How, book: ApprovalBook, hands: Tools) -> Br
     try:
         with _alone(book.gateway):
             mutex = plans.check(plan, _now(plan, book, hands), book)
+            seal.spend(plan.id)
             book.write("approved", plan.id, target=plan.target, how=how, by=who())
             return _break(plan, mutex, book, hands)
     except Refused as refused:

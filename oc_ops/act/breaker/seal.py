@@ -6,16 +6,21 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import secrets
 import stat
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from oc_ops import files
+from oc_ops.act.breaker.scan import Refused
 from oc_ops.errors import OcOpsError
 
 _BYTES = 32
+_KEPT_S = 14 * 86_400.0
+"""How long a used plan is remembered; OC_OPS_BREAKER_PLAN_S is at most 12 days."""
 
 
 def key_file() -> Path:
@@ -34,6 +39,20 @@ def seal(plan: Mapping[str, object]) -> str:
 def holds(plan: Mapping[str, object], found: str) -> bool:
     """Whether this installation put that seal under that plan; raises as `seal`."""
     return hmac.compare_digest(seal(plan).encode(), found.encode("utf-8", "replace"))
+
+
+def spend(plan: str) -> None:
+    """Remember that a plan is used, whatever becomes of the book; raises OcOpsError for the second time."""
+    try:
+        folder = files.own_folder(key_file().parent / "plans")
+        for old in [each for each in folder.iterdir() if time.time() - each.lstat().st_mtime > _KEPT_S]:
+            old.unlink(missing_ok=True)
+        name = re.sub(r"[^0-9a-z-]", "_", plan)[:100]
+        os.close(os.open(folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+    except FileExistsError:
+        raise Refused(f"plan {plan} was used already: a plan counts once") from None
+    except OSError as error:
+        raise Refused(f"it cannot be remembered that plan {plan} is used: {error.strerror}") from error
 
 
 def _key() -> bytes:

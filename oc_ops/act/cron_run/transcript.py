@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from oc_ops import files
 from oc_ops.act.cron_run.lanes import KnownJob
 from oc_ops.act.cron_run.request import RunResult
 from oc_ops.errors import OcOpsError
@@ -62,7 +63,7 @@ class Transcript:
         folder = memory_dir / FOLDER
         stamp = (now or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            files.own_folder(folder)
             self.path, self._file = _created(folder, f"{slug(job_id)}_{stamp}")
         except OSError as error:
             raise OcOpsError(f"cannot write the run's transcript into {folder}: {error.strerror or error}") from error

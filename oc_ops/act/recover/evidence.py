@@ -34,7 +34,7 @@ def keep(folder: Path, gateway: Gateway, report: Path | None) -> dict[str, str]:
     store is OpenClaw's own, copied as it is (0600).
     """
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.own_folder(folder)
     except OSError as error:
         raise OcOpsError(f"{folder} cannot hold the evidence: {error.strerror}") from error
     pieces: dict[str, Callable[[], str]] = {

@@ -50,7 +50,7 @@ class RecoveryLog:
         folder = memory_dir / FOLDER
         second = clock.now().strftime("%Y-%m-%dT%H-%M-%SZ")
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            files.own_folder(folder)
             for stamp in (second, *(f"{second}-{number:02d}" for number in range(2, 100))):
                 with contextlib.suppress(FileExistsError):
                     os.close(os.open(folder / f"{stamp}.jsonl", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))

@@ -7,6 +7,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from oc_ops import files
+
 EVERY_S = 300.0
 """How often a screen is kept on which only figures changed."""
 
@@ -38,7 +40,7 @@ class WindowLog:
         self._append("\n".join((f"=== {stamp}", *(line.rstrip() for line in lines), "")))
 
     def _append(self, text: str) -> None:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.own_folder(self.path.parent)
         with open(self.path, "ab", opener=_private) as file:
             file.write(text.encode("utf-8", "replace"))
             full = file.tell() > self._most_bytes

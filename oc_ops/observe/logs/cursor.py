@@ -125,7 +125,7 @@ def save(path: Path, state: LogCursor, clean: Callable[[str], str]) -> None:
     }
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.own_folder(path.parent)
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
         with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,63 @@ def test_the_unit_of_a_gateway_tells(cgroup: str, told: str, monkeypatch: pytest
     """A child that was forked away from the process tree stays in the gateway's cgroup."""
     monkeypatch.setattr(files, "read_text", lambda *_, **__: cgroup)
     assert (told in agent.inside({})) if told else agent.inside({}) == ""
+
+
+SSHD, INIT = (801, "sshd"), (1, "systemd")
+
+
+@pytest.mark.parametrize(
+    ("above", "left"),
+    [
+        ([(800, "sh"), INIT], True),
+        ([INIT], True),
+        ([(800, "sudo"), (801, "bash"), (1, "process_api")], True),
+        ([(800, "sh"), (2, "systemd"), INIT], True),
+        ([(800, "sh"), (3, "cron"), INIT], True),
+        ([(800, "bash"), SSHD, INIT], False),
+        ([(800, "bash"), (802, "tmux: server"), INIT], False),
+        ([(800, "python3"), (803, "sh"), SSHD, INIT], False),
+        ([(800, "sh")], False),
+        ([], False),
+    ],
+    ids=["forked-twice", "itself", "sudo", "user-manager", "cron", "ssh", "tmux", "ansible", "exec-sh", "exec"],
+)  # fmt: skip
+def test_whoever_started_it_is_gone(above: list[tuple[int, str]], left: bool) -> None:
+    """Without a terminal a shell that pid 1 or a scheduler has is nobody's; one by ssh or into a container is."""
+    assert bool(agent.left_behind(above)) == left
+
+
+@pytest.mark.parametrize(
+    ("command", "is_it"),
+    [
+        (("openclaw-gateway", "", ""), True),
+        (("openclaw",), True),
+        (("/opt/node/bin/node", "/usr/lib/node_modules/openclaw/dist/process/spawn-broker/worker.js"), True),
+        (("node", "--max-old-space-size=512", "/srv/openclaw/openclaw.mjs", "tui"), True),
+        (("vim", "/srv/openclaw/dist/notes.js"), False),
+        (("node", "/srv/n8n/bin/n8n"), False),
+        (("/usr/bin/openclaw-gatewatch.sh",), False),
+        ((), False),
+    ],
+    ids=lambda value: (value[-1] if value else "none") if isinstance(value, tuple) else None,
+)  # fmt: skip
+def test_openclaw_is_known_by_its_title_or_its_script(command: tuple[str, ...], is_it: bool) -> None:
+    """A gateway's jobs hang below its spawn broker, on 2026.5.28 below a process titled `openclaw`."""
+    assert agent.is_openclaw(command) is is_it
+
+
+def test_a_real_process_that_was_left_behind_is_seen(tmp_path: Path) -> None:
+    """Forked twice into a session of its own, its variables swept: nobody is there who could ask."""
+    said = tmp_path / "said"
+    code = (
+        "import os, sys, time; from oc_ops.act import agent; time.sleep(0.5); "
+        "open(sys.argv[1] + '.part', 'w').write(agent.inside({})); os.rename(sys.argv[1] + '.part', sys.argv[1])"
+    )
+    clean = {name: value for name, value in os.environ.items() if name not in agent.MARKS}
+    script = '(setsid "$@" </dev/null >/dev/null 2>&1 &)'
+    subprocess.run(["sh", "-c", script, "x", sys.executable, "-c", code, str(said)], env=clean, check=True, timeout=30)
+    deadline = time.monotonic() + 30
+    while not said.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert "it has no terminal" in said.read_text()

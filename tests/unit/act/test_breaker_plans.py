@@ -114,6 +114,19 @@ def test_an_agent_approves_nothing(machine: StuckMachine, name: str) -> None:
     untouched(machine)
 
 
+def test_a_replayed_plan_is_void(machine: StuckMachine) -> None:
+    """The book without the line that says it was carried out: used is used."""
+    plan = machine.plan()
+    planned = (machine.memory / "approvals.jsonl").read_bytes()
+    assert machine.run("break", "--approve", plan).returncode == 0
+    (machine.memory / "approvals.jsonl").write_bytes(planned)
+    machine.mark()
+    before = len(machine.switches)
+    done = machine.run("break", "--approve", plan)
+    assert (done.returncode, "a plan counts once" in done.stderr) == (4, True), done.stderr
+    assert len(machine.switches) == before
+
+
 def test_a_prompt_that_stood_too_long_is_void(machine: StuckMachine) -> None:
     """The right name, typed after the plan's time, approves nothing."""
     child = machine.on_terminal("break", MARKER, OC_OPS_BREAKER_PLAN_S="0.01")

@@ -142,7 +142,7 @@ def test_a_folder_of_ours_is_closed_to_others(tmp_path: Path) -> None:
         made = files.own_folder(tmp_path / "a" / "b")
     finally:
         os.umask(before)
-    assert made.stat().st_mode & 0o777 == 0o700
+    assert [each.stat().st_mode & 0o777 for each in (made, made.parent)] == [0o700, 0o700]
     made.chmod(0o777)
     files.own_folder(made)
     assert made.stat().st_mode & 0o077 == 0
@@ -150,6 +150,43 @@ def test_a_folder_of_ours_is_closed_to_others(tmp_path: Path) -> None:
         os.chown(made, 65534, 65534)
         with pytest.raises(files.FileRefused, match="belongs to another user"):
             files.own_folder(made)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can plant another user's link")
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_a_stranger_s_link_above_a_folder_is_refused(tmp_path: Path, level: int) -> None:
+    """At no level of the path is a folder reached through what somebody else has put there; our own links lead on."""
+    real = tmp_path / "real"
+    (real / "a" / "b" / "c").mkdir(parents=True)
+    path = tmp_path / "link" / "a" / "b" / "c"
+    names = ["a", "b", "c"]
+    planted = tmp_path / "link"
+    if level:
+        planted = tmp_path / "link" / Path(*names[:level])
+        planted.parent.mkdir(parents=True)
+    planted.symlink_to(real / Path(*names[:level]))
+    assert files.own_folder(path) == path
+    os.lchown(planted, 65534, 65534)
+    with pytest.raises(files.FileRefused, match="is a link of another user"):
+        files.own_folder(path)
+
+
+@pytest.mark.parametrize("mask", [0, 0o002, 0o022, 0o077, 0o777])
+def test_each_new_level_is_closed_whatever_the_umask(tmp_path: Path, mask: int) -> None:
+    """A folder that was missing above ours is not left to others either; one that was there stays as it is."""
+    there = tmp_path / "there"
+    there.mkdir()
+    there.chmod(0o755)
+    before = os.umask(mask)
+    try:
+        files.new_folder(there / "x" / "y" / "z")
+    finally:
+        os.umask(before)
+    levels = [there, there / "x", there / "x" / "y", there / "x" / "y" / "z"]
+    assert [each.stat().st_mode & 0o777 for each in levels] == [0o755, 0o700, 0o700, 0o700]
+    (there / "file").touch()
+    with pytest.raises(FileExistsError):
+        files.new_folder(there / "file")
 
 
 # -- a whole run ------------------------------------------------------------------------------------------------------
