@@ -160,6 +160,33 @@ def test_an_affected_release_is_told_to_upgrade(name: str, release: tuple[int, .
     assert finding.fact == signature.fact + words
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ch.tg409", "Telegram getUpdates conflict: Conflict: terminated by other getUpdates request; make sure"),
+        ("db.corrupt", "Failed to open the plugin state database. | database disk image is malformed"),
+        ("db.corrupt", "SqliteIntegrityError: SQLite integrity_check failed"),
+        ("db.corrupt", "Error: file is not a database"),
+        ("fd.exhausted", "Error: spawn EBADF"),
+        ("ui.origin", "gateway closed (1008): origin not allowed"),
+        ("gw.draining", "gateway is draining for restart"),
+        ("gw.draining", "Gateway is draining for restart; new tasks are not accepted"),
+        ("mem.oom_kill", "Memory cgroup out of memory: Killed process 77 (node) total-vm:9000000kB"),
+        ("model.no_key", "No route-compatible authentication source is configured for openai."),
+        (
+            "model.billing",
+            'Inline API key for provider "x" is temporarily disabled after a provider auth/billing failure.',
+        ),
+        ("model.rate_limit", "No available auth profile for openai (all in cooldown or unavailable)."),
+        ("model.overflow", "Context overflow: prompt too large for the model (precheck)."),
+        ("plug.consent", 'error: Plugin "a/b" requires capability consent; rerun with --accept-capabilities.'),
+    ],
+)
+def test_the_same_fault_in_other_words_is_known(name: str, text: str) -> None:
+    """What another release, or another part of the same one, writes for the same fault."""
+    assert [each.id for each in judge.fired(view(record(text)))] == [name]
+
+
 def test_beside_a_cause_the_log_is_no_second_error() -> None:
     """When the gateway is known to hang, what its log says explains it or follows from it."""
     scope = CATALOGUE["auth.scope"]
