@@ -10,6 +10,7 @@ from oc_ops.judge import (
     cron,
     cronwork,
     descriptors,
+    drain,
     files,
     gateway,
     host,
@@ -27,7 +28,7 @@ from oc_ops.judge.registry import KINDS, FindingKind
 __all__ = ["JUDGES", "KINDS", "FindingKind"]
 
 JUDGES = (
-    *(access, browser, cli, container, cron, cronwork, descriptors, files, gateway, host),
+    *(access, browser, cli, container, cron, cronwork, descriptors, drain, files, gateway, host),
     *(jobtimes, lastwords, listener, models, port, service, state, work),
 )
 """The modules that declare findings."""

@@ -54,7 +54,7 @@ def cause(seen: GatewayProbe, limits: Limits) -> Finding | None:
 
 NOT_LIVE = tuple(f"gateway/{each}" for each in ("port-taken", "crash-loop", "zombie", "down", "hung", "oom-killed"))
 NOT_LIVE += ("gateway/fd-limit", "service/exec-missing", "config/mode-missing")
-NOT_STARTED = ("gateway/starting", "gateway/draining")
+NOT_STARTED = ("gateway/starting", "gateway/draining", "gateway/drain-stuck")
 """Which findings of `cause` belong to which claim: the gateway is live; it has started and takes work."""
 
 

@@ -259,7 +259,13 @@ def test_a_cause_belongs_to_exactly_one_check(name: str) -> None:
         assert judge.not_ready(seen) is None
 
 
-ELSEWHERE = {"gateway/fd-limit", "gateway/oom-killed", "service/exec-missing", "config/mode-missing"}
+ELSEWHERE = {
+    "gateway/drain-stuck",
+    "gateway/fd-limit",
+    "gateway/oom-killed",
+    "service/exec-missing",
+    "config/mode-missing",
+}
 """Found in rooms of their own, whose tests have the scenarios."""
 
 
