@@ -41,7 +41,12 @@ def _by_somebody(key: str) -> bool:
 
 
 def unanswerable(view: WorkView, needed: str) -> Finding | None:
-    """Why the default agent cannot answer now, None where one of its models can, or where that cannot be told."""
+    """Why the default agent cannot answer now, None where one of its models can, or where that cannot be told.
+
+    Nor is anything said where nothing needs it: a fresh gateway without an account is well.
+    """
+    if not needed:
+        return None
     agent = next((each for each in view.agents or () if each.id == view.default_agent), None)
     if agent is None or not agent.models or view.models is None or view.providers is None:
         return None
@@ -63,7 +68,7 @@ def unanswerable(view: WorkView, needed: str) -> Finding | None:
     "models/no-credentials",
     checks=("models/answerable",),
     cure=none("a restart brings no credential"),
-    means="an agent's provider has no credential: no turn of it can succeed (information where nothing needs it yet)",
+    means="an agent's provider has no credential: no turn of it can succeed",
     helps="`openclaw models auth login --provider NAME`, or its API key in the gateway's environment",
 )
 def no_credentials(agent: Agent, needed: str, answers: str) -> Finding:
@@ -71,7 +76,7 @@ def no_credentials(agent: Agent, needed: str, answers: str) -> Finding:
     provider = agent.models[0].partition("/")[0]
     return Finding(
         "models/no-credentials",
-        _severity(needed, answers),
+        _severity(answers),
         fact=f"the agent {agent.id} cannot ask {agent.models[0]}: the provider {provider} has no credential"
         + _beside(answers),
         saw=f"models.authStatus lists no profile and no key for {provider}; {_by(needed)}",
@@ -91,7 +96,7 @@ def unknown(agent: Agent, needed: str, answers: str) -> Finding:
     """The provider has a credential, and the model is not among those that it offers."""
     return Finding(
         "models/unknown",
-        _severity(needed, answers),
+        _severity(answers),
         fact=f"the agent {agent.id} is to ask {agent.models[0]}, which its provider does not offer" + _beside(answers),
         saw=f"models.list has no such model; {_by(needed)}",
         fix="none automatic: openclaw models list shows what there is; then openclaw models set PROVIDER/MODEL",
@@ -113,7 +118,7 @@ def parked(agent: Agent, model: Model, view: WorkView, needed: str, answers: str
     until = f" until {clock(moment(model.until_ms))}" if model.until_ms else ""
     return Finding(
         "models/parked",
-        _severity(needed, answers),
+        _severity(answers),
         fact=f"the agent {agent.id} gets no answer of {model.provider}/{model.id}: {why}" + _beside(answers),
         saw=f"models.list: available false, {model.reason or 'no reason'}{until}; {_by(needed)}",
         fix=f"none automatic: see to the account at {model.provider}, then openclaw models status; a restart changes "
@@ -122,10 +127,8 @@ def parked(agent: Agent, model: Model, view: WorkView, needed: str, answers: str
     )
 
 
-def _severity(needed: str, answers: str) -> Severity:
-    if answers:
-        return "warning" if needed else "info"
-    return "error" if needed else "info"
+def _severity(answers: str) -> Severity:
+    return "warning" if answers else "error"
 
 
 def _beside(answers: str) -> str:
@@ -133,4 +136,4 @@ def _beside(answers: str) -> str:
 
 
 def _by(needed: str) -> str:
-    return f"needed by {needed}" if needed else "no job, channel or session needs it yet"
+    return f"needed by {needed}"

@@ -196,14 +196,14 @@ def test_an_agent_that_can_answer_is_well() -> None:
 
 
 def test_an_agent_without_a_credential_matters_once_something_needs_it() -> None:
-    """An error for a job, information on a fresh gateway, a warning where a fallback answers."""
-    needed, fresh = answer(models=(), providers=()), answer("", models=(), providers=())
+    """An error for a job, nothing on a fresh gateway, a warning where a fallback answers."""
+    needed = answer(models=(), providers=())
+    assert answer("", models=(), providers=()) is None
     bridged = answer(models=(Model("other", "two", available=True),), providers=("other",))
     assert needed is not None
-    assert fresh is not None
     assert bridged is not None
-    assert [each.check for each in (needed, fresh, bridged)] == ["models/no-credentials"] * 3
-    assert [each.severity for each in (needed, fresh, bridged)] == ["error", "info", "warning"]
+    assert [each.check for each in (needed, bridged)] == ["models/no-credentials"] * 2
+    assert [each.severity for each in (needed, bridged)] == ["error", "warning"]
     assert "other/two answers" in bridged.fact
 
 
