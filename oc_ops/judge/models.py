@@ -21,6 +21,7 @@ _REASONS = {
     "model_not_found": "it does not know the model",
 }
 """OpenClaw's own words for why it leaves a provider alone."""
+_UNKNOWN = "Unknown model"
 _OF_ITS_OWN = (":cron:", ":heartbeat", ":subagent:")
 
 
@@ -40,7 +41,7 @@ def _by_somebody(key: str) -> bool:
     return not any(each in f"{key}:" for each in _OF_ITS_OWN)
 
 
-def unanswerable(view: WorkView, needed: str) -> Finding | None:
+def unanswerable(view: WorkView, needed: str, jobs: Sequence[Job] = ()) -> Finding | None:
     """Why the default agent cannot answer now, None where one of its models can, or where that cannot be told.
 
     Nor is anything said where nothing needs it: a fresh gateway without an account is well.
@@ -60,7 +61,7 @@ def unanswerable(view: WorkView, needed: str) -> Finding | None:
     if first.partition("/")[0] not in view.providers:
         return no_credentials(agent, needed, answers)
     if model is None:
-        return unknown(agent, needed, answers)
+        return None if any(map(_was_answered, jobs)) else unknown(agent, needed, answers, jobs)
     return parked(agent, model, view, needed, answers)
 
 
@@ -89,14 +90,18 @@ def no_credentials(agent: Agent, needed: str, answers: str) -> Finding:
     "models/unknown",
     checks=("models/answerable",),
     cure=none("a restart makes no model known"),
-    means="an agent is to ask a model that its provider does not have",
+    means="an agent is to ask a model that its provider does not list (an error once a run died of it)",
     helps="`openclaw models list` shows what there is; `openclaw models set PROVIDER/MODEL` chooses one",
 )
-def unknown(agent: Agent, needed: str, answers: str) -> Finding:
-    """The provider has a credential, and the model is not among those that it offers."""
+def unknown(agent: Agent, needed: str, answers: str, jobs: Sequence[Job] = ()) -> Finding:
+    """The provider has a credential, and the model is not among those that it offers: an error once a run died of it.
+
+    A list alone is a warning: 2026.9.6 asks a custom provider for a model that it does not list, and is answered.
+    """
+    died = any(_UNKNOWN in each.last_error for each in jobs if each.enabled and each.last_status == "error")
     return Finding(
         "models/unknown",
-        _severity(answers),
+        _severity(answers) if died else "warning",
         fact=f"the agent {agent.id} is to ask {agent.models[0]}, which its provider does not offer" + _beside(answers),
         saw=f"models.list has no such model; {_by(needed)}",
         fix="none automatic: openclaw models list shows what there is; then openclaw models set PROVIDER/MODEL",
@@ -125,6 +130,11 @@ def parked(agent: Agent, model: Model, view: WorkView, needed: str, answers: str
         "nothing",
         subject=agent.id,
     )
+
+
+def _was_answered(job: Job) -> bool:
+    """Whether an agent answered the last run of this job."""
+    return job.enabled and job.payload_kind == "agentTurn" and not job.managed and job.last_status == "ok"
 
 
 def _severity(answers: str) -> Severity:
