@@ -120,6 +120,17 @@ def publish(run: RunFolder) -> None:
             write(run.report_dir / latest, (run.path / name).read_bytes())
 
 
+def latest_is_whole(run: RunFolder) -> bool:
+    """Whether there is a latest report and it is of a whole run; one of an older oc-ops, or torn, counts as whole."""
+    try:
+        latest = json.loads(files.read_text(run.report_dir / "latest.json", files.DATA_BYTES))
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, RecursionError):
+        return True
+    return not isinstance(latest, dict) or latest.get("whole") is not False
+
+
 def discard(run: RunFolder) -> None:
     """Remove a run that looked at nothing; the latest report stays what it was."""
     shutil.rmtree(run.path, ignore_errors=True)

@@ -89,7 +89,7 @@ class Operator:
 
     def configure(self, port: int, **more: object) -> None:
         """Write the config, and the lock that makes this process the gateway."""
-        config = {"gateway": {"port": port, "auth": {"mode": "token", "token": SECRET}}, **more}
+        config = {"gateway": {"mode": "local", "port": port, "auth": {"mode": "token", "token": SECRET}}, **more}
         self.config.write_text(json.dumps({**config, "logging": {"file": str(self.log)}}))
         proven.lock(locate({"HOME": str(self.root / "home")}), port)
 
