@@ -7,10 +7,12 @@ from checks.report import Report
 from oc_ops.doctor import summary
 from oc_ops.doctor.observations import Doctor
 from oc_ops.judge import access as judge_access
+from oc_ops.judge import descriptors as judge_descriptors
 from oc_ops.judge import files as judge_files
 from oc_ops.judge import gateway as judge
 from oc_ops.judge.gateway import Limits
 from oc_ops.judge.port import http_broken
+from oc_ops.observe.descriptors import watches
 from oc_ops.observe.probe import GatewayProbe
 
 
@@ -55,6 +57,12 @@ def test_gateway_is_ready(doctor: Doctor, gateway: GatewayProbe, limits: Limits,
     """Nothing is on the gateway's own list of what keeps it from being ready."""
     finding = judge.not_ready(gateway, limits)
     report(finding or judge.not_ready(doctor.readiness(), limits))
+
+
+@check("gateway/descriptors", lane="http")
+def test_gateway_has_descriptors_left(gateway: GatewayProbe, report: Report) -> None:
+    """The gateway is not near its limit of open files, nor its user near that of inotify instances."""
+    report(judge_descriptors.near(gateway, watches(gateway.holder.pid) if gateway.holder else None))
 
 
 @check("gateway/single", lane="http")

@@ -313,16 +313,16 @@ def _named(file: Path) -> str:
 def _table(pyproject: Path) -> Mapping[str, object]:
     try:
         text = files.read_bytes(pyproject, files.SMALL_BYTES)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise SettingError(
-            "[tool.oc_ops]", pyproject.name, "the project folder", f"a readable file ({error.strerror})"
+            "[tool.oc_ops]", pyproject.name, str(pyproject.parent), f"a readable file ({error.strerror})"
         ) from error
     try:
         root: object = tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise SettingError("[tool.oc_ops]", pyproject.name, "the project folder", f"valid TOML ({error})") from error
+        raise SettingError("[tool.oc_ops]", pyproject.name, str(pyproject.parent), f"valid TOML ({error})") from error
     plain = pyproject.name == OWN_SETTINGS and isinstance(root, dict) and "tool" not in root
     for key in () if plain else ("tool", "oc_ops"):
         root = cast("Mapping[str, object]", root).get(key, {})

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from oc_ops.doctor import log, start
+from oc_ops.doctor import drain, log, start
 from oc_ops.doctor.outcomes import Blocked, Memo, NotAsked, once
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.gateway import Gateway
@@ -172,7 +172,7 @@ class Doctor:
         """What keeps the gateway from answering, as far as HTTP and the process list tell."""
         if cause := self.config_cause():
             return cause
-        cause = judge_gateway.cause(self.look(), self.limits)
+        cause = drain.told(self.gateway, self.look(), judge_gateway.cause(self.look(), self.limits))
         if cause is not None and (another := self._held_by_another()):
             return another
         if unseen := judge_gateway.unseen(self.look(), cause):

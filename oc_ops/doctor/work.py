@@ -158,4 +158,5 @@ class WorkLook:
         if view.models is None or view.agents is None or view.providers is None:
             raise NotAsked("this release does not tell whether its agents can answer")
         jobs = self._listed()
-        return models.unanswerable(view, models.need(view, jobs.jobs if jobs else ()))
+        listed = jobs.jobs if jobs else ()
+        return models.unanswerable(view, models.need(view, listed), listed)

@@ -9,6 +9,8 @@ from oc_ops.judge import (
     container,
     cron,
     cronwork,
+    descriptors,
+    drain,
     files,
     gateway,
     host,
@@ -26,7 +28,7 @@ from oc_ops.judge.registry import KINDS, FindingKind
 __all__ = ["JUDGES", "KINDS", "FindingKind"]
 
 JUDGES = (
-    *(access, browser, cli, container, cron, cronwork, files, gateway, host),
+    *(access, browser, cli, container, cron, cronwork, descriptors, drain, files, gateway, host),
     *(jobtimes, lastwords, listener, models, port, service, state, work),
 )
 """The modules that declare findings."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from oc_ops.judge import container, port
+from oc_ops.judge.descriptors import fd_limit
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.port import port_drift, taken
 from oc_ops.judge.registry import finds, none, restart, start, wait
@@ -45,15 +46,15 @@ def cause(seen: GatewayProbe, limits: Limits) -> Finding | None:
     """The one finding that explains the gateway's state, or None when it is live, started and prompt."""
     if found := container.fault(seen, up_s(seen), limits.start_budget_s):
         return found
-    for judge in (port_taken, crash_loop, starting, zombie, down, hung, draining, saturated):
+    for judge in (port_taken, crash_loop, fd_limit, starting, zombie, down, hung, draining, saturated):
         if finding := judge(seen, limits):
             return finding
     return None
 
 
 NOT_LIVE = tuple(f"gateway/{each}" for each in ("port-taken", "crash-loop", "zombie", "down", "hung", "oom-killed"))
-NOT_LIVE += ("service/exec-missing", "config/mode-missing")
-NOT_STARTED = ("gateway/starting", "gateway/draining")
+NOT_LIVE += ("gateway/fd-limit", "service/exec-missing", "config/mode-missing")
+NOT_STARTED = ("gateway/starting", "gateway/draining", "gateway/drain-stuck")
 """Which findings of `cause` belong to which claim: the gateway is live; it has started and takes work."""
 
 

@@ -21,6 +21,7 @@ _REASONS = {
     "model_not_found": "it does not know the model",
 }
 """OpenClaw's own words for why it leaves a provider alone."""
+_UNKNOWN = "Unknown model"
 _OF_ITS_OWN = (":cron:", ":heartbeat", ":subagent:")
 
 
@@ -40,8 +41,13 @@ def _by_somebody(key: str) -> bool:
     return not any(each in f"{key}:" for each in _OF_ITS_OWN)
 
 
-def unanswerable(view: WorkView, needed: str) -> Finding | None:
-    """Why the default agent cannot answer now, None where one of its models can, or where that cannot be told."""
+def unanswerable(view: WorkView, needed: str, jobs: Sequence[Job] = ()) -> Finding | None:
+    """Why the default agent cannot answer now, None where one of its models can, or where that cannot be told.
+
+    Nor is anything said where nothing needs it: a fresh gateway without an account is well.
+    """
+    if not needed:
+        return None
     agent = next((each for each in view.agents or () if each.id == view.default_agent), None)
     if agent is None or not agent.models or view.models is None or view.providers is None:
         return None
@@ -55,7 +61,7 @@ def unanswerable(view: WorkView, needed: str) -> Finding | None:
     if first.partition("/")[0] not in view.providers:
         return no_credentials(agent, needed, answers)
     if model is None:
-        return unknown(agent, needed, answers)
+        return None if any(map(_was_answered, jobs)) else unknown(agent, needed, answers, jobs)
     return parked(agent, model, view, needed, answers)
 
 
@@ -63,7 +69,7 @@ def unanswerable(view: WorkView, needed: str) -> Finding | None:
     "models/no-credentials",
     checks=("models/answerable",),
     cure=none("a restart brings no credential"),
-    means="an agent's provider has no credential: no turn of it can succeed (information where nothing needs it yet)",
+    means="an agent's provider has no credential: no turn of it can succeed",
     helps="`openclaw models auth login --provider NAME`, or its API key in the gateway's environment",
 )
 def no_credentials(agent: Agent, needed: str, answers: str) -> Finding:
@@ -71,7 +77,7 @@ def no_credentials(agent: Agent, needed: str, answers: str) -> Finding:
     provider = agent.models[0].partition("/")[0]
     return Finding(
         "models/no-credentials",
-        _severity(needed, answers),
+        _severity(answers),
         fact=f"the agent {agent.id} cannot ask {agent.models[0]}: the provider {provider} has no credential"
         + _beside(answers),
         saw=f"models.authStatus lists no profile and no key for {provider}; {_by(needed)}",
@@ -84,14 +90,18 @@ def no_credentials(agent: Agent, needed: str, answers: str) -> Finding:
     "models/unknown",
     checks=("models/answerable",),
     cure=none("a restart makes no model known"),
-    means="an agent is to ask a model that its provider does not have",
+    means="an agent is to ask a model that its provider does not list (an error once a run died of it)",
     helps="`openclaw models list` shows what there is; `openclaw models set PROVIDER/MODEL` chooses one",
 )
-def unknown(agent: Agent, needed: str, answers: str) -> Finding:
-    """The provider has a credential, and the model is not among those that it offers."""
+def unknown(agent: Agent, needed: str, answers: str, jobs: Sequence[Job] = ()) -> Finding:
+    """The provider has a credential, and the model is not among those that it offers: an error once a run died of it.
+
+    A list alone is a warning: 2026.9.6 asks a custom provider for a model that it does not list, and is answered.
+    """
+    died = any(_UNKNOWN in each.last_error for each in jobs if each.enabled and each.last_status == "error")
     return Finding(
         "models/unknown",
-        _severity(needed, answers),
+        _severity(answers) if died else "warning",
         fact=f"the agent {agent.id} is to ask {agent.models[0]}, which its provider does not offer" + _beside(answers),
         saw=f"models.list has no such model; {_by(needed)}",
         fix="none automatic: openclaw models list shows what there is; then openclaw models set PROVIDER/MODEL",
@@ -113,7 +123,7 @@ def parked(agent: Agent, model: Model, view: WorkView, needed: str, answers: str
     until = f" until {clock(moment(model.until_ms))}" if model.until_ms else ""
     return Finding(
         "models/parked",
-        _severity(needed, answers),
+        _severity(answers),
         fact=f"the agent {agent.id} gets no answer of {model.provider}/{model.id}: {why}" + _beside(answers),
         saw=f"models.list: available false, {model.reason or 'no reason'}{until}; {_by(needed)}",
         fix=f"none automatic: see to the account at {model.provider}, then openclaw models status; a restart changes "
@@ -122,10 +132,13 @@ def parked(agent: Agent, model: Model, view: WorkView, needed: str, answers: str
     )
 
 
-def _severity(needed: str, answers: str) -> Severity:
-    if answers:
-        return "warning" if needed else "info"
-    return "error" if needed else "info"
+def _was_answered(job: Job) -> bool:
+    """Whether an agent answered the last run of this job."""
+    return job.enabled and job.payload_kind == "agentTurn" and not job.managed and job.last_status == "ok"
+
+
+def _severity(answers: str) -> Severity:
+    return "warning" if answers else "error"
 
 
 def _beside(answers: str) -> str:
@@ -133,4 +146,4 @@ def _beside(answers: str) -> str:
 
 
 def _by(needed: str) -> str:
-    return f"needed by {needed}" if needed else "no job, channel or session needs it yet"
+    return f"needed by {needed}"

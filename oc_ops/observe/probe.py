@@ -11,6 +11,7 @@ from pathlib import Path
 from oc_ops.observe import http, whereabouts
 from oc_ops.observe import processes as observe_processes
 from oc_ops.observe.container import Container, publishing
+from oc_ops.observe.descriptors import Descriptors, descriptors
 from oc_ops.observe.forwarders import forwarder
 from oc_ops.observe.http import Probe
 from oc_ops.observe.processes import GatewayProcess, Listener
@@ -63,6 +64,8 @@ class GatewayProbe:
     """Where the answer came from, of a container: its `published` port, or only `inside`."""
     blind: str = ""
     """Why the gateway could not be asked inside its container, where that was tried."""
+    descriptors: Descriptors | None = None
+    """What the holder of the port has open, where that can be seen."""
 
     @property
     def drifted(self) -> bool:
@@ -136,6 +139,8 @@ def look(
     seen = replace(seen, listens=moved.listens, hidden=moved.hidden or _hidden(target, seen))
     if moved.place:
         seen = replace(seen, wanted=port, learnt=moved.learnt)
+    if holder := seen.holder:
+        seen = replace(seen, descriptors=descriptors(holder.pid))
     if seen.live.kind != "answered":
         runtimes = tuple(each for each in ("podman", "docker") if shutil.which(each))
         return replace(seen, runtimes=runtimes, behind=_publishing(target, seen) if runtimes else None)

@@ -64,6 +64,8 @@ class RpcReply:
     code: str | None = None
     message: str = ""
     wall_s: float = 0.0
+    details: object = field(default=None, repr=False)
+    """What the gateway adds to an error."""
 
 
 class RpcClient:
@@ -309,7 +311,8 @@ def _reply(method: str, answer: Mapping[str, object], wire: Wire, wall_s: float)
     message = wire.shown(str(error.get("message") or "no message"))
     code = table(error.get("details")).get("code") or error.get("code")
     outcome: Literal["unsupported", "error"] = "unsupported" if message.startswith("unknown method") else "error"
-    return RpcReply(method, outcome, code=wire.shown(str(code)) if code else None, message=message, wall_s=wall_s)
+    shown = wire.shown(str(code)) if code else None
+    return RpcReply(method, outcome, None, shown, message, wall_s, error.get("details"))
 
 
 def _cut_off(method: str, gone: ConnectionClosed, asked: bool, wire: Wire, wall_s: float) -> RpcReply:

@@ -120,6 +120,15 @@ def publish(run: RunFolder) -> None:
             write(run.report_dir / latest, (run.path / name).read_bytes())
 
 
+def latest_is_partial(run: RunFolder) -> bool:
+    """Whether the latest report is of a part of the doctor; one of an older oc-ops, or torn, is not taken for one."""
+    try:
+        latest = json.loads(files.read_text(run.report_dir / "latest.json", files.DATA_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(latest, dict) and latest.get("whole") is False
+
+
 def discard(run: RunFolder) -> None:
     """Remove a run that looked at nothing; the latest report stays what it was."""
     shutil.rmtree(run.path, ignore_errors=True)

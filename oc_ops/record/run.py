@@ -266,6 +266,7 @@ def to_json(record: RunRecord, redactor: Redactor) -> str:
     """
     members: dict[str, Any] = {"schema": SCHEMA, **asdict(replace(record, scope=Scope(), observed=Observations()))}
     del members["scope"], members["observed"]
+    members["whole"] = record.whole
     members["calls"] = [{**asdict(each), "argv": redactor.argv(each.argv)} for each in record.calls]
     members["recovery"] = redactor.json(record.recovery)
     members["incident"] = redactor.json(record.incident)

@@ -27,7 +27,7 @@ def born(writer, lines, acknowledge, dice):
         return pid
     try:
         for number in range(lines):
-            write(writer, number, dice.choice((1, 300, 300, 100_000)))
+            write(writer, number, dice.choice((1, 300, 300, 20_000)))
             os.write(acknowledge, f"{writer} {number}\n".encode())
     finally:
         os._exit(0)

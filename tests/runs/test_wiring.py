@@ -370,8 +370,8 @@ def test_junitxml_of_hostile_words_and_of_a_check_that_could_not_look(tmp_path: 
         said = junit(Operator(tmp_path, port))
     assert said["gateway/ready"][0] == "failure"
     assert "telegram token=[redacted] ␛[2J␀]]>" in said["gateway/ready"][1]
-    assert said["cron/watched"][0] == "failure"
-    assert said["cron/watched"][1].startswith("cron/watched: could not look: cannot read the watchlist ")
+    assert said["cron/work"][0] == "failure"
+    assert said["cron/work"][1].startswith("cron/work: could not look: cannot read the watchlist ")
 
 
 def test_a_run_with_no_check_selected_is_not_healthy(operator: Operator) -> None:

@@ -17,7 +17,8 @@ SEEN_EVERY_S = 3600.0
 """A run that sees nothing new adds a line at most this often: 24 a day where 288 runs look."""
 
 _OUTAGE = (
-    *PASSING, "gateway/hung", "gateway/zombie", "gateway/crash-loop", "gateway/port-taken", "config/invalid"
+    *PASSING, "gateway/hung", "gateway/zombie", "gateway/crash-loop", "gateway/port-taken", "config/invalid",
+    "gateway/drain-stuck", "gateway/fd-limit",
 )  # fmt: skip
 """States between which a gateway that does not serve goes to and fro."""
 _ROOTS = ("state", "config", "gateway", "cli")

@@ -195,7 +195,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     """An unreadable pyproject.toml is not taken for an empty one."""
     (tmp_path / "pyproject.toml").mkdir()
     message = refusal(tmp_path)
-    assert message.startswith('[tool.oc_ops]="pyproject.toml" in the project folder: need a readable file (')
+    assert message.startswith(f'[tool.oc_ops]="pyproject.toml" in {tmp_path}: need a readable file (')
 
 
 def test_a_file_without_our_table(tmp_path: Path) -> None:

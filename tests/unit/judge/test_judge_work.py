@@ -196,22 +196,36 @@ def test_an_agent_that_can_answer_is_well() -> None:
 
 
 def test_an_agent_without_a_credential_matters_once_something_needs_it() -> None:
-    """An error for a job, information on a fresh gateway, a warning where a fallback answers."""
-    needed, fresh = answer(models=(), providers=()), answer("", models=(), providers=())
+    """An error for a job, nothing on a fresh gateway, a warning where a fallback answers."""
+    needed = answer(models=(), providers=())
+    assert answer("", models=(), providers=()) is None
     bridged = answer(models=(Model("other", "two", available=True),), providers=("other",))
     assert needed is not None
-    assert fresh is not None
     assert bridged is not None
-    assert [each.check for each in (needed, fresh, bridged)] == ["models/no-credentials"] * 3
-    assert [each.severity for each in (needed, fresh, bridged)] == ["error", "info", "warning"]
+    assert [each.check for each in (needed, bridged)] == ["models/no-credentials"] * 2
+    assert [each.severity for each in (needed, bridged)] == ["error", "warning"]
     assert "other/two answers" in bridged.fact
 
 
 def test_a_model_that_its_provider_lacks_is_unknown() -> None:
-    """There is a credential, and no such model."""
-    found = answer(models=(Model("lab", "three", available=True),))
-    assert found is not None
-    assert (found.check, found.severity) == ("models/unknown", "error")
+    """There is a credential, and no such model: a warning, an error once a run died of it."""
+    ask = Job("1", "ask", True, Schedule("every"), payload_kind="agentTurn")
+    died = replace(ask, last_status="error", last_error="FailoverError: Unknown model: lab/one")
+    slow = replace(died, last_error="cron: job execution timed out")
+    view = replace(VIEW, models=(Model("lab", "three", available=True),))
+    found = [models.unanswerable(view, "the job ask", (job,)) for job in (ask, slow, died)]
+    assert [each and (each.check, each.severity) for each in found] == [
+        ("models/unknown", "warning"), ("models/unknown", "warning"), ("models/unknown", "error"),
+    ]  # fmt: skip
+
+
+def test_a_model_that_answers_though_it_is_not_listed_is_well() -> None:
+    """2026.9.6 asks a custom provider for a model that it does not list, and is answered."""
+    ran = Job("1", "ask", True, Schedule("every"), last_status="ok", payload_kind="agentTurn")
+    view = replace(VIEW, models=(Model("lab", "three", available=True),))
+    assert models.unanswerable(view, "the job ask", (ran,)) is None
+    for other in (replace(ran, managed=True), replace(ran, payload_kind="command"), replace(ran, enabled=False)):
+        assert models.unanswerable(view, "the job ask", (other,)) is not None
 
 
 def test_a_parked_provider_says_why_and_until_when() -> None:

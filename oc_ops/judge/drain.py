@@ -1,0 +1,76 @@
+"""Judges of a gateway that drains or is suspended: since when, by whom, and whether it is still worth a wait."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from oc_ops.judge.finding import Finding
+from oc_ops.judge.registry import finds, none
+from oc_ops.judge.words import clock, span
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """A drain as it was looked at: since when it is seen, and who asked for it.
+
+    `suspended` is the gateway's own word for a suspension, whose lease ends at `until`; `restart_at` is the restart
+    that gateway-restart.log tells of.
+    """
+
+    since: datetime
+    now: datetime
+    suspended: str = ""
+    until: datetime | None = None
+    restart_at: datetime | None = None
+
+    @property
+    def lasts_s(self) -> float:
+        """How long it is seen already."""
+        return (self.now - self.since).total_seconds()
+
+    @property
+    def by(self) -> str:
+        """Who asked for it, in words."""
+        if self.suspended:
+            lease = f", its lease ends at {clock(self.until)} unless it is renewed" if self.until else ""
+            return f"a suspension holds it ({self.suspended}{lease})"
+        if self.restart_at:
+            return f"gateway-restart.log tells of a restart at {clock(self.restart_at)}"
+        return "gateway-restart.log tells of no restart"
+
+
+_RESUME = "openclaw gateway resume ID ends it; whoever suspended it was given the ID (openclaw gateway suspend)"
+
+
+@finds(
+    "gateway/drain-stuck",
+    checks=("gateway/started",),
+    cure=none(
+        "it drains beyond its budget: whoever holds the suspension or the work is to let go, or a person decides"
+    ),
+    means="it drains beyond its budget, or somebody keeps it suspended: since when, by whom",
+    helps="`openclaw gateway resume ID` for a suspension; else see what it waits for",
+)
+def drain_stuck(draining: Finding, drain: Drain, budget_s: float) -> Finding:
+    """A drain within its budget with who asked for it; beyond it a finding of its own, which is not waited for."""
+    first = f"seen first at {clock(drain.since)}"
+    if drain.lasts_s <= budget_s:
+        fix = f"none automatic: wait until its lease ends, or {_RESUME}" if drain.suspended else draining.fix
+        fact = "the gateway is suspended: it takes no new work" if drain.suspended else draining.fact
+        return replace(draining, fact=fact, saw=f"{draining.saw}; {first}; {drain.by}", fix=fix)
+    if drain.suspended:
+        fact, fix = "the gateway is kept suspended", f"none automatic: {_RESUME}"
+    else:
+        fact = "the gateway drains and comes to no end"
+        fix = (
+            "none automatic: its log says what it waits for (still draining active work); if it is nothing that must "
+            "end by itself, openclaw gateway restart aborts it"
+        )
+    return Finding(
+        "gateway/drain-stuck",
+        "error",
+        fact=f"{fact}: for {span(drain.lasts_s)} now, budget {span(budget_s)}",
+        saw=f"{draining.saw}; {first}; {drain.by}",
+        fix=fix,
+    )
