@@ -15,6 +15,7 @@ from oc_ops.judge.catalogue import Signature, catalogue
 from oc_ops.judge.findings import KINDS
 from oc_ops.judge.releases import Release, shown
 from oc_ops.settings import PROJECT, declared, environment_name
+from tests import signatures as lines_in_code
 
 DOCS = PROJECT / "docs"
 _NOTE = "<!-- Drawn from the code by `python -m tests.docs`: change it there. -->"
@@ -109,6 +110,14 @@ def _signatures() -> Iterator[str]:
             (f"`logs/{each.id}`", each.severity, each.fact, each.fix, each.restart, _releases(each))
             for each in sorted(catalogue(), key=lambda each: each.id)
         ),
+    )
+    yield from ("", "## Which release still has the text", "")
+    yield f"By `python -m tests.signatures`, over {lines_in_code.releases()}. In pieces: the line is put"
+    yield "together at run time, and its parts stand in one file. None of them: no installed release has the text; it"
+    yield "is of an older release, or the words are those of Node.js, SQLite, the system or another service."
+    yield ""
+    yield from _table(
+        ("signature", "text stands in"), *((f"`logs/{name}`", where) for name, where in lines_in_code.table())
     )
 
 
