@@ -166,6 +166,7 @@ def test_an_affected_release_is_told_to_upgrade(name: str, release: tuple[int, .
         ("ch.tg409", "Telegram getUpdates conflict: Conflict: terminated by other getUpdates request; make sure"),
         ("db.corrupt", "Failed to open the plugin state database. | database disk image is malformed"),
         ("db.corrupt", "SqliteIntegrityError: SQLite integrity_check failed"),
+        ("gw.shutdown_timeout", "shutdown deadline reached; abandoning unfinished cleanup and active work before exit"),
         ("db.corrupt", "Error: file is not a database"),
         ("fd.exhausted", "Error: spawn EBADF"),
         ("ui.origin", "gateway closed (1008): origin not allowed"),
