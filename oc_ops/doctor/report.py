@@ -173,9 +173,9 @@ class Reporting:
             after_run.of_the_start(self.settings, gateway)
 
     def _make_latest(self, record: RunRecord) -> None:
-        """A whole run becomes the latest, and a part that found something; three green checks replace no whole run."""
+        """A whole run becomes the latest, and a part that found something; a green part only ends such a part's red."""
         partial = record.scope.left_out or record.scope.quick
-        if not partial or record.verdict not in ("healthy", "degraded") or not folder.latest_is_whole(self.folder):
+        if not partial or record.verdict not in ("healthy", "degraded") or folder.latest_is_partial(self.folder):
             folder.publish(self.folder)
 
     # -- lines on the terminal -----------------------------------------------------------------------------------------

@@ -120,15 +120,13 @@ def publish(run: RunFolder) -> None:
             write(run.report_dir / latest, (run.path / name).read_bytes())
 
 
-def latest_is_whole(run: RunFolder) -> bool:
-    """Whether there is a latest report and it is of a whole run; one of an older oc-ops, or torn, counts as whole."""
+def latest_is_partial(run: RunFolder) -> bool:
+    """Whether the latest report is of a part of the doctor; one of an older oc-ops, or torn, is not taken for one."""
     try:
         latest = json.loads(files.read_text(run.report_dir / "latest.json", files.DATA_BYTES))
-    except FileNotFoundError:
-        return False
     except (OSError, ValueError, RecursionError):
-        return True
-    return not isinstance(latest, dict) or latest.get("whole") is not False
+        return False
+    return isinstance(latest, dict) and latest.get("whole") is False
 
 
 def discard(run: RunFolder) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,7 @@ _TRANSCRIPT = 40_000
 _TRANSCRIPTS = 400_000
 _CHECKS = 1_000
 _CALLS = 200
+_CODE = re.compile(r"`([^`]+)`")
 
 _VERDICT_MARKS = {"healthy": "✓", "degraded": "!", "unhealthy": "✗", "unknown": "?"}
 _OUTCOME_MARKS = {"failed": "✗", "error": "?", "blocked": "⊘", "skipped": "–", "passed": "✓"}
@@ -141,6 +143,9 @@ def templates(redactor: Redactor) -> Environment:
     def block(text: str, limit: int = _TRANSCRIPT) -> Markup:
         return Markup(escape(redactor.block(text, limit)))  # noqa: S704 -- escaped in this very line
 
+    def code(text: str) -> Markup:
+        return Markup(_CODE.sub(r"<code>\1</code>", escape(redactor.line(text))))  # noqa: S704 -- escaped here
+
     def lines(given: Sequence[str]) -> Markup:
         left_out = len(given) - _EVIDENCE_LINES
         if left_out > 0:
@@ -156,6 +161,7 @@ def templates(redactor: Redactor) -> Environment:
     )
     made.filters |= {
         "block": block,
+        "code": code,
         "lines": lines,
         "utc": _utc,
         "duration": lambda seconds: _seconds(seconds),

@@ -129,6 +129,13 @@ def test_missing_transcript_is_said(tmp_path: Path) -> None:
     assert "calls/01-cron-list.log: No such file" in parts(tmp_path)[1]
 
 
+def test_a_command_in_a_claim_is_shown_as_one(tmp_path: Path) -> None:
+    """Backticks are for the reader of the source; what stands in them is escaped all the same."""
+    check = CheckRecord("cron/list", "a::d", "passed", 0.1, claim="`cron list` and `<b>` answer, ` alone does not.")
+    evidence = parts(tmp_path, checks=(check,))[1]
+    assert "<code>cron list</code> and <code>&lt;b&gt;</code> answer, ` alone" in evidence
+
+
 def test_every_string_is_redacted_printable_and_escaped(tmp_path: Path) -> None:
     """A payload in each field of the record comes out as text, without the secret, the home and the escape sequence."""
     evil = "<i onload=x>\"'&\x1b]52;c;x\x07 hunter2-hunter2 /home/joe \u202e\udcff\0"
