@@ -6,14 +6,18 @@ from checks.check import check
 from checks.report import Report
 from oc_ops.doctor import summary
 from oc_ops.doctor.observations import Doctor
+from oc_ops.doctor.outcomes import NotAsked
 from oc_ops.judge import access as judge_access
 from oc_ops.judge import descriptors as judge_descriptors
 from oc_ops.judge import files as judge_files
 from oc_ops.judge import gateway as judge
+from oc_ops.judge import service as judge_service
 from oc_ops.judge.gateway import Limits
 from oc_ops.judge.port import http_broken
+from oc_ops.observe import service
 from oc_ops.observe.descriptors import watches
 from oc_ops.observe.probe import GatewayProbe
+from oc_ops.observe.sockets import user_name
 
 
 @check("config/valid", lane="files")
@@ -69,6 +73,23 @@ def test_gateway_has_descriptors_left(gateway: GatewayProbe, report: Report) -> 
 def test_only_one_gateway_runs(gateway: GatewayProbe, report: Report) -> None:
     """One gateway process owns the state directory."""
     report(judge.duplicate(gateway.processes))
+
+
+@check("gateway/supervised", lane="files")
+def test_one_unit_keeps_the_gateway(doctor: Doctor, report: Report) -> None:
+    """The systemd unit that runs the gateway does so after a boot and a logout too, and no other wants to."""
+    if why := "--quick asks no service manager" if doctor.quick else doctor.spared():
+        raise NotAsked(why)
+    process = doctor.look().holder
+    if process is None or not (units := service.units(doctor.target)):
+        raise NotAsked("no systemd unit of this gateway is seen, or no process of it that answers")
+    owner = next((each for each in units if service.holds(each, process)), None)
+    lingers = service.lingers(process.uid, doctor.target) if owner and process.uid is not None else None
+    report(
+        judge_service.two_owners(units, owner, process),
+        judge_service.not_enabled(owner),
+        judge_service.no_linger(owner, lingers, user_name(process.uid) if process.uid is not None else ""),
+    )
 
 
 @check("gateway/rpc", lane="rpc")

@@ -10,6 +10,8 @@ from oc_ops.doctor.outcomes import NotAsked
 from oc_ops.doctor.surroundings import Surroundings
 from oc_ops.judge import files as judge_files
 from oc_ops.judge import host as judge
+from oc_ops.judge import leftovers as judge_leftovers
+from oc_ops.observe import leftovers
 
 
 @check("host/disk", lane="files")
@@ -28,6 +30,14 @@ def test_memory_suffices(surroundings: Surroundings, report: Report) -> None:
 def test_nothing_outlived_its_gateway(surroundings: Surroundings, report: Report) -> None:
     """No browser and no MCP server of a gateway that is gone still runs."""
     report(judge.orphans(surroundings.host()))
+
+
+@check("host/openclaw-leftovers", lane="files")
+def test_openclaw_leaves_little_behind(doctor: Doctor, report: Report) -> None:
+    """OpenClaw's own build and temporary directories do not pile up."""
+    if why := "--quick walks no folder" if doctor.quick else doctor.spared():
+        raise NotAsked(why)
+    report(judge_leftovers.openclaw_leftovers(leftovers.leftovers(doctor.target)))
 
 
 @check("host/wal", lane="files")

@@ -24,7 +24,7 @@ from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.state import StateView
 from oc_ops.observe.target import Target
 
-DOWN = ("gateway/down", "gateway/crash-loop")
+DOWN = ("gateway/down", "gateway/crash-loop", "gateway/oom-killed")
 """Causes of a gateway that does not live: only then is it asked why it would not come up."""
 
 UNSTARTABLE = ("state/", "service/", "config/mode-missing")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.registry import finds, start
 from oc_ops.observe.container import Container
 from oc_ops.observe.probe import GatewayProbe
+from oc_ops.observe.service import Service
 
 NEVER_RETRY = 78
 """The gateway's exit code for a configuration or lock at fault: a restart policy brings it back to the same end."""
@@ -39,7 +42,7 @@ def fault(seen: GatewayProbe, up_s: float | None, start_budget_s: float) -> Find
     "gateway/oom-killed",
     cure=start(
         "nothing runs, so nothing is lost by a start; with the same limit it may end the same way",
-        proof="its container's runtime says that it does not run, and that the kernel ended it for want of memory",
+        proof="its container's runtime or its unit says that it does not run, and that it ended for want of memory",
     ),
     means="its last end was the OOM killer's",
     helps="a higher memory limit, then start it",
@@ -57,6 +60,15 @@ def out_of_memory(there: Container) -> Finding:
         fix=fix,
         proof=proof,
     )
+
+
+def of_unit(found: Finding, service: Service) -> Finding:
+    """The finding of a gateway that is down, named for its end where systemd says that memory ran out."""
+    if found.check != "gateway/down" or service.result != "oom-kill":
+        return found
+    fact = f"the kernel ended the gateway of {service.unit} for want of memory"
+    fix = found.fix if found.proof else f"{found.fix}; with the same memory (MemoryMax) it may end the same way"
+    return replace(found, check="gateway/oom-killed", fact=fact, fix=fix, verify="")
 
 
 def _down(there: Container) -> Finding:

@@ -16,6 +16,7 @@ from oc_ops.judge import (
     host,
     jobtimes,
     lastwords,
+    leftovers,
     listener,
     models,
     port,
@@ -29,6 +30,6 @@ __all__ = ["JUDGES", "KINDS", "FindingKind"]
 
 JUDGES = (
     *(access, browser, cli, container, cron, cronwork, descriptors, drain, files, gateway, host),
-    *(jobtimes, lastwords, listener, models, port, service, state, work),
+    *(jobtimes, lastwords, leftovers, listener, models, port, service, state, work),
 )
 """The modules that declare findings."""

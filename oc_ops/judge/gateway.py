@@ -48,7 +48,7 @@ def cause(seen: GatewayProbe, limits: Limits) -> Finding | None:
         return found
     for judge in (port_taken, crash_loop, fd_limit, starting, zombie, down, hung, draining, saturated):
         if finding := judge(seen, limits):
-            return finding
+            return finding if seen.hidden else container.of_unit(finding, seen.service)
     return None
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.registry import finds, none
 from oc_ops.observe.config import GatewayConfig
+from oc_ops.observe.processes import GatewayProcess
 from oc_ops.observe.service import Service
 
 NO_PROGRAM = 203
@@ -70,3 +73,73 @@ def mode_missing(service: Service, config: GatewayConfig) -> Finding | None:
         f"been replaced: look for {config.path.name}.bak beside it), or {_ALLOWED} where it was started with that; "
         "any other start ends with exit code 78",
     )
+
+
+@finds(
+    "service/not-enabled",
+    checks=("gateway/supervised",),
+    cure=none("whether it is to come up by itself is its owner's to say"),
+    means="the unit that runs the gateway is not enabled: after a boot nobody starts it (a warning)",
+    helps="enable it",
+)
+def not_enabled(owner: Service | None) -> Finding | None:
+    """The unit that runs the gateway is disabled; one that something else pulls in (static, generated) is not."""
+    if owner is None or owner.file_state != "disabled":
+        return None
+    return Finding(
+        "service/not-enabled",
+        "warning",
+        fact=f"{owner.unit} runs the gateway and is not enabled: after a boot it does not come up by itself",
+        saw=f"{owner.summary}, UnitFileState=disabled",
+        fix=f"none automatic: {_manager(owner)} enable {owner.unit}",
+    )
+
+
+@finds(
+    "service/no-linger",
+    checks=("gateway/supervised",),
+    cure=none("it is the machine's setting, not the gateway's"),
+    means="the gateway is a user's service and that user has no lingering: it ends with the last login (a warning)",
+    helps="`loginctl enable-linger`",
+)
+def no_linger(owner: Service | None, lingers: bool | None, user: str) -> Finding | None:
+    """A user's unit ends with that user's last login unless the user lingers."""
+    if owner is None or owner.scope != "user" or lingers is not False:
+        return None
+    return Finding(
+        "service/no-linger",
+        "warning",
+        fact=f"the gateway is a service of user {user}, and ends with that user's last login",
+        saw=f"{owner.summary}; loginctl show-user: Linger=no",
+        fix=f"none automatic: sudo loginctl enable-linger {user}",
+    )
+
+
+@finds(
+    "service/two-owners",
+    checks=("gateway/supervised",),
+    cure=none("which of the two is to stay is not for a program to decide"),
+    means="a second unit wants to run this gateway: an error while it tries again and again, else a warning",
+    helps="disable one of them",
+)
+def two_owners(units: Sequence[Service], owner: Service | None, process: GatewayProcess) -> Finding | None:
+    """A unit beside the one, or beside the process by hand, that runs the gateway: one that tries, or will at boot."""
+    others = [each for each in units if owner is None or (each.unit, each.scope) != (owner.unit, owner.scope)]
+    fighting = [each for each in others if each.state in ("restarting", "running")]
+    at_boot = [each for each in others if owner is not None and each.file_state in ("enabled", "enabled-runtime")]
+    other = next(iter(fighting or at_boot), None)
+    if other is None:
+        return None
+    runs = f"{owner.scope} unit {owner.unit} runs" if owner else f"pid {process.pid}, started by no such unit, is"
+    does = "tries to run it as well" if fighting else "is enabled to start it as well"
+    return Finding(
+        "service/two-owners",
+        "error" if other.state == "restarting" else "warning",
+        fact=f"{runs} the gateway, and {other.scope} unit {other.unit} {does}",
+        saw=f"{process.summary}; {other.summary}; UnitFileState={other.file_state or 'not known'}",
+        fix=f"none automatic: keep one; {_manager(other)} disable --now {other.unit} ends the other's tries",
+    )
+
+
+def _manager(service: Service) -> str:
+    return "sudo systemctl" if service.scope == "system" else "systemctl --user"

@@ -43,6 +43,8 @@ class Service:
     """The command of a systemd unit; empty where that is not known."""
     gone: str = ""
     """The program or script of that command that is not there."""
+    file_state: str = ""
+    """Whether systemd starts it at boot or login: enabled, disabled, static, …"""
 
     @property
     def managed(self) -> bool:
@@ -164,6 +166,31 @@ def unit_of(process: GatewayProcess, target: Target) -> Service | None:
     return replace(service, scope=scope, standard=unit == own)
 
 
+def units(target: Target, platform: str = sys.platform) -> tuple[Service, ...]:
+    """Every systemd unit named openclaw* of both managers that leads to the target's state directory."""
+    if platform == "darwin":
+        return ()
+    return tuple(each for each in _units_named(target, "") if each.state != "silent")
+
+
+def holds(service: Service, process: GatewayProcess) -> bool:
+    """Whether a process stands in the unit's control group, however many wrappers are between."""
+    if service.pid in (process.pid, process.parent):
+        return True
+    try:
+        path = Path(f"/proc/{process.pid}/cgroup").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    user = "/user@" in path or "/user.slice" in path
+    return service.unit in _CGROUP_UNIT.findall(path) and (service.scope == "user") is user
+
+
+def lingers(uid: int, target: Target) -> bool | None:
+    """Whether a user's services live on without a login; None where logind cannot be asked."""
+    answer = _said(_asked(["loginctl", "show-user", str(uid), "--property=Linger"], target))
+    return {"yes": True, "no": False}.get(_pairs(answer or "").get("Linger", ""))
+
+
 def stop_command(service: Service) -> tuple[str, ...]:
     """What ends the unit's process: `stop` without waiting for it; launchd's agent gets SIGTERM and comes again."""
     if service.manager == "launchd":
@@ -183,7 +210,17 @@ def ask(argv: Sequence[str], environ: Mapping[str, str], deadline_s: float) -> C
 _NAMES = "openclaw*.service"
 _PROGRAM = re.compile(r"path=(/.*?) ; argv\[\]")
 _CGROUP_UNIT = re.compile(r"/([^/\n]+\.service)(?=/|$)", re.M)
-_PROPERTIES = ("LoadState", "ActiveState", "SubState", "Result", "NRestarts", "MainPID", "ExecMainStatus", "ExecStart")
+_PROPERTIES = (
+    "LoadState",
+    "ActiveState",
+    "SubState",
+    "Result",
+    "NRestarts",
+    "MainPID",
+    "ExecMainStatus",
+    "ExecStart",
+    "UnitFileState",
+)
 
 
 def _asked(argv: list[str], target: Target) -> Call | None:
@@ -231,6 +268,7 @@ def _systemd(unit: str, answer: str | None) -> Service:
         detail=f"{active}/{sub}",
         argv=argv,
         gone=_gone(says, argv),
+        file_state=says.get("UnitFileState", ""),
     )
 
 

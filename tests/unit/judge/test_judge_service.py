@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from oc_ops.act.recover.policy import never
+from oc_ops.judge import gateway as judge_gateway
 from oc_ops.judge import service as judge
+from oc_ops.judge.gateway import Limits
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.service import NO_SERVICE, Service, _systemd
+from tests.support.sights import gateway_process, nothing, sight
 
 UNIT = Service("systemd", "openclaw-gateway.service", "failed", exit_status=1, argv=("/opt/openclaw", "gateway"))
 CONFIG = GatewayConfig(Path("/home/me/.openclaw/openclaw.json"), exists=True)
@@ -80,3 +83,64 @@ def test_a_config_without_a_mode_is_no_plain_down(service: Service) -> None:
 def test_what_starts_all_the_same_stays_silent(service: Service, config: GatewayConfig) -> None:
     """A mode, a unit that allows for none, and what other findings tell: no finding of this kind."""
     assert judge.cannot_start(service, config) is None
+
+
+RUNNING = replace(UNIT, state="running", pid=7, exit_status=0, file_state="enabled")
+SYSTEM = replace(RUNNING, unit="openclaw.service", scope="system", standard=False)
+OURS = gateway_process(pid=7)
+
+
+@pytest.mark.parametrize(
+    ("state", "found"), [("disabled", True), ("enabled", False), ("static", False), ("generated", False), ("", False)]
+)
+def test_a_unit_that_no_boot_starts_is_told(state: str, found: bool) -> None:
+    """Disabled is the one state in which nothing starts it; a quadlet's unit is generated."""
+    finding = judge.not_enabled(replace(RUNNING, file_state=state))
+    assert (finding is not None and "enable openclaw-gateway.service" in finding.fix) is found
+    assert judge.not_enabled(None) is None
+
+
+@pytest.mark.parametrize(
+    ("owner", "lingers", "found"),
+    [(RUNNING, False, True), (RUNNING, True, False), (RUNNING, None, False), (SYSTEM, False, False)],
+)
+def test_a_user_s_unit_without_lingering_is_told(owner: Service, lingers: bool | None, found: bool) -> None:
+    """It is nothing to a system unit, and nothing is said where logind cannot be asked."""
+    assert (judge.no_linger(owner, lingers, "me") is not None) is found
+    assert judge.no_linger(None, False, "me") is None
+
+
+@pytest.mark.parametrize(
+    ("other", "severity"),
+    [
+        (replace(SYSTEM, state="restarting"), "error"),
+        (replace(SYSTEM, state="running"), "warning"),
+        (replace(SYSTEM, state="failed"), "warning"),
+        (replace(SYSTEM, state="stopped", file_state="disabled"), None),
+        (RUNNING, None),
+    ],
+    ids=["tries again and again", "runs", "failed but enabled", "rests", "is the same unit"],
+)
+def test_a_second_unit_is_told_by_its_harm(other: Service, severity: str | None) -> None:
+    """A unit that fights for the gateway is an error, one that will after a boot a warning, one that rests nothing."""
+    finding = judge.two_owners([RUNNING, other], RUNNING, OURS)
+    assert (finding.severity if finding else None) == severity
+
+
+def test_a_gateway_by_hand_beside_its_unit() -> None:
+    """Beside a gateway that no unit started, a unit that rests is no second owner; one that keeps trying is."""
+    assert judge.two_owners([replace(RUNNING, state="stopped")], None, OURS) is None
+    finding = judge.two_owners([replace(RUNNING, state="restarting")], None, OURS)
+    assert finding is not None
+    assert finding.severity == "error"
+
+
+@pytest.mark.parametrize(("result", "check"), [("oom-kill", "oom-killed"), ("signal", "down"), ("success", "down")])
+def test_a_unit_s_gateway_that_memory_ended_is_named_so(result: str, check: str) -> None:
+    """systemd's own Result is what counts; its proof and cure are those of a gateway that is down."""
+    unit = replace(UNIT, result=result)
+    finding = judge_gateway.cause(sight(nothing("refused"), listener=None, processes=(), service=unit), Limits())
+    assert finding is not None
+    assert finding.check == f"gateway/{check}"
+    assert finding.fix == judge_gateway.START
+    assert finding.proof
