@@ -60,9 +60,9 @@ def _old(place: Path, prefix: str, now: float) -> Iterator[tuple[Path, float]]:
         with os.scandir(place) as entries:
             for _, entry in zip(range(_MOST_FOLDERS), entries, strict=False):
                 try:
-                    rest = entry.name.removeprefix(prefix)
                     # openclaw-UID holds the gateway locks of older releases.
-                    if rest in (entry.name, str(os.getuid())) or not entry.is_dir(follow_symlinks=False):
+                    named = entry.name.startswith(prefix) and entry.name != f"openclaw-{os.getuid()}"
+                    if not named or not entry.is_dir(follow_symlinks=False):
                         continue
                     facts = entry.stat(follow_symlinks=False)
                 except OSError:
