@@ -11,6 +11,7 @@ import pytest
 from oc_ops.lab.gateway import Lab
 from oc_ops.lab.state import write_private
 from oc_ops.record.incidents import book
+from oc_ops.text import remedy
 from tests.live.conftest import LabOf
 from tests.live.examine import Examination, assert_healthy, examine
 from tests.support import faults, stranger
@@ -33,7 +34,7 @@ def assert_only(seen: Examination, check: str) -> None:
     assert seen.last_line.startswith("doctor: unhealthy in ")
     assert f": {check}: " in seen.last_line
     finding = seen.finding(check)
-    assert finding["fix"] in seen.last_line
+    assert remedy(finding["fix"]) in seen.last_line
     assert finding["saw"]
 
 
