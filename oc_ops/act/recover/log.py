@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -29,6 +30,8 @@ FOLDER = "recoveries"
 """Below the memory directory: `<stamp>.jsonl` and, beside it, the evidence in `<stamp>/`."""
 
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ(?:-\d\d)?")
+_LOOKED_BACK = 50
+"""Records that are looked through for one that tells the same."""
 State = Literal["begin", "end", "note"]
 
 
@@ -127,15 +130,51 @@ def begun_at(record: Path) -> datetime:
     return datetime.strptime(f"{record.stem[:20]}+0000", "%Y-%m-%dT%H-%M-%SZ%z")
 
 
+def refusal(record: Path) -> tuple[object, ...] | None:
+    """What a record that tried nothing refused: incident, cause and exit code; None for one that acted, or did not end.
+
+    Two records of which this is the same tell the same.
+    """
+    told = lines(record)
+    end = told[-1] if told else {}
+    if (end.get("step"), end.get("state")) != ("recover", "end") or end.get("exit") not in (3, 4):
+        return None
+    if any(each.get("step") == "act" for each in told):
+        return None
+    cause = next((each for each in reversed(told) if each.get("step") == "cause"), {})
+    return cause.get("incident"), cause.get("cause"), end["exit"]
+
+
+def told_before(memory_dir: Path, record: Path) -> Path | None:
+    """An earlier record of the same refusal in the same incident, where there is one."""
+    own = refusal(record)
+    if own is None or own[0] is None:
+        return None
+    earlier = (each for each in reversed(records(memory_dir)) if each.stem < record.stem)
+    return next((each for each in itertools.islice(earlier, _LOOKED_BACK) if refusal(each) == own), None)
+
+
+def remove(record: Path) -> None:
+    """Take a record away with its evidence; one that cannot be removed stays."""
+    shutil.rmtree(record.with_suffix(""), ignore_errors=True)
+    with contextlib.suppress(OSError):
+        record.unlink(missing_ok=True)
+
+
 def prune(memory_dir: Path, keep: int, before: datetime) -> None:
     """Remove all but the newest `keep` records with their evidence, and none that was begun after `before`.
 
-    One that cannot be removed stays: the outcome of the recovery that has just ended is worth more.
+    What tried nothing is counted for itself, so that no refusal pushes an act out. One that cannot be removed stays:
+    the outcome of the recovery that has just ended is worth more.
     """
-    for record in [each for each in records(memory_dir)[:-keep] if begun_at(each) < before]:
-        shutil.rmtree(record.with_suffix(""), ignore_errors=True)
-        with contextlib.suppress(OSError):
-            record.unlink(missing_ok=True)
+    found = records(memory_dir)
+    if len(found) <= keep:
+        return
+    refused = [each for each in found if refusal(each) is not None]
+    acted = [each for each in found if each not in refused]
+    for record in (*acted[:-keep], *refused[:-keep]):
+        if begun_at(record) < before:
+            remove(record)
 
 
 class IncidentLink:

@@ -67,6 +67,18 @@ class Clearance:
     seen: GatewayProbe | None = None
 
 
+def by_hand(cure: Cure, cause: Finding) -> str:
+    """Why recovery could not do that cure here, as far as the finding itself tells; nothing where it might.
+
+    Known before anything is waited for: the finding's own fix is then a person's.
+    """
+    if cure.action not in ("restart", "start") or not cause.fix.startswith("none automatic"):
+        return ""
+    if "no service unit runs it" in cause.fix:
+        return f"no service unit runs this gateway, so nothing here can {cure.action} it"
+    return f"a {cure.action} is not for OpenClaw's own command here"
+
+
 def clear(gateway: Gateway, cure: Cure, first: Observation) -> Clearance:
     """Decide, cheapest reasons first; nothing is changed. Raises CouldNotLook when something cannot be learnt."""
     cause = first.cause

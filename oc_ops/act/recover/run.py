@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from oc_ops.act.agent import refuse_agents
+from oc_ops.act.agent import inside, refuse_agents
 from oc_ops.act.recover import act, budget, evidence, log, steps
 from oc_ops.act.recover.log import IncidentLink, RecoveryLog
 from oc_ops.act.recover.outcome import Conclusion, Observation, Outcome, proof
 from oc_ops.act.recover.policy import cure_of, never
-from oc_ops.act.recover.preflight import Clearance, clear, shown
+from oc_ops.act.recover.preflight import Clearance, by_hand, clear, shown
 from oc_ops.act.recover.wait import REAL, Clock
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.gateway import Gateway
@@ -58,7 +59,20 @@ def recover(
     """
     if force:
         refuse_agents("--force", environ)
+    if inside(environ):
+        settings = _bounded(settings)
     return _Recovery(settings, environ, observe, dry_run=dry_run, force=force, say=say, clock=clock).run(first)
+
+
+def _bounded(settings: Settings) -> Settings:
+    """The settings with bounds no wider than the defaults: what runs inside an agent lifts none, by no variable."""
+    usual = Settings()
+    return replace(
+        settings,
+        restart_per_hour=min(settings.restart_per_hour, usual.restart_per_hour),
+        restart_per_day=min(settings.restart_per_day, usual.restart_per_day),
+        restart_cool_down_s=max(settings.restart_cool_down_s, usual.restart_cool_down_s),
+    )
 
 
 def longest_s(settings: Settings) -> float:
@@ -131,6 +145,9 @@ class _Recovery:
         outcome = self._outcome(ended)
         if self.log.path is not None:
             self.log.note("recover", "end", exit=outcome.exit, outcome=outcome.word, why=outcome.why)
+            if earlier := log.told_before(self.settings.memory_dir, self.log.path):
+                log.remove(self.log.path)  # one refusal an incident: every scheduled run would add the same
+                outcome = replace(outcome, record=earlier)
             log.prune(self.settings.memory_dir, self.settings.keep_recoveries, self.clock.now() - 2 * budget.DAY)
         return outcome
 
@@ -175,6 +192,8 @@ class _Recovery:
             if self.cure.action == "wait":
                 self._wait(self._cause.saw)
                 continue
+            if why := by_hand(self.cure, self._cause):
+                raise Conclusion(4, "refused", self._not_cured(why))
             self._within_bounds()
             if self._unconfirmed():
                 continue
@@ -204,7 +223,8 @@ class _Recovery:
         if self.looks[-1:] != [seen.cause.check]:
             self._say(f"cause: {seen.cause.check}: {seen.cause.fact}")
             self._say(f"saw:   {seen.cause.saw}")
-            self._say(f"cure:  {self.cure.action}: {self.cure.why}")
+            why = by_hand(self.cure, seen.cause)
+            self._say(f"cure:  {f'none from here: {why}' if why else f'{self.cure.action}: {self.cure.why}'}")
 
     def _open_record(self) -> None:
         self.log = RecoveryLog.open(self.settings.memory_dir, self.gateway.redactor, self.clock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -165,3 +166,45 @@ def test_what_observe_raises_is_could_not_tell(stage: Stage) -> None:
 
     with pytest.raises(OcOpsError, match="known setting"):
         recover(stage.settings, stage.environ, wrong, clock=stage.clock)
+
+
+def test_what_nothing_here_can_do_is_said_at_once(stage: Stage) -> None:
+    """Without a supervisor no look is waited for: the reason, and what to do by hand, in the first second."""
+    name = opened(stage, 0)
+    fix = "none automatic: no service unit runs it; end pid 7, then start it as it was started before"
+    cause = replace(saw("gateway/hung", incident=name).findings[0], fix=fix)
+    stage.seen = [Observation("unhealthy", cause, (cause,), None, name)]
+    outcome = stage.recover()
+    assert (outcome.exit, stage.observed, stage.elapsed_s, stage.calls) == (4, 1, 0.0, [])
+    assert "no service unit runs this gateway, so nothing here can restart it · fix: by hand: no" in outcome.sentence
+    assert any(each.startswith("cure:  none from here: no service unit") for each in stage.said)
+    assert not any("confirm" in each for each in stage.said)
+
+
+def test_a_refusal_is_on_record_once_an_incident(stage: Stage) -> None:
+    """A scheduled --recover beside a lasting fault points to the record it has; another incident gets its own."""
+    name = opened(stage, 10)
+    stage.seen = [saw("cron/job-failing", incident=name)]
+    records = []
+    for _ in range(4):
+        outcome = stage.recover()
+        assert outcome.exit == 4
+        records.append(outcome.record)
+        stage.elapsed_s += 300
+    assert len(stage.records()) == 1
+    assert len(set(records)) == 1
+    stage.seen = [saw("cron/job-failing", incident="20261122-130000-cron-job-failing")]
+    assert stage.recover().record not in records
+    assert len(stage.records()) == 2
+
+
+def test_an_agent_lifts_no_bound_by_a_variable(stage: Stage) -> None:
+    """Inside an agent the settings count only where they are narrower than the defaults."""
+    stage.set(restart_per_hour=50, restart_per_day=50, restart_cool_down_s=1.0)
+    stage.environ["OPENCLAW_CLI"] = "1"
+    stage.services, exits = [STOPPED], []
+    for _ in range(4):
+        stage.looks, stage.seen = [DOWN, WELL], [saw("gateway/down"), saw("gateway/down"), saw()]
+        exits.append(stage.recover().exit)
+        stage.elapsed_s += 400
+    assert exits == [0, 0, 0, 3]

@@ -98,6 +98,20 @@ def test_old_records_go_with_their_evidence_and_young_ones_never(tmp_path: Path)
     ]
 
 
+def test_a_refusal_pushes_no_act_out(tmp_path: Path) -> None:
+    """What tried nothing is counted for itself, however many of them there are."""
+    acted = opened(tmp_path, NOON - timedelta(days=30))
+    acted.note("act", "begin")
+    acted.note("recover", "end", exit=0)
+    for hours in range(100, 90, -1):
+        refused = opened(tmp_path, NOON - timedelta(hours=hours))
+        refused.told("cause", {"incident": None, "cause": "cron/job-failing"})
+        refused.note("recover", "end", exit=4)
+    recover_log.prune(tmp_path, 2, NOON - timedelta(days=2))
+    left = recover_log.records(tmp_path)
+    assert (len(left), left[0]) == (3, acted.path)
+
+
 def test_a_record_that_cannot_be_removed_costs_no_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that turned read-only meanwhile: what came of the recovery is still told."""
     for hours in (100, 99, 0):
