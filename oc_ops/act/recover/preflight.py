@@ -70,9 +70,10 @@ class Clearance:
 def by_hand(cure: Cure, cause: Finding) -> str:
     """Why recovery could not do that cure here, as far as the finding itself tells; nothing where it might.
 
-    Known before anything is waited for: the finding's own fix is then a person's.
+    Known before anything is waited for: the gateway answers nobody, and the finding's own fix is a person's.
     """
-    if cure.action not in ("restart", "start") or not cause.fix.startswith("none automatic"):
+    mute = cause.check in _SEEN_BY_LOOK and cure.action in ("restart", "start")
+    if not mute or not cause.fix.startswith("none automatic"):
         return ""
     if "no service unit runs it" in cause.fix:
         return f"no service unit runs this gateway, so nothing here can {cure.action} it"
