@@ -82,7 +82,8 @@ def sentence(record: RunRecord) -> str:
     if finding is None and record.verdict == "degraded":
         finding = next(each for each in record.findings if each.severity == "warning")
     if finding is not None:
-        return f"{head}: {finding.sentence}"
+        more = sum(each.severity == "warning" and each is not finding for each in record.findings)
+        return f"{head}: {finding.sentence}" + (f" · {more} more warning{'s' * (more > 1)}" if more else "")
     if record.verdict == "healthy":
         passed = sum(each.outcome == "passed" for each in record.checks)
         version = record.openclaw.gateway_version or "of unknown release"

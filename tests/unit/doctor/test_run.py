@@ -264,6 +264,17 @@ def test_a_quick_run_is_healthy_as_far_as_it_looked(run: DoctorRun) -> None:
     assert not (run.settings.report_dir / "latest.json").exists()
 
 
+def test_the_last_line_says_that_there_are_more_warnings(run: DoctorRun) -> None:
+    """Each has its block above; who reads one line alone knows that there is more to read."""
+    end(run, "a/b", found=DRIFT)
+    assert "more warning" not in run.report.last_line(run._summed_up())
+    end(run, "c/d", found=replace(DRIFT, check="host/leftovers"))
+    assert run.report.last_line(run._summed_up()).endswith(" · 1 more warning")
+    end(run, "e/f", found=replace(DRIFT, check="host/wal-large"))
+    end(run, "g/h", AssertionError(), HUNG)
+    assert run.report.last_line(run.finish()).endswith(" · 3 more warnings")
+
+
 def test_a_warning_does_not_hide_what_could_not_be_looked_at(run: DoctorRun) -> None:
     """The last line of an unknown run says what could not be looked at, not what is merely worth a warning."""
     end(run, "a/b", found=DRIFT)
