@@ -194,13 +194,15 @@ class Port:
         up_ms = next((_uptime_ms(each) for each in _probes(seen) if _uptime_ms(each) is not None), None)
         began = now - up_ms / 1000 if up_ms is not None else None
         again = began is not None and before.started_at is not None and began > before.started_at + _RESTARTED_S
+        # One that was well before we came has been so since its start, not since we look.
+        met_well, began_at = before.state == "unknown" and state in ("ready", "live"), began or now
         serving = seen.serving if seen else None
         listener = seen.listener if seen else None
         live = seen.live if seen else None
         version = next((text_at(each.json, "version") for each in _probes(seen) if text_at(each.json, "version")), "")
         self.gateway = GatewayPart(
             state=state,
-            since=before.since if state == before.state and not again else now,
+            since=before.since if state == before.state and not again else began_at if met_well else now,
             fact=self._clean(finding.fact) if finding else "",
             saw=self._clean(finding.saw) if finding else "",
             fix=self._clean(finding.fix) if finding else "",

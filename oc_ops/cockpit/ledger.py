@@ -103,6 +103,7 @@ def _heartbeats(agents: object) -> Iterator[str]:
 RUNS_SHOWN, RECENT_SHOWN = 10, 30
 _MOST_JOBS = 2000
 _PAGE = 200
+_USUAL_RUNS = 3
 _SLOWER, _FASTER = 1.5, 2 / 3
 
 
@@ -322,10 +323,10 @@ def _seconds(epoch_ms: int | None) -> float | None:
 
 
 def _trend(history: Sequence[JobRun]) -> tuple[float | None, Literal["", "steady", "slower", "faster"]]:
-    """The middle of the earlier good runs, and how the latest good one compares."""
+    """The middle of the earlier good runs, and how the latest good one compares; of fewer than three none is usual."""
     good = [each.duration_ms / 1000 for each in history if each.status == "ok" and each.duration_ms is not None]
-    if len(good) < 2:
-        return (good[0] if good else None), ""
+    if len(good) < _USUAL_RUNS:
+        return None, ""
     typical_s = median(good[1:])
     if good[0] > _SLOWER * typical_s and good[0] - typical_s > 1:
         return typical_s, "slower"

@@ -144,13 +144,20 @@ def test_the_recent_runs_and_histories_are_bounded(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize(
     ("took_s", "trend"),
-    [((30, 30, 31, 29), "steady"), ((60, 30, 31, 29), "slower"), ((10, 30, 31, 29), "faster"), ((30,), "")],
+    [
+        ((30, 30, 31, 29), "steady"),
+        ((60, 30, 31, 29), "slower"),
+        ((10, 30, 31, 29), "faster"),
+        ((30,), ""),
+        ((30, 90), ""),
+    ],
 )
 def test_the_trend_compares_the_last_good_run(ledger: Ledger, took_s: tuple[int, ...], trend: str) -> None:
     """With the middle of the earlier ones; one run is no trend."""
     for number, seconds in enumerate(reversed(took_s)):
         ledger.event(finished(1, 1_795_000_000_000 + number * 60_000, seconds * 1000).payload)
-    assert shown(ledger).jobs[0].trend == trend
+    told = shown(ledger).jobs[0]
+    assert (told.trend, told.typical_s is None) == (trend, trend == "")
 
 
 def test_an_overdue_job_says_by_how_much(hands: Hands, ledger: Ledger) -> None:

@@ -60,6 +60,18 @@ def _as_if_started_now(gateway: state.GatewayPart, hands: Hands) -> state.Gatewa
     return replace(gateway, started_at=hands.now - 86_400)
 
 
+def test_one_that_was_well_before_we_came_is_ready_since_its_start(tmp_path: Path, hands: Hands) -> None:
+    """A day by its own uptime, not the watcher's seconds; after a fault that we saw, it is ready since then."""
+    with gateway() as number:
+        port = port_of(tmp_path, hands, number)
+        began = hands.now
+        port.look(2.0)
+        assert port.gateway.since == pytest.approx(began - 86_400)
+    hands.pass_s(2)
+    port.look(2.0)
+    assert port.gateway.since == hands.now
+
+
 def test_a_death_is_seen_at_the_next_look(tmp_path: Path, hands: Hands) -> None:
     """Ready, then nothing listens: down, since now, with the doctor's own words and fix."""
     with gateway() as number:
