@@ -266,6 +266,9 @@ def _print_lab(facts: dict[str, object], as_json: bool) -> None:
         print(json.dumps(facts))
         return
     state = "up and healthy" if facts["healthy"] else "up, not healthy" if facts["up"] else "down"
+    if not facts["port"]:
+        print(f"lab: none was ever made in {facts['root']}: `oc-ops lab up` makes one")
+        return
     print(f"lab: {state}: OpenClaw {facts['version']} on port {facts['port']}, in {facts['root']}")
 
 

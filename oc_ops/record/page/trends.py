@@ -146,12 +146,19 @@ class _Page:
     def _figures(
         self, history: History, gateway: int, lasting: Sequence[IncidentEntry], restarts: Sequence[tuple[int, str]]
     ) -> Iterator[tuple[str, str]]:
+        first_ms = history.first_run_ms(gateway) or self.now_ms
         for days, name in ((1, "24 hours"), (7, "7 days"), (30, "30 days"), (90, "90 days")):
+            since_ms = self.now_ms - days * DAY_MS
             counts: dict[str, int] = {}
-            for verdicts in history.days(gateway, self.now_ms - days * DAY_MS).values():
+            for verdicts in history.days(gateway, since_ms).values():
                 for verdict, number in verdicts.items():
                     counts[verdict] = counts.get(verdict, 0) + number
-            yield f"green, {name}", _percent(_green(counts), sum(counts.values()))
+            runs = sum(counts.values())
+            green = f"{_percent(_green(counts), runs)} of {runs:,} run{'s' * (runs != 1)}"
+            if first_ms > since_ms:  # no longer span tells more
+                yield f"green, since {_utc(first_ms)}", green
+                break
+            yield f"green, {name}", green
         for days, name in ((1, "24 hours"), (7, "7 days")):
             since = self.now_ms - days * DAY_MS
             yield f"starts, {name}", str(sum(at >= since for at, _ in restarts))

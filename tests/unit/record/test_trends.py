@@ -104,7 +104,8 @@ def test_every_check_has_a_row_and_every_chart_its_words(memory: Path, tmp_path:
     for chart in ("http /healthz", "rpc status", "cli gateway status", "nightly"):
         assert f"<b>{chart}</b>" in page
     assert "median 20.0 s" in page
-    assert re.search(r"9[89]\.\d\d %</b> green, 24 hours", page)
+    assert re.search(r"9[89]\.\d\d % of 28\d runs</b> green, since 2026-11-2\d \d\d:\d\d", page)
+    assert "90 days" not in page[: page.index("The last 48 hours")]
 
 
 def test_hostile_words_are_words(tmp_path: Path) -> None:
