@@ -22,6 +22,7 @@ from oc_ops.schedule.plan import SchedulePlan
 _MARK = "# oc-ops schedule "
 _OWN = re.compile(rb"# oc-ops schedule ([A-Za-z0-9_-]+)[ \t]*$")
 _DEADLINE_S = 10.0
+_PREFIX = "oc-ops-crontab-"
 _LONGEST = 998
 """Longer commands are refused by the crontab of Debian and macOS (MAX_COMMAND)."""
 
@@ -70,8 +71,6 @@ def line(plan: SchedulePlan) -> str:
     """The crontab line of a plan; raises OcOpsError for one that cron would not take."""
     words = [f"{name}={shlex.quote(value)}" for name, value in plan.environ.items()]
     command = f"cd {shlex.quote(str(plan.folder))} && {' '.join(words)} {shlex.join(plan.argv)}"
-    if "\n" in command or "\r" in command:
-        raise OcOpsError("a path with a line break in it cannot stand in a crontab")
     # cron takes an unescaped % for a line break.
     written = f"{command.replace('%', chr(92) + '%')} {_MARK}{plan.name}"
     if readings(written) != {f"{command} {_MARK}{plan.name}"}:
@@ -160,7 +159,10 @@ def change(environ: Mapping[str, str], name: str, line: str | None) -> bool:
 def _write(table: Crontab, environ: Mapping[str, str]) -> Call:
     if not table.text:
         return run(["crontab", "-r"], environ=_plain(environ), deadline_s=_DEADLINE_S)
-    with tempfile.NamedTemporaryFile(prefix="oc-ops-crontab-") as file:
+    # In our own folder, and under our lock: what a killed one left there is nobody's, and holds other people's lines.
+    for left in lock_dir().glob(f"{_PREFIX}*"):
+        left.unlink(missing_ok=True)
+    with tempfile.NamedTemporaryFile(prefix=_PREFIX, dir=lock_dir()) as file:
         file.write(table.text)
         file.flush()
         return run(["crontab", str(Path(file.name))], environ=_plain(environ), deadline_s=_DEADLINE_S)

@@ -100,7 +100,7 @@ def make(settings: Settings, environ: Mapping[str, str], every_s: int, options: 
         for name in sorted(environ)
         if _CREDENTIAL.fullmatch(name) and environ[name]
     ]
-    return SchedulePlan(
+    plan = SchedulePlan(
         name=target.profile or "default",
         every_s=every_s,
         argv=(sys.executable, "-m", "oc_ops", "schedule", "run", *options),
@@ -108,6 +108,15 @@ def make(settings: Settings, environ: Mapping[str, str], every_s: int, options: 
         environ={"PATH": _path(executable, environ, target), **_taken_along(settings, environ)},
         notes=tuple(notes),
     )
+    _refuse_unprintable(plan)
+    return plan
+
+
+def _refuse_unprintable(plan: SchedulePlan) -> None:
+    """No crontab, unit or property list takes a line break or another control character as a part of a word."""
+    words = (*plan.argv, str(plan.folder), *plan.environ, *plan.environ.values())
+    if bad := next((each for each in words if not each.isprintable()), None):
+        raise OcOpsError(f"{bad!a} holds a control character, which no scheduler takes")
 
 
 def _path(executable: Path | None, environ: Mapping[str, str], target: Target) -> str:

@@ -217,6 +217,13 @@ def test_a_line_that_does_not_run_is_told(line: str, why: str) -> None:
     assert (why in crontab.trouble(line)) if why else crontab.trouble(line) == ""
 
 
+@pytest.mark.parametrize("bad", ["/a\nb", "/a\rb", "/a\x1b[2Jb", "/a\u2028b"])
+def test_a_control_character_goes_into_no_schedule(shell: Path, bad: str) -> None:
+    """Not into a crontab, and not into a unit or a property list, where it would begin another line."""
+    with pytest.raises(OcOpsError, match="holds a control character"):
+        made(OC_OPS_REPORT_DIR=bad)
+
+
 def test_the_line_runs_in_cron_s_bare_environment(shell: Path, tmp_path: Path) -> None:
     """With nothing but HOME and a PATH of two folders the command is found, and it finds `openclaw` and Node."""
     strange = tmp_path / "100% of it's here"
@@ -260,7 +267,7 @@ def test_a_line_that_cron_would_not_take_is_refused(shell: Path) -> None:
     """Too long, or with a line break in a path."""
     with pytest.raises(OcOpsError, match="need at most 998 bytes"):
         crontab.line(made(OC_OPS_REPORT_DIR="/" + "x" * 1000))
-    with pytest.raises(OcOpsError, match="line break"):
+    with pytest.raises(OcOpsError, match="control character"):
         crontab.line(made(OC_OPS_REPORT_DIR="/a\n* * * * * evil"))
 
 
