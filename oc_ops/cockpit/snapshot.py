@@ -65,11 +65,15 @@ class Writer:
 
     def _text(self, name: str, value: object) -> str:
         if not is_dataclass(value) or isinstance(value, type):
-            return json.dumps(value)
+            return _json(value)
         before = self._said.get(name)
         if before is None or before[0] is not value:
-            before = self._said[name] = (value, json.dumps(value, default=_members, separators=(",", ":")))
+            before = self._said[name] = (value, _json(value))
         return before[1]
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, default=_members, separators=(",", ":"), ensure_ascii=False)
 
 
 def _members(value: Any) -> dict[str, object]:
@@ -86,8 +90,9 @@ def _replace_file(path: Path, text: str) -> None:
     files.own_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with open(temporary, "w", encoding="ascii", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            file.write(text)
+        data = text.encode("utf-8", "replace")  # what is no text, such as half of a surrogate pair, is read by nobody
+        with open(temporary, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(data)
         temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -36,7 +36,7 @@ def leave(lock: Path, verdict: Verdict, sentence: str, plugin_line: str, report:
     left = Handover(time.time(), os.getpid(), verdict, sentence, report, plugin_line)
     try:
         folder.write(_beside(lock), msgspec.json.encode(left, enc_hook=str))
-    except OSError:
+    except (OSError, ValueError):  # a path that is no UTF-8 is no JSON
         return
 
 

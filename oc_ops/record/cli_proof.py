@@ -52,7 +52,7 @@ def note(record: RunRecord, memory_dir: Path) -> None:
             serving = record.observed.probe.serving if record.observed.probe else None
             ids = tuple(sorted({each.check for each in record.findings}))
             folder.write(path, msgspec.json.encode(CliProof(time.time(), ids, serving.pid if serving else None)))
-    except OSError:
+    except (OSError, ValueError):
         return
 
 

@@ -88,6 +88,13 @@ def test_a_member_of_the_wrong_kind_makes_it_no_snapshot(path: Path, name: str, 
     assert reading.snapshot == Snapshot()
 
 
+def test_what_is_no_text_costs_its_character_and_no_snapshot(path: Path) -> None:
+    """A name that is no UTF-8 comes as half of a surrogate pair, which no JSON reader takes."""
+    snapshot.write(path, replace(sample("hung"), profile="p\udcff\u202e\x00\U0001f600"))
+    reading = snapshot.read(path)
+    assert (reading.problem, reading.snapshot.profile) == ("", "p?\u202e\x00\U0001f600")
+
+
 def test_what_a_newer_release_adds_is_passed_over(path: Path) -> None:
     """Members and parts that this one does not know; those that it knows and that are missing have their defaults."""
     path.parent.mkdir()
