@@ -286,7 +286,9 @@ def load(
     return settings
 
 
-_OTHERS = ("OC_OPS_CALL", "OC_OPS_LAB_DIR", "OC_OPS_SCHEDULED")
+SCHEDULED = "OC_OPS_SCHEDULED"
+"""Set in the environment of a run that the scheduler started."""
+_OTHERS = ("OC_OPS_CALL", "OC_OPS_LAB_DIR", SCHEDULED)
 """Names of the same family that are no settings: the marks of our own calls and runs, and where the lab lives."""
 
 

@@ -173,9 +173,10 @@ class Reporting:
             after_run.of_the_start(self.settings, gateway)
 
     def _make_latest(self, record: RunRecord) -> None:
-        """A whole run becomes the latest, and a part that found something; a green part only ends such a part's red."""
-        partial = record.scope.left_out or record.scope.quick
-        if not partial or record.verdict not in ("healthy", "degraded") or folder.latest_is_partial(self.folder):
+        """A whole run becomes the latest, and a part that found something; a green part takes no whole run's place."""
+        scope, well = record.scope, record.verdict in ("healthy", "degraded")
+        latest = folder.latest_kind(self.folder) if well and (scope.left_out or scope.quick) else "none"
+        if latest == "part" or (latest == "none" and not (scope.left_out and well)):
             folder.publish(self.folder)
 
     # -- lines on the terminal -----------------------------------------------------------------------------------------

@@ -20,7 +20,6 @@ from oc_ops.judge import verdict as judge_verdict
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.words import span
 from oc_ops.locks import single_flight
-from oc_ops.notify import SCHEDULED
 from oc_ops.observe import gateways
 from oc_ops.observe.container import Container
 from oc_ops.process.run import Call
@@ -38,7 +37,7 @@ from oc_ops.record.run import (
     Scope,
     environment,
 )
-from oc_ops.settings import Settings
+from oc_ops.settings import SCHEDULED, Settings
 
 if TYPE_CHECKING:
     from oc_ops.record.redact import Json

@@ -11,8 +11,6 @@ from contextlib import suppress
 
 from oc_ops.settings import Settings, for_a_child, start_folder
 
-SCHEDULED = "OC_OPS_SCHEDULED"
-"""In the environment of a scheduled doctor: nobody watches it, and it may wait for what it has to send."""
 _STARTED: list[subprocess.Popen[bytes]] = []
 """Kept, so that none is collected, and warned of, while it is still delivering."""
 

@@ -10,7 +10,7 @@ from oc_ops import notify
 from oc_ops.errors import SettingError
 from oc_ops.notify import state
 from oc_ops.record.run import RunRecord
-from oc_ops.settings import Settings
+from oc_ops.settings import SCHEDULED, Settings
 
 if TYPE_CHECKING:
     from oc_ops.record.redact import Json
@@ -43,7 +43,7 @@ def _start(settings: Settings, gateway: str, *, told: bool = False, **request: o
         said = {**request, "urls": urls, "ping_url": settings.secret("ping_url"), "gateway": gateway}
     except SettingError:
         return  # it names a file that is not there: `oc-ops notify test` says so
-    notify.start(settings, said, wait=told and notify.SCHEDULED in os.environ)
+    notify.start(settings, said, wait=told and SCHEDULED in os.environ)
 
 
 def _refused(recovery: Mapping[str, Json] | None) -> dict[str, str]:

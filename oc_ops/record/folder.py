@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from oc_ops import files
 
@@ -120,13 +120,15 @@ def publish(run: RunFolder) -> None:
             write(run.report_dir / latest, (run.path / name).read_bytes())
 
 
-def latest_is_partial(run: RunFolder) -> bool:
-    """Whether the latest report is of a part of the doctor; one of an older oc-ops, or torn, is not taken for one."""
+def latest_kind(run: RunFolder) -> Literal["none", "part", "whole"]:
+    """What the latest report is of; one of an older oc-ops, or a torn one, is taken for a whole run's."""
     try:
         latest = json.loads(files.read_text(run.report_dir / "latest.json", files.DATA_BYTES))
+    except FileNotFoundError:
+        return "none"
     except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(latest, dict) and latest.get("whole") is False
+        return "whole"
+    return "part" if isinstance(latest, dict) and latest.get("whole") is False else "whole"
 
 
 def discard(run: RunFolder) -> None:

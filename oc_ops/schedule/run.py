@@ -15,11 +15,10 @@ from typing import Literal
 from oc_ops import files
 from oc_ops.errors import CouldNotLook
 from oc_ops.locks import lock_dir, single_flight
-from oc_ops.notify import SCHEDULED
 from oc_ops.observe.target import locate
 from oc_ops.process.run import Call, run
 from oc_ops.schedule.plan import refuse_inside_a_gateway
-from oc_ops.settings import Settings, start_folder
+from oc_ops.settings import SCHEDULED, Settings, start_folder
 
 FILE = "schedule.log"
 KEPT = 3

@@ -109,10 +109,10 @@ def test_a_terminal_shows_what_is_looked_at(operator: Operator) -> None:
     finally:
         os.close(ours)
     assert process.wait(60) == 0, text
-    assert "\r\x1b[Klooking: host/disk (1 of 4)" in text
+    assert "\r\x1b[Klooking: host/disk (1 of 5)" in text
     answer = text.rpartition("\r\x1b[K")[2]
     assert "looking" not in answer
-    assert " checks: 4 passed, " in answer
+    assert " checks: 5 passed, " in answer
 
 
 def test_a_check_that_cannot_be_read_is_told(operator: Operator) -> None:

@@ -35,6 +35,7 @@ def test_a_healthy_gateway(tmp_path: Path) -> None:
     assert {each["id"] for each in latest["checks"] if each["outcome"] != "passed"} == {
         "cron/watched",  # there is no watchlist
         "gateway/install",  # the fake belongs to no package
+        "gateway/supervised",  # and no unit runs it
     }
     assert latest["lanes"] == {"http": "ok", "rpc": "ok", "cli": "ok"}
     assert [each["outcome"] for each in latest["calls"]] == ["answered"] * len(operator.calls)

@@ -261,7 +261,15 @@ def test_a_quick_run_is_healthy_as_far_as_it_looked(run: DoctorRun) -> None:
     end(run, "c/d", NotAsked("--quick makes no CLI call"))
     run.report.save(run.finish())
     assert "as far as looked: 1 of 2 checks passed" in run.report.last_line(run.finish())
-    assert not (run.settings.report_dir / "latest.json").exists()
+    latest = run.settings.report_dir / "latest.json"
+    assert json.loads(latest.read_text())["whole"] is False  # better than none
+    for there in ('{"whole": true}', "{}", "torn"):
+        latest.write_text(there)
+        run.report.save(run.finish())
+        assert latest.read_text() == there
+    latest.write_text('{"whole": false, "verdict": "unhealthy"}')
+    run.report.save(run.finish())
+    assert json.loads(latest.read_text())["verdict"] == "healthy"
 
 
 def test_the_last_line_says_that_there_are_more_warnings(run: DoctorRun) -> None:
