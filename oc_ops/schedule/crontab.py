@@ -165,7 +165,9 @@ def _write(table: Crontab, environ: Mapping[str, str]) -> Call:
     with tempfile.NamedTemporaryFile(prefix=_PREFIX, dir=lock_dir()) as file:
         file.write(table.text)
         file.flush()
-        return run(["crontab", str(Path(file.name))], environ=_plain(environ), deadline_s=_DEADLINE_S)
+        # By its name alone: crontab cuts a path after 100 characters (MAX_FNAME).
+        name, folder = Path(file.name).name, lock_dir()
+        return run(["crontab", name], environ=_plain(environ), deadline_s=_DEADLINE_S, cwd=folder)
 
 
 def _plain(environ: Mapping[str, str]) -> dict[str, str]:

@@ -109,7 +109,7 @@ def test_a_healthy_container_is_healthy(ready: Cell, tmp_path: Path) -> None:
     assert (seen.exit, seen.report["findings"]) == (0, []), seen.output
     assert seen.report["lanes"] == {"http": "ok", "rpc": "ok", "cli": "ok"}
     assert {each["id"] for each in seen.report["checks"] if each["outcome"] == "skipped"} == {
-        "cron/watched", "state/readable", "gateway/install",
+        "cron/watched", "state/readable", "gateway/install", "gateway/supervised",
     }  # fmt: skip
     assert seen.report["openclaw"]["port"] == ready.port
     inside = [each["argv"] for each in seen.report["calls"]]
