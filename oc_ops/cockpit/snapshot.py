@@ -106,7 +106,7 @@ class Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._stamp: object = None
-        self._said: Mapping[str, msgspec.Raw] = {}
+        self._said: Mapping[str, bytes] = {}
         self._reading = Reading(Snapshot())
 
     def read(self, *, now: float | None = None, monotonic: float | None = None) -> Reading:
@@ -132,8 +132,8 @@ class Reader:
         try:
             if len(raw) > MOST_BYTES:
                 raise msgspec.DecodeError("it is too large")
-            said = _PARTS.decode(raw)
-            if bytes(said.get("schema", b"")) != str(SCHEMA).encode():
+            said = {name: bytes(part) for name, part in _PARTS.decode(raw).items()}
+            if said.get("schema") != str(SCHEMA).encode():
                 return Reading(Snapshot(), problem=f"{self.path.name} is of another version of oc-ops")
             kept = {name: getattr(self._reading.snapshot, name) for name in said if name in _DECODERS}
             fresh = {name: _DECODERS[name].decode(said[name]) for name in kept if self._said.get(name) != said[name]}
