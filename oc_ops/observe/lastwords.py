@@ -56,7 +56,7 @@ def look(
 ) -> LastWords | None:
     """The newest last words of log files, journal, supervisor's output and stability bundle; None where none are left.
 
-    Takes milliseconds, and up to 3 s where the journal has to be asked.
+    Takes milliseconds, and up to 5 s where the journal has to be asked.
     """
     found = [each for each in (_of_files(target, config, now), _of_bundle(target)) if each]
     if service.manager == "systemd" and (spoken := _of_journal(service, target, now)):
@@ -69,7 +69,8 @@ def look(
 
 
 def _of_files(target: Target, config: GatewayConfig, now: datetime) -> LastWords | None:
-    found = [(path, logs.tail(path, _RECORDS)) for path in logs.files(target, config, now.replace(tzinfo=None))]
+    today = now.astimezone().replace(tzinfo=None)  # the gateway names its files by the local date
+    found = [(path, logs.tail(path, _RECORDS)) for path in logs.files(target, config, today)]
     told = [each for path, records in found if (each := of_records(records, str(path)))]
     return max(told, key=lambda each: each.at, default=None)
 

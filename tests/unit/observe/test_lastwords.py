@@ -79,6 +79,23 @@ def test_a_known_refusal_is_the_cause(home: Home, line: Line, fact: str) -> None
     assert "gateway start" not in found.fix
 
 
+def test_a_database_that_cannot_be_opened_is_not_repaired(home: Home) -> None:
+    """On a full file system 2026.9.6 asks for a migration as well: repairing then is the worst that one can do."""
+    words = "Gateway failed to start: database is not open | gateway.maintenance_required | ERR_INVALID_STATE"
+    home.logged(BEGIN, MIGRATION, (BARE, "ERROR", words))
+    found = judge.refused(home.words())
+    assert found is not None
+    assert "cannot open" in found.fact
+    assert "doctor --fix" not in found.fix
+
+
+def test_an_address_that_may_come_back_forbids_no_start(home: Home) -> None:
+    """A tailnet's address is there once its interface is."""
+    home.logged(BEGIN, (BARE, "ERROR", "Gateway failed to start: listen EADDRNOTAVAIL: address not available"))
+    assert judge.refused(home.words()) is None
+    assert "EADDRNOTAVAIL" in judge.with_words(DOWN, home.words()).saw
+
+
 def test_an_unknown_reason_is_quoted_and_judged_by_nobody(home: Home) -> None:
     """The finding stays what it was, its cure and proof too."""
     home.logged(BEGIN, (GATEWAY, "ERROR", "the moon is in the wrong house"))
