@@ -34,7 +34,7 @@ REFUSALS = (
     StartRefusal(
         re.compile(r"database is not open"),
         "the gateway cannot open its state database",
-        "see whether its file system has room (df -h) and its files belong to the gateway's user; repair nothing before",
+        "see whether its file system has room (df -h) and its files are the gateway's own; repair nothing before",
     ),
     StartRefusal(
         re.compile(r"gateway\.maintenance_required|requires state migration"),
