@@ -258,6 +258,7 @@ class Lab:
             shared = self.openclaw.parent.parent / "compiled" / name
             shared.mkdir(parents=True, exist_ok=True)
             if not (self.tmp / name).exists():
+                (self.tmp / name).unlink(missing_ok=True)  # a link to a cache that has moved since
                 (self.tmp / name).symlink_to(shared)
 
     def _seed(self, say: Progress) -> None:
