@@ -72,9 +72,9 @@ def test_a_person_sees_the_decision_and_the_fix(tmp_path: Path) -> None:
     )
     typed.expect("looking at the gateway\r\n")
     typed.expect("cause: gateway/down: nothing listens on port")
-    typed.expect("cure:  start: nothing runs")
-    typed.expect("confirm: the fault is young; looking again in 5 s")
+    typed.expect("cure:  none from here: no service unit runs this gateway, so nothing here can start it")
     typed.expect(r"record: \S+jsonl\r\n")
+    assert "confirm:" not in (typed.before or ""), "nothing is waited for that cannot be done afterwards"
     typed.expect(
         r"recover: refused in [\d.]+ s: gateway/down is not cured by recovery: no service unit runs this gateway"
     )
@@ -139,20 +139,23 @@ def test_an_interruption_before_the_first_look_is_no_verdict(tmp_path: Path, mom
 )
 def test_an_interruption_is_one_sentence_and_frees_the_lock(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C, SIGTERM, a terminal that closes: exit 2, the record ended, the next recovery under way at once."""
-    operator = Operator(tmp_path, closed_port())
-    process = subprocess.Popen(
-        [sys.executable, str(PROJECT / "recover.py")],
-        env={**operator.environ, "OC_OPS_CONFIRM_GAP_S": "60"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    folder = tmp_path / "memory" / "recoveries"
-    assert eventually(lambda: any('"bounds"' in each.read_text() for each in folder.glob("*.jsonl")), 60)
-    process.send_signal(number)
-    out, err = process.communicate(timeout=30)
+    with gateway() as port:
+        operator = Operator(tmp_path, port)
+        executable = tmp_path / "bin" / "openclaw"
+        executable.write_text(executable.read_text().replace('"running": True', '"running": False'))
+        process = subprocess.Popen(
+            [sys.executable, str(PROJECT / "recover.py")],
+            env={**operator.environ, "OC_OPS_BROWSER": "running", "OC_OPS_CONFIRM_GAP_S": "60"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+        folder = tmp_path / "memory" / "recoveries"
+        assert eventually(lambda: any('"bounds"' in each.read_text() for each in folder.glob("*.jsonl")), 60)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)
     assert process.returncode == 2, err
     assert out.splitlines()[-1].startswith("recover: interrupted: ")
     assert "Traceback" not in err
