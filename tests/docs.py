@@ -23,7 +23,13 @@ _EVERYDAY = (
     *("openclaw", "profile", "browser", "rpc", "notify_urls", "ping_url"),
     *("memory_dir", "report_dir", "config_dir", "tmux_socket"),
 )
-_WORDS = {"restart": "restart", "start": "start", "wait": "wait", "browser-restart": "restart of the browser"}
+_WORDS = {
+    "restart": "restart",
+    "start": "start",
+    "wait": "wait",
+    "browser-restart": "restart of the browser",
+    "channel-restart": "restart of that channel account",
+}
 _LANES = {
     "http": "HTTP probes, processes and the service manager",
     "rpc": "one read-only connection",

@@ -128,7 +128,7 @@ def look(reads: RpcReads, state_dir: Path, jobs_file: Path) -> WorkView:
     cooling = any(each.available is False and each.until_ms for each in models or ())
     return WorkView(
         at_ms=_now_ms(),
-        accounts=tuple(_accounts(told["channels.status"])) if "channels.status" in told else None,
+        accounts=tuple(accounts_of(told["channels.status"])) if "channels.status" in told else None,
         dead=tuple(_dead(health)) if isinstance(health, Mapping) else None,
         waiting=(*(waiting or ()), *_pressure(health)) if waiting is not None or health else None,
         plugins=tuple(_plugins(health)) if isinstance(at(health, "plugins"), Mapping) else None,
@@ -146,7 +146,8 @@ def look(reads: RpcReads, state_dir: Path, jobs_file: Path) -> WorkView:
 # -- what the connection answered -------------------------------------------------------------------------------------
 
 
-def _accounts(payload: object) -> Iterator[Account]:
+def accounts_of(payload: object) -> Iterator[Account]:
+    """The accounts in an answer of `channels.status`."""
     for channel, entries in list(_pairs(at(payload, "channelAccounts")))[:_MOST]:
         for entry in _entries(entries):
             yield Account(

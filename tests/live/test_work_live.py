@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from oc_ops.act.recover.outcome import Observation
+from oc_ops.act.recover.run import recover
 from oc_ops.gateway import Gateway
 from oc_ops.judge import cronwork, models, work
 from oc_ops.lab.fakes import Fake
@@ -126,3 +128,36 @@ def test_a_token_that_two_use_says_so(lab: Lab, provider: Fake, tmp_path: Path) 
     (found,) = work.down(view.accounts or (), view.at_ms)
     assert "conflict" in found.fact.lower()
     assert "another program" in found.fix
+
+
+def test_a_deaf_channel_is_restarted_as_a_channel(
+    lab: Lab, provider: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its polls never end until the bot logs in anew: one stop and start of the account, the same gateway, heard again.
+
+    Two minutes of silence are made five seconds, so that nobody waits for them.
+    """
+    telegram = _fakes["telegram"]
+    until(lab, tmp_path, "")
+    monkeypatch.setattr(work, "DEAF_MS", 5_000)
+    monkeypatch.setattr(work, "_BETWEEN_MS", 0)
+    silent: dict[str, work.Silence] = {}
+
+    def observe() -> Observation:
+        view, _ = seen(lab, tmp_path)
+        found = tuple(work.deaf(view.accounts or (), view.at_ms, silent))
+        silent.update(work.silences(view.accounts or (), view.at_ms, silent))
+        errors = [each for each in found if each.severity == "error"]
+        return Observation("unhealthy" if errors else "healthy", next(iter(errors), None), found)
+
+    telegram.mode = "stale"
+    deadline = time.monotonic() + WAIT_S
+    while not (first := observe()).cause:
+        assert time.monotonic() < deadline, first
+        time.sleep(1.0)
+    pid, settings = lab.listener(), load({"openclaw": str(lab.openclaw), "memory_dir": tmp_path, "confirm_gap_s": 1})
+    outcome = recover(settings, lab.environ, observe, first=first)
+    assert (outcome.exit, outcome.word, outcome.cure) == (0, "recovered", "channel-restart"), outcome
+    assert "channels.stop" in outcome.why
+    assert lab.listener() == pid
+    assert telegram.mode == "ok"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from dataclasses import replace
 from typing import Any
 
@@ -75,6 +77,65 @@ def test_a_channel_that_was_stopped_without_error_is_a_warning() -> None:
     """Somebody may have stopped it."""
     (found,) = work.down([account(running=False, connected=False, lifecycle="stopped")], NOW)
     assert found.severity == "warning"
+
+
+def test_a_channel_that_runs_and_never_connects_is_down() -> None:
+    """Nobody has stopped it: a service that takes the connection and never answers leaves no error of its own."""
+    (found,) = work.down([account(connected=False, lifecycle="starting", activity_ms=None)], NOW)
+    assert (found.severity, found.proof) == ("error", "")
+
+
+GIVEN_UP = account(
+    running=False, connected=False, lifecycle="stopped", restarts=10, error="Network request for 'getMe' failed!"
+)
+
+
+def test_a_channel_that_gave_up_its_own_tries_may_be_started() -> None:
+    """By the gateway's own word no try of it comes any more, and the error is not one that every try meets."""
+    (found,) = work.down([GIVEN_UP], NOW)
+    assert "left alone after 10 tries" in found.proof
+    assert found.fix == work.restart_command("telegram")
+    named = replace(GIVEN_UP, name="it's mine")
+    (found,) = work.down([named], NOW)
+    typed = shlex.split(found.fix.split(" && ")[1])
+    assert json.loads(typed[-1]) == {"channel": "telegram", "accountId": "it's mine"}
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        replace(GIVEN_UP, restart_pending=True),
+        replace(GIVEN_UP, restarts=0),
+        replace(GIVEN_UP, running=True),
+        replace(GIVEN_UP, lifecycle="blocked"),
+        replace(GIVEN_UP, error=CONFLICT),
+        replace(GIVEN_UP, error=REFUSED),
+        replace(GIVEN_UP, error=""),
+    ],
+    ids=["tries by itself", "stopped by somebody", "runs", "blocked", "conflict", "token", "no error"],
+)
+def test_no_other_channel_is_started(left: Account) -> None:
+    """What tries by itself, what somebody stopped, and what every try meets again are a person's."""
+    (found,) = work.down([left], NOW)
+    assert found.proof == ""
+    assert found.fix.startswith("none automatic")
+
+
+@pytest.mark.parametrize(
+    ("now", "heard"),
+    [
+        (account(activity_ms=NOW + 1), True),
+        (account(activity_ms=NOW - 1), False),
+        (account(connected=False, activity_ms=None), False),
+        (account(mode="socket", activity_ms=None), True),
+        (account(connected=None), True),
+        (account(connected=None, running=False), False),
+    ],
+    ids=["a poll ended", "before", "connecting", "no polls", "called from outside", "stopped"],
+)
+def test_a_restarted_channel_counts_when_it_was_heard_from(now: Account, heard: bool) -> None:
+    """Connected by an old poll proves nothing."""
+    assert work.hears(now, NOW) is heard
 
 
 def test_a_deaf_channel_is_decided_by_the_second_look() -> None:
