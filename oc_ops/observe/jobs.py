@@ -60,6 +60,8 @@ class Job:
     last_run_ms: int | None = None
     last_status: str = ""
     last_error: str = ""
+    error_reason: str = ""
+    """OpenClaw's own word for why the last run failed, newer releases only: billing, auth, rate_limit, …"""
     last_duration_ms: int | None = None
     consecutive_errors: int = 0
     running_ms: int | None = None
@@ -70,6 +72,8 @@ class Job:
     """Why OpenClaw itself switched the job off (`state.autoDisabled.reason`)."""
     payload_kind: str = ""
     """What a run does. Without a `timeout_s` of its own an `agentTurn` gets 3600 s, every other kind 600 s."""
+    model: str = ""
+    """The model that an `agentTurn` names for itself, as PROVIDER/MODEL; without one it asks its agent's."""
     queued_ms: int | None = None
     """2026.9.6 and later: since when a run waits for its turn (`queuedAtMs`); it has a receipt, but no marker yet."""
     managed: bool = False
@@ -183,12 +187,14 @@ def job_of(entry: object, where: str = "the job") -> Job:
         last_run_ms=_whole(state, "lastRunAtMs", where),
         last_status=_text(state, "lastRunStatus", where) or _text(state, "lastStatus", where),
         last_error=_text(state, "lastError", where),
+        error_reason=_text(state, "lastErrorReason", where),
         last_duration_ms=_whole(state, "lastDurationMs", where),
         consecutive_errors=_whole(state, "consecutiveErrors", where) or 0,
         running_ms=_whole(state, "runningAtMs", where),
         receipt_id=_text(state, "runningReceiptId", where),
         auto_disabled=_text(_part(state, "autoDisabled", where), "reason", where),
         payload_kind=_text(payload, "kind", where),
+        model=_text(payload, "model", where) if isinstance(payload.get("model"), str) else "",
         queued_ms=_whole(state, "queuedAtMs", where),
         managed=bool(_text(table, "declarationKey", where)),
         channel=_text(delivery, "channel", where),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from oc_ops.judge import cronwork, models, work
 from oc_ops.lab.fakes import Fake
 from oc_ops.lab.gateway import Lab
 from oc_ops.observe import jobs_now, reads
-from oc_ops.observe.jobs import Jobs
+from oc_ops.observe.jobs import Job, Jobs
 from oc_ops.observe.reads import RpcReads
 from oc_ops.observe.work import WorkView, look
 from oc_ops.settings import load
@@ -111,13 +113,75 @@ def test_a_provider_that_refuses_is_parked(lab: Lab, provider: Fake, tmp_path: P
         asked = len(provider.asked)
         view = until(lab, tmp_path, "models/parked")
         assert len(provider.asked) == asked
-        assert view.reasons == {"lab": "billing"}
+        assert view.refusals is not None
+        assert view.refusals["lab"].reason == "billing"
         found = models.unanswerable(view, "the job ask")
         assert found is not None
         assert "no credit" in found.fact
     finally:
         provider.mode = "ok"
         lab.call("cron", "rm", job.id, "--json")
+
+
+@pytest.mark.parametrize(("mode", "words"), [("401", "refuses the credential"), ("429", "slows this account down")])
+def test_each_refusal_of_a_provider_has_its_reason(
+    lab: Lab, provider: Fake, tmp_path: Path, mode: str, words: str
+) -> None:
+    """A refused key and an exceeded rate are parked as well, each by its own word; nothing is asked by us."""
+    forget(lab)
+    provider.mode = mode
+    try:
+        with asking(lab, tmp_path):
+            found = models.unanswerable(until(lab, tmp_path, "models/parked"), "the job ask")
+            assert found is not None
+            assert words in found.fact
+    finally:
+        provider.mode = "ok"
+        forget(lab)
+
+
+def test_a_provider_that_refused_is_named_after_its_pause(lab: Lab, provider: Fake, tmp_path: Path) -> None:
+    """The pause over, models.list says available: true; the run's own reason still tells, until one is answered."""
+    forget(lab)
+    provider.mode = "402"
+    try:
+        with asking(lab, tmp_path) as job:
+            forget(lab)
+            view, jobs = seen(lab, tmp_path)
+            assert [each.available for each in view.models or ()] == [True]
+            found = models.unanswerable(view, "the job ask", jobs.jobs)
+            assert found is not None
+            assert (found.check, found.severity) == ("models/parked", "warning")
+            provider.mode = "slow"
+            lab.call("cron", "run", job.id, "--wait", "--wait-timeout", "60s")
+            view, jobs = seen(lab, tmp_path)
+            assert models.unanswerable(view, "the job ask", jobs.jobs) is None
+    finally:
+        provider.mode = "ok"
+        forget(lab)
+
+
+@contextmanager
+def asking(lab: Lab, memory: Path) -> Iterator[Job]:
+    """A job that has asked the provider once."""
+    options = ("--every", "6h", "--session", "isolated", "--message", "say hi", "--no-deliver")
+    lab.call("cron", "add", "--name", "ask", *options, "--json")
+    _, jobs = seen(lab, memory)
+    job = next(each for each in jobs.jobs if each.name == "ask")
+    try:
+        lab.call("cron", "run", job.id, "--wait", "--wait-timeout", "60s")
+        yield job
+    finally:
+        lab.call("cron", "rm", job.id, "--json")
+
+
+def forget(lab: Lab) -> None:
+    """Have the gateway start anew without any pause of a provider, as it is after one."""
+    lab.stop_gateway()
+    for path in lab.state_dir.glob("agents/*/agent/openclaw-agent.sqlite"):
+        with closing(sqlite3.connect(path)) as store, store:
+            store.execute("DELETE FROM auth_profile_state")
+    lab.start_gateway()
 
 
 def test_a_token_that_two_use_says_so(lab: Lab, provider: Fake, tmp_path: Path) -> None:
@@ -138,7 +202,10 @@ def test_a_deaf_channel_is_restarted_as_a_channel(
     Two minutes of silence are made five seconds, so that nobody waits for them.
     """
     telegram = _fakes["telegram"]
-    until(lab, tmp_path, "")
+    deadline = time.monotonic() + WAIT_S
+    while not all(each.connected for each in seen(lab, tmp_path)[0].accounts or ()):
+        assert time.monotonic() < deadline
+        time.sleep(1.0)
     monkeypatch.setattr(work, "DEAF_MS", 5_000)
     monkeypatch.setattr(work, "_BETWEEN_MS", 0)
     silent: dict[str, work.Silence] = {}

@@ -13,7 +13,7 @@ from oc_ops.judge import models, work
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.work import Silence
 from oc_ops.observe.jobs import Job, Schedule
-from oc_ops.observe.work import Account, Agent, Letters, Model, Plugin, WorkView
+from oc_ops.observe.work import Account, Agent, Letters, Model, Plugin, Refusal, WorkView
 
 NOW = 1_795_873_000_000
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
@@ -289,10 +289,83 @@ def test_a_model_that_answers_though_it_is_not_listed_is_well() -> None:
         assert models.unanswerable(view, "the job ask", (other,)) is not None
 
 
+BILLING = Refusal("billing", NOW - HOUR, NOW - MINUTE)
+DENIED = replace(ASKS, last_run_ms=NOW - HOUR, last_status="error", error_reason="billing", consecutive_errors=1)
+
+
+def asked(*jobs: Job, **parts: Any) -> Finding | None:
+    """What is said where models.list calls the model available, after those runs."""
+    return models.unanswerable(replace(VIEW, **parts), "the job ask", jobs)
+
+
+def test_a_provider_that_refused_last_is_named_though_it_is_called_available() -> None:
+    """By the account's own record or by a run; once is a warning, twice in a row an error, a fallback bridges both."""
+    once, by_run = asked(refusals={"lab": BILLING}), asked(DENIED)
+    twice = asked(replace(DENIED, consecutive_errors=2))
+    bridged = asked(
+        replace(DENIED, consecutive_errors=2), models=(Model("lab", "one", available=True), Model("other", "two"))
+    )
+    found = [once, by_run, twice, bridged]
+    assert [each and (each.check, each.severity) for each in found] == [
+        ("models/parked", "warning"), ("models/parked", "warning"), ("models/parked", "error"),
+        ("models/parked", "warning"),
+    ]  # fmt: skip
+    assert once is not None
+    assert "no credit" in once.fact
+    assert "refused at 2026-11-28 12:3" in once.saw
+
+
+@pytest.mark.parametrize(
+    ("jobs", "parts"),
+    [
+        ((DENIED, replace(DENIED, id="j2", last_run_ms=NOW - MINUTE, last_status="ok", error_reason="")), {}),
+        ((replace(DENIED, last_status="ok"),), {}),
+        ((replace(DENIED, model="other/two"),), {}),
+        ((replace(DENIED, error_reason="rate_limit", consecutive_errors=5),), {}),
+        ((replace(DENIED, error_reason="timeout"),), {}),
+        ((replace(DENIED, enabled=False),), {}),
+        ((replace(DENIED, payload_kind="command"),), {}),
+        ((DENIED,), {"config_ms": NOW - MINUTE}),
+        ((), {"refusals": {"lab": Refusal("rate_limit", NOW - HOUR, NOW - MINUTE, 9)}}),
+        ((), {"refusals": {"other": BILLING}}),
+        ((), {"refusals": {}}),
+    ],
+    ids=[
+        "answered another job since",
+        "answered since",
+        "another provider",
+        "rate",
+        "slow",
+        "switched off",
+        "a command",
+        "config changed since",
+        "rate by its record",
+        "another account",
+        "no record",
+    ],
+)
+def test_a_refusal_that_is_past_or_passing_is_not_named(jobs: tuple[Job, ...], parts: dict[str, Any]) -> None:
+    """An answer since, a changed config, a rate that was exceeded an hour ago: nothing to say."""
+    assert asked(*jobs, **parts) is None
+
+
+def test_a_brief_pause_for_a_rate_is_a_warning() -> None:
+    """A minute for too many requests is a busy hour; a long one, and a refused credential, are errors."""
+
+    def severity(reason: str, pause_ms: int) -> str:
+        cooling = (Model("lab", "one", available=False, reason="cooldown", until_ms=NOW + pause_ms),)
+        found = answer(models=cooling, refusals={"lab": Refusal(reason, NOW - MINUTE)})
+        return found.severity if found else ""
+
+    assert severity("rate_limit", MINUTE) == "warning"
+    assert severity("rate_limit", HOUR) == "error"
+    assert severity("auth", MINUTE) == "error"
+
+
 def test_a_parked_provider_says_why_and_until_when() -> None:
     """OpenClaw's own reason and time; without a reason its own word."""
     cooling = (Model("lab", "one", available=False, reason="cooldown", until_ms=NOW + 10 * MINUTE),)
-    found, bare = answer(models=cooling, reasons={"lab": "billing"}), answer(models=cooling)
+    found, bare = answer(models=cooling, refusals={"lab": BILLING}), answer(models=cooling)
     assert found is not None
     assert bare is not None
     assert found.check == "models/parked"
