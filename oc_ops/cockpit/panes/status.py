@@ -126,7 +126,7 @@ def _inside(view: View) -> list[Text]:
 def _labour(view: View) -> list[Text]:
     """Whether it does its work: channels, messages, models, due times, each figure with its age."""
     labour, now, width = view.state.labour, view.now, view.width
-    if labour.seen.stale(now):  # one line: what is wrong with its life comes first
+    if labour.seen.at is None or labour.seen.stale(now):  # one line: what is wrong with its life comes first
         return unseen("work", labour.seen, now, width)[:1]
     seen = f"{span(now - labour.seen.at)} old"
     rows: list[tuple[str, str | Text, str]] = []
