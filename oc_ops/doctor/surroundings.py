@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 from oc_ops.doctor.outcomes import Blocked, Memo, NotAsked, once
 from oc_ops.doctor.work import WorkLook
 from oc_ops.errors import CouldNotLook
+from oc_ops.judge import advisories, cronwork
 from oc_ops.judge import browser as judge_browser
-from oc_ops.judge import cronwork
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.releases import shown
+from oc_ops.observe import install
 from oc_ops.process.jsontext import at
+from oc_ops.record import lastlook
 
 if TYPE_CHECKING:
     from oc_ops.doctor.observations import Doctor
@@ -30,6 +33,20 @@ class Surroundings:
         self.doctor = doctor
         self.memo = Memo()
         self.work = WorkLook(doctor, self.judged_jobs, self.watchlist)
+
+    # -- the release ----------------------------------------------------------------------------------------------
+
+    @once
+    def known_release(self) -> Finding | None:
+        """What is known of the gateway's release, unless this machine's operator was told before."""
+        from oc_ops.doctor.summary import gateway_version
+
+        memory = self.doctor.settings.memory_dir
+        number = install.release(gateway_version(self.doctor) or "")
+        found = advisories.known_release(number, lastlook.told_releases(memory))
+        if found is not None and number is not None:
+            lastlook.remember_release(memory, shown(number))
+        return found
 
     # -- cron jobs ------------------------------------------------------------------------------------------------
 
