@@ -49,6 +49,7 @@ def advisories() -> tuple[Advisory, ...]:
 @finds(
     "gateway/known-release",
     checks=("gateway/release",),
+    state="serving",
     cure=none("a restart makes no other release of it"),
     means="something is known of the gateway's release that its operator can act on (information, said once)",
     helps="what it names, or the release that does not do it",

@@ -60,8 +60,6 @@ class Job:
     last_run_ms: int | None = None
     last_status: str = ""
     last_error: str = ""
-    error_reason: str = ""
-    """OpenClaw's own word for why the last run failed, newer releases only: billing, auth, rate_limit, …"""
     last_duration_ms: int | None = None
     consecutive_errors: int = 0
     running_ms: int | None = None
@@ -72,8 +70,6 @@ class Job:
     """Why OpenClaw itself switched the job off (`state.autoDisabled.reason`)."""
     payload_kind: str = ""
     """What a run does. Without a `timeout_s` of its own an `agentTurn` gets 3600 s, every other kind 600 s."""
-    model: str = ""
-    """The model that an `agentTurn` names for itself, as PROVIDER/MODEL; without one it asks its agent's."""
     queued_ms: int | None = None
     """2026.9.6 and later: since when a run waits for its turn (`queuedAtMs`); it has a receipt, but no marker yet."""
     managed: bool = False
@@ -84,6 +80,10 @@ class Job:
     """Why the last good run's message did not arrive; nothing when it did, none was wanted or it was left out."""
     best_effort: bool = False
     """The operator said that a message may get lost (`delivery.bestEffort`)."""
+    error_reason: str = ""
+    """OpenClaw's own word for why the last run failed, newer releases only: billing, auth, rate_limit, …"""
+    model: str = ""
+    """The model that an `agentTurn` names for itself, as PROVIDER/MODEL; without one it asks its agent's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,6 @@ from oc_ops.process.jsontext import at, text_at
 BROWSER_START_S = 60.0
 """A start takes 2 to 17 s; beside a gateway that has just come up it may take longer."""
 _BROWSER_STOP_S = 20.0
-ACTS: frozenset[Action] = frozenset(("restart", "start", "browser-restart", "channel-restart"))
-"""What changes anything."""
 _NOTHING_DONE = ("not-loaded", "not-installed", "skipped")
 """What the CLI calls its result when it did nothing; on 2026.5.28 with exit 0 and `ok: true`."""
 
@@ -47,7 +45,7 @@ def command(action: Action, cause: Finding, there: Container | None = None, *, s
 
 def carry_out(gateway: Gateway, action: Action, cause: Finding, *, safe: bool) -> Done:
     """Do it, once. Raises OcOpsError, before anything is done, for a cause that recovery must never act on."""
-    if never(cause.check) or action not in ACTS:
+    if never(cause.check) or action not in ("restart", "start", "browser-restart", "channel-restart"):
         raise OcOpsError(f"{cause.check} is never acted on, by any path")
     try:
         if action == "channel-restart":

@@ -270,7 +270,7 @@ def test_a_system_unit_s_journal_is_asked_as_that(home: Home, monkeypatch: pytes
     monkeypatch.setattr(journal, "run", answer)
     monkeypatch.setattr("shutil.which", lambda name, **_: f"/usr/bin/{name}")
     for scope in ("system", "user"):
-        service = Service("systemd", "openclaw.service", "failed", scope=scope)  # type: ignore[arg-type]
+        service = Service("systemd", "openclaw.service", "failed", scope=scope)
         words = lastwords.look(home.target, config.read(home.target), service, None, NOW)
         assert words is not None
         assert judge.refused(words) is not None
