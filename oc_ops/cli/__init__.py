@@ -148,6 +148,10 @@ def doctor(
         bool, typer.Option("--quick", help="HTTP and RPC lanes and logs only: no `openclaw` call.")
     ] = False,
     deep: Annotated[bool, typer.Option("--deep", help="Also the slow checks: a real click in the browser.")] = False,
+    deep_model: Annotated[
+        bool,
+        typer.Option("--deep-model", help="With --deep: one real prompt through the gateway, which costs money."),
+    ] = False,
     lab: Annotated[bool, typer.Option("--lab", help="Look at a throwaway real gateway, started for this run.")] = False,
     report_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Where the run leaves its report.")] = None,
     as_json: Annotated[
@@ -169,7 +173,8 @@ def doctor(
     )
     options = [word for name, value in given if value is not None for word in (name, value)]
     options += [word for each in check or () for word in ("--check", each)]
-    options += [name for name, wanted in (("--quick", quick), ("--deep", deep), ("--lab", lab)) if wanted]
+    flags = (("--quick", quick), ("--deep", deep), ("--deep-model", deep_model), ("--lab", lab))
+    options += [name for name, wanted in flags if wanted]
     if nagios and as_json:
         raise OcOpsError("--nagios and --json: need one of the two")
     if nagios:

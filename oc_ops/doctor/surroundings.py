@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from oc_ops.observe.click import Walk
     from oc_ops.observe.host import HostView, Sample
     from oc_ops.observe.jobs import Jobs
+    from oc_ops.observe.openclaw import Answer
     from oc_ops.observe.watchlist import Watched
+
+
+_PROMPT = "Reply with exactly: fine"
 
 
 class Surroundings:
@@ -112,6 +116,19 @@ class Surroundings:
             raise Blocked(fault)
         running = at(self.doctor.browser_answer().value, "running") is True
         return click.walk(self.doctor.openclaw(), running=running, limits=click.ClickLimits())
+
+    # -- a model --------------------------------------------------------------------------------------------------
+
+    @once
+    def prompt(self) -> Answer:
+        """One real prompt through the gateway, which costs what its provider asks; only ever where it was asked for."""
+        doctor = self.doctor
+        if cause := doctor.rpc_cause():
+            raise Blocked(cause)
+        answer = doctor.openclaw().model_run(_PROMPT, doctor.settings.model_s)
+        if answer.not_offered:
+            raise NotAsked("this release has no `infer model run`")
+        return answer
 
     # -- the machine ----------------------------------------------------------------------------------------------
 

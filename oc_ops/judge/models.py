@@ -1,4 +1,4 @@
-"""Can an agent answer: is there a credential, is the model there, is its provider left alone; no model is called."""
+"""Can an agent answer: is there a credential, is the model there, is its provider left alone, did it when asked."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import replace
 from oc_ops.judge.finding import Finding, Severity
 from oc_ops.judge.registry import finds, none
 from oc_ops.judge.schedule import moment
-from oc_ops.judge.words import clock
+from oc_ops.judge.words import clock, cut, span
 from oc_ops.observe.jobs import Job
+from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.work import Agent, Model, Refusal, WorkView
+from oc_ops.process.jsontext import at, text_at
 
 _REASONS = {
     "billing": "its account has no credit",
@@ -183,6 +185,57 @@ def _provider(job: Job, agent: Agent) -> str:
 
 def _why(reason: str) -> str:
     return _REASONS.get(reason, f"reason {reason}")
+
+
+@finds(
+    "models/unanswered",
+    checks=("models/answers",),
+    cure=none("a restart answers no prompt"),
+    means="a real prompt, sent through the gateway because it was asked for, got no answer",
+    helps="what its own words say: a credential, credit, another model; `openclaw models status` shows the accounts",
+)
+def unanswered(answer: Answer) -> Finding | None:
+    """The default agent's model gave no text: refused, silent beyond the deadline, or nothing in it."""
+    if _said(answer):
+        return None
+    why = cut(" ".join((answer.error or answer.call.summary).split()), 240)
+    return Finding(
+        "models/unanswered",
+        "error",
+        fact="no model answered a real prompt through the gateway"
+        + (f" within {span(answer.call.deadline_s)}" if answer.call.outcome == "timed-out" else ""),
+        saw=f"openclaw infer model run --gateway, {span(answer.call.wall_s)}: {why}",
+        fix="none automatic: openclaw models status shows accounts and pauses; mend what it names",
+        verify="oc-ops doctor --deep --deep-model --check models/answers",
+    )
+
+
+@finds(
+    "models/answered",
+    checks=("models/answers",),
+    cure=none("nothing is wrong"),
+    means="a real prompt, sent through the gateway because it was asked for, was answered: how fast (information)",
+    helps="nothing to do",
+)
+def answered(answer: Answer) -> Finding | None:
+    """How long the answer took, by which model."""
+    if not _said(answer):
+        return None
+    model = "/".join(filter(None, (text_at(answer.value, "provider"), text_at(answer.value, "model"))))
+    return Finding(
+        "models/answered",
+        "info",
+        fact=f"{model or 'the default agent'} answered a real prompt through the gateway in {span(answer.call.wall_s)}",
+        saw=f"openclaw infer model run --gateway, the start of the command included: {cut(_said(answer), 60)}",
+        fix="none automatic: nothing is wrong; it has cost what the provider asks for a few words",
+        verify="oc-ops doctor --deep --deep-model --check models/answers",
+    )
+
+
+def _said(answer: Answer) -> str:
+    outputs = at(answer.value, "outputs") if answer.came and at(answer.value, "ok") is not False else None
+    first = outputs[0] if isinstance(outputs, list) and outputs else None
+    return " ".join(text_at(first, "text").split())
 
 
 def _was_answered(job: Job) -> bool:

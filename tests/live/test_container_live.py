@@ -196,7 +196,7 @@ def test_a_container_that_was_stopped_is_down(ready: Cell, tmp_path: Path) -> No
 
 
 def test_a_container_whose_gateway_refuses_to_start_says_why(ready: Cell, tmp_path: Path) -> None:
-    """By podman's own log of its last life: the refusal is the cause and no start is advised; mended, it starts."""
+    """By podman's own log of its last life: the refusal is the cause and no start is advised, until it was mended."""
     config = ready.state / "openclaw.json"
     good = config.read_text(encoding="utf-8")
     ready.podman("stop", "-t", "30", NAME)
@@ -214,7 +214,9 @@ def test_a_container_whose_gateway_refuses_to_start_says_why(ready: Cell, tmp_pa
         assert "Refusing to bind gateway" in found["saw"]
     finally:
         config.write_text(good, encoding="utf-8")
-    assert f"it would run `podman start {NAME}` once" in ready.recover(tmp_path, "--dry-run")
+    mended = ready.doctor(tmp_path, "--quick")
+    assert mended.errors == ["gateway/crash-loop"], mended.output  # it ended with 78, and nobody has tried since
+    assert "were changed since" in mended.finding("gateway/crash-loop")["saw"]
     ready.ready()
 
 

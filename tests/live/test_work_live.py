@@ -18,6 +18,7 @@ from oc_ops.lab.fakes import Fake
 from oc_ops.lab.gateway import Lab
 from oc_ops.observe import jobs_now, reads
 from oc_ops.observe.jobs import Job, Jobs
+from oc_ops.observe.openclaw import Openclaw
 from oc_ops.observe.reads import RpcReads
 from oc_ops.observe.work import WorkView, look
 from oc_ops.settings import load
@@ -240,3 +241,26 @@ def test_a_deaf_channel_is_restarted_as_a_channel(
     assert "channels.stop" in outcome.why
     assert lab.listener() == pid
     assert telegram.mode == "ok"
+
+
+def test_a_real_prompt_is_timed_and_a_refusal_is_quoted(lab: Lab, provider: Fake, tmp_path: Path) -> None:
+    """One prompt through the gateway, no session left behind; a refusal and a silence beyond the deadline are named."""
+    forget(lab)
+    settings = load({"openclaw": str(lab.openclaw), "memory_dir": tmp_path})
+    gateway = Gateway(settings, lab.environ, lambda _call: None)
+    gateway.look()
+    cli = gateway.cli(Openclaw)
+    cli.version()
+    try:
+        asked = len(provider.asked)
+        good = models.answered(cli.model_run("Reply with exactly: fine", WAIT_S))
+        assert good is not None
+        assert good.fact.startswith("lab/lab-model answered a real prompt through the gateway in ")
+        assert provider.asked[asked:] == ["completions"]
+        provider.mode = "402"
+        refused = models.unanswered(cli.model_run("Reply with exactly: fine", WAIT_S))
+        assert refused is not None
+        assert refused.severity == "error"
+    finally:
+        provider.mode = "ok"
+        forget(lab)

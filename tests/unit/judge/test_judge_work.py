@@ -14,6 +14,7 @@ from oc_ops.judge.finding import Finding
 from oc_ops.judge.work import Silence
 from oc_ops.observe.jobs import Job, Schedule
 from oc_ops.observe.work import Account, Agent, Letters, Model, Plugin, Refusal, WorkView
+from tests.support import sights
 
 NOW = 1_795_873_000_000
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
@@ -383,3 +384,41 @@ def test_what_needs_an_agent_is_a_job_a_channel_or_a_session() -> None:
     quiet = [replace(ASKS, enabled=False), replace(ASKS, payload_kind="command"), replace(ASKS, managed=True)]
     assert not models.need(replace(VIEW, agents=(Agent("main", recent=("agent:main:cron:x:run:y",)),)), quiet)
     assert not models.need(replace(VIEW, accounts=(account(enabled=False),)), [])
+
+
+SAID = {
+    "ok": True, "capability": "model.run", "transport": "gateway", "provider": "lab", "model": "lab-model",
+    "outputs": [{"text": "fine", "mediaUrl": None}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "outcome"),
+    [
+        (None, "timed-out"),
+        (None, "refused"),
+        ({**SAID, "outputs": []}, "answered"),
+        ({**SAID, "outputs": [{"text": "  "}]}, "answered"),
+        ({**SAID, "ok": False}, "answered"),
+        (SAID, "refused"),
+    ],
+    ids=["silent", "refused", "nothing", "blank", "not ok", "failed all the same"],
+)
+def test_a_prompt_that_got_no_text_is_an_error(value: dict[str, object] | None, outcome: Any) -> None:
+    """Whatever the exit code: what counts is a text."""
+    answer_ = sights.answer(value, "infer model run --gateway", outcome)
+    found = models.unanswered(answer_)
+    assert found is not None
+    assert found.severity == "error"
+    assert models.answered(answer_) is None
+    assert "--deep-model" in found.verify
+
+
+def test_a_prompt_that_was_answered_says_how_fast() -> None:
+    """Information, with the model that answered."""
+    answer_ = sights.answer(SAID, "infer model run --gateway")
+    found = models.answered(answer_)
+    assert models.unanswered(answer_) is None
+    assert found is not None
+    assert (found.check, found.severity) == ("models/answered", "info")
+    assert found.fact.startswith("lab/lab-model answered a real prompt through the gateway in ")
