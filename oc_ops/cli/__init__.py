@@ -199,14 +199,28 @@ def _say_where() -> None:
 
 @lab_app.command(help="Install a real OpenClaw if need be, start a gateway of its own, add three cron jobs.")
 @_one_sentence
-def up(as_json: Json = False) -> None:
-    """Idempotent: what is done already is left alone."""
+def up(
+    as_json: Json = False,
+    telegram: Annotated[
+        str | None,
+        typer.Option(metavar="MODE", help="Its channel is a fake Bot API: ok, closed, 401, 409, hang, stale; off."),
+    ] = None,
+    provider: Annotated[
+        str | None,
+        typer.Option(metavar="MODE", help="Its model provider is a fake: ok, 401, 402, 429, slow; off."),
+    ] = None,
+) -> None:
+    """Idempotent: what is done already is left alone; a fake that runs takes on another mode."""
     from oc_ops.lab.gateway import open_lab
     from oc_ops.lab.visit import progress
 
     lab = open_lab()
     with progress() as say:
         status = lab.up(say)
+        for name, mode in (("telegram", telegram), ("provider", provider)):
+            if mode is not None:
+                say(f"the fake {name}: {mode}")
+                lab.fake(name, mode)
     _print_lab(asdict(status), as_json)
     if not as_json:
         _say_how_to_use_it()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import threading
 import time
@@ -16,6 +17,7 @@ TELEGRAM_MODES = ("ok", "closed", "401", "409", "hang", "stale")
 none until the bot logs in anew, as a connection does whose other end is gone."""
 PROVIDER_MODES = ("ok", "401", "402", "429", "slow")
 """What the fake provider answers; `slow` takes SLOW_S for a reply."""
+MODES: Mapping[str, tuple[str, ...]] = {"telegram": TELEGRAM_MODES, "provider": PROVIDER_MODES}
 TOKEN = "123456:lab-token-of-no-account"  # noqa: S105 - a form that Telegram never gave out
 SLOW_S = 8.0
 _POLL_S = 2.0
@@ -71,6 +73,12 @@ class Fake:
             "models": {"mode": "merge", "providers": {"lab": provider}},
             "agents": {"defaults": {"model": {"primary": "lab/lab-model"}}},
         }
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on just now."""
+    with socket.create_server(("127.0.0.1", 0)) as trial:
+        return int(trial.getsockname()[1])
 
 
 class _Server(ThreadingHTTPServer):
