@@ -11,6 +11,7 @@ from oc_ops.cockpit.panes.canvas import (
     about,
     ago,
     badge,
+    clock,
     head,
     joined,
     row,
@@ -23,7 +24,7 @@ from oc_ops.cockpit.panes.canvas import (
 from oc_ops.cockpit.state import GatewayPart, MemoryPart
 from oc_ops.text import span
 
-PARTS = ("gateway", "rpc", "event_loop", "memory", "scheduler", "service", "doctor", "incidents")
+PARTS = ("gateway", "rpc", "event_loop", "memory", "scheduler", "service", "labour", "doctor", "incidents")
 _GATEWAY: dict[str, Mood] = {
     "ready": "good",
     "live": "good",
@@ -35,7 +36,8 @@ _GATEWAY: dict[str, Mood] = {
 }
 _VERDICT: dict[str, Mood] = {"healthy": "good", "degraded": "warn", "unhealthy": "bad", "unknown": "warn"}
 _SHADES_SHOWN = 24
-_LINES_BESIDE_FINDINGS = 22
+_LINES_BESIDE_FINDINGS = 26
+_NOTES_SHOWN = 2
 
 
 def draw(view: View) -> list[Text]:
@@ -43,13 +45,20 @@ def draw(view: View) -> list[Text]:
     lines = head("status", view)
     if view.reading.problem:
         return lines
-    return [*lines, *_gateway(view), *_inside(view), *_verdict(view), *_watcher(view)]
+    return [*lines, *_gateway(view), *_inside(view), *_labour(view), *_verdict(view), *_watcher(view)]
 
 
 def gist(view: View) -> object:
     """What has to change for the screen to be worth keeping at once."""
     state = view.state
-    return view.reading.stale, state.gateway.state, state.rpc.state, state.scheduler.enabled, state.doctor.at
+    return (
+        view.reading.stale,
+        state.gateway.state,
+        state.rpc.state,
+        state.scheduler.enabled,
+        state.labour.notes,
+        state.doctor.at,
+    )
 
 
 def _gateway(view: View) -> list[Text]:
@@ -111,6 +120,43 @@ def _inside(view: View) -> list[Text]:
     lines += unseen("" if cron.enabled is not None or cron.jobs is not None else "cron", cron.seen, now, width)
     if state.service.words:
         lines += row("service", words(state.service.words), width)
+    return lines
+
+
+def _labour(view: View) -> list[Text]:
+    """Whether it does its work: channels, messages, models, due times, each figure with its age."""
+    labour, now, width = view.state.labour, view.now, view.width
+    if labour.seen.at is None or labour.seen.stale(now):  # one line: what is wrong with its life comes first
+        return unseen("work", labour.seen, now, width)[:1]
+    seen = f"{span(now - labour.seen.at)} old"
+    rows: list[tuple[str, str | Text, str]] = []
+    if labour.channels:
+        up = f"{labour.up} of {labour.channels} up"
+        heard = f"heard {ago(labour.heard_at, now)}" if labour.heard_at else ""
+        rows.append(("channels", joined(up if labour.up == labour.channels else badge(up, "bad"), heard), seen))
+    elif labour.channels == 0:
+        rows.append(("channels", "none is set up", seen))
+    if labour.given_up is not None:
+        since_ = f" since {clock(labour.waiting_since, now)}" if labour.waiting_since else ""
+        waits = f"{labour.waiting} wait{since_}" if labour.waiting else "none waits"
+        rows.append(("messages", joined(waits, f"{labour.given_up} given up"), seen))
+    if labour.model and labour.models_at is not None:
+        parked = f"left alone until {clock(labour.parked_until, now)}" if labour.parked_until else "not left alone"
+        rows.append(("model", joined(words(labour.model, most=40), parked), f"{span(now - labour.models_at)} old"))
+    if labour.jobs is not None:
+        first = f", the first since {clock(labour.overdue_since, now)}" if labour.overdue_since else ""
+        late = (
+            f"{labour.overdue} of {labour.jobs} overdue{first}" if labour.overdue else f"none of {labour.jobs} overdue"
+        )
+        rows.append(("due times", late, seen))
+    lines = [line for label, said, age in rows for line in row(label, joined(said, age), width)]
+    for each in labour.notes[:_NOTES_SHOWN]:
+        said = joined(
+            badge(each.severity or "info", SEVERE[each.severity]), words(f"{each.check}: {each.fact}"), by=" "
+        )
+        lines += row("", said, width, 2)
+    if len(labour.notes) > _NOTES_SHOWN:
+        lines += row("", f"and {len(labour.notes) - _NOTES_SHOWN} more of its work: oc-ops doctor names them", width)
     return lines
 
 

@@ -122,6 +122,43 @@ def test_status_of_a_gateway_that_is_well() -> None:
     assert "STALE" not in text
 
 
+def test_status_shows_work_beside_life() -> None:
+    """Channels, messages, models and due times on one small screen, each figure with its age."""
+    text = drawn("status", "healthy")
+    for words in (
+        "channels   2 of 2 up · heard 12 s ago (03:00:28) · 40 s old",
+        "messages   none waits · 0 given up · 40 s old",
+        "model      openai/gpt-6 · not left alone · 3 min old",
+        "due times  none of 7 overdue · 40 s old",
+    ):
+        assert words in text, text
+
+
+def test_status_of_a_gateway_that_lives_and_does_no_work() -> None:
+    """Green gateway, and below it what does not work; all of it fits on 80 by 24, with what to do next."""
+    text = drawn("status", "idle")
+    for words in (
+        "gateway     READY ",
+        "channels    1 OF 2 UP  · heard 11 min ago",
+        "messages   3 wait since 02:35:40 · 4 given up · 40 s old",
+        "model      openai/gpt-6 · left alone until 03:10:40 · 3 min old",
+        "due times  3 of 7 overdue, the first since 02:00:40 · 40 s old",
+        " ERROR  channels/deaf: the channel telegram says connected and",
+        " ERROR  models/parked: ",
+        "and 1 more of its work",
+        "next ",
+    ):
+        assert words in text, text
+    assert "do not fit" not in text
+
+
+def test_a_gateway_that_is_not_asked_has_one_line_of_work() -> None:
+    """What was told before the hang is not of now, and leaves room for what is wrong."""
+    text = drawn("status", "hung")
+    assert "channels   2 of 2 up" not in text
+    assert "work        STALE  as of 1 min ago (02:59:05)" in text
+
+
 def test_status_of_a_gateway_that_hangs() -> None:
     """What is wrong, what was seen, what helps; what cannot be looked at says since when and why."""
     text = drawn("status", "hung")
