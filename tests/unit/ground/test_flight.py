@@ -133,3 +133,17 @@ def test_the_holder_is_told_without_touching_the_lock(tmp_path: Path) -> None:
         assert re.match(rf"process {process.pid} since ", locks.held_by(lock))
     assert (tmp_path / "cli.lock.holder").exists()
     assert locks.holder(lock) is None
+
+
+def test_a_holder_is_seen_after_a_jump_of_the_clock(tmp_path: Path) -> None:
+    """Every process then seems younger than its note: the kernel still knows who holds the lock."""
+    lock = tmp_path / "cli.lock"
+    with holder(lock) as process:
+        note = lock.with_name("cli.lock.holder")
+        note.write_text(f"{process.pid} 86400.0\n")
+        assert locks.holder(lock) is None
+        assert locks.is_held(lock)
+        process.kill()
+        process.wait()
+        assert not locks.is_held(lock), "a note that a killed holder left is none"
+    assert not locks.is_held(tmp_path / "never.lock")
