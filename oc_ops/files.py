@@ -52,25 +52,29 @@ def open_regular(path: Path) -> io.FileIO:
     Raises OSError as `open` does, and FileRefused for anything but a regular file and for a link that somebody else
     put into a folder of theirs and that leads to a file which is not theirs.
     """
-    refuse_kind(path, path.stat())
+    refuse(path)
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     try:
         found = os.fstat(descriptor)
-        refuse_kind(path, found)
-        link = path.lstat()
-        if stat.S_ISLNK(link.st_mode) and link.st_uid not in (os.geteuid(), 0, found.st_uid):
-            raise FileRefused(path, "a link of another user to a file that is not theirs", errno.ELOOP)
+        refuse(path, found)
         return io.FileIO(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
         raise
 
 
-def refuse_kind(path: Path, found: os.stat_result) -> None:
-    """Raise FileRefused for anything but a regular file, with what it is."""
+def refuse(path: Path, found: os.stat_result | None = None) -> None:
+    """Raise FileRefused for anything but a regular file, with what it is, and for a stranger's link to one.
+
+    `found` is what an open descriptor of it says; else the path is asked, which raises OSError where it leads nowhere.
+    """
+    found = path.stat() if found is None else found
     if not stat.S_ISREG(found.st_mode):
         kind = next((name for is_kind, name in _KINDS if is_kind(found.st_mode)), "something else")
         raise FileRefused(path, f"it is {kind}, not a regular file")
+    link = path.lstat()
+    if stat.S_ISLNK(link.st_mode) and link.st_uid not in (os.geteuid(), 0, found.st_uid):
+        raise FileRefused(path, "a link of another user to a file that is not theirs", errno.ELOOP)
 
 
 def read_bytes(path: Path, most_bytes: int, *, deadline_s: float = DEADLINE_S) -> bytes:

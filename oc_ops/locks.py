@@ -31,6 +31,7 @@ def lock_dir() -> Path:
 
     folder = Path(platformdirs.user_state_path("oc-ops")) / "locks"
     try:
+        files.own_folder(folder.parent)  # whose owner could put other locks in the place of ours
         files.own_folder(folder)
     except OSError as error:
         raise OcOpsError(f"cannot use {folder} for the locks: {error.strerror}; set XDG_STATE_HOME") from error

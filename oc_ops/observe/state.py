@@ -287,7 +287,7 @@ def _names(folder: Path) -> list[str]:
 def _misplaced(database: Path) -> str:
     """What stands in the place of the database and can be none: a pipe, a folder, a link that leads nowhere."""
     try:
-        files.refuse_kind(database, database.stat())
+        files.refuse(database)
     except files.FileRefused as error:
         return str(error.strerror)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def read(memory_dir: Path, key: str) -> LastLook:
 def remember(memory_dir: Path, key: str, look: LastLook) -> None:
     """Replace it; a look that cannot be kept costs the comparison next time, nothing else."""
     try:
-        folder.write(memory_dir / f"work-{key}.json", msgspec.json.encode(look).decode() + "\n")
+        # ASCII: what strangers call their jobs acts on no terminal that shows the file.
+        folder.write(memory_dir / f"work-{key}.json", json.dumps(msgspec.to_builtins(look)) + "\n")
     except OSError:
         return
