@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.runs import dice, doctor
+from tests.hostile.runs import dice, oc_ops
 from tests.support.hostile import Measured
-from tests.support.machine import PROJECT, SECRET, Operator, gateway
+from tests.support.machine import CLI, PROJECT, SECRET, Operator, gateway
 from tests.support.survivors import carrying, end, eventually
 
 OLD_CLI = f"""#!{sys.executable}
@@ -78,12 +78,14 @@ def _kills(tmp_path: Path, count: int, salt: str, bounded: Callable[[Measured], 
             list(threads.map(strike, range(2)))
         for operator in machines:
             assert left(operator.root) == []
-            (operator.root / "temp" / "oc-ops-left").mkdir()
-            run = doctor(operator)
+            assert not list((operator.root / "temp").glob("oc-ops-*")), "nothing of ours is in the shared folder"
+            (operator.root / "bin" / "openclaw").write_text(CLI.replace("2026.9.6", "2026.2.26"))
+            run = oc_ops(operator, "doctor")
             bounded(run)
             assert run.exit == 0, run.said
             assert not list(operator.reports.rglob(".*.part")), "half a file of a killed run is swept by the next"
             assert not list((operator.root / "memory").rglob(".*.part"))
+            assert not list((operator.root / "state").rglob("scratch/*")), "nor is a copy of the config"
 
 
 def test_a_killed_doctor_leaves_no_secret(tmp_path: Path, bounded: Callable[[Measured], None]) -> None:

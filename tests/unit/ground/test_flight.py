@@ -147,3 +147,26 @@ def test_a_holder_is_seen_after_a_jump_of_the_clock(tmp_path: Path) -> None:
         process.wait()
         assert not locks.is_held(lock), "a note that a killed holder left is none"
     assert not locks.is_held(tmp_path / "never.lock")
+
+
+def test_a_killed_process_leaves_nothing_of_its_own_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it had in its folder is swept by the next, and nothing of one that lives."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    code = (
+        "import sys\nfrom oc_ops.locks import scratch\n"
+        "with scratch() as folder:\n    (folder / 'config').write_text('x')\n    print(folder, flush=True)\n"
+        "    sys.stdin.read()"
+    )
+    argv = [sys.executable, "-c", code]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=PROJECT, text=True) as process:
+        assert process.stdout is not None
+        theirs = Path(process.stdout.readline().strip())
+        with locks.scratch() as ours:
+            assert (theirs / "config").exists()
+            assert ours.stat().st_mode & 0o777 == 0o700
+            process.kill()
+            process.wait()
+            with locks.scratch():
+                assert not theirs.exists()
+            assert ours.exists()
+    assert list(ours.parent.iterdir()) == []
