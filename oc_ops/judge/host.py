@@ -146,7 +146,10 @@ def folder_open(above: Mapping[Path, Path]) -> Finding | None:
 @finds(
     "host/memory-high",
     checks=("host/memory",),
-    cure=none("who takes the memory has to be known first; a gateway that works is restarted at a quiet time"),
+    cure=none(
+        "who takes the memory has to be known first; a gateway that works is restarted at a quiet time",
+        proof="its own process was measured, and what it takes or by how much it grows",
+    ),
     means="the machine is out of memory, or short; the gateway takes much, or ever more (warnings)",
     helps="see who takes it; restart at a quiet time",
 )
@@ -171,6 +174,7 @@ def memory_high(seen: HostView, series: Sequence[Sample], limits: HostLimits) ->
         fact=" and ".join(machine + own),
         saw="; ".join(_memory_saw(seen)),
         fix=f"none automatic: {fix}",
+        proof=f"{seen.gateway.summary}: {' and '.join(own)}" if own and seen.gateway else "",
     )
 
 
@@ -246,7 +250,7 @@ def _swapped_out_bytes_s(series: Sequence[Sample]) -> float:
 @finds(
     "host/orphans",
     checks=("host/leftovers",),
-    cure=none("they outlived a restart already"),
+    cure=none("they outlived a restart already", proof="each is seen to have outlived the gateway that started it"),
     means="a browser or MCP server outlived its gateway (a warning)",
     helps="look, then end those pids",
 )

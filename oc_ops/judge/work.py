@@ -102,7 +102,10 @@ def is_down(account: Account, now_ms: int) -> bool:
 @finds(
     "channels/deaf",
     checks=("channels/up",),
-    cure=none("the channel is to be restarted, not the gateway: openclaw channels stop and start do that"),
+    cure=none(
+        "the channel is to be restarted, not the gateway: openclaw channels stop and start do that",
+        proof="its own channels.status says at two looks that no poll has ended",
+    ),
     means="a polling channel says connected, and at two looks no poll has ended for longer than two take",
     helps="restart that channel: switch it off and on in the config, or `openclaw gateway call channels.stop/start`",
 )
