@@ -32,7 +32,7 @@ def at(date: str, operator: Operator, *argv: str) -> Measured:
     return measure(["faketime", "-f", f"@{date} 12:00:00", *argv], operator.environ, operator.root / "cwd")
 
 
-@pytest.mark.parametrize("date", ["1970-01-02", "2101-01-01", "2326-06-01"])
+@pytest.mark.parametrize("date", ["1970-01-02", "2326-06-01"])
 def test_a_clock_that_is_off_is_one_sentence(date: str, tmp_path: Path, bounded: Callable[[Measured], None]) -> None:
     """The doctor says it; what is on record stays."""
     _said(date, tmp_path, bounded)

@@ -111,9 +111,8 @@ def holds(
 
 SHORT = [
     ("config", hostile.endless), ("config", hostile.nested), ("include", hostile.pipe), ("dotenv", hostile.pipe),
-    ("watchlist", hostile.bound_socket), ("signatures", hostile.huge), ("database", hostile.folder),
-    ("incidents", hostile.pipe), ("history", hostile.huge), ("snapshot", hostile.nested),
-    ("job store", hostile.no_text), ("device", hostile.circle),
+    ("signatures", hostile.huge), ("database", hostile.folder), ("incidents", hostile.pipe),
+    ("job store", hostile.no_text),
 ]  # fmt: skip
 
 
@@ -126,12 +125,12 @@ def test_a_planted_file_is_one_sentence(
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("make", PLANTS, ids=lambda each: each.__name__)
+@pytest.mark.parametrize("number", range(8))
 @pytest.mark.parametrize("place", PLACES)
-def test_every_place_holds_against_everything(
-    place: str, make: Plant, tmp_path: Path, bounded: Callable[[Measured], None]
-) -> None:
-    """Each place with each thing in it."""
+def test_every_place_holds(place: str, number: int, tmp_path: Path, bounded: Callable[[Measured], None]) -> None:
+    """Each place with eight things in it, one after the other, in the order that the seed has drawn."""
+    make = dice(place).sample(PLANTS, 8)[number]
+    print(make.__name__)  # noqa: T201 -- what was drawn, beside a case that fails
     holds(tmp_path, place, make, bounded)
 
 

@@ -108,7 +108,7 @@ def test_a_look_ends_and_is_not_well(script: Script, tmp_path: Path) -> None:
 SHORT = [
     (PAGES[3], False, ("doctor",)),
     (SOCKETS[2], True, ("doctor",)),
-    (PAGES[9], False, ("recover", "--dry-run")),
+    (PAGES[9], False, ("breaker", "list")),
     (SOCKETS[8], False, ("jobs",)),
 ]
 

@@ -215,7 +215,7 @@ def test_advice_to_restart_kill_stop_or_edit_names_its_proof() -> None:
             for made in ast.walk(function):
                 if isinstance(made, ast.Call) and isinstance(made.func, ast.Name) and made.func.id == "Finding":
                     id = argument(made, 0, "check")
-                    known = KINDS.get(id.value) if isinstance(id, ast.Constant) else None
+                    known = KINDS.get(str(id.value)) if isinstance(id, ast.Constant) else None
                     if advises(words_of(function, made)) and known is not None and not known.cure.proof:
                         without.add(known.id)
     assert without == set()
