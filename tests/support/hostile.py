@@ -253,7 +253,7 @@ def masked_frame(client: socket.socket, over: threading.Event) -> None:
 def lying_challenge(client: socket.socket, over: threading.Event) -> None:
     """Challenges of every wrong type, one after the other."""
     for nonce, ts in (({}, TS), (None, "x"), ("x" * 60_000, 1e300), ([], -1), ("a\0b", 1e999)):
-        payload = {"nonce": nonce, "ts": ts}
+        payload: dict[str, object] = {"nonce": nonce, "ts": ts}
         client.sendall(
             text_frame(json.dumps({"type": "event", "event": "connect.challenge", "payload": payload}).encode())
         )
