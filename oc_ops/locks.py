@@ -118,7 +118,7 @@ def scratch() -> Iterator[Path]:
     """
     place = files.own_folder(lock_dir().parent / "scratch")
     for left in place.glob("*.held"):
-        with suppress(OSError), left.open("rb") as file:
+        with suppress(OSError), files.open_regular(left) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(left.with_suffix(""), ignore_errors=True)
             left.unlink()
