@@ -17,7 +17,7 @@ from oc_ops.observe.target import Target, locate
 from oc_ops.settings import Settings, declared, environment_name, start_folder
 
 _SYSTEM = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin")
-_PLACES = (
+PLACES = (
     "OPENCLAW_HOME", "OPENCLAW_STATE_DIR", "OPENCLAW_CONFIG_PATH", "OPENCLAW_PROFILE", "OPENCLAW_GATEWAY_PORT",
     "XDG_STATE_HOME", "TMPDIR",
 )  # fmt: skip
@@ -129,7 +129,7 @@ def _path(executable: Path | None, environ: Mapping[str, str], target: Target) -
 
 
 def _taken_along(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
-    taken = {name: environ[name] for name in _PLACES if environ.get(name)}
+    taken = {name: environ[name] for name in PLACES if environ.get(name)}
     home = environ.get("HOME", "")
     if home and Path(home) != Path(pwd.getpwuid(os.getuid()).pw_dir):
         taken["HOME"] = home
