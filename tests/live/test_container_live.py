@@ -6,7 +6,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,10 +16,12 @@ import pytest
 from oc_ops.lab.config import free_ports
 from oc_ops.lab.install import install
 from oc_ops.observe import http
-from oc_ops.process.run import run
+from oc_ops.observe.target import identify
+from oc_ops.process.run import Call, run
 from oc_ops.settings import PROJECT
 from tests.live.examine import PATIENT, Examination, examine_in
 from tests.support.containers import TOKEN, Podman
+from tests.support.desk import Desk
 
 pytestmark = [
     pytest.mark.live,
@@ -139,6 +141,62 @@ def test_beside_the_gateway_it_works_as_on_a_host(ready: Cell) -> None:
     call = ready.podman.beside(NAME, ready.state, environ, sys.executable, *suite)
     assert call.exit == 0, call.stdout.text
     assert call.stdout.text.rstrip().splitlines()[-1].startswith("doctor: healthy in "), call.stdout.text
+
+
+def test_the_cockpit_shows_the_container(ready: Cell, tmp_path: Path) -> None:
+    """Its release, its runtime's word and what it prints; paused it is hung, with the command that lets it go on."""
+    desk = Desk(tmp_path)
+    podman = {name: value for name, value in ready.podman.environ.items() if name.startswith("CONTAINERS_")}
+    desk.environ |= podman | {"OC_OPS_RPC_CONNECT_S": "10"}
+    desk.key = identify({}, None, f"podman:{NAME}").key
+    try:
+        desk.start("--target", f"podman:{NAME}")
+        with desk.attached(OC_OPS_TARGET=f"podman:{NAME}") as terminal:
+            terminal.expect("READY", timeout=90)
+            assert desk.sees("status", rf"podman: container {NAME} is running", 30)
+            assert desk.sees("status", r"RPC +on · ", 60), desk.screen("status")
+            assert desk.sees("status", rf"port {ready.port}", 10)
+            assert desk.sees("browser", r"\d\d:\d\d:\d\d INFO  \S+ \S+", 60), desk.screen("browser")
+            ready.podman("pause", NAME)
+            assert desk.sees("status", " HUNG ", 30), desk.screen("status")
+            assert f"podman unpause {NAME}" in desk.screen("status")
+            ready.podman("unpause", NAME)
+            assert desk.sees("status", " READY ", 60), desk.screen("status")
+        refused = desk.ops("status")
+        assert (refused.code, "shows another gateway" in refused.err) == (4, True), refused.err
+        desk.ops("stop", "--target", f"podman:{NAME}")
+    finally:
+        desk.close()
+        ready.ready()
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path for path in written if TOKEN.encode() in path.read_bytes()] == []
+
+
+def test_a_schedule_and_its_figures_keep_the_target(ready: Cell, tmp_path: Path) -> None:
+    """The line for the crontab, run as cron runs it: its figures are the container's, and its name is its own."""
+    own = {"OC_OPS_MEMORY_DIR": str(tmp_path / "memory"), "OC_OPS_REPORT_DIR": str(tmp_path / "reports"), **PATIENT}
+    environ = {**ready.podman.environ, **own, "XDG_STATE_HOME": str(tmp_path / "state"), "HOME": str(tmp_path)}
+
+    def oc_ops(*words: str, given: Mapping[str, str] = environ) -> Call:
+        return run([sys.executable, "-m", "oc_ops", *words], environ=given, deadline_s=120.0, cwd=PROJECT)
+
+    target = ("--target", f"podman:{NAME}")
+    line = oc_ops("schedule", "install", "--dry-run", "--quick", *target).stdout.text.splitlines()[-1]
+    assert line.endswith(f"# oc-ops schedule podman:{NAME}"), line
+    command = line.split(maxsplit=5)[5].replace("\\%", "%")
+    bare = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "SHELL": "/bin/sh", "LOGNAME": "root"}
+    call = run(
+        ["/bin/sh", "-c", command], environ={**bare, "XDG_STATE_HOME": str(tmp_path / "state")}, deadline_s=120.0
+    )
+    log = (tmp_path / "memory" / "schedule.log").read_text()
+    assert (call.exit, " ran: doctor: healthy" in log) == (0, True), log
+    assert f'gateway="podman:{NAME}"' in oc_ops("metrics", *target).stdout.text
+    assert 'gateway="' not in oc_ops("metrics", "--target", "podman:nobody").stdout.text
+    jobs = oc_ops("jobs", "--json", given={**environ, "OC_OPS_TARGET": f"podman:{NAME}"})
+    assert '"jobs"' in jobs.stdout.text, jobs.stdout.text + jobs.stderr.text
+    locks = oc_ops("breaker", "list", "--all", *target)
+    assert f"in container {NAME}, whose pids mean nothing" in locks.stdout.text, locks.stdout.text + locks.stderr.text
+    assert oc_ops("incidents", "list", *target).stdout.text == "0 open, 0 closed\n"
 
 
 def test_a_paused_container_is_let_go_on(ready: Cell, tmp_path: Path) -> None:
