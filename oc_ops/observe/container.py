@@ -147,9 +147,11 @@ class Container:
         return None
 
     def words(self, action: Literal["start", "restart"]) -> tuple[str, ...]:
-        """The runtime's command for a cure: a paused container is let go on, whatever was wanted of it."""
+        """The command for a cure: its unit's where one owns it (a quadlet), else the runtime's."""
         if self.state == "paused":
             return (self.runtime, "unpause", self.name)
+        if self.unit:
+            return ("systemctl", *(["--user"] if os.geteuid() else []), action, self.unit)
         if action == "restart":
             return (self.runtime, "restart", "-t", str(STOP_S), self.name)
         return (self.runtime, "start", self.name)

@@ -156,7 +156,7 @@ def test_the_cockpit_shows_the_container(ready: Cell, tmp_path: Path) -> None:
             assert desk.sees("status", rf"podman: container {NAME} is running", 30)
             assert desk.sees("status", r"RPC +on · ", 60), desk.screen("status")
             assert desk.sees("status", rf"port {ready.port}", 10)
-            assert desk.sees("browser", r"\d\d:\d\d:\d\d INFO  \S+ \S+", 60), desk.screen("browser")
+            assert desk.sees("browser", r"\[gateway\] ready", 60), desk.screen("browser")
             ready.podman("pause", NAME)
             assert desk.sees("status", " HUNG ", 30), desk.screen("status")
             assert f"podman unpause {NAME}" in desk.screen("status")
