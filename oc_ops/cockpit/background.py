@@ -12,6 +12,7 @@ from oc_ops.cockpit.ledger import note
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.gateway import Gateway
 from oc_ops.judge import access, browser
+from oc_ops.judge import cli as judge_cli
 from oc_ops.observe import browser as observe_browser
 from oc_ops.observe.openclaw import BROWSER_PROFILE, Answer, Openclaw
 from oc_ops.process.jsontext import at, number_at, text_at
@@ -93,6 +94,8 @@ class Cli:
         """The browser's state; raises OcOpsError when it cannot be had."""
         openclaw = self._ready()
         answer = openclaw.browser_status()
+        if why := judge_cli.said_nothing(answer):
+            raise CouldNotLook(why)
         expected = self.gateway.settings.browser
         if finding := access.cli_rejected(answer) or browser.unanswered(answer, expected):
             return state.Browser(
