@@ -12,6 +12,7 @@ from oc_ops.judge import descriptors as judge_descriptors
 from oc_ops.judge import files as judge_files
 from oc_ops.judge import gateway as judge
 from oc_ops.judge import service as judge_service
+from oc_ops.judge.findings import of_check
 from oc_ops.judge.gateway import Limits
 from oc_ops.judge.port import http_broken
 from oc_ops.observe import service
@@ -41,19 +42,19 @@ def test_state_is_sound(doctor: Doctor, report: Report) -> None:
 @check("gateway/live", lane="http")
 def test_gateway_is_live(doctor: Doctor, report: Report) -> None:
     """The port answers, and what answers is an OpenClaw gateway; a listening port alone does not count."""
-    report(judge.one_of(doctor.http_cause(), *judge.NOT_LIVE), doctor.port_drift(), http_broken(doctor.look()))
+    report(of_check(doctor.http_cause(), "gateway/live"), doctor.port_drift(), http_broken(doctor.look()))
 
 
 @check("gateway/started", lane="http")
 def test_gateway_has_started(doctor: Doctor, report: Report) -> None:
     """The gateway has finished starting and is not draining."""
-    report(judge.one_of(doctor.http_cause(), *judge.NOT_STARTED))
+    report(of_check(doctor.http_cause(), "gateway/started"))
 
 
 @check("gateway/prompt", lane="http")
 def test_gateway_is_prompt(doctor: Doctor, report: Report) -> None:
     """The gateway answers in time and its event loop is not held up."""
-    report(judge.one_of(doctor.http_cause(), "gateway/saturated"))
+    report(of_check(doctor.http_cause(), "gateway/prompt"))
 
 
 @check("gateway/ready", lane="http")

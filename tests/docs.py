@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import typer.main
 from typer.core import TyperCommand, TyperGroup
@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from oc_ops.cli import _shown, app
 from oc_ops.judge.catalogue import Signature, catalogue
 from oc_ops.judge.findings import KINDS
+from oc_ops.judge.registry import State
 from oc_ops.judge.releases import Release, shown
 from oc_ops.settings import PROJECT, declared, environment_name
 from tests import signatures as lines_in_code
@@ -81,6 +82,16 @@ def _checks() -> Iterator[str]:
     yield "Lanes, cheap before costly: " + "; ".join(f"`{name}` is {what}" for name, what in _LANES.items()) + "."
 
 
+_STATES: Mapping[State, str] = {
+    "absent": "does not run",
+    "mute": "runs and answers nobody",
+    "passing": "is on its way up or down",
+    "kept-out": "cannot serve until a person has changed something",
+    "late": "answers, too slowly",
+    "serving": "answers: this explains nothing else that fails",
+}
+
+
 def _findings() -> Iterator[str]:
     yield "Ids are stable: added to, never renamed. Recovery acts only where a cure is named, and only with the proof"
     yield "beside it; everything else is for a person."
@@ -89,6 +100,8 @@ def _findings() -> Iterator[str]:
         act = _WORDS.get(cure.action, "none automatic")
         yield from ("", f"## {kind.id}", "")
         yield f"- **Means:** {kind.means}"
+        if kind.state:
+            yield f"- **The gateway:** {_STATES[kind.state]}"
         if kind.checks:
             yield f"- **Checks:** {', '.join(f'`{each}`' for each in kind.checks)}"
         yield f"- **Helps:** {kind.helps}"

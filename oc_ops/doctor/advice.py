@@ -14,6 +14,7 @@ import psutil
 from oc_ops.errors import OcOpsError
 from oc_ops.gateway import Gateway
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.findings import state_of
 from oc_ops.judge.registry import KINDS
 from oc_ops.judge.words import clock
 from oc_ops.record.incidents import book
@@ -101,7 +102,7 @@ class Advice:
             return f"{there.runtime} logs --tail 50 {there.name}"
         if action == "browser-restart":
             return "openclaw browser doctor"
-        if finding.check in ("gateway/hung", "gateway/zombie"):
+        if state_of(finding.check) == "mute":
             return "oc-ops breaker list"
         unit = seen.service if seen else None
         if unit is not None and unit.manager == "systemd":

@@ -15,6 +15,7 @@ from oc_ops.judge import lastwords as judge_lastwords
 from oc_ops.judge import service as judge_service
 from oc_ops.judge import state as judge_state
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.findings import in_state
 from oc_ops.observe import install, lastwords, state
 from oc_ops.observe import processes as observe_processes
 from oc_ops.observe.config import GatewayConfig
@@ -24,7 +25,7 @@ from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.state import StateView
 from oc_ops.observe.target import Target
 
-DOWN = ("gateway/down", "gateway/crash-loop", "gateway/oom-killed")
+DOWN = in_state("absent")
 """Causes of a gateway that does not live: only then is it asked why it would not come up."""
 
 UNSTARTABLE = ("state/", "service/", "config/mode-missing")

@@ -79,6 +79,7 @@ def invalid_config(config: GatewayConfig, *, lives: bool = False) -> Finding | N
 
 @finds(
     "config/invalid",
+    state="kept-out",
     checks=("config/valid", "config/accepted"),
     cure=none(
         "a gateway that restarts on an invalid config does not come up: a fault that waits would become an outage"

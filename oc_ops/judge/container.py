@@ -40,6 +40,7 @@ def fault(seen: GatewayProbe, up_s: float | None, start_budget_s: float) -> Find
 
 @finds(
     "gateway/oom-killed",
+    state="absent",
     cure=start(
         "nothing runs, so nothing is lost by a start; with the same limit it may end the same way",
         proof="its container's runtime or its unit says that it does not run, and that it ended for want of memory",

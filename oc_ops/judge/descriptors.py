@@ -16,6 +16,7 @@ _SYSCTL = "fs.inotify.max_user_instances"
 
 @finds(
     "gateway/fd-limit",
+    state="kept-out",
     checks=("gateway/live", "gateway/descriptors"),
     cure=none("a restart frees its descriptors for a while, and they run out again"),
     means="the gateway is at its limit of open files, or near it (a warning), or its user at that of inotify instances",

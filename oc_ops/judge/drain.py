@@ -45,6 +45,7 @@ _RESUME = "openclaw gateway resume ID ends it; whoever suspended it was given th
 
 @finds(
     "gateway/drain-stuck",
+    state="kept-out",
     checks=("gateway/started",),
     cure=none(
         "it drains beyond its budget: whoever holds the suspension or the work is to let go, or a person decides"

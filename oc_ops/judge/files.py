@@ -121,6 +121,7 @@ def config_clobbered(seen: HostView, limits: HostLimits) -> Finding | None:
 
 @finds(
     "gateway/version-drift",
+    state="serving",
     checks=("gateway/versions", "gateway/install"),
     cure=none("it works; when an upgrade is completed by a restart is the operator's choice"),
     means="CLI, service and gateway are of different releases (a warning)",

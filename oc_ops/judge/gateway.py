@@ -52,17 +52,6 @@ def cause(seen: GatewayProbe, limits: Limits) -> Finding | None:
     return None
 
 
-NOT_LIVE = tuple(f"gateway/{each}" for each in ("port-taken", "crash-loop", "zombie", "down", "hung", "oom-killed"))
-NOT_LIVE += ("gateway/fd-limit", "service/exec-missing", "config/mode-missing")
-NOT_STARTED = ("gateway/starting", "gateway/draining", "gateway/drain-stuck")
-"""Which findings of `cause` belong to which claim: the gateway is live; it has started and takes work."""
-
-
-def one_of(finding: Finding | None, *checks: str) -> Finding | None:
-    """The finding when it is one of these, else None: another check owns it."""
-    return finding if finding is not None and finding.check in checks else None
-
-
 def unseen(seen: GatewayProbe, found: Finding | None) -> str:
     """What we may not see, where the finding rests on it: then whether the gateway is down is not known."""
     if found is None or found.check not in ("gateway/down", "gateway/zombie") or not seen.hidden:
@@ -77,6 +66,7 @@ def port_taken(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None
 
 @finds(
     "gateway/down",
+    state="absent",
     checks=("gateway/live",),
     cure=start(
         "nothing runs, so nothing is lost by a start; newer releases refuse to restart what is down",
@@ -121,6 +111,7 @@ def down(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
 
 @finds(
     "gateway/crash-loop",
+    state="absent",
     checks=("gateway/live",),
     cure=none(
         "the service manager has restarted it again and again, or it exits with 78; one more start ends the same way"
@@ -190,6 +181,7 @@ def up_s(seen: GatewayProbe) -> float | None:
 
 @finds(
     "gateway/starting",
+    state="passing",
     checks=("gateway/started",),
     cure=wait("a slow start is not a failed one, and a restart would only begin it again"),
     means="on its way up, within the start budget (240 s): slow is not failed",
@@ -208,6 +200,7 @@ def starting_now(saw: str, left: str = "") -> Finding:
 
 @finds(
     "gateway/zombie",
+    state="mute",
     checks=("gateway/live",),
     cure=restart(
         "it lives beyond the start budget and does not listen",
@@ -242,6 +235,7 @@ def zombie(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
 
 @finds(
     "gateway/hung",
+    state="mute",
     checks=("gateway/live",),
     cure=restart(
         "it accepts connections and answers none, twice: nobody can reach what it may still be doing",
@@ -316,6 +310,7 @@ def _has_service(seen: GatewayProbe) -> bool:
 
 @finds(
     "gateway/draining",
+    state="passing",
     checks=("gateway/started",),
     cure=wait("it finishes its work before a restart that somebody has asked for already"),
     means="it finishes its work before a restart",
@@ -339,6 +334,7 @@ def draining(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
 
 @finds(
     "gateway/saturated",
+    state="late",
     checks=("gateway/prompt",),
     cure=none("a restart aborts the work that is under way and brings the load back"),
     means="it answers late; its event loop is held up (utilization alone is no fault)",
@@ -368,6 +364,7 @@ def saturated(seen: GatewayProbe, limits: Limits = Limits()) -> Finding | None:
 
 @finds(
     "gateway/not-ready",
+    state="serving",
     checks=("gateway/ready",),
     cure=none("it is live; what it lists as failing (a channel account, an agent database) fails after a restart too"),
     means="live, with a list of what fails (a channel account, an agent database)",
@@ -392,6 +389,7 @@ def not_ready(seen: GatewayProbe, limits: Limits = Limits()) -> Finding | None:
 
 @finds(
     "gateway/duplicate",
+    state="serving",
     checks=("gateway/single",),
     cure=none("which of the two is to stay is not for a program to decide"),
     means="two gateways of one state directory",

@@ -58,6 +58,7 @@ in use, an address that is not there yet) is none of these: it is quoted, and a 
 
 @finds(
     "gateway/start-refused",
+    state="kept-out",
     checks=("gateway/live",),
     cure=none("every start ends the same way until what it names is mended"),
     means="the gateway is down, and its own last words say why every start ends the same way",

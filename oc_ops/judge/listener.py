@@ -8,6 +8,7 @@ from oc_ops.judge.registry import finds, none
 
 @finds(
     "gateway/port-taken",
+    state="kept-out",
     checks=("gateway/live",),
     cure=none("another program has the port; a gateway that starts now ends at once"),
     means="another program or another gateway has the port, even one that answers HTTP 200",

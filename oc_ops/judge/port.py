@@ -127,6 +127,7 @@ def _of_another(seen: GatewayProbe) -> Finding:
 
 @finds(
     "gateway/port-drift",
+    state="serving",
     checks=("gateway/live",),
     cure=none("it works where it is; which of the two ports is meant is not for a program to decide"),
     means="the gateway serves another port than config or environment say (a warning): it is looked at where it serves",
@@ -151,6 +152,7 @@ def port_drift(seen: GatewayProbe, wanted_by: str) -> Finding | None:
 
 @finds(
     "gateway/http-broken",
+    state="serving",
     checks=("gateway/live", "gateway/ready"),
     cure=none("it works over its other lane, and a restart brings the same release up again"),
     means="the gateway answers every HTTP request with an error of its own (a warning), as 2026.3.31 does",

@@ -9,6 +9,13 @@ from types import MappingProxyType
 from typing import Literal, TypeVar
 
 Action = Literal["restart", "start", "wait", "browser-restart", "none"]
+State = Literal["absent", "mute", "passing", "kept-out", "late", "serving", ""]
+"""How a gateway stands when the finding is true of it.
+
+absent: it does not run. mute: it runs and answers nobody. passing: on its way up or down. kept-out: it cannot serve
+until a person has changed something. late: it answers, too slowly. serving: it answers, so the finding explains nothing
+else that fails. Empty: the finding says nothing about the gateway as a whole.
+"""
 
 _ID = re.compile(r"[a-z]+/[a-z][a-z-]*[a-z]")
 _Judge = TypeVar("_Judge", bound=Callable[..., object])
@@ -32,6 +39,7 @@ class FindingKind:
     """One finding id: its cure, what it means and what helps, each a phrase fit for a table.
 
     `checks` are the ids of the checks that can find it; a finding without any is looked for by all checks of its area.
+    `state` is how the gateway stands when it is true.
     """
 
     id: str
@@ -39,6 +47,7 @@ class FindingKind:
     means: str
     helps: str
     checks: tuple[str, ...] = ()
+    state: State = ""
 
 
 _KINDS: dict[str, FindingKind] = {}
@@ -46,12 +55,14 @@ KINDS: Mapping[str, FindingKind] = MappingProxyType(_KINDS)
 """Every declared finding by id; complete once `oc_ops.judge.findings` is imported."""
 
 
-def finds(id: str, *, cure: Cure, means: str, helps: str, checks: tuple[str, ...] = ()) -> Callable[[_Judge], _Judge]:
+def finds(
+    id: str, *, cure: Cure, means: str, helps: str, checks: tuple[str, ...] = (), state: State = ""
+) -> Callable[[_Judge], _Judge]:
     """Declare a finding that the decorated judge returns; the judge itself stays as it is.
 
     Raises ValueError for an id of the wrong form, an empty text, an act without a proof, and an id declared twice.
     """
-    kind = FindingKind(id, cure, means, helps, checks)
+    kind = FindingKind(id, cure, means, helps, checks, state)
     if not _ID.fullmatch(id):
         raise ValueError(f"{id!r}: a finding id has the form area/kebab-id")
     if not (cure.why and means and helps):

@@ -23,6 +23,7 @@ def cannot_start(service: Service, config: GatewayConfig) -> Finding | None:
 
 @finds(
     "service/exec-missing",
+    state="kept-out",
     checks=("gateway/live",),
     cure=none("the program that the unit starts is not there, so every start of it ends at once"),
     means="the service unit starts a program or script that is not there, as after an update that moved it",
@@ -50,6 +51,7 @@ def exec_missing(service: Service) -> Finding | None:
 
 @finds(
     "config/mode-missing",
+    state="kept-out",
     checks=("gateway/live",),
     cure=none("OpenClaw blocks every start while gateway.mode is not set"),
     means="the config has no gateway.mode, without which OpenClaw blocks every start (exit 78)",

@@ -6,14 +6,13 @@ from collections.abc import Collection, Iterable
 from typing import Literal
 
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.findings import state_of
 
 Verdict = Literal["healthy", "degraded", "unhealthy", "unknown"]
 
 _ORDER = ("state/", "config/", "gateway/", "cli/", "plugins/", "channels/", "models/", "cron/", "delivery/", "browser/")
 _OURS = ("cli/", "gateway/credential-missing")
 """Beginnings of ids that speak of our own side: beside nothing worse, the gateway's state could not be told."""
-_LEAST = ("gateway/not-ready", "gateway/duplicate", "gateway/version-drift", "gateway/port-drift")
-"""Gateway findings that do not keep it from answering: whatever was asked and failed explains more than they do."""
 
 
 def cause(findings: Iterable[Finding]) -> Finding | None:
@@ -37,8 +36,11 @@ def verdict(findings: Iterable[Finding], outcomes: Collection[str], *, cut_short
 
 
 def _rank(finding: Finding) -> int:
-    """Nearest to the root first; what the log tells of the past (`logs/`, `host/`) last."""
-    if finding.check in _LEAST:
+    """Nearest to the root first; what the log tells of the past (`logs/`, `host/`) last.
+
+    What leaves the gateway serving explains less than anything that was asked of it and failed.
+    """
+    if state_of(finding.check) == "serving":
         return len(_ORDER)
     if finding.check.startswith(_OURS):
         return _ORDER.index("cli/")

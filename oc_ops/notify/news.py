@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from oc_ops.record.incidents.events import utc
+from oc_ops.record.incidents.events import Moment, utc
 from oc_ops.record.incidents.incident import Incident
 from oc_ops.record.incidents.text import span
 from oc_ops.record.incidents.text import told as words_of
@@ -30,7 +30,7 @@ _WORDS: Mapping[Kind, str] = {
 class Announcement:
     """What people were told of one incident: first at `at`, `times` in all; `over` once told that it has ended."""
 
-    at: datetime
+    at: Moment
     times: int = 1
     over: bool = False
     said: tuple[Kind, ...] = ()

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import cast, get_args
+
+import msgspec
 
 from oc_ops import files
-from oc_ops.notify.news import Announcement, Kind, PendingApproval
+from oc_ops.notify.news import Announcement, PendingApproval
 from oc_ops.record.folder import write
-from oc_ops.record.incidents.events import utc
 from oc_ops.record.journal import Journal, JournalError, parsed
 
 FILE = "notify.json"
@@ -25,7 +24,7 @@ KEPT = timedelta(days=30)
 class NotifyState:
     """What was told, by incident or plan, and why the last delivery failed; empty when it did not."""
 
-    told: Mapping[str, Announcement] = field(default_factory=dict)
+    told: dict[str, Announcement] = field(default_factory=dict)
     failed: str = ""
 
     def after(self, subject: str, told: Announcement) -> NotifyState:
@@ -37,28 +36,14 @@ class NotifyState:
 def read(memory_dir: Path) -> NotifyState:
     """The state as it was last written; nothing was told where there is none, or none that can be read."""
     try:
-        value = json.loads(files.read_text(memory_dir / FILE, files.SMALL_BYTES))
-        told = {str(name): _told(each) for name, each in value["told"].items()}
-        return NotifyState(told, str(value["failed"]))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return msgspec.json.decode(files.read_bytes(memory_dir / FILE, files.SMALL_BYTES), type=NotifyState)
+    except (OSError, msgspec.MsgspecError, RecursionError):
         return NotifyState()
 
 
 def save(memory_dir: Path, state: NotifyState) -> None:
     """Write it whole; raises OSError."""
-    told = {
-        name: {"at": utc(each.at), "times": each.times, "over": each.over, "said": list(each.said)}
-        for name, each in state.told.items()
-    }
-    write(memory_dir / FILE, json.dumps({"told": told, "failed": state.failed}, indent=1) + "\n")
-
-
-def _told(value: Mapping[str, object]) -> Announcement:
-    at = datetime.fromisoformat(str(value["at"]))
-    said = value["said"]
-    if at.tzinfo is None or not isinstance(said, list) or not set(said) <= set(get_args(Kind)):
-        raise ValueError(value)
-    return Announcement(at, int(str(value["times"])), value["over"] is True, tuple(cast("list[Kind]", said)))
+    write(memory_dir / FILE, msgspec.json.format(msgspec.json.encode(state), indent=1).decode() + "\n")
 
 
 def asked(memory_dir: Path, now: datetime) -> tuple[PendingApproval, ...]:

@@ -10,6 +10,7 @@ import psutil
 from oc_ops.act.breaker.scan import Blocker, BreakerView, BreakResult, Pid, Refused, Tools
 from oc_ops.errors import CouldNotLook
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.findings import state_of
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.processes import GatewayProcess
 from oc_ops.observe.service import Service, ask, stop_command
@@ -21,7 +22,7 @@ _KILLED_S = 10.0
 def processes(sight: BreakerView) -> Iterator[Blocker]:
     """The gateway process that `gateway/zombie` or `gateway/hung` is about, if it is known for certain."""
     cause, look = sight.cause, sight.look
-    if look is None or cause is None or cause.check not in ("gateway/zombie", "gateway/hung"):
+    if look is None or cause is None or state_of(cause.check) != "mute":
         return
     kind: str = cause.check.partition("/")[2]
     process = _process(kind, look)

@@ -15,6 +15,7 @@ from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.gateway import Gateway
 from oc_ops.judge import gateway as judge_gateway
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.findings import in_state
 from oc_ops.judge.jobtimes import Terms, marker_stale
 from oc_ops.judge.schedule import milliseconds, moment
 from oc_ops.judge.words import clock, span
@@ -26,7 +27,7 @@ from oc_ops.record import lastword
 _FIRST_LOOK_S = 1.0
 """The budget of the first probes: a stopped gateway is told from a working one in a second."""
 
-_REFUSED_BESIDE = (*judge_gateway.NOT_LIVE, *judge_gateway.NOT_STARTED)
+_REFUSED_BESIDE = in_state("absent", "mute", "passing", "kept-out")
 """Causes beside which nothing is triggered; a late gateway is warned of and asked all the same."""
 
 

@@ -22,6 +22,7 @@ from oc_ops.judge import service as judge_service
 from oc_ops.judge import state as judge_state
 from oc_ops.judge.catalogue import load
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.findings import in_state, state_of
 from oc_ops.judge.gateway import NEVER_RETRY
 from oc_ops.judge.port import behind
 from oc_ops.judge.registry import Cure
@@ -40,7 +41,7 @@ IN_PLACE_SINCE = (2026, 9, 6)
 """From here on `gateway restart` reaches a gateway without a service, by SIGUSR2; on 2026.5.28 it exits 0 and does
 nothing, on 2026.2.26 it is refused. A gateway that answers nobody takes no signal either."""
 
-_SEEN_BY_LOOK = ("gateway/down", "gateway/hung", "gateway/zombie")
+_SEEN_BY_LOOK = {"gateway/down"} | in_state("mute")
 """Causes that the last look before the act has to show still: nothing is done about what has passed meanwhile.
 Of the others it must show nothing: what it shows then explains them, and may be what a restart never cures."""
 _AT_IT = ("activating", "deactivating")
@@ -102,7 +103,7 @@ def clear(gateway: Gateway, cure: Cure, first: Observation) -> Clearance:
     now = cause_now(gateway, seen)
     if service.state == "restarting" or service.detail.startswith(_AT_IT):
         return Clearance(elsewhere=service.summary)
-    if now is not None and now.check in ("gateway/starting", "gateway/draining"):
+    if now is not None and state_of(now.check) == "passing":
         return Clearance(elsewhere=now.saw)
     if now.check != cause.check if now else cause.check in _SEEN_BY_LOOK:
         return Clearance(elsewhere=f"the last look before the act shows {now.check if now else 'a live gateway'}")
@@ -174,7 +175,7 @@ def _nobody_to_ask(gateway: Gateway, cure: Cure, cause: Finding, service: Servic
         return ""
     if cure.action == "start":
         return "no service unit runs this gateway, so `openclaw gateway start` has nothing to start"
-    if cause.check in ("gateway/hung", "gateway/zombie"):
+    if state_of(cause.check) == "mute":
         return "no service unit runs this gateway, and one that answers nobody takes no restart request either"
     release = gateway.cli(Commands).release
     if release is not None and release < IN_PLACE_SINCE:

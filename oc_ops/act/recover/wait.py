@@ -11,6 +11,7 @@ from oc_ops.errors import CouldNotLook
 from oc_ops.gateway import Gateway
 from oc_ops.judge import gateway as judge
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.findings import in_state
 from oc_ops.observe.probe import GatewayProbe
 
 
@@ -46,8 +47,8 @@ Look = Callable[[], GatewayProbe]
 Judge = Callable[[GatewayProbe], Finding | None]
 
 _POLL_S = 1.0
-_ON_ITS_WAY = ("gateway/starting", "gateway/draining")
-_BETWEEN = ("gateway/down", "gateway/zombie", "gateway/hung", "gateway/not-ready")
+_ON_ITS_WAY = in_state("passing")
+_BETWEEN = {"gateway/down", "gateway/not-ready"} | in_state("mute")
 """What a gateway may show for a moment between its end and its next start."""
 _SLACK_S = 2.0
 
@@ -90,7 +91,7 @@ def until_started(
         if cause is None or cause.check == "gateway/saturated":
             if not old:
                 return Settled(cause is None, cause, took_s)
-        elif cause.check not in (*_ON_ITS_WAY, *_BETWEEN):
+        elif cause.check not in _ON_ITS_WAY | _BETWEEN:
             return Settled(False, cause, took_s)
         moving = cause is not None and cause.check in _ON_ITS_WAY
         idle_since = None if moving else now if idle_since is None else idle_since

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Literal, TypeAlias, cast, get_args
+from typing import Annotated, Literal
+
+import msgspec
 
 from oc_ops.judge.finding import Finding, Severity
 
@@ -25,7 +27,10 @@ tell the rest.
 Outcome = Literal["begun", "recovered", "ineffective", "refused", "unknown"]
 """Of a recovery attempt: `begun` is written before its first act and stays the last word of one that was killed."""
 
-_WHAT = frozenset(get_args(What))
+Word = Annotated[str, msgspec.Meta(min_length=1)]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+_MOMENTS = ("at", "first_sign", "until")
 _FAULT_TEXTS = ("fact", "saw", "fix", "subject", "found_by")
 _TEXT = 2000
 """Characters kept of any one text."""
@@ -35,7 +40,7 @@ _TEXT = 2000
 class GatewayName:
     """Whose incident it is: `key` names the state directory, the same in every process."""
 
-    key: str
+    key: Word
     profile: str | None = None
     port: int | None = None
 
@@ -52,7 +57,7 @@ class Versions:
 class Attempt:
     """One recovery attempt. `record` is the path of its step-by-step record and its name within the incident."""
 
-    record: str
+    record: Word
     action: str
     outcome: Outcome
 
@@ -65,11 +70,11 @@ class Fault:
     look again and pass before the fault's absence means anything.
     """
 
-    check: str
+    check: Word
     severity: Severity
-    fact: str
-    saw: str
-    fix: str
+    fact: str = ""
+    saw: str = ""
+    fix: str = ""
     subject: str = ""
     found_by: str = ""
 
@@ -91,19 +96,19 @@ class Fault:
 class Event:
     """One line of incidents.jsonl. Texts of findings come redacted; every text is a stranger's until it is shown."""
 
-    id: str
-    at: datetime
+    id: Word
+    at: Moment
     what: What
     fault: Fault | None = None
     gateway: GatewayName | None = None
     versions: Versions | None = None
-    first_sign: datetime | None = None
+    first_sign: Moment | None = None
     """When the log showed the first signature of it."""
     evidence: str = ""
     """A path: a run's folder, as a rule."""
     by: str = ""
     text: str = ""
-    until: datetime | None = None
+    until: Moment | None = None
     attempt: Attempt | None = None
 
     def as_json(self) -> dict[str, object]:
@@ -123,22 +128,13 @@ class Event:
     @classmethod
     def parse(cls, line: Mapping[str, object]) -> Event | None:
         """The event of a line, or None when it is none that this release understands."""
+        if line.get("v") != VERSION:
+            return None
         try:
-            if line["v"] != VERSION or line["what"] not in _WHAT:
-                return None
-            return cls(
-                id=_word(line["id"]),
-                at=_moment(line["at"]),
-                what=cast("What", line["what"]),
-                fault=_fault(line["fault"]) if "fault" in line else None,
-                gateway=_gateway(line["gateway"]) if "gateway" in line else None,
-                versions=_versions(line["versions"]) if "versions" in line else None,
-                attempt=_attempt(line["attempt"]) if "attempt" in line else None,
-                first_sign=_moment(line["first_sign"]) if "first_sign" in line else None,
-                until=_moment(line["until"]) if "until" in line else None,
-                **{name: str(line[name]) for name in ("evidence", "by", "text") if name in line},
-            )
-        except (KeyError, TypeError, ValueError, OverflowError):
+            told = msgspec.convert(line, cls)
+            moments = {name: each.astimezone(UTC) for name in _MOMENTS if (each := getattr(told, name))}
+            return replace(told, **moments)
+        except (msgspec.ValidationError, OverflowError):
             return None
 
 
@@ -150,57 +146,3 @@ def utc(moment: datetime) -> str:
 def _fields(record: object, *names: str) -> dict[str, object]:
     values = ((name, getattr(record, name)) for name in names)
     return {name: value[:_TEXT] if isinstance(value, str) else value for name, value in values}
-
-
-Members: TypeAlias = Mapping[str, object]
-
-
-def _members(value: object) -> Members:
-    if not isinstance(value, dict):
-        raise TypeError(value)
-    return value
-
-
-def _word(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise TypeError(value)
-    return value
-
-
-def _maybe(value: object) -> str | None:
-    return None if value is None else _word(value)
-
-
-def _moment(value: object) -> datetime:
-    moment = datetime.fromisoformat(_word(value))
-    if moment.tzinfo is None:
-        raise ValueError(value)
-    return moment.astimezone(UTC)
-
-
-def _fault(value: object) -> Fault:
-    told = _members(value)
-    severity = told["severity"]
-    if severity not in get_args(Severity):
-        raise ValueError(severity)
-    texts = [str(told.get(name, "")) for name in _FAULT_TEXTS]
-    return Fault(_word(told["check"]), cast("Severity", severity), *texts)
-
-
-def _gateway(value: object) -> GatewayName:
-    told = _members(value)
-    port = told.get("port")
-    return GatewayName(_word(told["key"]), _maybe(told.get("profile")), port if isinstance(port, int) else None)
-
-
-def _versions(value: object) -> Versions:
-    told = _members(value)
-    return Versions(_maybe(told.get("cli")), _maybe(told.get("gateway")))
-
-
-def _attempt(value: object) -> Attempt:
-    told = _members(value)
-    outcome = told["outcome"]
-    if outcome not in get_args(Outcome):
-        raise ValueError(outcome)
-    return Attempt(_word(told["record"]), str(told.get("action", "")), cast("Outcome", outcome))

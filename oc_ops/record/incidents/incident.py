@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from oc_ops.judge.findings import in_state
 from oc_ops.record.incidents.events import Event, Fault, GatewayName, Versions, What
 
 _RED = ("opened", "changed", "red", "reopened", "seen")
 """Events that carry a fault of the incident itself."""
 
-PASSING = ("gateway/down", "gateway/starting", "gateway/draining")
+PASSING = {"gateway/down"} | in_state("passing")
 """What a gateway goes through on its way from one state to another: the cause only until a better one is named."""
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from oc_ops.judge.findings import in_state, state_of
 from oc_ops.judge.verdict import Verdict
 from oc_ops.record.incidents.events import Event, Fault, GatewayName, Versions, What
 from oc_ops.record.incidents.incident import PASSING, Incident
@@ -16,14 +17,9 @@ FLAP_S = 3600.0
 SEEN_EVERY_S = 3600.0
 """A run that sees nothing new adds a line at most this often: 24 a day where 288 runs look."""
 
-_OUTAGE = (
-    *PASSING, "gateway/hung", "gateway/zombie", "gateway/crash-loop", "gateway/port-taken", "config/invalid",
-    "gateway/drain-stuck", "gateway/fd-limit",
-)  # fmt: skip
+_OUTAGE = in_state("absent", "mute", "passing", "kept-out")
 """States between which a gateway that does not serve goes to and fro."""
 _ROOTS = ("state", "config", "gateway", "cli")
-_ROOTS_NOT = ("gateway/not-ready", "gateway/duplicate")
-"""They do not keep a gateway from answering, so they explain nothing else (as in judge/verdict)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +113,8 @@ def _echoes(incident: Incident, run: RunSummary) -> bool:
 
 
 def _explains_all(fault: Fault) -> bool:
-    return _area(fault) in _ROOTS and fault.name not in _ROOTS_NOT
+    """What leaves the gateway serving explains nothing else, as in judge/verdict."""
+    return _area(fault) in _ROOTS and state_of(fault.check) != "serving"
 
 
 def _becomes(still: Sequence[Incident], fault: Fault) -> Incident | None:
@@ -127,7 +124,7 @@ def _becomes(still: Sequence[Incident], fault: Fault) -> Incident | None:
 
 
 def _is_state_of(name: str, cause: Fault) -> bool:
-    if name in ("gateway/starting", "gateway/draining"):
+    if state_of(name) == "passing":
         return _explains_all(cause) and _area(cause) != "cli"
     # Down is what any outage passes through; an outage known only by a passing state takes the name of its cause.
     return name in _OUTAGE and cause.name in _OUTAGE and (name in PASSING or cause.name in PASSING)

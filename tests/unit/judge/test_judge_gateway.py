@@ -9,6 +9,8 @@ import pytest
 
 from oc_ops.judge import files as judge_files
 from oc_ops.judge import gateway as judge
+from oc_ops.judge.finding import Finding
+from oc_ops.judge.findings import in_state, of_check
 from oc_ops.judge.gateway import Limits
 from oc_ops.observe.http import Kind, Probe
 from oc_ops.observe.openclaw import Answer
@@ -252,11 +254,18 @@ def test_a_cause_belongs_to_exactly_one_check(name: str) -> None:
     """A finding of `cause` is claimed by one of the three claims made of it, and /readyz does not add a second one."""
     seen = SCENARIOS[name].seen
     finding = judge.cause(seen, Limits())
-    claims = [judge.one_of(finding, *judge.NOT_LIVE), judge.one_of(finding, *judge.NOT_STARTED),
-              judge.one_of(finding, "gateway/saturated")]  # fmt: skip
+    claims = [of_check(finding, f"gateway/{each}") for each in ("live", "started", "prompt")]
     assert [each for each in claims if each] == ([finding] if finding else [])
-    if finding is not None and finding.check in judge.NOT_STARTED:
+    if of_check(finding, "gateway/started"):
         assert judge.not_ready(seen) is None
+
+
+@pytest.mark.parametrize("check", sorted(in_state("absent", "mute", "passing", "kept-out", "late")))
+def test_a_gateway_that_does_not_serve_fails_a_check_of_its_own(check: str) -> None:
+    """Whichever cause `http_cause` gives, one of its claims tells it; OpenClaw's own refusals have other checks."""
+    found = Finding(check, "error", "it does not serve", "seen", "none automatic: look")
+    claims = [each for each in ("live", "started", "prompt") if of_check(found, f"gateway/{each}")]
+    assert len(claims) == (0 if check == "config/invalid" else 1)
 
 
 ELSEWHERE = {
@@ -264,6 +273,8 @@ ELSEWHERE = {
     "gateway/fd-limit",
     "gateway/oom-killed",
     "service/exec-missing",
+    "gateway/start-refused",
+    "config/invalid",
     "config/mode-missing",
 }
 """Found in rooms of their own, whose tests have the scenarios."""
@@ -271,7 +282,7 @@ ELSEWHERE = {
 
 def test_every_cause_has_a_scenario() -> None:
     """The table above misses none of the findings that `cause` can give."""
-    possible = {*judge.NOT_LIVE, *judge.NOT_STARTED, "gateway/saturated"} - ELSEWHERE
+    possible = in_state("absent", "mute", "passing", "kept-out", "late") - ELSEWHERE
     assert {each.check for each in SCENARIOS.values() if each.check} == possible
     assert len(JUDGES) == len(possible)
 
