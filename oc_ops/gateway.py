@@ -21,7 +21,7 @@ from oc_ops.observe.openclaw import Openclaw
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.rpc import RpcClient
 from oc_ops.observe.service import Service
-from oc_ops.observe.target import choose
+from oc_ops.observe.target import Target, choose
 from oc_ops.process.run import Call
 from oc_ops.record.redact import Redactor, secrets_in
 from oc_ops.settings import Settings
@@ -54,7 +54,7 @@ class Gateway:
         self.executable = self.command()
         self.seen: GatewayProbe | None = None
         """The last look, for where it found the gateway."""
-        self.service_of = observe_service.service
+        self.service_of: Callable[[Target], Service] = observe_service.service
         """Who is asked for the service manager's word of a target."""
         self._clis: dict[tuple[type[Openclaw], int | None, str], Openclaw] = {}
 

@@ -20,7 +20,7 @@ from oc_ops.observe.target import identify
 from oc_ops.process.run import Call, run
 from oc_ops.settings import PROJECT
 from tests.live.examine import PATIENT, Examination, examine_in
-from tests.support.containers import TOKEN, Podman
+from tests.support.containers import TOKEN, Podman, example
 from tests.support.desk import Desk
 
 pytestmark = [
@@ -240,6 +240,22 @@ def test_without_a_target_the_container_behind_the_port_is_named(ready: Cell, tm
     fix = seen.finding("gateway/hung")["fix"]
     assert f"podman restart -t 330 {NAME}" in fix, seen.output
     assert f"--target podman:{NAME}" in fix
+
+
+def test_the_example_starts_as_it_stands(cell: Cell, tmp_path: Path) -> None:
+    """Its start command on an empty volume, with a real gateway: ready, and well to the oc-ops beside it."""
+    name, port = f"{NAME}-example", free_ports()
+    told = example("compose.yaml").replace("node dist/index.js", str(cell.podman.openclaw))
+    state = cell.podman.create(name, port, command=("sh", "-c", told))
+    (state / "openclaw.json").unlink()
+    Cell(cell.podman, port, state, name).ready()
+    where = {"OC_OPS_MEMORY_DIR": "/tmp/memory", "OC_OPS_REPORT_DIR": "/tmp/reports"}
+    environ = {**PATIENT, **where, "PYTHONDONTWRITEBYTECODE": "1"}
+    suite = ("-m", "pytest", str(PROJECT / "checks"), "-m", "doctor", "-p", "no:cacheprovider", "--quick")
+    call = cell.podman.beside(name, state, environ, sys.executable, *suite)
+    cell.podman("rm", "-f", "-t", "0", name)
+    assert call.exit == 0, call.stdout.text
+    assert (state / "logs" / "gateway.log").stat().st_size
 
 
 def test_a_container_that_was_stopped_is_down(ready: Cell, tmp_path: Path) -> None:

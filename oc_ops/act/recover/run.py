@@ -359,8 +359,8 @@ class _Recovery:
             self.after = self._last_look()
             ended = proof(cause, self.after, command, settled, said)
         except BaseException as error:
-            words = f"{type(error).__name__}: {error}"
-            self.book.tell(incident, self.log, command, "unknown", self.clock.now(), words)
+            why = f"{type(error).__name__}: {error}"
+            self.book.tell(incident, self.log, command, "unknown", self.clock.now(), why)
             raise
         self.book.tell(incident, self.log, command, ended.attempt, self.clock.now(), ended.why)
         raise ended

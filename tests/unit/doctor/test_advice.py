@@ -44,7 +44,7 @@ def attempted(given: Advice, outcome: Outcome, action: str = RESTART, check: str
     update = book.observe_run(journal, summary, at)
     assert update.incident is not None
     for word in dict.fromkeys(("begun", outcome)):
-        book.record_attempt(journal, update.incident.id, Attempt("recoveries/x", action, word), at)  # type: ignore[arg-type]
+        book.record_attempt(journal, update.incident.id, Attempt("recoveries/x", action, word), at)
     return update.incident.events[0]
 
 
