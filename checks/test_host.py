@@ -38,6 +38,12 @@ def test_memory_suffices(surroundings: Surroundings, report: Report) -> None:
     report(judge.memory_high(surroundings.host(), surroundings.memory_series(), surroundings.host_limits))
 
 
+@check("host/swap", lane="files")
+def test_swap_has_room(surroundings: Surroundings, report: Report) -> None:
+    """The machine's swap is not exhausted while its memory is short."""
+    report(judge.swap_high(surroundings.host(), surroundings.host_limits))
+
+
 @check("host/leftovers", lane="files")
 def test_nothing_outlived_its_gateway(surroundings: Surroundings, report: Report) -> None:
     """No browser and no MCP server of a gateway that is gone still runs."""

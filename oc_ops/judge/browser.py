@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from oc_ops.judge.cli import said_nothing
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.registry import browser_restart, finds, none
 from oc_ops.observe.config import GatewayConfig
@@ -43,7 +44,12 @@ def disabled(enabled: bool, config: GatewayConfig) -> Finding | None:
     helps="browser stop and start, never a gateway restart",
 )
 def unanswered(answer: Answer, expected: str = "running") -> Finding | None:
-    """The browser control does not answer, whatever state the browser is in; one that is switched off says so."""
+    """The browser control does not answer, by the command's own word; one that is switched off says so.
+
+    A call that said nothing is none of its (`cli.said_nothing`): a slow machine of ours is no reason to close tabs.
+    """
+    if said_nothing(answer):
+        return None
     if answer.came and isinstance(at(answer.value, "running"), bool):
         return None
     if _DISABLED.search(answer.error):

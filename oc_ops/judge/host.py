@@ -35,6 +35,9 @@ _SWAP_OUT_BYTES_S = 4 * 2**20
 _SWAP_LOOK_S = 1800.0
 """Swapping out this much a second, averaged since a sample at most this old, while memory is low, is thrashing."""
 
+_SWAP_FULL, _SHORT_PART = 0.9, 4
+"""Swap that is used this much counts once less memory is available than this many times what is low."""
+
 
 @dataclass(frozen=True, slots=True)
 class HostLimits:
@@ -140,6 +143,29 @@ def folder_open(above: Mapping[Path, Path]) -> Finding | None:
         fact="everybody may put another folder in the place of one of ours: no plan is approved meanwhile",
         saw="; ".join(f"{own} lies in {open_one}, mode without the sticky bit" for own, open_one in above.items()),
         fix=f"none automatic: let nobody rename what lies there (chmod +t {' '.join(map(shlex.quote, openly))})",
+    )
+
+
+@finds(
+    "host/swap-high",
+    checks=("host/swap",),
+    cure=none("a restart frees no swap that others hold, and may find no memory to come up in"),
+    means="swap is all but used up while memory is short too: what is asked for next ends a process (a warning)",
+    helps="see who takes the memory",
+)
+def swap_high(seen: HostView, limits: HostLimits) -> Finding | None:
+    """Swap is nearly used up and memory is short; full swap beside free memory was left there once, and is no fault."""
+    memory = seen.memory
+    used = memory.swap_used_bytes / memory.swap_bytes if memory.swap_bytes else 0.0
+    if used < _SWAP_FULL or _percent(memory) >= limits.memory_low_percent * _SHORT_PART:
+        return None
+    return Finding(
+        "host/swap-high",
+        "warning",
+        fact="the machine's swap is used up, and its memory is short",
+        saw=f"{size(memory.swap_used_bytes)} of {size(memory.swap_bytes)} swap used, "
+        f"{size(memory.available_bytes)} memory available of {size(memory.total_bytes)}",
+        fix="none automatic: see who takes it (ps -Ao rss,pid,args | sort -n | tail), and end or move that",
     )
 
 

@@ -14,6 +14,9 @@ _DEAD, _SILENT = (502, 503), (504, 522, 524)
 """What a reverse proxy answers for a backend that is gone, and for one that does not answer."""
 
 
+EXTERNAL = "none automatic: a supervisor of its own runs this gateway (OPENCLAW_SUPERVISOR_MODE=external)"
+
+
 def behind(seen: GatewayProbe) -> Forwarder | None:
     """The forwarder that holds the port; None when a gateway holds it, somebody else, or nobody that can be seen."""
     if seen.listener is None or is_openclaw(seen.listener, seen.processes):

@@ -20,7 +20,7 @@ from oc_ops.process.run import Call, run
 from oc_ops.schedule.plan import SchedulePlan
 
 _MARK = "# oc-ops schedule "
-_OWN = re.compile(rb"# oc-ops schedule ([A-Za-z0-9_-]+)[ \t]*$")
+_OWN = re.compile(rb"# oc-ops schedule ([A-Za-z0-9_.:-]+)[ \t]*$")
 _DEADLINE_S = 10.0
 _PREFIX = "oc-ops-crontab-"
 _LONGEST = 998
