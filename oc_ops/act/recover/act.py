@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from oc_ops.act.recover import steps
+from oc_ops.act.recover import channel, steps
 from oc_ops.act.recover.log import RecoveryLog
 from oc_ops.act.recover.wait import Clock, Settled, cause_now, until_started
 from oc_ops.gateway import Gateway
@@ -49,6 +49,8 @@ def carry_out(
         say(f"act:   not accepted: {said}")
     if action == "browser-restart":
         return None, said
+    if action == "channel-restart":
+        return None, said or channel.until_heard(gateway, cause, log, clock, round(since * 1000))
     settings = gateway.settings
     patience_s = settings.drain_budget_s if safe else settings.start_budget_s
     idle_s = patience_s if done.accepted else REFUSED_IDLE_S
