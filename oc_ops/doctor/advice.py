@@ -22,7 +22,7 @@ from oc_ops.record.incidents import book
 _DOCTOR = "oc-ops doctor"
 _COMMANDS = "(?:gateway|browser|channels|config|cron|devices|doctor|tasks)"
 _BY_HAND = "none automatic: "
-_ACTS = ("restart", "start", "browser-restart")
+_ACTS = ("restart", "start", "browser-restart", "channel-restart")
 _NIX = "in your Nix configuration"
 
 _IN_NIX: tuple[tuple[str, str], ...] = (
@@ -100,8 +100,8 @@ class Advice:
         there, seen = self._gateway.target.container, self._gateway.seen
         if there is not None:
             return f"{there.runtime} logs --tail 50 {there.name}"
-        if action == "browser-restart":
-            return "openclaw browser doctor"
+        if action in ("browser-restart", "channel-restart"):
+            return "openclaw browser doctor" if action == "browser-restart" else "openclaw channels status --probe"
         if state_of(finding.check) == "mute":
             return "oc-ops breaker list"
         unit = seen.service if seen else None
