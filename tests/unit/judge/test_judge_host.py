@@ -330,3 +330,13 @@ def test_orphans_are_counted_weighed_and_named() -> None:
     assert found(judge.orphans(view(orphans=left[1:]))).fact == "a process outlived its gateway"
     assert "; and 2 more" in found(judge.orphans(view(orphans=left[:1] * 7))).saw
     assert judge.orphans(view()) is None
+
+
+@pytest.mark.parametrize(("percent", "heard"), [(None, False), (0.0, False), (9.9, False), (10.0, True), (64.0, True)])
+def test_a_gateway_that_stands_still_for_want_of_memory(percent: float | None, heard: bool) -> None:
+    """A warning by the kernel's own measure; a little of it is an ordinary day."""
+    found = judge.memory_high(view(gateway=gateway(), stalled_percent=percent), (), LIMITS)
+    assert (found is not None) is heard
+    if found is not None:
+        assert found.severity == "warning"
+        assert f"{percent:.0f} % of the time" in found.fact
