@@ -8,6 +8,7 @@ from oc_ops.cockpit.panes.canvas import (
     SEVERE,
     Mood,
     View,
+    about,
     ago,
     badge,
     clock,
@@ -21,8 +22,7 @@ from oc_ops.cockpit.panes.canvas import (
     words,
 )
 from oc_ops.cockpit.state import GatewayPart, MemoryPart
-from oc_ops.judge.words import span as length
-from oc_ops.record.incidents.text import span
+from oc_ops.text import span
 
 PARTS = ("gateway", "rpc", "event_loop", "memory", "scheduler", "service", "labour", "doctor", "incidents")
 _GATEWAY: dict[str, Mood] = {
@@ -165,7 +165,7 @@ def _memory(memory: MemoryPart) -> list[str]:
     if len(memory.history) > 1:
         (first_at, first), (last_at, last) = memory.history[0], memory.history[-1]
         sign = "+" if last >= first else "-"
-        said.append(f"{sign}{size(abs(last - first))} in {span(last_at - first_at)}")
+        said.append(f"{sign}{size(abs(last - first))} in {about(last_at - first_at)}")
         said.append(shades([each for _, each in memory.history], _SHADES_SHOWN))
     return said
 
@@ -174,7 +174,7 @@ def _verdict(view: View) -> list[Text]:
     """The last doctor run, what it found, and the one thing to do."""
     doctor, now, width = view.state.doctor, view.now, view.width
     if doctor.verdict:
-        took = f"took {length(doctor.duration_s)}" if doctor.duration_s is not None else ""
+        took = f"took {span(doctor.duration_s)}" if doctor.duration_s is not None else ""
         when = joined(ago(doctor.at, now), took)
         lines = row("doctor", joined(badge(doctor.verdict, _VERDICT[doctor.verdict]), when, by=" "), width)
     else:
@@ -203,7 +203,7 @@ def _watcher(view: View) -> list[Text]:
         words(watcher.words, most=200),
         f"pid {watcher.pid}" if watcher.pid else "",
         size(watcher.rss_bytes) if watcher.rss_bytes else "",
-        f"{watcher.cpu_s:.0f} s CPU in {span(now - watcher.started_at)}"
+        f"{watcher.cpu_s:.0f} s CPU in {about(now - watcher.started_at)}"
         if watcher.cpu_s is not None and watcher.started_at
         else "",
         f"{watcher.cli_calls} openclaw calls",

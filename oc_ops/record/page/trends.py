@@ -17,13 +17,13 @@ from oc_ops.record.history.query import DAY_MS, HOUR_MS, GatewayRow, History, Ru
 from oc_ops.record.history.write import OUTCOMES
 from oc_ops.record.incidents import book as incidents_book
 from oc_ops.record.incidents.incident import Incident
-from oc_ops.record.incidents.text import span as words_of
 from oc_ops.record.journal import JournalError
 from oc_ops.record.page import charts, html
 from oc_ops.record.page.charts import Mark, Point, Range
 from oc_ops.record.page.report import templates
 from oc_ops.record.redact import Redactor
 from oc_ops.record.run import CheckOutcome
+from oc_ops.text import age
 
 INDEX_HTML = "index.html"
 _GATEWAY_CALLS = ("http /healthz", "rpc status", "cli gateway status")
@@ -141,7 +141,7 @@ class _Page:
         if last.verdict not in ("healthy", "degraded"):
             return ""
         first = red[0].at_ms if red else history.first_run_ms(gateway) or last.at_ms
-        return words_of((self.now_ms - first) / 1000)
+        return age((self.now_ms - first) / 1000)
 
     def _figures(
         self, history: History, gateway: int, lasting: Sequence[IncidentEntry], restarts: Sequence[tuple[int, str]]
@@ -165,7 +165,7 @@ class _Page:
         month = [each for each in lasting if each.opened_ms >= self.now_ms - 30 * DAY_MS]
         yield "incidents, 30 days", str(len(month))
         if took := [each.recover_s for each in month if each.recover_s is not None]:
-            yield "median to recover", words_of(median(took))
+            yield "median to recover", age(median(took))
 
     def _heat(
         self,
@@ -217,7 +217,7 @@ class _Page:
         """When, which, how long, and the report of its first run."""
         for each in list(reversed(lasting))[:_MOST_ROWS]:
             ended = each.green_ms or each.closed_ms
-            took = words_of(_red_s(each, ended or self.now_ms))
+            took = age(_red_s(each, ended or self.now_ms))
             stamp = f"{datetime.fromtimestamp(each.opened_ms / 1000, UTC):%Y-%m-%dT%H-%M-%SZ}"
             yield _utc(each.opened_ms), each, took if ended else f"open for {took}", self.link(stamp)
 
@@ -236,7 +236,7 @@ def _marks(lasting: Sequence[IncidentEntry], restarts: Sequence[tuple[int, str]]
         ended = each.green_ms or each.closed_ms or shown.until_ms
         if ended >= shown.since_ms and each.opened_ms <= shown.until_ms:
             x = shown.x(each.opened_ms)
-            words = f"{each.cause}, {_utc(each.opened_ms)} UTC, {words_of(_red_s(each, ended))}"
+            words = f"{each.cause}, {_utc(each.opened_ms)} UTC, {age(_red_s(each, ended))}"
             yield Mark(x, max(shown.x(ended) - x, 2.0), "incident", words)
     for at_ms, by in restarts:
         if shown.holds(at_ms):
