@@ -8,11 +8,12 @@ from dataclasses import replace
 from oc_ops.judge.finding import Finding, Severity
 from oc_ops.judge.registry import finds, none
 from oc_ops.judge.schedule import moment
-from oc_ops.judge.words import clock, cut, span
+from oc_ops.judge.words import clock, cut
 from oc_ops.observe.jobs import Job
 from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.work import Agent, Model, Refusal, WorkView
 from oc_ops.process.jsontext import at, text_at
+from oc_ops.text import span
 
 _REASONS = {
     "billing": "its account has no credit",
