@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
+from oc_ops import files
 from oc_ops.errors import CouldNotLook, SettingError
 from oc_ops.locks import lock_dir
 from oc_ops.observe import credential, inside, install, probe, processes, rpc
@@ -24,9 +25,19 @@ from oc_ops.observe.service import Service
 from oc_ops.observe.target import Target, choose
 from oc_ops.process.run import Call
 from oc_ops.record.redact import Redactor, secrets_in
-from oc_ops.settings import Settings
+from oc_ops.settings import Settings, environment_name
 
 AnyCli = TypeVar("AnyCli", bound=Openclaw)
+
+
+def _refuse_others(settings: Settings) -> None:
+    """What lies in our folders is believed: then nobody else may have put it there."""
+    for name in ("memory_dir", "config_dir", "report_dir"):
+        try:
+            files.refuse_others(folder := getattr(settings, name))
+        except OSError as error:
+            remedy = f"; another place: {environment_name(name)}"
+            raise CouldNotLook(f"{folder} is not used: {error.strerror}{remedy}") from error
 
 
 class Gateway:
@@ -40,9 +51,11 @@ class Gateway:
         self, settings: Settings, environ: Mapping[str, str], on_call: Callable[[Call], None] = lambda _call: None
     ) -> None:
         """`on_call` hears of every `openclaw` call. Raises SettingError for a profile or executable that cannot be,
-        CouldNotLook for a config that cannot be read or that points to a gateway on another machine.
+        CouldNotLook for a config that cannot be read or that points to a gateway on another machine, and for a folder
+        of ours in which another user has had a hand.
         """
         self.settings, self.environ, self.on_call = settings, environ, on_call
+        _refuse_others(settings)
         self.target, self.config, self.held = credential.complete(choose(environ, settings.profile, settings.target))
         if self.config.mode == "remote":
             raise CouldNotLook(f"gateway.mode is remote in {self.config.path}: run the doctor where the gateway runs")

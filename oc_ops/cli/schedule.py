@@ -75,21 +75,26 @@ def install(
     )
 
 
-@app.command(help="Show what is scheduled, and how its last run ended.")
+@app.command(
+    help="Show what is scheduled, whether cron would run it as it stands, and how its last run ended. "
+    "The line's shell is started up to our program, the doctor is not."
+)
 def show(oc_profile: Profile = None, target: Target = None, as_json: Json = False) -> None:
     """Looks, changes nothing."""
-    from oc_ops.schedule import crontab, run
+    from oc_ops.schedule import crontab, proof, run
 
     settings = _settings(None, oc_profile, target)
-    lines = crontab.read(os.environ).own(_name(oc_profile, target))
+    table = crontab.read(os.environ)
+    lines = table.own(_name(oc_profile, target))
     last = run.last(settings)
+    troubles = [proof.troubles(table, each) for each in lines]
     if as_json:
-        print(json.dumps({"lines": lines, "trouble": [crontab.trouble(each) for each in lines], "last": last}))
+        print(json.dumps({"lines": lines, "trouble": ["; ".join(each) for each in troubles], "last": last}))
         return
-    for line in lines:
+    for line, found in zip(lines, troubles, strict=True):
         print(_shown(line))
-        if why := crontab.trouble(line):
-            print(_shown(f"  it does not run: {why}"))
+        for why in found or ["cron would run it: its shell and its program were tried"]:
+            print(_shown(f"  {f'it does not run as meant: {why}' if found else why}"))
     if not lines:
         print("nothing is scheduled here (oc-ops schedule install)")
     print(_shown(f"last run: {last}" if last else "last run: none on record"))

@@ -82,7 +82,8 @@ def invalid_config(config: GatewayConfig, *, lives: bool = False) -> Finding | N
     state="kept-out",
     checks=("config/valid", "config/accepted"),
     cure=none(
-        "a gateway that restarts on an invalid config does not come up: a fault that waits would become an outage"
+        "a gateway that restarts on an invalid config does not come up: a fault that waits would become an outage",
+        proof="the config itself does not parse, or OpenClaw refuses it",
     ),
     means="the next start would not come up, for a reason in the config's own text",
     helps="repair it *before* any restart",

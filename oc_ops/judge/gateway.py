@@ -336,7 +336,10 @@ def draining(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
     "gateway/saturated",
     state="late",
     checks=("gateway/prompt",),
-    cure=none("a restart aborts the work that is under way and brings the load back"),
+    cure=none(
+        "a restart aborts the work that is under way and brings the load back",
+        proof="its own event loop is late by its own measure",
+    ),
     means="it answers late; its event loop is held up (utilization alone is no fault)",
     helps="less load; no restart",
 )

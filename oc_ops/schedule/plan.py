@@ -17,7 +17,7 @@ from oc_ops.observe.target import CONTAINERS, identify, locate
 from oc_ops.settings import Settings, declared, environment_name, start_folder
 
 _SYSTEM = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin")
-_PLACES = (
+PLACES = (
     "OPENCLAW_HOME", "OPENCLAW_STATE_DIR", "OPENCLAW_CONFIG_PATH", "OPENCLAW_PROFILE", "OPENCLAW_GATEWAY_PORT",
     "XDG_STATE_HOME", "TMPDIR",
 )  # fmt: skip
@@ -138,7 +138,7 @@ def _path(executable: Path | None, runtimes: Sequence[str], environ: Mapping[str
 
 
 def _taken_along(settings: Settings, environ: Mapping[str, str], *, contained: bool) -> dict[str, str]:
-    places = (*_PLACES, *(container.PLACES if contained else ()))
+    places = (*PLACES, *(container.PLACES if contained else ()))
     taken = {name: environ[name] for name in places if environ.get(name)}
     home = environ.get("HOME", "")
     if home and Path(home) != Path(pwd.getpwuid(os.getuid()).pw_dir):

@@ -20,11 +20,11 @@ from oc_ops.gateway import Gateway
 from oc_ops.judge.catalogue import load
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.registry import Cure
-from oc_ops.locks import LockHeld, held_by, holder, single_flight
+from oc_ops.locks import LockHeld, held_by, is_held, single_flight
 from oc_ops.observe.healers import healers
 from oc_ops.record import folder
 from oc_ops.settings import Settings
-from oc_ops.text import remedy
+from oc_ops.text import clock_trouble, remedy
 
 if TYPE_CHECKING:
     from oc_ops.process.run import Call
@@ -140,7 +140,7 @@ class _Recovery:
         lock = self.gateway.lock("recovery")
         if not self.dry_run:
             held.enter_context(single_flight(lock, 0))
-        elif holder(lock):
+        elif is_held(lock):
             raise LockHeld(f"{lock.name} is held by {held_by(lock)}")
 
     def _closed(self, ended: Conclusion) -> Outcome:
@@ -288,7 +288,7 @@ class _Recovery:
         settings, target, now = self.settings, self.gateway.target, self.clock.now()
         limits = budget.Bounds(settings.restart_per_hour, settings.restart_per_day, settings.restart_cool_down_s)
         acts = budget.all_acts(settings.memory_dir, target.state_dir, target.key, now)
-        refused = budget.exhausted(acts, kind, limits, now)
+        refused = clock_trouble(now.timestamp()) or budget.exhausted(acts, kind, limits, now)
         if not refused and (refused := budget.attempted(self.book.incident(self.seen.incident))):
             refused += "; look at it, then `oc-ops incidents ack` it"
         self.log.note("bounds", acts=len(acts), refused=refused or None, forced=bool(refused) and self.force)
