@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from oc_ops.judge import container, port
+from oc_ops.judge.container import NEVER_RETRY
 from oc_ops.judge.descriptors import fd_limit
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.port import port_drift, taken
 from oc_ops.judge.registry import finds, none, restart, start, wait
 from oc_ops.observe import processes
+from oc_ops.observe.healers import LONGEST_INSTALL_S
 from oc_ops.observe.http import Probe
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.processes import GatewayProcess
@@ -23,9 +25,6 @@ RESTART = "openclaw gateway restart"
 START = "openclaw gateway start"
 BY_HAND = "start it as it was started before (openclaw gateway run)"
 """Without a service unit `gateway start` and `restart` are refused or do nothing (2026.9.6, 2026.5.28)."""
-
-NEVER_RETRY = 78
-"""The gateway's exit code for a configuration or lock at fault: OpenClaw's own service units do not restart on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +161,9 @@ def starting(seen: GatewayProbe, limits: Limits = Limits()) -> Finding | None:
     age_s = up_s(seen)
     if age_s is None:
         return starting_now(saw, "")
-    left_s = limits.start_budget_s - age_s
-    if left_s <= 0:
+    if (at_it := seen.installing) and _shut(seen) and not stopped and at_it.age_s < LONGEST_INSTALL_S:
+        return starting_now(f"{saw}; {at_it.summary}", " until that has ended")
+    if (left_s := limits.start_budget_s - age_s) <= 0:
         return None
     if _shut(seen) and process is not None and not process.certain:
         return starting_now(saw, f" {processes.AMBIGUOUS_S:.0f} s and look again: it may also be a mere CLI call")
