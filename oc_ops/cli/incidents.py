@@ -22,24 +22,30 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Incidents: from the first red to the green that held. ID is an id, the unique beginning of one, or `last`.",
+    help="Incidents: from the first red to the green that held. ID is an id, the unique beginning of one, or `last`: "
+    "of the gateway that OC_OPS_TARGET names, else of all.",
 )
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="An id, the unique beginning of one, or `last`.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
+Target = Annotated[str | None, typer.Option("--target", metavar="T", help="Of this gateway alone.")]
 By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who says so; the user's name if not given.")]
 
 
 @app.command("list", help="The open incidents, or all of them: since when, what is wrong, what helps.")
 def list_incidents(
-    everything: Annotated[bool, typer.Option("--all", help="Closed ones too.")] = False, as_json: Json = False
+    everything: Annotated[bool, typer.Option("--all", help="Closed ones too.")] = False,
+    target: Target = None,
+    as_json: Json = False,
 ) -> None:
     """Newest last; lines of the file that are no events are counted on stderr."""
     from oc_ops.record.incidents import book, text
 
     now = datetime.now(UTC)
-    told = book.read(_book(), None if everything else now)
-    shown = tuple(told.incidents.values()) if everything else told.open
+    key = _key(target)
+    told = book.read(_book(), None if everything or key else now)
+    mine = [each for each in told.incidents.values() if not key or each.gateway.key == key]
+    shown = [each for each in mine if everything or each.is_open]
     if as_json:
         listed = [text.as_json(each, now) for each in shown]
         for each in listed:
@@ -48,8 +54,9 @@ def list_incidents(
         return
     for incident in shown:
         _print(text.brief(incident, now))
-    closed = len(told.ids) - len(told.open)
-    print(f"{len(told.open)} open, {closed} closed" + ("" if everything or not closed else " (--all shows them)"))
+    still = sum(each.is_open for each in mine)
+    closed = len(mine) - still if key else len(told.ids) - still
+    print(f"{still} open, {closed} closed" + ("" if everything or not closed else " (--all shows them)"))
     _say_skipped(told.skipped)
 
 
@@ -58,7 +65,7 @@ def show(incident: Id, as_json: Json = False) -> None:
     """Clock times are UTC."""
     from oc_ops.record.incidents import book, text
 
-    told = book.read_one(_book(), incident)
+    told = book.read_one(_book(), _named(incident))
     (found,) = told.incidents.values()
     now = datetime.now(UTC)
     if as_json:
@@ -168,7 +175,7 @@ def _tell(
     now = datetime.now(UTC)
     who = without_secrets(by or _user())
     event = Event("", now, what, by=who, text=without_secrets(text), until=until)
-    incident = book.tell(_book(), name, event, closed_too=closed_too)
+    incident = book.tell(_book(), _named(name), event, closed_too=closed_too)
     if as_json:
         print(json.dumps(incidents_text.as_json(incident, now)))
         return
@@ -182,6 +189,26 @@ def _book() -> Journal:
     from oc_ops.record.incidents import book
 
     return book.journal(settings.load().memory_dir)
+
+
+def _key(target: str | None = None) -> str:
+    """The key of the gateway that was chosen; empty where none was."""
+    from oc_ops import settings
+    from oc_ops.observe.target import chosen
+
+    one = chosen(settings.load({"target": target}), os.environ)
+    return one.key if one else ""
+
+
+def _named(name: str) -> str:
+    """An id as it was given; `last` beside a chosen target is that gateway's last one."""
+    from oc_ops.record.incidents import book
+
+    key = _key() if name == "last" else ""
+    if not key:
+        return name
+    mine = [each for each in book.read(_book(), None).incidents.values() if each.gateway.key == key]
+    return max(mine, key=lambda each: each.red_since).id if mine else name
 
 
 def _user() -> str:

@@ -49,7 +49,8 @@ _RESUME = "openclaw gateway resume ID ends it; whoever suspended it was given th
     state="kept-out",
     checks=("gateway/started",),
     cure=none(
-        "it drains beyond its budget: whoever holds the suspension or the work is to let go, or a person decides"
+        "it drains beyond its budget: whoever holds the suspension or the work is to let go, or a person decides",
+        proof="its own /readyz says that it drains, beyond its budget",
     ),
     means="it drains beyond its budget, or somebody keeps it suspended: since when, by whom",
     helps="`openclaw gateway resume ID` for a suspension; else see what it waits for",

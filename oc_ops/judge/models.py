@@ -214,7 +214,7 @@ def unanswered(answer: Answer) -> Finding | None:
 @finds(
     "models/answered",
     checks=("models/answers",),
-    cure=none("nothing is wrong, so there is nothing to cure"),
+    cure=none("it says how fast an answer came, and nothing is wrong"),
     means="a real prompt, sent through the gateway because it was asked for, was answered: how fast (information)",
     helps="nothing to do",
 )

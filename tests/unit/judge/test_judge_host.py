@@ -332,6 +332,26 @@ def test_orphans_are_counted_weighed_and_named() -> None:
     assert judge.orphans(view()) is None
 
 
+@pytest.mark.parametrize(
+    ("swap_used", "available", "found"),
+    [(3.7, 1.0, True), (3.7, 8.0, False), (1.0, 1.0, False), (0.0, 1.0, False)],
+    ids=["used up, memory short", "used up, memory free", "memory alone is short", "unused"],
+)
+def test_swap_counts_where_memory_is_short_too(swap_used: float, available: float, found: bool) -> None:
+    """What was swapped out once and stays there beside free memory is no fault."""
+    memory = Memory(16 * GB, int(available * GB), 4 * GB, int(swap_used * GB))
+    finding = judge.swap_high(view(memory=memory), LIMITS)
+    assert (finding is not None) == found
+    if finding is not None:
+        assert (finding.check, finding.severity) == ("host/swap-high", "warning")
+        assert "3.7 GB of 4.0 GB swap used" in finding.saw
+
+
+def test_a_machine_without_swap_has_none_to_use_up() -> None:
+    """No division by what is not there."""
+    assert judge.swap_high(view(memory=Memory(16 * GB, GB)), LIMITS) is None
+
+
 @pytest.mark.parametrize(("percent", "heard"), [(None, False), (0.0, False), (9.9, False), (10.0, True), (64.0, True)])
 def test_a_gateway_that_stands_still_for_want_of_memory(percent: float | None, heard: bool) -> None:
     """A warning by the kernel's own measure; a little of it is an ordinary day."""
