@@ -15,6 +15,7 @@ from oc_ops.judge import cli as judge_cli
 from oc_ops.judge import gateway as judge
 from oc_ops.judge import listener as judge_listener
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.startup import starting_now
 from oc_ops.observe import config, http, listener, processes
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.http import Probe
@@ -185,7 +186,7 @@ class Port:
         if self._gap_began is None:
             self._gap_began = self._clock.steady()
         if self._clock.steady() - self._gap_began < RESTART_GAP_S:
-            return judge.starting_now(found.saw)  # a restart in place closes the port under the same process
+            return starting_now(found.saw)  # a restart in place closes the port under the same process
         return found
 
     def _take(self, finding: Finding | None, seen: GatewayProbe | None, problem: str, every_s: float) -> None:

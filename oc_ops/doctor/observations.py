@@ -173,6 +173,7 @@ class Doctor:
         if cause := self.config_cause():
             return cause
         cause = drain.told(self.gateway, self.look(), judge_gateway.cause(self.look(), self.limits))
+        cause = start.bounded(self.gateway, self.look(), cause)
         if cause is not None and (another := self._held_by_another()):
             return another
         if unseen := judge_gateway.unseen(self.look(), cause):

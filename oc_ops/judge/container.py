@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from oc_ops.judge import startup
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.registry import finds, start
 from oc_ops.observe.container import Container
@@ -17,14 +18,14 @@ _OFTEN = 2
 _ENDS = {0: "it ended by itself or was stopped", 137: "it was killed", 143: "it was stopped"}
 
 
-def fault(seen: GatewayProbe, up_s: float | None, start_budget_s: float) -> Finding | None:
+def fault(seen: GatewayProbe, start_budget_s: float) -> Finding | None:
     """Why the gateway in a container does not answer, its runtime heard first; None for one that answers."""
     there = seen.container
     if there is None or (there.state == "running" and seen.live.kind == "answered"):
         return None
     match there.state:
         case "running":
-            return _mute(seen, there, up_s, start_budget_s)
+            return _mute(seen, there, start_budget_s)
         case "paused":
             return _paused(there)
         case "restarting":
@@ -105,17 +106,7 @@ def _paused(there: Container) -> Finding:
 def _restarting(there: Container) -> Finding:
     if there.exit_code == NEVER_RETRY or there.restarts >= _OFTEN:
         return _looping(there)
-    return _starting(f"container {there.name} is being restarted; {_said(there)}", "")
-
-
-def _starting(saw: str, left: str) -> Finding:
-    return Finding(
-        "gateway/starting",
-        "error",
-        fact="the gateway is starting and not ready yet",
-        saw=saw,
-        fix=f"none automatic: wait{left}; a restart now would only begin again",
-    )
+    return startup.starting_now(f"container {there.name} is being restarted; {_said(there)}")
 
 
 def _stopping(there: Container) -> Finding:
@@ -141,16 +132,16 @@ def _looping(there: Container) -> Finding:
     )
 
 
-def _mute(seen: GatewayProbe, there: Container, up_s: float | None, start_budget_s: float) -> Finding:
+def _mute(seen: GatewayProbe, there: Container, start_budget_s: float) -> Finding:
     """A container that runs, and its gateway takes no connection or answers none: within the budget it is starting."""
     answer = seen.again or seen.live
     silent = seen.live.kind == "silent" and answer.kind == "silent"
     processes = (each.summary for each in seen.processes)
     saw = "; ".join(filter(None, (answer.summary, there.summary, *processes, seen.blind)))
-    if up_s is not None and up_s < start_budget_s:
+    if seen.up_s is not None and seen.up_s < start_budget_s:
         if there.restarts >= _OFTEN:
             return _looping(there)
-        return _starting(saw, f", at most {start_budget_s - up_s:.0f} s more")
+        return startup.within(saw, seen, start_budget_s)
     fix, proof = _cure(there, "restart")
     what = "answers no connection" if silent else "takes no connection"
     # Through the port alone it may be the forwarder that is at fault: then nothing is done about the gateway.

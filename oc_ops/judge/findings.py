@@ -21,6 +21,7 @@ from oc_ops.judge import (
     models,
     port,
     service,
+    startup,
     state,
     work,
 )
@@ -31,7 +32,7 @@ __all__ = ["JUDGES", "KINDS", "FindingKind", "in_state", "of_check", "state_of"]
 
 JUDGES = (
     *(access, browser, cli, container, cron, cronwork, descriptors, drain, files, gateway, host),
-    *(jobtimes, lastwords, leftovers, listener, models, port, service, state, work),
+    *(jobtimes, lastwords, leftovers, listener, models, port, service, startup, state, work),
 )
 """The modules that declare findings."""
 

@@ -18,7 +18,7 @@ from oc_ops.observe.processes import GatewayProcess, Listener
 from oc_ops.observe.service import NO_SERVICE, Service, unit_of
 from oc_ops.observe.target import Target
 from oc_ops.observe.whereabouts import TcpAddress
-from oc_ops.process.jsontext import number_at
+from oc_ops.process.jsontext import at, number_at, text_at
 
 EVENT_LOOP_INTERVAL_S = 1.1
 """The gateway measures its event loop over the last second: a later look sees other figures."""
@@ -66,6 +66,17 @@ class GatewayProbe:
     """Why the gateway could not be asked inside its container, where that was tried."""
     descriptors: Descriptors | None = None
     """What the holder of the port has open, where that can be seen."""
+    progress: str = ""
+    """How a start whose age is not known moved on between two looks, in words."""
+
+    @property
+    def up_s(self) -> float | None:
+        """Seconds since this start: by the gateway's own word, as a restart in place keeps the process (2026.9.6)."""
+        for probe in (self.startup, self.ready):
+            if (uptime_ms := number_at(probe.json if probe else None, "uptimeMs")) is not None:
+                return uptime_ms / 1000
+        born = self.serving or self.container
+        return born.age_s if born else None
 
     @property
     def drifted(self) -> bool:
@@ -149,7 +160,31 @@ def look(
     if (_delay_ms(ready) or 0) > delay_limit_ms:
         wait(EVENT_LOOP_INTERVAL_S)
         ready_again = probe("/readyz")
-    return replace(seen, again=None, startup=startup, ready=ready, ready_again=ready_again, busy=None)
+    answered = replace(seen, again=None, startup=startup, ready=ready, ready_again=ready_again, busy=None)
+    return _dated(answered, probe, wait)
+
+
+def _dated(seen: GatewayProbe, probe: Callable[[str], Probe], wait: Callable[[float], None]) -> GatewayProbe:
+    """A start that nothing dates, looked at once more: what changed meanwhile shows that it goes on."""
+    before = _pending(seen)
+    if not before or seen.up_s is not None:
+        return seen
+    wait(EVENT_LOOP_INTERVAL_S)
+    later = replace(seen, startup=probe("/startupz"), ready=probe("/readyz"))
+    after = _pending(later)
+    moved = f"it went on from {before} to {after} within {EVENT_LOOP_INTERVAL_S} s"
+    return replace(later, progress=moved if after and after != before else "")
+
+
+def _pending(seen: GatewayProbe) -> str:
+    """What a gateway that says that it starts waits for, by its own word; nothing where it says no such thing."""
+    startup, ready = seen.startup.json if seen.startup else None, seen.ready.json if seen.ready else None
+    failing = at(ready, "failing")
+    named = [str(each) for each in failing] if isinstance(failing, list) else []
+    starts = text_at(startup, "status") == "starting"
+    if not starts and not (named and all(each.startswith("startup") for each in named)):
+        return ""
+    return ", ".join(dict.fromkeys(filter(None, (text_at(startup, "pendingReason"), *named)))) or "an unnamed step"
 
 
 def _publishing(target: Target, seen: GatewayProbe) -> Container | None:
