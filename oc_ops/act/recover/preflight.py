@@ -9,10 +9,12 @@ from pathlib import Path
 
 import psutil
 
+from oc_ops.act.breaker.scan import Pid
 from oc_ops.act.commands import Commands
 from oc_ops.act.recover.outcome import Observation
 from oc_ops.act.recover.policy import standing_against
 from oc_ops.act.recover.wait import cause_now
+from oc_ops.act.wake import stopped
 from oc_ops.doctor import start
 from oc_ops.errors import CouldNotLook
 from oc_ops.gateway import Gateway
@@ -66,6 +68,8 @@ class Clearance:
     aborts: tuple[str, ...] = ()
     service: Service | None = None
     seen: GatewayProbe | None = None
+    stopped: Pid | None = None
+    """The gateway's process, which is merely stopped: it is let go on before anything else is thought of."""
 
 
 def by_hand(cure: Cure, cause: Finding) -> str:
@@ -81,10 +85,18 @@ def by_hand(cure: Cure, cause: Finding) -> str:
     return f"a {cure.action} is not for OpenClaw's own command here"
 
 
-def clear(gateway: Gateway, cure: Cure, first: Observation) -> Clearance:
-    """Decide, cheapest reasons first; nothing is changed. Raises CouldNotLook when something cannot be learnt."""
+def clear(gateway: Gateway, cure: Cure, first: Observation, *, woken: bool = False) -> Clearance:
+    """Decide, cheapest reasons first; nothing is changed. Raises CouldNotLook when something cannot be learnt.
+
+    `woken`: a stopped process was let go on in this run already.
+    """
     cause = first.cause
     assert cause is not None
+    seen = gateway.look() if cause.check == "gateway/hung" and gateway.target.container is None else None
+    if seen is not None and not woken and (found := stopped(seen)):
+        now = cause_now(gateway, seen)
+        if now is not None and now.check == cause.check and now.proof:
+            return Clearance(stopped=found)
     if short := _no_room(gateway):
         return Clearance(short, "none automatic: make room first (df -h names the file systems)")
     if cure.action == "browser-restart":
@@ -96,7 +108,7 @@ def clear(gateway: Gateway, cure: Cure, first: Observation) -> Clearance:
         return Clearance(f"{bad.fact}: {bad.saw}", bad.fix)
     # Nothing is done about a port whose listener is not shown to be the gateway: CouldNotLook.
     listener.guard(gateway.target)
-    seen, service = gateway.look(), gateway.service()
+    seen, service = seen or gateway.look(), gateway.service()
     now = cause_now(gateway, seen)
     if service.state == "restarting" or service.detail.startswith(_AT_IT):
         return Clearance(elsewhere=service.summary)

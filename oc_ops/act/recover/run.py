@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from oc_ops.act import wake
 from oc_ops.act.agent import inside, refuse_agents
+from oc_ops.act.breaker.scan import Pid
 from oc_ops.act.recover import act, budget, evidence, log, steps
 from oc_ops.act.recover.log import IncidentLink, RecoveryLog
 from oc_ops.act.recover.outcome import Conclusion, Observation, Outcome, proof
@@ -19,6 +21,7 @@ from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.gateway import Gateway
 from oc_ops.judge.catalogue import load
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.gateway import BY_HAND
 from oc_ops.judge.registry import Cure
 from oc_ops.locks import LockHeld, held_by, holder, single_flight
 from oc_ops.record import folder
@@ -107,7 +110,9 @@ class _Recovery:
         self.cause: Finding | None = None
         self.cure = Cure("none", "")
         self.after: Observation | None = None
-        self.acted = self.waited = False
+        self.acted = self.waited = self._restarts = False
+        self._woken = ""
+        """The command that let a stopped process go on, once it was given."""
         self.looks: list[str] = []
         self._calls = 0
 
@@ -125,9 +130,9 @@ class _Recovery:
             try:
                 self._routine(first)
             except Conclusion as ended:
-                return self._closed(ended)
+                return self._closed(self._in_vain(ended))
             except CouldNotLook as error:
-                return self._closed(Conclusion(2, "unknown", str(error)))
+                return self._closed(self._in_vain(Conclusion(2, "unknown", str(error))))
             except BaseException as error:
                 with contextlib.suppress(OcOpsError):
                     self.log.note("recover", "end", outcome="interrupted", error=f"{type(error).__name__}: {error}")
@@ -140,6 +145,15 @@ class _Recovery:
             held.enter_context(single_flight(lock, 0))
         elif holder(lock):
             raise LockHeld(f"{lock.name} is held by {held_by(lock)}")
+
+    def _in_vain(self, ended: Conclusion) -> Conclusion:
+        """The end of a run that let a stopped process go on and could do no more: that was tried, and did not help."""
+        if not self._woken or self._restarts:
+            return ended
+        if ended.exit == 4:
+            ended = Conclusion(1, "ineffective", f"`{self._woken}` did not help, and {ended.why}")
+        self.book.tell(self.seen.incident, self.log, self._woken, ended.attempt, self.clock.now(), ended.why)
+        return ended
 
     def _closed(self, ended: Conclusion) -> Outcome:
         outcome = self._outcome(ended)
@@ -224,7 +238,10 @@ class _Recovery:
             self._say(f"cause: {seen.cause.check}: {seen.cause.fact}")
             self._say(f"saw:   {seen.cause.saw}")
             why = by_hand(self.cure, seen.cause)
-            self._say(f"cure:  {f'none from here: {why}' if why else f'{self.cure.action}: {self.cure.why}'}")
+            cure = f"none from here: {why}" if why else f"{self.cure.action}: {self.cure.why}"
+            if seen.cause.fix.startswith("kill -CONT ") and not self._woken:
+                cure = "its process is stopped: let it go on first; a restart only if it still does not answer"
+            self._say(f"cure:  {cure}")
 
     def _open_record(self) -> None:
         self.log = RecoveryLog.open(self.settings.memory_dir, self.gateway.redactor, self.clock)
@@ -261,7 +278,8 @@ class _Recovery:
         limits = budget.Bounds(settings.restart_per_hour, settings.restart_per_day, settings.restart_cool_down_s)
         acts = budget.all_acts(settings.memory_dir, target.state_dir, target.key, now)
         refused = budget.exhausted(acts, kind, limits, now)
-        if not refused and (refused := budget.attempted(self.book.incident(self.seen.incident))):
+        own = self.log.path.name if self.log.path else ""
+        if not refused and (refused := budget.attempted(self.book.incident(self.seen.incident), own)):
             refused += "; look at it, then `oc-ops incidents ack` it"
         self.log.note("bounds", acts=len(acts), refused=refused or None, forced=bool(refused) and self.force)
         if refused and self.force:
@@ -295,20 +313,50 @@ class _Recovery:
     def _cleared(self) -> Clearance | None:
         """The preflight; None when somebody else is restarting it, who was waited for."""
         with self.log.step("preflight") as found:
-            clearance = clear(self.gateway, self.cure, self.seen)
+            clearance = clear(self.gateway, self.cure, self.seen, woken=bool(self._woken))
             found.update(
                 refusal=clearance.refusal or None, elsewhere=clearance.elsewhere or None, aborts=list(clearance.aborts)
             )
+        if clearance.stopped:
+            self._wake(clearance.stopped)
+            return None
         if clearance.elsewhere:
             self._say(f"preflight: it is not ours to do now: {clearance.elsewhere}")
             self._wait(clearance.elsewhere)
             return None
         if clearance.refusal:
-            raise Conclusion(4, "refused", self._not_cured(clearance.refusal, clearance.fix))
+            fix = clearance.fix
+            if self._woken and fix == self._woken:
+                pid = fix.split()[-1]
+                fix = f"none automatic: kill {pid}, then kill -KILL {pid} if that does not end it, then {BY_HAND}"
+            raise Conclusion(4, "refused", self._not_cured(clearance.refusal, fix))
         self._say(f"preflight: it would come up again; a {self.cure.action} aborts: {shown(clearance.aborts)}")
         return clearance
 
     # -- the act ------------------------------------------------------------------------------------------------------
+
+    def _wake(self, found: Pid) -> None:
+        """Let a stopped process go on; ends here when that was all, else what it shows then is judged anew."""
+        cause, command = self._cause, wake.command(found)
+        if self.dry_run:
+            words = f"it would run `{command}` first, and restart only what still does not answer; nothing was changed"
+            raise Conclusion(1, "would act", f"{cause.check}: {words}")
+        self._keep_evidence()
+        incident = self.seen.incident
+        self.book.tell(incident, self.log, command, "begun", self.clock.now())
+        self.acted, self._woken = True, command
+        settled = act.wake(found, self.gateway, self.log, self.clock, self._say)
+        self.after = self._last_look()
+        ended = proof(cause, self.after, command, settled, "")
+        if ended.word == "recovered":
+            raise ended
+        self.seen = self.after
+        self.looks.append(cause.check)
+
+    def _keep_evidence(self) -> None:
+        assert self.log.folder is not None
+        with self.log.step("evidence") as kept:
+            kept.update(evidence.keep(self.log.folder, self.gateway, self.seen.folder))
 
     def _act(self, clearance: Clearance) -> None:
         cause, action = self._cause, self.cure.action
@@ -317,13 +365,12 @@ class _Recovery:
             raise Conclusion(4, "refused", self._not_cured("it is never acted on"))
         if self.dry_run:
             raise Conclusion(1, "would act", f"{cause.check}: it would run `{command}` once; nothing was changed")
-        assert self.log.folder is not None
-        with self.log.step("evidence") as kept:
-            kept.update(evidence.keep(self.log.folder, self.gateway, self.seen.folder))
+        if not self._woken:
+            self._keep_evidence()
         incident = self.seen.incident
         self.book.tell(incident, self.log, command, "begun", self.clock.now())
         try:
-            self.acted = True
+            self.acted = self._restarts = True
             settled, said = act.carry_out(
                 self.gateway, action, cause, self.log, self.clock, self._say, safe=clearance.safe
             )
