@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import getpass
+import itertools
 import json
 import os
 import re
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +19,7 @@ from oc_ops.errors import OcOpsError
 
 if TYPE_CHECKING:
     from oc_ops.record.incidents.events import What
+    from oc_ops.record.incidents.incident import Incident
     from oc_ops.record.journal import Journal
 
 app = typer.Typer(
@@ -34,19 +37,26 @@ By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who says s
 def list_incidents(
     everything: Annotated[bool, typer.Option("--all", help="Closed ones too.")] = False, as_json: Json = False
 ) -> None:
-    """Newest last; lines of the file that are no events are counted on stderr."""
+    """Newest last, those of other gateways above; lines of the file that are no events are counted on stderr."""
     from oc_ops.record.incidents import book, text
 
     now = datetime.now(UTC)
     told = book.read(_book(), None if everything else now)
-    shown = tuple(told.incidents.values()) if everything else told.open
+    others, mine = _rows(told.incidents.values() if everything else told.open)
+    shown = (*others, *mine)
     if as_json:
         listed = [text.as_json(each, now) for each in shown]
         for each in listed:
             del each["timeline"]
         print(json.dumps({"incidents": listed, "skipped_lines": told.skipped}))
         return
-    for incident in shown:
+    for key, each in itertools.groupby(others, lambda other: other.gateway.key):
+        found = list(each)
+        name = found[0].gateway
+        _print([f"another gateway ({key}, profile {name.profile or 'default'}, port {name.port or 'unknown'}):"])
+        _print(f"  {line}" for incident in found for line in text.brief(incident, now))
+    _print(["this gateway:"] if others and mine else [])
+    for incident in mine:
         _print(text.brief(incident, now))
     closed = len(told.ids) - len(told.open)
     print(f"{len(told.open)} open, {closed} closed" + ("" if everything or not closed else " (--all shows them)"))
@@ -58,7 +68,7 @@ def show(incident: Id, as_json: Json = False) -> None:
     """Clock times are UTC."""
     from oc_ops.record.incidents import book, text
 
-    told = book.read_one(_book(), incident)
+    told = book.read_one(_book(), _meant(incident))
     (found,) = told.incidents.values()
     now = datetime.now(UTC)
     if as_json:
@@ -168,13 +178,50 @@ def _tell(
     now = datetime.now(UTC)
     who = without_secrets(by or _user())
     event = Event("", now, what, by=who, text=without_secrets(text), until=until)
-    incident = book.tell(_book(), name, event, closed_too=closed_too)
+    incident = book.tell(_book(), _meant(name), event, closed_too=closed_too)
     if as_json:
         print(json.dumps(incidents_text.as_json(incident, now)))
         return
     _print([f"{incident.id}: {said.format(by=who)}"])
     if what == "closed" and not incident.green_at:
         print("it was still red: a run that finds it again reopens it (`oc-ops incidents mute` keeps it quiet)")
+
+
+def _rows(found: Iterable[Incident]) -> tuple[tuple[Incident, ...], tuple[Incident, ...]]:
+    """The incidents of other gateways, gateway by gateway, and those of this one: open ones last, the newest last.
+
+    Where none is of this gateway, all are shown alike.
+    """
+    key = _this_gateway()
+    rows = sorted(found, key=lambda each: (each.gateway.key, each.is_open, each.turned_at))
+    mine = [each for each in rows if each.gateway.key == key]
+    if not mine:
+        return (), tuple(sorted(rows, key=lambda each: (each.is_open, each.turned_at)))
+    return tuple(each for each in rows if each.gateway.key != key), tuple(mine)
+
+
+def _meant(name: str) -> str:
+    """For `last` the id of the last row of `list`, of `list --all` where nothing is open; any other name as it is."""
+    from oc_ops.record.incidents import book
+
+    if name != "last":
+        return name
+    for settled_before in (datetime.now(UTC), None):
+        told = book.read(_book(), settled_before)
+        others, mine = _rows(told.open or ([] if settled_before else told.incidents.values()))
+        if rows := (*others, *mine):
+            return rows[-1].id
+    return name
+
+
+def _this_gateway() -> str:
+    """The key of the gateway that this command is about; nothing where it cannot be told."""
+    from oc_ops import settings
+    from oc_ops.gateway import Gateway
+
+    with suppress(OcOpsError):
+        return Gateway(settings.load(), dict(os.environ)).key
+    return ""
 
 
 def _book() -> Journal:

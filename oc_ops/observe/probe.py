@@ -26,6 +26,8 @@ EVENT_LOOP_INTERVAL_S = 1.1
 RESTART_GAP_S = 6.0
 """2026.9.6 restarts a foreground gateway in place: its port was closed for 3.7 s under the same pid."""
 _LOOK_AGAIN_S = 0.25
+_IDENTIFIED_S = 12.0
+"""How long a process known by its title alone is watched: a starting gateway is named in its lock after 1 to 17 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,8 @@ def look(
     """Probe, list the processes, and look a second time before calling silence or a slow event loop a state.
 
     A stopped process (T) needs no second probe: it cannot answer one. Takes 5 ms on a healthy gateway, at most twice
-    `budget_s` on a silent one, and RESTART_GAP_S more where a gateway lives beside a closed port. `live` is a probe
+    `budget_s` on a silent one, RESTART_GAP_S more where a gateway lives beside a closed port, and 12 s more where
+    what lives there may be a starting gateway or a mere CLI call. `live` is a probe
     that was just taken, of whatever path, and brought no answer: it stands for the first one.
     """
 
@@ -142,6 +145,8 @@ def look(
     if moved.place:
         probe = probe_at(place)
         seen = _at_once(target, place, probe("/healthz"), service_of)
+    service = seen.service
+    seen = _identified(seen, lambda: _at_once(target, place, probe("/healthz"), lambda _: service), wait)
     if seen.live.kind == "silent":
         seen = _second_look(seen, probe)
     if _cut(seen.again or seen.live):
@@ -231,6 +236,18 @@ def _reopened(closed: Probe, probe: Callable[[str], Probe], wait: Callable[[floa
         if closed.kind != "refused":
             break
     return closed
+
+
+def _identified(
+    seen: GatewayProbe, look_again: Callable[[], GatewayProbe], wait: Callable[[float], None]
+) -> GatewayProbe:
+    """Looked at until a process that may be a gateway on its way up is certain, or gone as a mere CLI call is."""
+    for _ in range(round(_IDENTIFIED_S)):
+        if seen.live.kind not in ("refused", "unreachable") or not seen.processes or seen.processes[0].certain:
+            break
+        wait(1.0)
+        seen = look_again()
+    return seen
 
 
 def _cut(probe: Probe) -> bool:

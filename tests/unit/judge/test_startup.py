@@ -140,3 +140,31 @@ def test_a_memory_that_cannot_be_read_begins_anew(tmp_path: Path) -> None:
     (tmp_path / "start-key.json").write_text("no json", encoding="utf-8")
     assert drains.start_seen(tmp_path, "key", None, NOW).starts == 1
     assert drains.start_seen(tmp_path, "key", None, NOW - timedelta(hours=1)).first == NOW - timedelta(hours=1)
+
+
+MAYBE = replace(YOUNG[0], certain=False)
+
+
+@pytest.mark.parametrize(
+    ("later", "looks"),
+    [
+        ([sight(REFUSED, processes=(MAYBE,))] * 4 + [sight(REFUSED, processes=YOUNG)], 5),
+        ([sight(REFUSED, processes=())], 1),
+        ([sight()], 1),
+        ([sight(REFUSED, processes=(MAYBE,))] * 30, 12),
+    ],
+    ids=["its lock names it", "a mere CLI call ended", "it came up", "it stays in doubt"],
+)
+def test_what_may_be_a_starting_gateway_is_looked_at_until_it_is_known(later: list[GatewayProbe], looks: int) -> None:
+    """The first seconds of a start are a title alone; a second at a time, and no longer than twelve."""
+    waits: list[float] = []
+    script = list(later)
+    seen = observe_probe._identified(sight(REFUSED, processes=(MAYBE,)), lambda: script.pop(0), waits.append)
+    assert waits == [1.0] * looks
+    assert seen == later[looks - 1]
+
+
+def test_a_certain_or_silent_gateway_is_not_waited_for() -> None:
+    """Nor is one that is down."""
+    for seen in (sight(REFUSED, processes=YOUNG), sight(REFUSED, processes=()), sight(), sight(nothing("silent"))):
+        assert observe_probe._identified(seen, lambda: pytest.fail("looked again"), lambda _: None) is seen
