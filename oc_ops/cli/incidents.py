@@ -50,8 +50,8 @@ def list_incidents(
             del each["timeline"]
         print(json.dumps({"incidents": listed, "skipped_lines": told.skipped}))
         return
-    for key, each in itertools.groupby(others, lambda other: other.gateway.key):
-        found = list(each)
+    for key, group in itertools.groupby(others, lambda other: other.gateway.key):
+        found = list(group)
         name = found[0].gateway
         _print([f"another gateway ({key}, profile {name.profile or 'default'}, port {name.port or 'unknown'}):"])
         _print(f"  {line}" for incident in found for line in text.brief(incident, now))

@@ -178,11 +178,11 @@ class _Page:
         first_ms = min(first_ms, *starts[:1], self.now_ms)
         for days, name in ((1, "24 hours"), (7, "7 days")):
             since_ms = self.now_ms - days * DAY_MS
-            number = str(sum(at >= since_ms for at in starts))
+            count = str(sum(at >= since_ms for at in starts))
             if first_ms > since_ms:
-                yield f"starts, since {_utc(first_ms)}", number
+                yield f"starts, since {_utc(first_ms)}", count
                 break
-            yield f"starts, {name}", number
+            yield f"starts, {name}", count
         month = [each for each in lasting if each.opened_ms >= self.now_ms - 30 * DAY_MS]
         yield "incidents, 30 days", str(len(month))
         if took := [each.recover_s for each in month if each.recover_s is not None]:

@@ -12,12 +12,13 @@ import pytest
 
 from oc_ops.act import wake
 from oc_ops.act.breaker.scan import Pid
+from oc_ops.act.recover.outcome import Observation
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.processes import Listener
 from oc_ops.observe.service import NO_SERVICE
 from oc_ops.record.incidents import book
 from tests.support.sights import gateway_process
-from tests.support.stage import HUNG, RUNNING, WELL, Observation, Stage, finding, opened, saw
+from tests.support.stage import HUNG, RUNNING, WELL, Stage, finding, opened, saw
 from tests.support.survivors import eventually
 
 

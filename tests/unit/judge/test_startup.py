@@ -109,6 +109,7 @@ def test_starts_that_follow_each_other_are_no_slow_start(tmp_path: Path) -> None
     assert verdicts == [("warning", 1), ("warning", 2), ("warning", 3)]
     now = NOW + timedelta(minutes=6)
     spell = drains.start_seen(tmp_path, "key", now.timestamp() - 20, now)
+    assert found is not None
     found = startup.again_and_again(found, spell.first, now, spell.starts, BUDGET_S)
     assert (found.severity, found.fact) == (
         "error",
