@@ -40,7 +40,7 @@ LOOK = pytest.StashKey[int]()
 """Which look at a check this is, from the second on."""
 
 _LOOK = " look "
-_DEEP = "a deep check: --deep"
+_DEEP, _PAID = "a deep check: --deep", "it costs money: --deep --deep-model"
 
 Healthy = Callable[..., None]
 
@@ -62,6 +62,9 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     )
     group.addoption("--quick", action="store_true", help="HTTP and RPC lanes and logs only, no `openclaw` call")
     group.addoption("--deep", action="store_true", help="also the slow checks: a real click in the agent's browser")
+    group.addoption(
+        "--deep-model", action="store_true", help="with --deep: one real prompt through the gateway, which costs money"
+    )
     group.addoption("--lab", action="store_true", help="look at a throwaway real gateway, started for this run")
     group.addoption("--recover", action="store_true", help="then recover once, if the cause can be cured")
     group.addoption("--tmux", action="store_true", help="see that the cockpit session is up first")
@@ -143,6 +146,8 @@ def _refuse_nonsense(config: pytest.Config) -> None:
         raise OcOpsError("--lab brings its own OpenClaw: leave out --openclaw, --oc-profile and --target")
     if config.getoption("quick") and config.getoption("deep"):
         raise OcOpsError("--quick makes no `openclaw` call and --deep needs some: leave one out")
+    if config.getoption("deep_model") and not config.getoption("deep"):
+        raise OcOpsError("--deep-model asks a model that costs money: say --deep as well")
     if config.getoption("lab") and config.getoption("tmux"):
         raise OcOpsError("--lab is gone after the run and --tmux shows a gateway that stays: leave one out")
 
@@ -227,6 +232,8 @@ class Wiring:
                 config.stash[SESSION_EXPIRE_KEY] += settings.deep_s
         elif not config.getoption("deep"):
             self._leave_out(config, items, lambda item: item.get_closest_marker("deep") is not None, _DEEP)
+        if not config.getoption("deep_model"):
+            self._leave_out(config, items, lambda item: item.get_closest_marker("paid") is not None, _PAID)
         checks = [item for item in items if item.get_closest_marker("doctor")]
         for item in checks:
             deadline_s = settings.deep_s if item.get_closest_marker("deep") else settings.check_s
@@ -252,7 +259,7 @@ class Wiring:
         """A part of the doctor does not speak for the whole, which is everything but the deep checks."""
         checks = [item for item in items if item.get_closest_marker("doctor")]
         self.left_out += [(_mark(item).args[0], self._why) for item in checks]
-        self.run.left_out += 0 if self._why == _DEEP else len(checks)
+        self.run.left_out += 0 if self._why in (_DEEP, _PAID) else len(checks)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """What the run means to look at; a check that is not reached must not go unnoticed."""

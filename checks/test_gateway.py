@@ -7,6 +7,7 @@ from checks.report import Report
 from oc_ops.doctor import summary
 from oc_ops.doctor.observations import Doctor
 from oc_ops.doctor.outcomes import NotAsked
+from oc_ops.doctor.surroundings import Surroundings
 from oc_ops.judge import access as judge_access
 from oc_ops.judge import descriptors as judge_descriptors
 from oc_ops.judge import files as judge_files
@@ -98,6 +99,12 @@ def test_rpc_answers(doctor: Doctor, report: Report) -> None:
     """An authenticated status read succeeds: what `openclaw status` claims, judged by content."""
     fault = doctor.rpc_fault()
     report(fault or judge_access.lent(doctor.config.credential, doctor.held))
+
+
+@check("gateway/release", lane="rpc")
+def test_release_has_no_known_fault(surroundings: Surroundings, report: Report) -> None:
+    """What is known of the running release, and its operator can act on, was said before, or is nothing."""
+    report(surroundings.known_release())
 
 
 @check("cli/works", lane="files")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from checks.check import check
 from checks.report import Report
 from oc_ops.doctor.surroundings import Surroundings
+from oc_ops.judge import models
 
 
 @check("channels/up", lane="rpc")
@@ -29,6 +32,15 @@ def test_cron_jobs_do_their_work(surroundings: Surroundings, report: Report) -> 
 def test_the_default_agent_can_answer(surroundings: Surroundings, report: Report) -> None:
     """The default agent has a model with a credential that is not left alone; no model is called."""
     report(surroundings.work.agent())
+
+
+@pytest.mark.deep
+@pytest.mark.paid
+@check("models/answers", lane="cli")
+def test_a_model_answers_a_prompt(surroundings: Surroundings, report: Report) -> None:
+    """A real prompt through the gateway is answered; asked with --deep-model only, as a provider is paid for it."""
+    answer = surroundings.prompt()
+    report(models.unanswered(answer), models.answered(answer))
 
 
 @check("plugins/loaded", lane="rpc")

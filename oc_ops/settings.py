@@ -108,6 +108,7 @@ class Settings:
     cli_every_s: float = _seconds(3600.0, "how old a scheduled run lets the proof of the command line become")
     overlap_s: float = _seconds(60.0, "how long a run waits for another one of this gateway, to take its verdict")
     deep_s: float = _seconds(240.0, "deadline of one deep check, and what --deep adds to the run's")
+    model_s: float = _seconds(60.0, "how long a model may take over the one prompt of --deep-model")
 
     start_budget_s: float = _seconds(240.0, "a gateway younger than this may still be starting (#119958)")
     event_loop_delay_ms: float = _setting(

@@ -35,6 +35,30 @@ def one_line(text: str, limit: int = 300) -> str:
     return printable(text.strip(), limit, breaks=False)
 
 
+_DAY_S = 86_400
+
+
+def span(seconds: float) -> str:
+    """A length of time as everything says it: `85 ms`, `3.1 s`, `41 s`, `1 min 30 s`, `12 min`, `2 h 5 min`, `3 d 4 h`.
+
+    Rounded: tenths of a second below ten, seconds beside minutes below ten, hours beside days. A unit that is zero is
+    left out; never below 0.
+    """
+    if 0.0005 <= seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 9.95:
+        return f"{max(seconds, 0):.1f}".removesuffix(".0") + " s"
+    step = next(length for least, length in ((_DAY_S, 3600), (595, 60), (0, 1)) if seconds >= least)
+    whole = round(seconds / step) * step
+    units = ((whole // _DAY_S, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "min"), (whole % 60, "s"))
+    return " ".join(f"{count} {unit}" for count, unit in units if count)
+
+
+def age(seconds: float) -> str:
+    """How long ago, or for how long so far: whole seconds, as more would be old before it is read."""
+    return span(int(seconds))
+
+
 _NO_COMMAND = "none automatic: "
 
 

@@ -11,6 +11,7 @@ import typer.main
 from typer.core import TyperCommand, TyperGroup
 
 from oc_ops.cli import _shown, app
+from oc_ops.judge.advisories import advisories
 from oc_ops.judge.catalogue import Signature, catalogue
 from oc_ops.judge.findings import KINDS
 from oc_ops.judge.registry import State
@@ -24,7 +25,13 @@ _EVERYDAY = (
     *("openclaw", "profile", "browser", "rpc", "notify_urls", "ping_url"),
     *("memory_dir", "report_dir", "config_dir", "tmux_socket"),
 )
-_WORDS = {"restart": "restart", "start": "start", "wait": "wait", "browser-restart": "restart of the browser"}
+_WORDS = {
+    "restart": "restart",
+    "start": "start",
+    "wait": "wait",
+    "browser-restart": "restart of the browser",
+    "channel-restart": "restart of that channel account",
+}
 _LANES = {
     "http": "HTTP probes, processes and the service manager",
     "rpc": "one read-only connection",
@@ -111,6 +118,16 @@ def _findings() -> Iterator[str]:
     yield "- **Recovery:** none automatic: a line tells of the past"
 
 
+def _advisories() -> Iterator[str]:
+    yield from ("", "## Known of a release", "", "Data, `oc_ops/judge/releases.toml`; said once on each machine, as")
+    yield "information (`gateway/known-release`)."
+    yield ""
+    yield from _table(
+        ("release", "what it does", "helps", "fixed in", "known"),
+        *((each.of, each.fact, each.helps, each.fixed or "not known", each.seen) for each in advisories()),
+    )
+
+
 def _signatures() -> Iterator[str]:
     yield f"The {len(catalogue())} lines that oc-ops knows, one entry a fact. Your own go into `signatures.toml` in the"
     yield "folder of your own files (`oc-ops config` names it), in the form of `oc_ops/judge/signatures.toml`; an id"
@@ -132,6 +149,7 @@ def _signatures() -> Iterator[str]:
     yield from _table(
         ("signature", "text stands in"), *((f"`logs/{name}`", where) for name, where in lines_in_code.table())
     )
+    yield from _advisories()
 
 
 def _releases(signature: Signature) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 from oc_ops.locks import single_flight
 from oc_ops.observe import listener
@@ -37,6 +39,10 @@ class Commands(Openclaw):
     def gateway_start(self, deadline_s: float) -> Answer:
         """`gateway start`: the service of a gateway that is down; newer releases refuse `restart` for it."""
         return self._change("gateway", "start", "--json", deadline_s=deadline_s)
+
+    def channel(self, verb: Literal["stop", "start"], params: Mapping[str, str]) -> Answer:
+        """`gateway call channels.stop` or `channels.start` of one account; credentials and pairing stay as they are."""
+        return self._ask("gateway", "call", f"channels.{verb}", "--params", json.dumps(params), "--json")
 
     def by_runtime(self, words: Sequence[str]) -> Call:
         """The runtime's own command on the container: a `gateway restart` inside could orphan the gateway there."""

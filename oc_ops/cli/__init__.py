@@ -148,6 +148,10 @@ def doctor(
         bool, typer.Option("--quick", help="HTTP and RPC lanes and logs only: no `openclaw` call.")
     ] = False,
     deep: Annotated[bool, typer.Option("--deep", help="Also the slow checks: a real click in the browser.")] = False,
+    deep_model: Annotated[
+        bool,
+        typer.Option("--deep-model", help="With --deep: one real prompt through the gateway, which costs money."),
+    ] = False,
     lab: Annotated[bool, typer.Option("--lab", help="Look at a throwaway real gateway, started for this run.")] = False,
     report_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Where the run leaves its report.")] = None,
     as_json: Annotated[
@@ -169,7 +173,8 @@ def doctor(
     )
     options = [word for name, value in given if value is not None for word in (name, value)]
     options += [word for each in check or () for word in ("--check", each)]
-    options += [name for name, wanted in (("--quick", quick), ("--deep", deep), ("--lab", lab)) if wanted]
+    flags = (("--quick", quick), ("--deep", deep), ("--deep-model", deep_model), ("--lab", lab))
+    options += [name for name, wanted in flags if wanted]
     if nagios and as_json:
         raise OcOpsError("--nagios and --json: need one of the two")
     if nagios:
@@ -194,14 +199,28 @@ def _say_where() -> None:
 
 @lab_app.command(help="Install a real OpenClaw if need be, start a gateway of its own, add three cron jobs.")
 @_one_sentence
-def up(as_json: Json = False) -> None:
-    """Idempotent: what is done already is left alone."""
+def up(
+    as_json: Json = False,
+    telegram: Annotated[
+        str | None,
+        typer.Option(metavar="MODE", help="Its channel is a fake Bot API: ok, closed, 401, 409, hang, stale; off."),
+    ] = None,
+    provider: Annotated[
+        str | None,
+        typer.Option(metavar="MODE", help="Its model provider is a fake: ok, 401, 402, 429, slow; off."),
+    ] = None,
+) -> None:
+    """Idempotent: what is done already is left alone; a fake that runs takes on another mode."""
     from oc_ops.lab.gateway import open_lab
     from oc_ops.lab.visit import progress
 
     lab = open_lab()
     with progress() as say:
         status = lab.up(say)
+        for name, mode in (("telegram", telegram), ("provider", provider)):
+            if mode is not None:
+                say(f"the fake {name}: {mode}")
+                lab.fake(name, mode)
     _print_lab(asdict(status), as_json)
     if not as_json:
         _say_how_to_use_it()

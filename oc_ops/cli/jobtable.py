@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from oc_ops.errors import SettingError
 from oc_ops.judge.cron import Verdict
 from oc_ops.judge.finding import Finding
-from oc_ops.judge.words import cut, schedule_words, span
+from oc_ops.judge.words import cut, schedule_words
 from oc_ops.observe import watchlist
 from oc_ops.observe.jobs import Job, Jobs
 from oc_ops.observe.watchlist import Watched
-from oc_ops.text import one_line
+from oc_ops.text import one_line, span
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -15,10 +15,10 @@ from oc_ops.cockpit.clock import WatchClock
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.judge.cron import examine, find
 from oc_ops.judge.jobtimes import Terms
-from oc_ops.judge.words import schedule_words, span
+from oc_ops.judge.words import schedule_words
 from oc_ops.observe.jobs import KEPT_RUNS, Job, JobRun, Jobs, job_of, jobs_of, more_of, run_of, runs_of
 from oc_ops.process.jsontext import at, number_at, text_at
-from oc_ops.text import remedy
+from oc_ops.text import remedy, span
 
 if TYPE_CHECKING:
     from oc_ops.cockpit.rpc_link import Line

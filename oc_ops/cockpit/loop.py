@@ -18,6 +18,7 @@ from oc_ops.cockpit.clock import TouchFile, Turn, WatchClock
 from oc_ops.cockpit.files import Papers
 from oc_ops.cockpit.gateway import Port
 from oc_ops.cockpit.jobs import Work
+from oc_ops.cockpit.labour import Labouring
 from oc_ops.cockpit.log import Follow
 from oc_ops.cockpit.memory import GatewayMemory, own_costs
 from oc_ops.cockpit.rpc_link import Line
@@ -75,6 +76,9 @@ class Loop:
         cli = Cli(self.target, settings, environ)
         self.aside = Aside(self._wake.set)
         self.work = Work(self.target, settings, self.clock, self.clean, self.line, self.port)
+        self.labouring = Labouring(
+            self.target, settings, self.clock, self.clean, self.line, self.port, self.work.ledger
+        )
         self.browsing = Browsing(cli, settings, self.clock, self.clean, self.port)
         self.papers = Papers(settings.memory_dir, settings.report_dir, self.key, self.clean)
         now = datetime.fromtimestamp(self.clock.now(), UTC)
@@ -94,6 +98,7 @@ class Loop:
             "port": (Turn(UNWATCHED_LOOK_S), self._see_port),
             "line": (Turn(0.5), self._keep_line),
             "jobs": (Turn(1.0), self._see_jobs),
+            "labour": (Turn(1.0), self._see_labour),
             "files": (Turn(FILES_S), self._find_files),
             "log": (Turn(LOG_S), self._see_log),
             "papers": (Turn(PAPERS_S), self._see_papers),
@@ -185,10 +190,15 @@ class Loop:
         if self.port.answers and self.line.try_connect():
             self.follow.own = _own_lines(self.line.conn_id)
             self.work.refresh.soon()
+            self.labouring.again()
         self._news = self._news or before.state != self.line.state.state
 
     def _see_jobs(self) -> None:
         if self.work.look():
+            self._news = True
+
+    def _see_labour(self) -> None:
+        if self.labouring.look():
             self._news = True
 
     def _find_files(self) -> None:
@@ -293,6 +303,7 @@ class Loop:
             scheduler=self.work.scheduler,
             doctor=self.papers.doctor,
             jobs=self.work.jobs,
+            labour=self.labouring.labour,
             browser=self.browsing.browser,
             service=self.port.service,
             digest=self.work.digest,

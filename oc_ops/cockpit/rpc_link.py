@@ -114,14 +114,19 @@ class Line:
             self._turn("on", "")
         return push
 
-    def request(self, method: str, params: Mapping[str, object] | None = None) -> RpcReply | None:
-        """Ask; None without a connection. One that was closed meanwhile is taken up again later."""
+    def request(
+        self, method: str, params: Mapping[str, object] | None = None, *, deadline_s: float | None = None
+    ) -> RpcReply | None:
+        """Ask; None without a connection. One that was closed meanwhile is taken up again later.
+
+        With a deadline of its own a question that is not answered in time says nothing of the connection.
+        """
         if self._client is None:
             return None
-        reply = self._client.request(method, params)
+        reply = self._client.request(method, params, deadline_s=deadline_s)
         if reply.outcome == "closed":
             self._lost(reply.message)
-        elif reply.outcome == "silent":
+        elif reply.outcome == "silent" and deadline_s is None:
             self._turn("silent", self._clean(f"{method}: {reply.message}"))
         return reply
 

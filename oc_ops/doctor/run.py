@@ -19,7 +19,6 @@ from oc_ops.doctor.surroundings import Surroundings
 from oc_ops.judge import verdict as judge_verdict
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.startup import STARTING, on_its_way
-from oc_ops.judge.words import span
 from oc_ops.locks import single_flight
 from oc_ops.observe import gateways
 from oc_ops.observe.container import Container
@@ -39,6 +38,7 @@ from oc_ops.record.run import (
     environment,
 )
 from oc_ops.settings import SCHEDULED, Settings
+from oc_ops.text import span
 
 if TYPE_CHECKING:
     from oc_ops.record.redact import Json

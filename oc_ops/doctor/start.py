@@ -130,8 +130,6 @@ class StartLook:
     def last_words(self) -> LastWords | None:
         """What a gateway that is down last said, by its log, its journal or its stability bundle."""
         doctor = self._doctor
-        if doctor.target.container is not None:
-            return None
         service = doctor.look().service
         return lastwords.look(doctor.target, doctor.config, service, doctor.found_executable, datetime.now(UTC))
 

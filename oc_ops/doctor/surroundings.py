@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 from oc_ops.doctor.outcomes import Blocked, Memo, NotAsked, once
 from oc_ops.doctor.work import WorkLook
 from oc_ops.errors import CouldNotLook
+from oc_ops.judge import advisories, cronwork
 from oc_ops.judge import browser as judge_browser
-from oc_ops.judge import cronwork
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.releases import shown
+from oc_ops.observe import install
 from oc_ops.process.jsontext import at
+from oc_ops.record import lastlook
 
 if TYPE_CHECKING:
     from oc_ops.doctor.observations import Doctor
@@ -20,7 +23,11 @@ if TYPE_CHECKING:
     from oc_ops.observe.click import Walk
     from oc_ops.observe.host import HostView, Sample
     from oc_ops.observe.jobs import Jobs
+    from oc_ops.observe.openclaw import Answer
     from oc_ops.observe.watchlist import Watched
+
+
+_PROMPT = "Reply with exactly: fine"
 
 
 class Surroundings:
@@ -30,6 +37,20 @@ class Surroundings:
         self.doctor = doctor
         self.memo = Memo()
         self.work = WorkLook(doctor, self.judged_jobs, self.watchlist)
+
+    # -- the release ----------------------------------------------------------------------------------------------
+
+    @once
+    def known_release(self) -> Finding | None:
+        """What is known of the gateway's release, unless this machine's operator was told before."""
+        from oc_ops.doctor.summary import gateway_version
+
+        memory = self.doctor.settings.memory_dir
+        number = install.release(gateway_version(self.doctor) or "")
+        found = advisories.known_release(number, lastlook.told_releases(memory))
+        if found is not None and number is not None:
+            lastlook.remember_release(memory, shown(number))
+        return found
 
     # -- cron jobs ------------------------------------------------------------------------------------------------
 
@@ -95,6 +116,19 @@ class Surroundings:
             raise Blocked(fault)
         running = at(self.doctor.browser_answer().value, "running") is True
         return click.walk(self.doctor.openclaw(), running=running, limits=click.ClickLimits())
+
+    # -- a model --------------------------------------------------------------------------------------------------
+
+    @once
+    def prompt(self) -> Answer:
+        """One real prompt through the gateway, which costs what its provider asks; only ever where it was asked for."""
+        doctor = self.doctor
+        if cause := doctor.rpc_cause():
+            raise Blocked(cause)
+        answer = doctor.openclaw().model_run(_PROMPT, doctor.settings.model_s)
+        if answer.not_offered:
+            raise NotAsked("this release has no `infer model run`")
+        return answer
 
     # -- the machine ----------------------------------------------------------------------------------------------
 

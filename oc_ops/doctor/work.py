@@ -51,7 +51,7 @@ class WorkLook:
         lane = doctor.rpc_lane()
         if isinstance(lane, RpcRefused):
             raise NotAsked(f"the RPC lane is closed: {lane.reason}")
-        return work.look(lane, doctor.target.state_dir, self._jobs_file)
+        return work.look(lane, doctor.target.state_dir, self._jobs_file, doctor.config.path)
 
     @property
     def _jobs_file(self) -> Path:

@@ -54,17 +54,17 @@ def stalled(jobs: Jobs, grace_s: float, up_s: float | None) -> Finding | None:
     enabled = [each for each in jobs.jobs if each.enabled and (each.next_run_ms is not None or each.running_ms)]
     wedged = [each for each in enabled if _wedged(each, now_ms)]
     if any(each.running_ms is not None and each not in wedged for each in enabled):
-        overdue = []  # the others may wait for this one's turn to end
+        passed = []  # the others may wait for this one's turn to end
     else:
-        overdue = [each for each in enabled if _overdue(each, now_ms, grace_s) and each not in wedged]
-    late = [*wedged, *overdue]
+        passed = [each for each in enabled if overdue(each, now_ms, grace_s) and each not in wedged]
+    late = [*wedged, *passed]
     if len(late) < 2:
         return None
     since_ms = min(each.running_ms or each.next_run_ms or now_ms for each in late)
     began = max((each.last_run_ms or 0 for each in jobs.jobs), default=0)
     if len(late) < _SHARE * len(enabled) and (began > since_ms or wedged):
         return None
-    how = [f"{len(overdue)} due times have passed"] if overdue else []
+    how = [f"{len(passed)} due times have passed"] if passed else []
     how += [f"{len(wedged)} are marked as running for hours"] if wedged else []
     last = f"; the last run of any job began at {clock(moment(began))}" if began else "; no job ever ran"
     return Finding(
@@ -76,8 +76,11 @@ def stalled(jobs: Jobs, grace_s: float, up_s: float | None) -> Finding | None:
     )
 
 
-def _overdue(job: Job, now_ms: int, grace_s: float) -> bool:
-    """A run that waits for its turn is counted from when it was due: a queue that does not move is no work done."""
+def overdue(job: Job, now_ms: int, grace_s: float) -> bool:
+    """Whether a due time has passed.
+
+    A run that waits for its turn is counted from when it was due: a queue that does not move is no work done.
+    """
     return job.running_ms is None and job.next_run_ms is not None and now_ms - job.next_run_ms > grace_s * 1000
 
 

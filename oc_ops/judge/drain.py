@@ -7,7 +7,8 @@ from datetime import datetime
 
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.registry import finds, none
-from oc_ops.judge.words import clock, span
+from oc_ops.judge.words import clock
+from oc_ops.text import span
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from oc_ops.judge import (
     access,
+    advisories,
     browser,
     cli,
     container,
@@ -31,7 +32,7 @@ from oc_ops.judge.registry import KINDS, FindingKind, State
 __all__ = ["JUDGES", "KINDS", "FindingKind", "in_state", "of_check", "state_of"]
 
 JUDGES = (
-    *(access, browser, cli, container, cron, cronwork, descriptors, drain, files, gateway, host),
+    *(access, advisories, browser, cli, container, cron, cronwork, descriptors, drain, files, gateway, host),
     *(jobtimes, lastwords, leftovers, listener, models, port, service, startup, state, work),
 )
 """The modules that declare findings."""

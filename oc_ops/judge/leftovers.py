@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.host import size
 from oc_ops.judge.registry import finds, none
-from oc_ops.judge.words import span
 from oc_ops.observe.leftovers import Leftovers
+from oc_ops.text import span
 
 _TOLD_BYTES, _TOLD_COUNT = 100 * 2**20, 50
 _WARN_BYTES = 2 * 2**30

@@ -1,15 +1,18 @@
-"""Can an agent answer: is there a credential, is the model there, is its provider left alone; no model is called."""
+"""Can an agent answer: is there a credential, is the model there, is its provider left alone, did it when asked."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from oc_ops.judge.finding import Finding, Severity
 from oc_ops.judge.registry import finds, none
 from oc_ops.judge.schedule import moment
-from oc_ops.judge.words import clock
+from oc_ops.judge.words import clock, cut, span
 from oc_ops.observe.jobs import Job
-from oc_ops.observe.work import Agent, Model, WorkView
+from oc_ops.observe.openclaw import Answer
+from oc_ops.observe.work import Agent, Model, Refusal, WorkView
+from oc_ops.process.jsontext import at, text_at
 
 _REASONS = {
     "billing": "its account has no credit",
@@ -21,6 +24,10 @@ _REASONS = {
     "model_not_found": "it does not know the model",
 }
 """OpenClaw's own words for why it leaves a provider alone."""
+_LASTING = ("billing", "auth", "auth_permanent")
+"""What does not pass by itself: OpenClaw asks again after a while, and is refused again."""
+_BRIEF_MS = 600_000
+"""A pause for a rate or an overload that ends so soon is a warning: a busy hour has many of them."""
 _UNKNOWN = "Unknown model"
 _OF_ITS_OWN = (":cron:", ":heartbeat", ":subagent:")
 
@@ -53,9 +60,10 @@ def unanswerable(view: WorkView, needed: str, jobs: Sequence[Job] = ()) -> Findi
         return None
     known = {f"{each.provider}/{each.id}": each for each in view.models}
     first = agent.models[0]
-    if (model := known.get(first)) is not None and model.available is not False:
-        return None
     answers = next((each for each in agent.models[1:] if each in known and known[each].available is not False), "")
+    if (model := known.get(first)) is not None and model.available is not False:
+        last = last_refusal(model.provider, agent, view, jobs)
+        return refused(agent, model, last, needed, answers) if last else None
     if model is not None and model.available is False and model.until_ms is not None:
         return parked(agent, model, view, needed, answers)
     if first.partition("/")[0] not in view.providers:
@@ -118,18 +126,116 @@ def unknown(agent: Agent, needed: str, answers: str, jobs: Sequence[Job] = ()) -
 )
 def parked(agent: Agent, model: Model, view: WorkView, needed: str, answers: str) -> Finding:
     """OpenClaw leaves the provider of the first model alone: why, until when, and what answers meanwhile."""
-    reason = (view.reasons or {}).get(model.provider, "")
-    why = _REASONS.get(reason, f"reason {reason}" if reason else model.reason or "no reason given")
+    last = (view.refusals or {}).get(model.provider)
     until = f" until {clock(moment(model.until_ms))}" if model.until_ms else ""
+    passing = last is not None and last.reason not in _LASTING
+    brief = passing and model.until_ms is not None and model.until_ms - view.at_ms < _BRIEF_MS
     return Finding(
         "models/parked",
-        _severity(answers),
-        fact=f"the agent {agent.id} gets no answer of {model.provider}/{model.id}: {why}" + _beside(answers),
+        "warning" if brief else _severity(answers),
+        fact=f"the agent {agent.id} gets no answer of {model.provider}/{model.id}: "
+        + (_why(last.reason) if last else model.reason or "no reason given")
+        + _beside(answers),
         saw=f"models.list: available false, {model.reason or 'no reason'}{until}; {_by(needed)}",
         fix=f"none automatic: see to the account at {model.provider}, then openclaw models status; a restart changes "
         "nothing",
         subject=agent.id,
     )
+
+
+def refused(agent: Agent, model: Model, last: Refusal, needed: str, answers: str) -> Finding:
+    """Its provider is asked again, since its pause is over, and the last it said was no: twice that is an error."""
+    again = last.times > 1
+    return Finding(
+        "models/parked",
+        _severity(answers) if again else "warning",
+        fact=f"the agent {agent.id} got no answer of {model.provider}/{model.id} when it asked last: "
+        + _why(last.reason)
+        + _beside(answers),
+        saw=f"refused at {clock(moment(last.at_ms))} ({last.reason}{f', {last.times} times' if again else ''}) and no "
+        f"answer since, though models.list calls it available; {_by(needed)}",
+        fix=f"none automatic: see to the account at {model.provider}; oc-ops doctor --deep --deep-model asks it once",
+        subject=agent.id,
+    )
+
+
+def last_refusal(provider: str, agent: Agent, view: WorkView, jobs: Sequence[Job]) -> Refusal | None:
+    """A refusal that does not pass by itself, with no answer of that provider since, nor a change of the config.
+
+    Told by the runs of the jobs that ask it, and by what OpenClaw keeps of the account.
+    """
+    asking = [each for each in jobs if each.payload_kind == "agentTurn" and _provider(each, agent) == provider]
+    answered_ms = max((each.last_run_ms or 0 for each in asking if each.last_status == "ok"), default=0)
+    told = [
+        Refusal(each.error_reason, each.last_run_ms or 0, times=each.consecutive_errors)
+        for each in asking
+        if each.enabled and each.last_status == "error"
+    ]
+    if kept := (view.refusals or {}).get(provider):
+        told.append(kept)
+    known_ms = max(answered_ms, view.config_ms)
+    lasting = [each for each in told if each.reason in _LASTING and each.at_ms > known_ms]
+    newest = max(lasting, key=lambda each: each.at_ms, default=None)
+    return replace(newest, times=max(each.times for each in lasting)) if newest else None
+
+
+def _provider(job: Job, agent: Agent) -> str:
+    return (job.model or agent.models[0]).partition("/")[0]
+
+
+def _why(reason: str) -> str:
+    return _REASONS.get(reason, f"reason {reason}")
+
+
+@finds(
+    "models/unanswered",
+    checks=("models/answers",),
+    cure=none("a restart answers no prompt"),
+    means="a real prompt, sent through the gateway because it was asked for, got no answer",
+    helps="what its own words say: a credential, credit, another model; `openclaw models status` shows the accounts",
+)
+def unanswered(answer: Answer) -> Finding | None:
+    """The default agent's model gave no text: refused, silent beyond the deadline, or nothing in it."""
+    if _said(answer):
+        return None
+    why = cut(" ".join((answer.error or answer.call.summary).split()), 240)
+    return Finding(
+        "models/unanswered",
+        "error",
+        fact="no model answered a real prompt through the gateway"
+        + (f" within {span(answer.call.deadline_s)}" if answer.call.outcome == "timed-out" else ""),
+        saw=f"openclaw infer model run --gateway, {span(answer.call.wall_s)}: {why}",
+        fix="none automatic: openclaw models status shows accounts and pauses; mend what it names",
+        verify="oc-ops doctor --deep --deep-model --check models/answers",
+    )
+
+
+@finds(
+    "models/answered",
+    checks=("models/answers",),
+    cure=none("nothing is wrong"),
+    means="a real prompt, sent through the gateway because it was asked for, was answered: how fast (information)",
+    helps="nothing to do",
+)
+def answered(answer: Answer) -> Finding | None:
+    """How long the answer took, by which model."""
+    if not _said(answer):
+        return None
+    model = "/".join(filter(None, (text_at(answer.value, "provider"), text_at(answer.value, "model"))))
+    return Finding(
+        "models/answered",
+        "info",
+        fact=f"{model or 'the default agent'} answered a real prompt through the gateway in {span(answer.call.wall_s)}",
+        saw=f"openclaw infer model run --gateway, the start of the command included: {cut(_said(answer), 60)}",
+        fix="none automatic: nothing is wrong; it has cost what the provider asks for a few words",
+        verify="oc-ops doctor --deep --deep-model --check models/answers",
+    )
+
+
+def _said(answer: Answer) -> str:
+    outputs = at(answer.value, "outputs") if answer.came and at(answer.value, "ok") is not False else None
+    first = outputs[0] if isinstance(outputs, list) and outputs else None
+    return " ".join(text_at(first, "text").split())
 
 
 def _was_answered(job: Job) -> bool:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, TypeVar
 
-Action = Literal["restart", "start", "wait", "browser-restart", "none"]
+Action = Literal["restart", "start", "wait", "browser-restart", "channel-restart", "none"]
+PROVEN: frozenset[Action] = frozenset(("restart", "start", "channel-restart"))
+"""Acts that take a proof: what the gateway itself has shown."""
 State = Literal["absent", "mute", "passing", "kept-out", "late", "serving", ""]
 """How a gateway stands when the finding is true of it.
 
@@ -67,7 +69,7 @@ def finds(
         raise ValueError(f"{id!r}: a finding id has the form area/kebab-id")
     if not (cure.why and means and helps):
         raise ValueError(f"{id}: cure, means and helps each need words")
-    if cure.action in ("restart", "start") and not cure.proof:
+    if cure.action in PROVEN and not cure.proof:
         raise ValueError(f"{id}: a {cure.action} needs a proof from the gateway's own process or socket")
     if id in _KINDS:
         raise ValueError(f"{id} is declared twice")
@@ -93,6 +95,11 @@ def wait(why: str) -> Cure:
 def browser_restart(why: str) -> Cure:
     """Stop and start the agent's browser, never the gateway."""
     return Cure("browser-restart", why)
+
+
+def channel_restart(why: str, *, proof: str) -> Cure:
+    """Stop and start one channel account, never the gateway."""
+    return Cure("channel-restart", why, proof)
 
 
 def none(why: str) -> Cure:

@@ -8,11 +8,12 @@ from datetime import datetime
 
 from oc_ops.judge.finding import Finding, Severity
 from oc_ops.judge.registry import finds, wait
-from oc_ops.judge.words import clock, span
+from oc_ops.judge.words import clock
 from oc_ops.observe import processes
 from oc_ops.observe.http import Probe
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.process.jsontext import at, text_at
+from oc_ops.text import span
 
 STARTING = "gateway/starting"
 _OFTEN = 2

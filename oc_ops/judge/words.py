@@ -7,6 +7,7 @@ from datetime import UTC, datetime, tzinfo
 
 from oc_ops.judge.schedule import milliseconds, moment
 from oc_ops.observe.jobs import Job, JobRun, Schedule
+from oc_ops.text import span
 
 _RUNS_SHOWN = 3
 _LONGEST_NAME, _LONGEST_ERROR = 80, 160
@@ -25,16 +26,6 @@ def cut(text: str, most: int) -> str:
 def clock(when: datetime) -> str:
     """A moment to the second, in UTC."""
     return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def span(seconds: float) -> str:
-    """A length of time in the unit that reads best."""
-    if seconds < 0.9995:
-        return f"{seconds * 1000:.0f} ms"
-    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length or (unit == "min" and seconds >= length):
-            return f"{seconds / length:.1f}".removesuffix(".0") + f" {unit}"
-    return f"{seconds:.1f}".removesuffix(".0") + " s"
 
 
 def schedule_words(schedule: Schedule) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from oc_ops.judge.finding import Finding
-from oc_ops.judge.registry import finds, none
+from oc_ops.judge.registry import channel_restart, finds, none
 from oc_ops.judge.schedule import moment
-from oc_ops.judge.words import clock, cut, span
+from oc_ops.judge.words import clock, cut
 from oc_ops.observe.work import Account, Letters, WorkView
+from oc_ops.text import span
 
 DEAF_MS = 120_000
 """A poll of a channel takes 30 to 50 s: this long without one that ended is more than twice that."""
@@ -38,12 +41,11 @@ _HELPS: tuple[tuple[re.Pattern[str], str], ...] = (
         "it is logged out: link it again (openclaw channels login)",
     ),
     (re.compile(r"\b429\b|rate.?limit|too many requests", re.I), "its service slows it down: wait, it tries again"),
-    (
-        re.compile(r"ECONN|ENOTFOUND|ETIMEDOUT|EAI_AGAIN|network|fetch failed|timed? ?out|certificate|proxy", re.I),
-        "its service is not reached from here: see to network, proxy and name service",
-    ),
 )
-"""What helps, by the channel's own last words: a refused token and one that two use want opposite cures."""
+"""What helps, by the channel's own last words: a refused token and one that two use want opposite cures. None of them
+is helped by another try."""
+_UNREACHED = re.compile(r"ECONN|ENOTFOUND|ETIMEDOUT|EAI_AGAIN|network|fetch failed|timed? ?out|certificate|proxy", re.I)
+_NETWORK = "its service is not reached from here: see to network, proxy and name service"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,32 +59,66 @@ class Silence:
 @finds(
     "channels/down",
     checks=("channels/up",),
-    cure=none("what its own last error says is to mend; a restart of the gateway aborts the others' work"),
+    cure=channel_restart(
+        "where its own tries are used up, a start of that account is one more, and touches nothing else",
+        proof="the gateway says that the account has given up its own tries, over an error that not every try meets",
+    ),
     means="a channel account is enabled and not connected; it says itself why",
     helps="by its last error: a refused token is replaced, a token that two use is freed, a login is made again",
 )
 def down(accounts: Sequence[Account], now_ms: int) -> Iterator[Finding]:
     """Enabled accounts that are not connected and say why, or do not run at all.
 
-    A start or a reconnect gets its time; one that was stopped without any error was stopped by somebody: a warning.
+    A start or a reconnect gets its time; one that does not run, without any error, was stopped by somebody: a warning.
     """
     for each in accounts:
         if not is_down(each, now_ms):
             continue
         words = cut(" ".join(each.error.split()), 240)
-        told = next((help_ for pattern, help_ in _HELPS if pattern.search(each.error)), "")
+        known = next((help_ for pattern, help_ in _HELPS if pattern.search(each.error)), "")
+        told = known or (_NETWORK if _UNREACHED.search(each.error) else "")
         state = each.lifecycle or ("running" if each.running else "not running")
+        proof = "" if known else given_up(each)
         helps = f"none automatic: {told}; then " if told else "none automatic: "
         fix = f"{helps}openclaw channels status --probe; a restart of the gateway helps only where it is stuck"
+        fix = restart_command(each.label) if proof else fix
         yield Finding(
             "channels/down",
-            "error" if each.error else "warning",
+            "error" if each.error or each.running else "warning",
             fact=f"the channel {each.label} is down" + (f": {words}" if words else ", without an error of its own"),
             saw=f"channels.status: {state}, connected {_said(each.connected)}"
-            + (f", last sign of life {clock(moment(each.activity_ms))}" if each.activity_ms else ""),
+            + (f", last sign of life {clock(moment(each.activity_ms))}" if each.activity_ms else "")
+            + (f", {proof}" if proof else ""),
             fix=fix,
             subject=each.label,
+            proof=proof,
         )
+
+
+def given_up(account: Account) -> str:
+    """How the gateway has come to leave this account alone, by its own word; nothing where it still tries by itself.
+
+    An account that somebody stopped has no tries behind it: it is left as it is.
+    """
+    at_rest = account.running is False and not account.restart_pending and account.lifecycle in ("", "stopped")
+    return (
+        f"left alone after {account.restarts} tries of its own"
+        if account.error and at_rest and account.restarts
+        else ""
+    )
+
+
+def restart_command(label: str) -> str:
+    """What stops and starts one channel account, by its label, as it is typed."""
+    params = shlex.quote(json.dumps(account_params(label), separators=(",", ":")))
+    call = "openclaw gateway call channels"
+    return f"{call}.stop --params {params} && {call}.start --params {params}"
+
+
+def account_params(label: str) -> Mapping[str, str]:
+    """The account that a label names, as the gateway's own methods take it."""
+    channel, _, name = label.partition(":")
+    return {"channel": channel, "accountId": name or "default"}
 
 
 def is_down(account: Account, now_ms: int) -> bool:
@@ -102,9 +138,12 @@ def is_down(account: Account, now_ms: int) -> bool:
 @finds(
     "channels/deaf",
     checks=("channels/up",),
-    cure=none("the channel is to be restarted, not the gateway: openclaw channels stop and start do that"),
+    cure=channel_restart(
+        "a stop and start of that account makes a new connection; the gateway and the other channels go on",
+        proof="the gateway's own status shows the same last poll at two looks, older than two polls take",
+    ),
     means="a polling channel says connected, and at two looks no poll has ended for longer than two take",
-    helps="restart that channel: switch it off and on in the config, or `openclaw gateway call channels.stop/start`",
+    helps="stop and start that account: `openclaw gateway call channels.stop`, then `channels.start`",
 )
 def deaf(accounts: Sequence[Account], now_ms: int, silent: Mapping[str, Silence]) -> Iterator[Finding]:
     """Connected polling accounts whose transport stands still. `silent` are those of the last look.
@@ -114,8 +153,7 @@ def deaf(accounts: Sequence[Account], now_ms: int, silent: Mapping[str, Silence]
     for each in silent_accounts(accounts, now_ms):
         before = silent.get(each.label)
         twice = before is not None and before.poll_ms == each.activity_ms and now_ms - before.seen_ms >= _BETWEEN_MS
-        age_s = (now_ms - (each.activity_ms or now_ms)) / 1000
-        params = f'{{"channel":"{each.channel}","accountId":"{each.name}"}}'
+        age_s, fix = (now_ms - (each.activity_ms or now_ms)) / 1000, restart_command(each.label)
         yield Finding(
             "channels/deaf",
             "error" if twice else "info",
@@ -123,9 +161,9 @@ def deaf(accounts: Sequence[Account], now_ms: int, silent: Mapping[str, Silence]
             + ("" if twice else " (the next look decides)"),
             saw=f"its last poll came to its end {span(age_s)} ago, at {clock(moment(each.activity_ms or 0))}; "
             f"a poll takes 30 to 50 s" + ("; the last look saw the same one" if twice else ""),
-            fix=f"openclaw gateway call channels.stop --params '{params}' && "
-            f"openclaw gateway call channels.start --params '{params}'",
+            fix=fix,
             subject=each.label,
+            proof=f"two looks saw the same last poll, of {clock(moment(each.activity_ms or 0))}" if twice else "",
         )
 
 
@@ -144,6 +182,14 @@ def silent_accounts(accounts: Sequence[Account], now_ms: int) -> Iterator[Accoun
         polls = each.mode == "polling" and each.connected is True and each.enabled
         if polls and each.activity_ms is not None and now_ms - each.activity_ms > DEAF_MS:
             yield each
+
+
+def hears(account: Account, since_ms: int) -> bool:
+    """Whether an account that was started at that moment has come up since: of one that polls, by a poll that ended."""
+    if account.connected is None:
+        return account.running is True
+    heard = account.activity_ms is not None and account.activity_ms > since_ms
+    return account.connected and (heard or account.mode != "polling")
 
 
 @finds(

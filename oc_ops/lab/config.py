@@ -32,8 +32,8 @@ _MAC_CHROMIUMS = (
 )
 
 
-def openclaw_json(port: int, token: str, log_file: Path, changes: Mapping[str, object]) -> str:
-    """The text of a lab's openclaw.json, with `changes` laid over it table by table.
+def openclaw_json(port: int, token: str, log_file: Path, *changes: Mapping[str, object]) -> str:
+    """The text of a lab's openclaw.json, with each of `changes` laid over it table by table.
 
     It asks nobody for updates and does not advertise itself on the network.
     """
@@ -49,7 +49,9 @@ def openclaw_json(port: int, token: str, log_file: Path, changes: Mapping[str, o
         "update": {"checkOnStart": False},
         "discovery": {"mdns": {"mode": "off"}},
     }
-    return json.dumps(_overlaid(config, changes), indent=2) + "\n"
+    for each in changes:
+        config = _overlaid(config, each)
+    return json.dumps(config, indent=2) + "\n"
 
 
 def _overlaid(config: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, object]:

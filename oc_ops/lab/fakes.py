@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import threading
 import time
@@ -11,10 +12,12 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import cast
 
-TELEGRAM_MODES = ("ok", "closed", "401", "409", "hang")
-"""What the fake Bot API does: `closed` answers polls and cuts every message off, `hang` never ends a poll."""
+TELEGRAM_MODES = ("ok", "closed", "401", "409", "hang", "stale")
+"""What the fake Bot API does: `closed` answers polls and cuts every message off, `hang` never ends a poll, `stale` ends
+none until the bot logs in anew, as a connection does whose other end is gone."""
 PROVIDER_MODES = ("ok", "401", "402", "429", "slow")
 """What the fake provider answers; `slow` takes SLOW_S for a reply."""
+MODES: Mapping[str, tuple[str, ...]] = {"telegram": TELEGRAM_MODES, "provider": PROVIDER_MODES}
 TOKEN = "123456:lab-token-of-no-account"  # noqa: S105 - a form that Telegram never gave out
 SLOW_S = 8.0
 _POLL_S = 2.0
@@ -70,6 +73,12 @@ class Fake:
             "models": {"mode": "merge", "providers": {"lab": provider}},
             "agents": {"defaults": {"model": {"primary": "lab/lab-model"}}},
         }
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on just now."""
+    with socket.create_server(("127.0.0.1", 0)) as trial:
+        return int(trial.getsockname()[1])
 
 
 class _Server(ThreadingHTTPServer):
@@ -133,13 +142,15 @@ class _Telegram(_Handler):
         """One method call."""
         fake, method, body = self.fake, self.path.partition("?")[0].rpartition("/")[2], self.body()
         fake.asked.append(method)
+        if method == "getMe" and fake.mode == "stale":
+            fake.mode = "ok"
         refusal = _TELEGRAM_REFUSALS.get(fake.mode)
         if refusal and (fake.mode == "401" or method == "getUpdates"):
             self.answer(refusal[0], {"ok": False, "error_code": refusal[0], "description": refusal[1]})
         elif fake.mode == "closed" and method.startswith("send"):
             self.cut()
         elif method == "getUpdates":
-            self.held(3600.0 if fake.mode == "hang" else _POLL_S)
+            self.held(3600.0 if fake.mode in ("hang", "stale") else _POLL_S)
             self.answer(200, {"ok": True, "result": []})
         else:
             self.answer(200, {"ok": True, "result": _telegram_result(method, body)})

@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from oc_ops.lab import config, state, sweep
+from oc_ops.lab import config, fakes, state, sweep
 from oc_ops.lab.install import DEFAULT_VERSION, LabError, Progress, install, lab_dir, launcher, release
 from oc_ops.observe.http import probe
 from oc_ops.process import signals
@@ -27,6 +28,9 @@ STOP_S = 20.0
 """What SIGTERM gets before SIGKILL. A gateway at work would drain for 315 s; the lab has no work worth that."""
 
 CALL_S = 90.0
+OFF = "off"
+"""The mode of a fake that is not there."""
+_FAKE_S = 20.0
 _PROBE_S = 2.0
 _POLL_S = 0.1
 _KEPT = ("LANG", "LC_ALL", "LOGNAME", "SHELL", "TZ", "USER")
@@ -100,6 +104,8 @@ class Lab:
                 install(self.version, cache=self.cache, progress=progress)
                 sweep.end(sweep.residents(self.root), 2.0)
                 self._prepare()
+                there = {name: self._serve(name, each.mode, each.port) for name, each in self._state.fakes.items()}
+                self._remember(fakes=there)
                 say(f"starting the gateway on port {self.port}")
                 self.start_gateway()
             elif not self.healthy():
@@ -110,6 +116,41 @@ class Lab:
                 say("starting the browser")
                 self.start_browser()
         return self.status()
+
+    def fake(self, name: str, mode: str) -> None:
+        """Have the lab's channel (`telegram`) or model provider (`provider`) be a fake that behaves so, or `off`.
+
+        The gateway takes the config over by itself. Raises LabError for a mode that there is not.
+        """
+        if mode not in (*fakes.MODES[name], OFF):
+            raise LabError(f"{name} {mode!r}: need one of {', '.join((*fakes.MODES[name], OFF))}")
+        with self._turn():
+            there = dict(self._state.fakes)
+            old = there.pop(name, None)
+            if old and (process := sweep.recorded(old.pid, old.started)):
+                sweep.end([process], STOP_S)
+            if mode != OFF:
+                there[name] = self._serve(name, mode, old.port if old else 0)
+            self._remember(fakes=there)
+            self.write_config({})
+
+    def _serve(self, name: str, mode: str, port: int) -> state.FakeState:
+        """Start a fake as a process of the lab, whose `down` ends it with all others."""
+        port = port or fakes.free_port()
+        words = [sys.executable, "-m", "oc_ops.lab.fakes", name, mode, str(port)]
+        environ = {**self.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        with self.output_file.open("ab") as output:
+            child = subprocess.Popen(
+                words, env=environ, cwd=self.home, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                start_new_session=True,
+            )  # fmt: skip
+        deadline = time.monotonic() + _FAKE_S
+        while not _listens(port):
+            if child.poll() is not None or time.monotonic() > deadline:
+                child.kill()
+                raise LabError(f"the fake {name} did not come up on port {port}: {self._last_words()}")
+            time.sleep(_POLL_S)
+        return state.FakeState(mode, port, child.pid, psutil.Process(child.pid).create_time())
 
     def down(self) -> None:
         """End the gateway and every process that lives in the lab; its files stay. Raises LabError if one survives.
@@ -128,8 +169,8 @@ class Lab:
             if left:
                 pids = ",".join(str(each.pid) for each in left)
                 raise LabError(f"processes of the lab survived SIGKILL; look at them with `ps -p {pids}`")
-            if self._state.pid:
-                self._remember(pid=None, started=0.0)
+            if self._state.pid or self._state.fakes:
+                self._remember(pid=None, started=0.0, fakes={})
 
     def status(self) -> LabStatus:
         """A look from any process; changes nothing."""
@@ -222,14 +263,12 @@ class Lab:
 
     def config(self, changes: Mapping[str, object]) -> str:
         """The text of the lab's openclaw.json, with `changes` laid over it table by table."""
-        return config.openclaw_json(self.port, self.token, self.log_file, changes)
+        parts = [fakes.Fake(name, each.mode, each.port).config for name, each in self._state.fakes.items()]
+        return config.openclaw_json(self.port, self.token, self.log_file, *parts, changes)
 
     def browser_runs(self) -> bool:
         """True when the lab's Chromium listens on its debugging port."""
-        address = ("127.0.0.1", self.port + config.CDP_OFFSET)
-        with suppress(OSError), socket.create_connection(address, timeout=_PROBE_S):
-            return True
-        return False
+        return _listens(self.port + config.CDP_OFFSET)
 
     def start_browser(self) -> None:
         """Start the browser profile `openclaw`."""
@@ -317,6 +356,12 @@ class Lab:
     def _remember(self, **changes: object) -> None:
         self._state = replace(self._state, **changes)  # type: ignore[arg-type]  # replace checks the names
         state.write(self.root / "lab.json", self._state)
+
+
+def _listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=_PROBE_S):
+        return True
+    return False
 
 
 def open_lab(root: Path | None = None, version: str = DEFAULT_VERSION) -> Lab:

@@ -11,6 +11,16 @@ from oc_ops.lab.install import LabError
 
 
 @dataclass(frozen=True, slots=True)
+class FakeState:
+    """A fake of the lab that serves: what it does, where, and which process it is."""
+
+    mode: str
+    port: int
+    pid: int
+    started: float
+
+
+@dataclass(frozen=True, slots=True)
 class LabState:
     """One lab. `port` is 0 before its first start; `started` is the gateway's start time (seconds since the epoch)."""
 
@@ -20,6 +30,7 @@ class LabState:
     seeded: tuple[str, ...] = ()
     pid: int | None = None
     started: float = 0.0
+    fakes: dict[str, FakeState] = field(default_factory=dict)
 
 
 def read(path: Path) -> LabState | None:

@@ -9,11 +9,10 @@ from typing import Literal
 
 from oc_ops.record.incidents.events import Moment, utc
 from oc_ops.record.incidents.incident import Incident
-from oc_ops.record.incidents.text import span
 from oc_ops.record.incidents.text import told as words_of
 from oc_ops.record.recoveries import SPENT
 from oc_ops.record.secret_patterns import without_secrets
-from oc_ops.text import one_line, remedy
+from oc_ops.text import age, one_line, remedy
 
 Kind = Literal["down", "still down", "recovered", "budget spent", "approval wanted"]
 
@@ -123,7 +122,7 @@ def _again(incident: Incident, known: Announcement, now: datetime, again_s: floa
 
 def _title(kind: Kind, incident: Incident, now: datetime, host: str) -> str:
     what = incident.cause.check + (f" {incident.cause.subject}" if incident.cause.subject else "")
-    lasted = span(incident.age_s(now))
+    lasted = age(incident.age_s(now))
     where = f" on {host}" if host else ""
     if kind == "recovered" and incident.green_at is None:
         return _clean(f"CLOSED by hand after {lasted}: {what}{where}", 200)

@@ -80,6 +80,10 @@ class Job:
     """Why the last good run's message did not arrive; nothing when it did, none was wanted or it was left out."""
     best_effort: bool = False
     """The operator said that a message may get lost (`delivery.bestEffort`)."""
+    error_reason: str = ""
+    """OpenClaw's own word for why the last run failed, newer releases only: billing, auth, rate_limit, …"""
+    model: str = ""
+    """The model that an `agentTurn` names for itself, as PROVIDER/MODEL; without one it asks its agent's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +187,14 @@ def job_of(entry: object, where: str = "the job") -> Job:
         last_run_ms=_whole(state, "lastRunAtMs", where),
         last_status=_text(state, "lastRunStatus", where) or _text(state, "lastStatus", where),
         last_error=_text(state, "lastError", where),
+        error_reason=_text(state, "lastErrorReason", where),
         last_duration_ms=_whole(state, "lastDurationMs", where),
         consecutive_errors=_whole(state, "consecutiveErrors", where) or 0,
         running_ms=_whole(state, "runningAtMs", where),
         receipt_id=_text(state, "runningReceiptId", where),
         auto_disabled=_text(_part(state, "autoDisabled", where), "reason", where),
         payload_kind=_text(payload, "kind", where),
+        model=_text(payload, "model", where) if isinstance(payload.get("model"), str) else "",
         queued_ms=_whole(state, "queuedAtMs", where),
         managed=bool(_text(table, "declarationKey", where)),
         channel=_text(delivery, "channel", where),

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from oc_ops import files
+from oc_ops.errors import CouldNotLook
 from oc_ops.observe import logs
 from oc_ops.observe.config import GatewayConfig
-from oc_ops.observe.logs import Record, journal
+from oc_ops.observe.container import Container
+from oc_ops.observe.logs import Record, journal, parse
+from oc_ops.observe.logs.records import moment
 from oc_ops.observe.service import Service
 from oc_ops.observe.target import Target
 from oc_ops.process.jsontext import text_at
@@ -26,7 +29,13 @@ _OF_A_START = re.compile(
     r"|Invalid config at|Cannot find (?:module|package)|[Uu]nsupported Node|.*requires Node"
 )
 """What a start prints under the bare name that a command's own lines have too: only these are a gateway's."""
+_PRINTED = re.compile(
+    r"\s*(?:(?P<stamp>\d{4}-\d\d-\d\dT\S+)\s+)?(?:\[(?P<source>[a-z][\w/.-]*)\]\s+)?(?P<text>.*)", re.S
+)
+"""A line of the gateway's console: `STAMP [gateway] words` or `STAMP words`, and no level (2026.9.6)."""
+_LOUD = re.compile(r"^\w*(?:Error|Exception)\b|\b(?:fatal|failed|cannot|unhandled|uncaught|out of memory)\b", re.I)
 _RECORDS, _MOST, _LONGEST = 300, 4, 300
+_RUNTIME_S = 5.0
 _ONE_START = timedelta(minutes=10)
 """Words that lie further before the last one are of an earlier day."""
 
@@ -56,11 +65,15 @@ def look(
 ) -> LastWords | None:
     """The newest last words of log files, journal, supervisor's output and stability bundle; None where none are left.
 
-    Takes milliseconds, and up to 5 s where the journal has to be asked.
+    Takes milliseconds, and up to 5 s where the journal or a container's runtime has to be asked.
     """
-    found = [each for each in (_of_files(target, config, now), _of_bundle(target)) if each]
-    if service.manager == "systemd" and (spoken := _of_journal(service, target, now)):
-        found.append(spoken)
+    if target.container is not None:
+        spoken = [_of_container(target.container)]
+    else:
+        spoken = [_of_files(target, config, now), _of_bundle(target)]
+        spoken += [_of_output(each) for each in service.outputs]
+        spoken += [_of_journal(service, target, now)] if service.manager == "systemd" else []
+    found = [each for each in spoken if each]
     newest = max(found, key=lambda each: each.at, default=None)
     if newest is None or newest.at > now + timedelta(minutes=1):
         return None
@@ -71,8 +84,14 @@ def look(
 def _of_files(target: Target, config: GatewayConfig, now: datetime) -> LastWords | None:
     today = now.astimezone().replace(tzinfo=None)  # the gateway names its files by the local date
     found = [(path, logs.tail(path, _RECORDS)) for path in logs.files(target, config, today)]
-    told = [each for path, records in found if (each := of_records(records, str(path)))]
+    told = [each for path, records in found if (each := _of_file(records, path))]
     return max(told, key=lambda each: each.at, default=None)
+
+
+def _of_file(records: Sequence[Record], path: Path) -> LastWords | None:
+    """A log, or a file of what the gateway printed, such as launchd's."""
+    printed = not any(each.level for each in records)
+    return of_output(records, str(path), _time_of(path)) if printed else of_records(records, str(path))
 
 
 def of_records(records: Sequence[Record], source: str) -> LastWords | None:
@@ -107,10 +126,65 @@ def _of_bundle(target: Target) -> LastWords | None:
 
 
 def _of_journal(service: Service, target: Target, now: datetime) -> LastWords | None:
-    if service.scope != "user":
+    since = now - timedelta(days=1)
+    found = journal.tail(service.unit, target, _RECORDS, since, system=service.scope == "system")
+    return of_output(found, f"the journal of {service.unit}")
+
+
+def _of_output(path: Path) -> LastWords | None:
+    """What stands at the end of a file that launchd has the gateway write to."""
+    return of_output(logs.tail(path, _RECORDS), str(path), _time_of(path))
+
+
+def _of_container(there: Container) -> LastWords | None:
+    """What its runtime kept of the life that has ended; nothing of one that lives or was never begun."""
+    if there.started_at is None or there.state not in ("exited", "dead", "restarting"):
         return None
-    found = journal.tail(service.unit, target, _RECORDS, since=now - timedelta(days=1))
-    return of_records(found, f"the journal of {service.unit}") if found else None
+    since = f"{there.started_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    words = ("logs", "--timestamps", "--tail", str(_RECORDS), "--since", since, there.id or there.name)
+    try:
+        call = there.ask(*words, deadline_s=_RUNTIME_S)
+    except CouldNotLook:
+        return None
+    if call.outcome != "answered":
+        return None
+    place = Path(there.place)
+    told = [record for each in (call.stdout, call.stderr) for record in _stamped(each.text, place)]
+    return of_output(sorted(told, key=_moment_of), f"the log of container {there.name}")
+
+
+def _stamped(text: str, place: Path) -> Iterator[Record]:
+    """The lines of a container's log, each behind the runtime's own stamp."""
+    for line in text.splitlines():
+        stamp, _, rest = line.partition(" ")
+        if (time := moment(stamp)) and (record := parse(rest.encode(), place)):
+            yield replace(record, time=time)
+
+
+def of_output(records: Sequence[Record], source: str, written: datetime | None = None) -> LastWords | None:
+    """The same of what a gateway printed, where no level stands: a line without a time has that of the one before.
+
+    `written` is when the last of it was written, for lines of a program that stamps none.
+    """
+    found: list[Record] = []
+    for number, each in enumerate(records):
+        said = _PRINTED.match(each.text)
+        text = said["text"] if said else each.text
+        earlier = found[-1].time if found else None
+        known = each.time or (written if number == len(records) - 1 else None) or earlier
+        loud = "ERROR" if _OF_A_START.match(text) or _LOUD.search(text) else each.level
+        level = each.level if each.level in _SAID else loud
+        name = (said["source"] if said else None) or each.source
+        found.append(replace(each, time=known, text=text, level=level, source="" if name == "openclaw" else name))
+    return of_records(found, source)
+
+
+def _moment_of(record: Record) -> datetime:
+    return record.time or datetime.min.replace(tzinfo=UTC)
+
+
+def _time_of(path: Path) -> datetime:
+    return datetime.fromtimestamp(_written(path), UTC)
 
 
 def _written(path: Path) -> float:

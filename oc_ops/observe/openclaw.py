@@ -190,6 +190,15 @@ class Openclaw:
         """`config validate --json`: the release's own schema, without asking the gateway."""
         return self._ask("config", "validate", "--json", timeout=False)
 
+    def model_run(self, prompt: str, budget_s: float) -> Answer:
+        """`infer model run --gateway`: one prompt to the default agent's model, which costs money where it is asked.
+
+        Without transcript, tools or memory: it leaves no session behind. The release has no deadline of its own for it.
+        """
+        return self._ask(
+            "infer", "model", "run", "--gateway", "--prompt", prompt, "--json", timeout_s=budget_s, told=False
+        )
+
     def restart_preflight(self) -> Answer:
         """What a restart would have to wait for or abort, as the gateway itself sees it; only newer ones know."""
         return self._ask("gateway", "call", "gateway.restart.preflight", "--json")
@@ -229,9 +238,14 @@ class Openclaw:
         return self._ask(*words, timeout_s=timeout_s + _ANSWER_S)
 
     def _ask(
-        self, *words: str, optional: str | None = None, timeout: bool = True, timeout_s: float | None = None
+        self,
+        *words: str,
+        optional: str | None = None,
+        timeout: bool = True,
+        timeout_s: float | None = None,
+        told: bool = True,
     ) -> Answer:
-        """One call; without `timeout` one that does not ask the gateway.
+        """One call; without `timeout` one that does not ask the gateway, without `told` one that takes no --timeout.
 
         A `timeout_s` of its own moves the process' deadline by as much as it differs from the setting.
         """
@@ -244,7 +258,7 @@ class Openclaw:
         argv = list(words)
         if optional and optional not in self._lacks:
             argv.append(optional)
-        if timeout:
+        if timeout and told:
             argv += ["--timeout", f"{told_s * 1000:.0f}"]
         with self._silent() as environ:
             call = self._run(argv, environ, deadline_s, asks=timeout)

@@ -28,6 +28,8 @@ RESTART_GAP_S = 6.0
 _LOOK_AGAIN_S = 0.25
 _IDENTIFIED_S = 12.0
 """How long a process known by its title alone is watched: a starting gateway is named in its lock after 1 to 17 s."""
+_READY_PATIENCE = 3
+"""How many times longer the second question for readiness may take than the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +127,9 @@ def look(
     """Probe, list the processes, and look a second time before calling silence or a slow event loop a state.
 
     A stopped process (T) needs no second probe: it cannot answer one. Takes 5 ms on a healthy gateway, at most twice
-    `budget_s` on a silent one, RESTART_GAP_S more where a gateway lives beside a closed port, and 12 s more where
-    what lives there may be a starting gateway or a mere CLI call. `live` is a probe
-    that was just taken, of whatever path, and brought no answer: it stands for the first one.
+    `budget_s` on a silent one, five times on one that is live and mute about its readiness, RESTART_GAP_S more where a
+    gateway lives beside a closed port, and 12 s more where what lives there may be a starting gateway or a mere CLI
+    call. `live` is a probe that was just taken, of whatever path, and brought no answer: it stands for the first one.
     """
 
     asked = TcpAddress(host, port)
@@ -161,6 +163,9 @@ def look(
         runtimes = tuple(each for each in ("podman", "docker") if shutil.which(each))
         return replace(seen, runtimes=runtimes, behind=_publishing(target, seen) if runtimes else None)
     startup, ready = probe("/startupz"), probe("/readyz")
+    if ready.kind == "silent":
+        # It asks channels and agents before it answers: on a busy machine that takes longer than a sign of life.
+        ready = http.probe(place.host, place.port, "/readyz", budget_s=_READY_PATIENCE * budget_s, tls=tls)
     ready_again = None
     if (_delay_ms(ready) or 0) > delay_limit_ms:
         wait(EVENT_LOOP_INTERVAL_S)

@@ -45,6 +45,8 @@ class Service:
     """The program or script of that command that is not there."""
     file_state: str = ""
     """Whether systemd starts it at boot or login: enabled, disabled, static, …"""
+    outputs: tuple[Path, ...] = ()
+    """The files that launchd has it write its output to."""
 
     @property
     def managed(self) -> bool:
@@ -308,7 +310,9 @@ def _launchd(label: str, answer: str | None) -> Service:
     elif words in ("not running", "waiting"):
         state = "failed" if exit_status else "stopped"
     restarts = max(runs - 1, 0) if runs is not None else None
-    return Service("launchd", label, state, pid, restarts, exit_status, detail=words)
+    outputs = dict.fromkeys(says[key] for key in ("stdout path", "stderr path") if says.get(key, "").startswith("/"))
+    files = tuple(Path(each) for each in outputs if not each.startswith("/dev/"))
+    return Service("launchd", label, state, pid, restarts, exit_status, detail=words, outputs=files)
 
 
 def _number(says: Mapping[str, str], key: str) -> int | None:

@@ -84,6 +84,16 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a provider answered instead of an answer: OpenClaw's word for it (billing, auth, rate_limit, …) and when."""
+
+    reason: str
+    at_ms: int = 0
+    until_ms: int | None = None
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Agent:
     """One agent and the models it asks, the first one first."""
 
@@ -110,25 +120,34 @@ class WorkView:
     models: tuple[Model, ...] | None = None
     providers: tuple[str, ...] | None = None
     """Providers for which the gateway has any credential."""
-    reasons: Mapping[str, str] | None = None
-    """Why a provider is left alone, where its own store says: billing, auth, rate_limit, …"""
+    refusals: Mapping[str, Refusal] | None = None
+    """The last refusal of each provider that nothing has made good since, by the agents' own stores."""
+    config_ms: int = 0
+    """When the config or its .env was written last: a refusal of before may be mended."""
     backups: tuple[tuple[int, bool], ...] = ()
     """Moment (epoch milliseconds) and success of the last backups, newest first."""
     left: tuple[Job, ...] = ()
     """Jobs in a jobs.json beside a gateway that keeps its jobs in its database."""
 
 
-def look(reads: RpcReads, state_dir: Path, jobs_file: Path) -> WorkView:
+def look(reads: RpcReads, state_dir: Path, jobs_file: Path, config: Path | None = None) -> WorkView:
     """Put together what the connection answered and what the stores say; a part that fails is left out."""
     told = {method: reply.payload for method, reply in reads.work.items() if reply.outcome == "ok"}
-    health, status = told.get("health"), reads.status.payload
+    told |= {"status": reads.status.payload, "cron.status": reads.cron_status.payload}
+    return view_of(told, state_dir, jobs_file, config)
+
+
+def view_of(
+    told: Mapping[str, object], state_dir: Path, jobs_file: Path | None = None, config: Path | None = None
+) -> WorkView:
+    """The same of the answers by method, however they were had; without `jobs_file` no old jobs are looked for."""
+    health, status = told.get("health"), told.get("status")
     waiting, backups = _stored(state_dir)
     agents = tuple(_agents(told.get("agents.list"), health)) if "agents.list" in told else None
     models = tuple(_models(told["models.list"])) if "models.list" in told else None
-    cooling = any(each.available is False and each.until_ms for each in models or ())
     return WorkView(
         at_ms=_now_ms(),
-        accounts=tuple(_accounts(told["channels.status"])) if "channels.status" in told else None,
+        accounts=tuple(accounts_of(told["channels.status"])) if "channels.status" in told else None,
         dead=tuple(_dead(health)) if isinstance(health, Mapping) else None,
         waiting=(*(waiting or ()), *_pressure(health)) if waiting is not None or health else None,
         plugins=tuple(_plugins(health)) if isinstance(at(health, "plugins"), Mapping) else None,
@@ -137,16 +156,18 @@ def look(reads: RpcReads, state_dir: Path, jobs_file: Path) -> WorkView:
         default_agent=text_at(told.get("agents.list"), "defaultId") or text_at(health, "defaultAgentId"),
         models=models,
         providers=_providers(told.get("models.authStatus")),
-        reasons=_reasons(agents or ()) if cooling else None,
+        refusals=_refusals(agents) if agents is not None else None,
+        config_ms=max(map(_written_ms, (config, state_dir / ".env"))),
         backups=backups,
-        left=_left(jobs_file) if at(reads.cron_status.payload, "storage") == "sqlite" else (),
+        left=_left(jobs_file) if jobs_file and at(told.get("cron.status"), "storage") == "sqlite" else (),
     )
 
 
 # -- what the connection answered -------------------------------------------------------------------------------------
 
 
-def _accounts(payload: object) -> Iterator[Account]:
+def accounts_of(payload: object) -> Iterator[Account]:
+    """The accounts in an answer of `channels.status`."""
     for channel, entries in list(_pairs(at(payload, "channelAccounts")))[:_MOST]:
         for entry in _entries(entries):
             yield Account(
@@ -256,9 +277,9 @@ def _stored(state_dir: Path) -> tuple[tuple[Letters, ...] | None, tuple[tuple[in
     return letters, tuple((made, well == 1) for made, well in backups if isinstance(made, int))
 
 
-def _reasons(agents: Sequence[Agent]) -> Mapping[str, str]:
-    """Why providers are left alone, by the agents' own stores."""
-    found: dict[str, str] = {}
+def _refusals(agents: Sequence[Agent]) -> Mapping[str, Refusal]:
+    """What providers refused last, by the agents' own stores; an answer makes OpenClaw forget it there."""
+    found: dict[str, Refusal] = {}
     for agent in agents:
         if agent.database is None or not agent.database.is_file():
             continue
@@ -268,11 +289,26 @@ def _reasons(agents: Sequence[Agent]) -> Mapping[str, str]:
             for row in rows:
                 text = next((cell for cell in row if isinstance(cell, str) and cell.startswith("{")), "{}")
                 for profile, stats in _pairs(at(json.loads(text), "usageStats")):
-                    reason = text_at(stats, "disabledReason") or text_at(stats, "cooldownReason")
                     provider = profile.removeprefix("inline-api-key:").partition(":")[0]
-                    if reason:
-                        found[provider] = reason
+                    last = _refusal(stats)
+                    if last and (provider not in found or found[provider].at_ms < last.at_ms):
+                        found[provider] = last
     return found
+
+
+def _refusal(stats: object) -> Refusal | None:
+    for kind in ("disabled", "blocked", "cooldown"):
+        if reason := text_at(stats, f"{kind}Reason"):
+            times = _whole(at(stats, "failureCounts"), reason) or 1
+            return Refusal(reason, _whole(stats, "lastFailureAt") or 0, _whole(stats, f"{kind}Until"), times)
+    return None
+
+
+def _written_ms(path: Path | None) -> int:
+    try:
+        return path.stat().st_mtime_ns // 1_000_000 if path else 0
+    except OSError:
+        return 0
 
 
 def _left(jobs_file: Path) -> tuple[Job, ...]:

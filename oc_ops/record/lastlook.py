@@ -1,4 +1,7 @@
-"""What one look leaves for the next: which jobs there were, how many dead letters, which channel was silent."""
+"""What one look leaves for the next: which jobs there were, how many dead letters, which channel was silent.
+
+And of which releases this machine's operator was told what is known of them.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from oc_ops.judge.work import Silence
 from oc_ops.record import folder
 
 _MOST_BYTES = 2 * 2**20
+_RELEASES, _MOST_RELEASES = "releases-told.json", 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,5 +41,22 @@ def remember(memory_dir: Path, key: str, look: LastLook) -> None:
     """Replace it; a look that cannot be kept costs the comparison next time, nothing else."""
     try:
         folder.write(memory_dir / f"work-{key}.json", msgspec.json.encode(look).decode() + "\n")
+    except OSError:
+        return
+
+
+def told_releases(memory_dir: Path) -> tuple[str, ...]:
+    """The releases that were spoken of on this machine."""
+    try:
+        return msgspec.json.decode(files.read_bytes(memory_dir / _RELEASES, files.SMALL_BYTES), type=tuple[str, ...])
+    except (OSError, msgspec.MsgspecError, RecursionError):
+        return ()
+
+
+def remember_release(memory_dir: Path, release: str) -> None:
+    """Do not speak of it again; where that cannot be kept, the next run does."""
+    told = (*told_releases(memory_dir), release)[-_MOST_RELEASES:]
+    try:
+        folder.write(memory_dir / _RELEASES, msgspec.json.encode(told).decode() + "\n")
     except OSError:
         return

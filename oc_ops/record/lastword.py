@@ -19,7 +19,7 @@ def path_of(memory_dir: Path, key: str) -> Path:
 
 def told(memory_dir: Path, key: str) -> str:
     """One line with its age; empty where no watcher has written anything that can be read."""
-    from oc_ops.record.incidents.text import span  # whoever only needs the path, a window, loads little
+    from oc_ops.text import age  # whoever only needs the path, a window, loads little
 
     try:
         with files.open_regular(path_of(memory_dir, key)) as file:
@@ -31,7 +31,7 @@ def told(memory_dir: Path, key: str) -> str:
         return ""
     state, rpc, ended = _word(said, "gateway", "state"), _word(said, "rpc", "state"), _word(said, "watcher", "ended")
     end = f"; it has ended: {ended}" if ended else ""
-    return f"the cockpit's watcher wrote {span(time.time() - written_at)} ago: {state}, RPC {rpc}{end}"
+    return f"the cockpit's watcher wrote {age(time.time() - written_at)} ago: {state}, RPC {rpc}{end}"
 
 
 def _word(said: Mapping[str, object], part: str, name: str) -> str:

@@ -35,7 +35,7 @@ def _in(record: Path, key: str) -> Iterator[int]:
         return
     for line in lines:
         begins = (line.get("step"), line.get("state")) == ("act", "begin")
-        if begins and line.get("action") != "browser-restart":
+        if begins and line.get("action") not in ("browser-restart", "channel-restart"):
             try:
                 yield round(datetime.fromisoformat(str(line.get("at"))).timestamp() * 1000)
             except ValueError:

@@ -11,6 +11,7 @@ from oc_ops.observe.handshake import Hello
 from oc_ops.observe.rpc import Push, RpcClient, RpcRefused, RpcReply
 
 METHODS = frozenset(("status", "cron.status", "cron.list", "cron.runs", "tasks.list"))
+WORK = frozenset(("health", "channels.status", "agents.list", "models.list", "models.authStatus"))
 
 
 class Hands:
@@ -42,9 +43,13 @@ class FakeClient:
         self.closed = False
 
     def has(self, method: str) -> bool:
-        return method in METHODS
+        return method in METHODS or method in self.answers
 
-    def request(self, method: str, params: Mapping[str, object] | None = None) -> RpcReply:
+    def request(
+        self, method: str, params: Mapping[str, object] | None = None, *, deadline_s: float | None = None
+    ) -> RpcReply:
+        if not self.has(method) and method in WORK:
+            return RpcReply(method, "unsupported")
         self.asked.append(method)
         answer = self.answers.get(method, {})
         if callable(answer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import sys
@@ -191,6 +192,31 @@ def test_a_container_that_was_stopped_is_down(ready: Cell, tmp_path: Path) -> No
     assert seen.errors == ["gateway/down"], seen.output
     assert seen.finding("gateway/down")["fix"] == f"podman start {NAME}"
     assert seen.wall_s < 20
+    ready.ready()
+
+
+def test_a_container_whose_gateway_refuses_to_start_says_why(ready: Cell, tmp_path: Path) -> None:
+    """By podman's own log of its last life: the refusal is the cause and no start is advised, until it was mended."""
+    config = ready.state / "openclaw.json"
+    good = config.read_text(encoding="utf-8")
+    ready.podman("stop", "-t", "30", NAME)
+    told = json.loads(good)
+    told["gateway"]["auth"] = {"mode": "none"}
+    try:
+        config.write_text(json.dumps(told), encoding="utf-8")
+        ready.podman("start", NAME)
+        ready.podman("wait", NAME)
+        seen = ready.doctor(tmp_path, "--quick")
+        assert seen.errors == ["gateway/start-refused"], seen.output
+        found = seen.finding("gateway/start-refused")
+        assert "without a credential" in found["fact"]
+        assert f"the log of container {NAME}" in found["saw"]
+        assert "Refusing to bind gateway" in found["saw"]
+    finally:
+        config.write_text(good, encoding="utf-8")
+    mended = ready.doctor(tmp_path, "--quick")
+    assert mended.errors == ["gateway/crash-loop"], mended.output  # it ended with 78, and nobody has tried since
+    assert "were changed since" in mended.finding("gateway/crash-loop")["saw"]
     ready.ready()
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from oc_ops.act.recover.outcome import Observation
+from oc_ops.act.recover.run import recover
 from oc_ops.gateway import Gateway
 from oc_ops.judge import cronwork, models, work
 from oc_ops.lab.fakes import Fake
 from oc_ops.lab.gateway import Lab
 from oc_ops.observe import jobs_now, reads
-from oc_ops.observe.jobs import Jobs
+from oc_ops.observe.jobs import Job, Jobs
+from oc_ops.observe.openclaw import Openclaw
 from oc_ops.observe.reads import RpcReads
 from oc_ops.observe.work import WorkView, look
 from oc_ops.settings import load
@@ -109,13 +114,87 @@ def test_a_provider_that_refuses_is_parked(lab: Lab, provider: Fake, tmp_path: P
         asked = len(provider.asked)
         view = until(lab, tmp_path, "models/parked")
         assert len(provider.asked) == asked
-        assert view.reasons == {"lab": "billing"}
+        assert view.refusals is not None
+        assert view.refusals["lab"].reason == "billing"
         found = models.unanswerable(view, "the job ask")
         assert found is not None
         assert "no credit" in found.fact
     finally:
         provider.mode = "ok"
         lab.call("cron", "rm", job.id, "--json")
+
+
+def test_a_refused_credential_is_parked_by_its_own_word(lab: Lab, provider: Fake, tmp_path: Path) -> None:
+    """Half a minute on 2026.9.6: why, and nothing is asked by us."""
+    forget(lab)
+    provider.mode = "401"
+    try:
+        with asking(lab, tmp_path):
+            found = models.unanswerable(until(lab, tmp_path, "models/parked"), "the job ask")
+            assert found is not None
+            assert "refuses the credential" in found.fact
+    finally:
+        provider.mode = "ok"
+        forget(lab)
+
+
+def test_a_rate_that_was_exceeded_is_no_error(lab: Lab, provider: Fake, tmp_path: Path) -> None:
+    """One run of a busy minute: 2026.9.6 goes on calling the model available, and nothing is called broken."""
+    forget(lab)
+    provider.mode = "429"
+    try:
+        with asking(lab, tmp_path):
+            view, jobs = seen(lab, tmp_path)
+            assert "completions" in provider.asked
+            found = models.unanswerable(view, "the job ask", jobs.jobs)
+            assert found is None or found.severity == "warning"
+    finally:
+        provider.mode = "ok"
+        forget(lab)
+
+
+def test_a_provider_that_refused_is_named_after_its_pause(lab: Lab, provider: Fake, tmp_path: Path) -> None:
+    """The pause over, models.list says available: true; the run's own reason still tells, until one is answered."""
+    forget(lab)
+    provider.mode = "402"
+    try:
+        with asking(lab, tmp_path) as job:
+            forget(lab)
+            view, jobs = seen(lab, tmp_path)
+            assert [each.available for each in view.models or ()] == [True]
+            found = models.unanswerable(view, "the job ask", jobs.jobs)
+            assert found is not None
+            assert (found.check, found.severity) == ("models/parked", "warning")
+            provider.mode = "slow"
+            lab.call("cron", "run", job.id, "--wait", "--wait-timeout", "60s")
+            view, jobs = seen(lab, tmp_path)
+            assert models.unanswerable(view, "the job ask", jobs.jobs) is None
+    finally:
+        provider.mode = "ok"
+        forget(lab)
+
+
+@contextmanager
+def asking(lab: Lab, memory: Path) -> Iterator[Job]:
+    """A job that has asked the provider once."""
+    options = ("--every", "6h", "--session", "isolated", "--message", "say hi", "--no-deliver")
+    lab.call("cron", "add", "--name", "ask", *options, "--json")
+    _, jobs = seen(lab, memory)
+    job = next(each for each in jobs.jobs if each.name == "ask")
+    try:
+        lab.call("cron", "run", job.id, "--wait", "--wait-timeout", "60s")
+        yield job
+    finally:
+        lab.call("cron", "rm", job.id, "--json")
+
+
+def forget(lab: Lab) -> None:
+    """Have the gateway start anew without any pause of a provider, as it is after one."""
+    lab.stop_gateway()
+    for path in lab.state_dir.glob("agents/*/agent/openclaw-agent.sqlite"):
+        with closing(sqlite3.connect(path)) as store, store:
+            store.execute("DELETE FROM auth_profile_state")
+    lab.start_gateway()
 
 
 def test_a_token_that_two_use_says_so(lab: Lab, provider: Fake, tmp_path: Path) -> None:
@@ -126,3 +205,62 @@ def test_a_token_that_two_use_says_so(lab: Lab, provider: Fake, tmp_path: Path) 
     (found,) = work.down(view.accounts or (), view.at_ms)
     assert "conflict" in found.fact.lower()
     assert "another program" in found.fix
+
+
+def test_a_deaf_channel_is_restarted_as_a_channel(
+    lab: Lab, provider: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its polls never end until the bot logs in anew: one stop and start of the account, the same gateway, heard again.
+
+    Two minutes of silence are made five seconds, so that nobody waits for them.
+    """
+    telegram = _fakes["telegram"]
+    deadline = time.monotonic() + WAIT_S
+    while not all(each.connected for each in seen(lab, tmp_path)[0].accounts or ()):
+        assert time.monotonic() < deadline
+        time.sleep(1.0)
+    monkeypatch.setattr(work, "DEAF_MS", 5_000)
+    monkeypatch.setattr(work, "_BETWEEN_MS", 0)
+    silent: dict[str, work.Silence] = {}
+
+    def observe() -> Observation:
+        view, _ = seen(lab, tmp_path)
+        found = tuple(work.deaf(view.accounts or (), view.at_ms, silent))
+        silent.update(work.silences(view.accounts or (), view.at_ms, silent))
+        errors = [each for each in found if each.severity == "error"]
+        return Observation("unhealthy" if errors else "healthy", next(iter(errors), None), found)
+
+    telegram.mode = "stale"
+    deadline = time.monotonic() + WAIT_S
+    while not (first := observe()).cause:
+        assert time.monotonic() < deadline, first
+        time.sleep(1.0)
+    pid, settings = lab.listener(), load({"openclaw": str(lab.openclaw), "memory_dir": tmp_path, "confirm_gap_s": 1})
+    outcome = recover(settings, lab.environ, observe, first=first)
+    assert (outcome.exit, outcome.word, outcome.cure) == (0, "recovered", "channel-restart"), outcome
+    assert "channels.stop" in outcome.why
+    assert lab.listener() == pid
+    assert telegram.mode == "ok"
+
+
+def test_a_real_prompt_is_timed_and_a_refusal_is_quoted(lab: Lab, provider: Fake, tmp_path: Path) -> None:
+    """One prompt through the gateway, no session left behind; a refusal and a silence beyond the deadline are named."""
+    forget(lab)
+    settings = load({"openclaw": str(lab.openclaw), "memory_dir": tmp_path})
+    gateway = Gateway(settings, lab.environ, lambda _call: None)
+    gateway.look()
+    cli = gateway.cli(Openclaw)
+    cli.version()
+    try:
+        asked = len(provider.asked)
+        good = models.answered(cli.model_run("Reply with exactly: fine", WAIT_S))
+        assert good is not None
+        assert good.fact.startswith("lab/lab-model answered a real prompt through the gateway in ")
+        assert provider.asked[asked:] == ["completions"]
+        provider.mode = "402"
+        refused = models.unanswered(cli.model_run("Reply with exactly: fine", WAIT_S))
+        assert refused is not None
+        assert refused.severity == "error"
+    finally:
+        provider.mode = "ok"
+        forget(lab)

@@ -177,6 +177,7 @@ def test_a_check_that_could_not_look_is_not_green(tmp_path: Path) -> None:
         (("--report-dir", ""), {}, 'report_dir="" in --report-dir: need a non-empty value'),
         (("--check", "host/leftover"), {}, "--check 'host/leftover': there is no such check or finding; nearest: "),
         (("--deep", "--quick"), {}, "--quick makes no `openclaw` call and --deep needs some"),
+        (("--deep-model",), {}, "--deep-model asks a model that costs money: say --deep as well"),
         (("--lab", "--oc-profile", "x"), {}, "--lab brings its own OpenClaw"),
         (("--tmux", "--lab"), {}, "--lab is gone after the run and --tmux shows a gateway that stays"),
         ((), {"OPENCLAW_CONFIG_PATH": "/"}, "cannot read /: it is a folder, not a regular file"),
@@ -184,7 +185,7 @@ def test_a_check_that_could_not_look_is_not_green(tmp_path: Path) -> None:
         ((), {"HOME": "/dev/null", "XDG_STATE_HOME": "/dev/null"}, "/dev/null"),
     ],
     ids=["bad setting", "bounds", "no such openclaw", "no such openclaw, by environment", "bad profile",
-         "empty report dir", "no such check", "deep", "lab and profile", "tmux and lab", "unreadable config",
+         "empty report dir", "no such check", "deep", "model", "lab and profile", "tmux and lab", "unreadable config",
          "no place for reports", "no place for locks"],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(
@@ -198,6 +199,15 @@ def test_what_makes_no_sense_is_refused(
     assert "Traceback" not in run.out + run.err
     assert not operator.reports.exists()
     assert operator.calls == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--check", "models/answers"), ("--deep", "--check", "models")], ids=["named", "deep"]
+)
+def test_no_model_is_asked_unasked(operator: Operator, arguments: tuple[str, ...]) -> None:
+    """Neither the check's own name nor --deep spends money: only --deep-model does."""
+    operator.run(*arguments)
+    assert not [each for each in operator.calls if "infer" in str(each)]
 
 
 # -- interruption and overlap -----------------------------------------------------------------------------------------

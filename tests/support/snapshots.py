@@ -20,6 +20,7 @@ from oc_ops.cockpit.state import (
     Incidents,
     JobPart,
     JobsPart,
+    Labour,
     LogLine,
     LogPart,
     MemoryPart,
@@ -39,7 +40,9 @@ HOSTILE = "␛]52;c;cm0gLXJmIH4=␇ [red]bold[/red] \\u202eevil ␛[2J </script>
 
 
 def sample(kind: str, now: float | None = None) -> Snapshot:
-    """One snapshot: healthy, hung, down, starting, polling (no RPC), empty (a watcher that just came up), hostile."""
+    """One snapshot: healthy, hung, down, starting, polling (no RPC), empty (a watcher that just came up), idle,
+    hostile.
+    """
     return {
         "healthy": healthy,
         "hung": hung,
@@ -47,6 +50,7 @@ def sample(kind: str, now: float | None = None) -> Snapshot:
         "starting": starting,
         "polling": polling,
         "empty": empty,
+        "idle": idle,
         "hostile": hostile,
     }[kind](time.time() if now is None else now)
 
@@ -90,6 +94,21 @@ def healthy(now: float) -> Snapshot:
             seen=Freshness(now - 3, "files"),
         ),
         jobs=JobsPart(_jobs(now), recent=_recent(now), transcripts=_transcripts(now), seen=rpc),
+        labour=Labour(
+            2,
+            2,
+            now - 12,
+            0,
+            0,
+            None,
+            "openai/gpt-6",
+            None,
+            now - 200,
+            7,
+            0,
+            None,
+            seen=Freshness(now - 40, "rpc", every_s=60.0),
+        ),
         browser=Browser("running", True, True, 2211, "openclaw", "pid 2211, 3 tabs", seen=Freshness(now - 200, "cli")),
         service=ServicePart(
             "systemd",
@@ -151,6 +170,7 @@ def hung(now: float) -> Snapshot:
         event_loop=replace(good.event_loop, seen=replace(good.event_loop.seen, problem="no answer", at=since - 2)),
         scheduler=replace(good.scheduler, seen=gone),
         jobs=replace(good.jobs, seen=gone),
+        labour=replace(good.labour, seen=gone),
         digest=replace(good.digest, seen=gone),
         browser=replace(good.browser, seen=replace(gone, lane="cli")),
         doctor=replace(
@@ -256,6 +276,31 @@ def empty(now: float) -> Snapshot:
     return Snapshot(key=KEY, written_at=now, written_monotonic=time.monotonic(), watcher=Watcher(4711, now))
 
 
+def idle(now: float) -> Snapshot:
+    """The gateway lives and does no work: a deaf channel, messages that wait, a parked provider, jobs overdue."""
+    good = healthy(now)
+    notes = (
+        Note("channels/deaf", "error", "the channel telegram says connected and receives nothing", "openclaw x"),
+        Note("models/parked", "error", "the agent main gets no answer of openai/gpt-6: its account has no credit", "x"),
+        Note("delivery/backlog", "warning", "3 messages wait for 25 min in the queue telegram", "openclaw channels"),
+    )
+    return replace(
+        good,
+        labour=replace(
+            good.labour,
+            up=1,
+            heard_at=now - 700,
+            given_up=4,
+            waiting=3,
+            waiting_since=now - 1500,
+            parked_until=now + 600,
+            overdue=3,
+            overdue_since=now - 3600,
+            notes=notes,
+        ),
+    )
+
+
 def hostile(now: float) -> Snapshot:
     """Every text a stranger can choose is as bad as the watcher lets it through."""
     bad = hung(now)
@@ -271,6 +316,7 @@ def hostile(now: float) -> Snapshot:
             transcripts=(TranscriptPart(HOSTILE, now, 2**40, (HOSTILE,) * 6),),
             watchlist_problem=HOSTILE,
         ),
+        labour=replace(bad.labour, model=HOSTILE, notes=(Note("channels/down", "error", HOSTILE, HOSTILE),) * 9),
         browser=replace(bad.browser, words=HOSTILE),
         service=replace(bad.service, words=HOSTILE),
         digest=replace(bad.digest, lines=((HOSTILE, HOSTILE),) * 40),
@@ -359,7 +405,7 @@ def _lines(now: float) -> tuple[LogLine, ...]:
     return tuple(LogLine(now - 300 + 7 * n, *said[n % len(said)]) for n in range(40))
 
 
-KINDS = ("healthy", "hung", "down", "starting", "polling", "empty", "hostile")
+KINDS = ("healthy", "hung", "down", "starting", "polling", "empty", "idle", "hostile")
 
 if __name__ == "__main__":
     files.write(Path(sys.argv[2]), sample(sys.argv[1]))

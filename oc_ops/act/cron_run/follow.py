@@ -12,7 +12,7 @@ from oc_ops.act.cron_run.lanes import JobView
 from oc_ops.act.cron_run.poller import Beside, Sighting
 from oc_ops.act.cron_run.request import Outcome, RunResult
 from oc_ops.errors import CouldNotLook
-from oc_ops.judge.words import span
+from oc_ops.text import span
 
 if TYPE_CHECKING:
     from oc_ops.act.cron_run.request import JobRequest, Say

@@ -11,8 +11,9 @@ from typing import Literal, Protocol
 
 from oc_ops.act.cron_run.answer import JobRecord
 from oc_ops.errors import OcOpsError
-from oc_ops.judge.words import cut, named, schedule_words, span
+from oc_ops.judge.words import cut, named, schedule_words
 from oc_ops.observe.jobs import Job, Jobs
+from oc_ops.text import span
 
 
 @dataclass(frozen=True, slots=True)

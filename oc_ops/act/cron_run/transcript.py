@@ -24,12 +24,12 @@ from oc_ops.act.cron_run.request import RunResult
 from oc_ops.errors import OcOpsError
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.schedule import moment
-from oc_ops.judge.words import clock, named, ran, schedule_words, span
+from oc_ops.judge.words import clock, named, ran, schedule_words
 from oc_ops.observe.jobs import Job
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.process.pty import plain
 from oc_ops.record.redact import Redactor
-from oc_ops.text import printable
+from oc_ops.text import printable, span
 
 FOLDER = "cron_run_now"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from oc_ops.act.breaker.scan import Pid
-from oc_ops.act.recover import steps
+from oc_ops.act.recover import channel, steps
 from oc_ops.act.recover.log import RecoveryLog
 from oc_ops.act.recover.wait import Clock, Settled, cause_now, until_started
 from oc_ops.act.wake import command as let_go_on_command
@@ -51,6 +51,8 @@ def carry_out(
         say(f"act:   not accepted: {said}")
     if action == "browser-restart":
         return None, said
+    if action == "channel-restart":
+        return None, said or channel.until_heard(gateway, cause, log, clock, round(since * 1000))
     settings = gateway.settings
     patience_s = settings.drain_budget_s if safe else settings.start_budget_s
     idle_s = patience_s if done.accepted else REFUSED_IDLE_S

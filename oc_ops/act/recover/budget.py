@@ -13,7 +13,7 @@ from oc_ops.observe.logs import planned_restarts
 from oc_ops.record.incidents.incident import Incident
 from oc_ops.record.recoveries import SPENT
 
-Kind = Literal["gateway", "browser"]
+Kind = Literal["gateway", "browser", "channel"]
 DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
 _ONE_RESTART_S = 60.0
@@ -41,6 +41,11 @@ class Bounds:
     cool_down_s: float = 300.0
 
 
+def kind_of(action: object) -> Kind:
+    """What an act of that name restarts; each kind has a budget of its own."""
+    return "browser" if action == "browser-restart" else "channel" if action == "channel-restart" else "gateway"
+
+
 def own_acts(memory_dir: Path, key: str, now: datetime) -> tuple[Act, ...]:
     """What recoveries of this gateway did within the last day, by their own records."""
     found: list[Act] = []
@@ -60,8 +65,7 @@ def _acts_in(record: Path, key: str) -> list[Act]:
         if line.get("step") != "act" or moment is None:
             continue
         if line.get("state") == "begin":
-            kind: Kind = "browser" if line.get("action") == "browser-restart" else "gateway"
-            acts.append(Act(moment, kind, "oc-ops recover"))
+            acts.append(Act(moment, kind_of(line.get("action")), "oc-ops recover"))
         elif line.get("state") == "end" and acts:
             acts[-1] = Act(acts[-1].at, acts[-1].kind, acts[-1].by, moment)
     return acts
@@ -91,8 +95,8 @@ def exhausted(acts: Iterable[Act], kind: Kind, bounds: Bounds, now: datetime) ->
         within = [each for each in times if each.at > now - span]
         if len(within) >= most:
             free = within[-most].at + span
-            what = "restarts of the gateway" if kind == "gateway" else "restarts of the browser"
-            return f"the budget of {most} {what} {words} {SPENT} {free:%H:%M:%S} UTC ({_by(within)})"
+            what = "a channel" if kind == "channel" else f"the {kind}"
+            return f"the budget of {most} restarts of {what} {words} {SPENT} {free:%H:%M:%S} UTC ({_by(within)})"
     last = max(times, key=lambda each: each.ended_at or each.at, default=None)
     if last is not None and (left := _left_s(last, bounds, now)) > 0:
         return f"the last one ({last.by}) was at {last.at:%H:%M:%S} UTC; the cool-down ends in {left:.0f} s"

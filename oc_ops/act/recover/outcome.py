@@ -152,8 +152,11 @@ def proof(before: Finding, after: Observation, command: str, settled: Settled | 
     """The end of a recovery that acted. `said` is why OpenClaw did not take the command, where it did not."""
     took = f", up {settled.took_s:.1f} s after it was given" if settled and settled.started else ""
     gone = f"{before.check} is gone after one `{command}`{took}"
-    if after.healthy:
+    unheard = said if before.check.startswith("channels/") else ""
+    if after.healthy and not unheard:
         return Conclusion(0, "recovered", f"{gone}, and every check passes")
+    if after.healthy:
+        return Conclusion(1, "ineffective", f"{before.subject} is not back after `{command}`: {unheard}")
     if after.echoes:
         names = ", ".join(each.check for each in after.echoes)
         return Conclusion(0, "recovered", f"{gone}; its log still tells of the outage: {names}")
@@ -162,7 +165,7 @@ def proof(before: Finding, after: Observation, command: str, settled: Settled | 
     if cause is None:
         why = after.note or "the doctor names no cause"
         return Conclusion(2, "unknown", f"`{command}` was run, and what came of it could not be seen: {why}{refused}")
-    if cause.check == before.check:
+    if (cause.check, cause.subject) == (before.check, before.subject):
         return Conclusion(
             1, "ineffective", f"{cause.check} is still there after `{command}`{refused} · fix: {remedy(cause.fix)}"
         )

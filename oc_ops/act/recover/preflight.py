@@ -11,9 +11,10 @@ import psutil
 
 from oc_ops.act.breaker.scan import Pid
 from oc_ops.act.commands import Commands
+from oc_ops.act.recover import channel
 from oc_ops.act.recover.outcome import Observation
 from oc_ops.act.recover.policy import standing_against
-from oc_ops.act.recover.wait import cause_now
+from oc_ops.act.recover.wait import REAL, Clock, cause_now
 from oc_ops.act.wake import stopped
 from oc_ops.doctor import start
 from oc_ops.errors import CouldNotLook
@@ -77,6 +78,8 @@ def by_hand(cure: Cure, cause: Finding) -> str:
 
     Known before anything is waited for: the gateway answers nobody, and the finding's own fix is a person's.
     """
+    if cure.action == "channel-restart" and not cause.proof:
+        return "its own last error, or its own next try, decides: another start would meet the same"
     mute = cause.check in _SEEN_BY_LOOK and cure.action in ("restart", "start")
     if not mute or not cause.fix.startswith("none automatic"):
         return ""
@@ -85,7 +88,7 @@ def by_hand(cure: Cure, cause: Finding) -> str:
     return f"a {cure.action} is not for OpenClaw's own command here"
 
 
-def clear(gateway: Gateway, cure: Cure, first: Observation, *, woken: bool = False) -> Clearance:
+def clear(gateway: Gateway, cure: Cure, first: Observation, clock: Clock = REAL, *, woken: bool = False) -> Clearance:
     """Decide, cheapest reasons first; nothing is changed. Raises CouldNotLook when something cannot be learnt.
 
     `woken`: a stopped process was let go on in this run already.
@@ -101,6 +104,8 @@ def clear(gateway: Gateway, cure: Cure, first: Observation, *, woken: bool = Fal
         return Clearance(short, "none automatic: make room first (df -h names the file systems)")
     if cure.action == "browser-restart":
         return _browser(gateway.config)
+    if cure.action == "channel-restart":
+        return _channel(gateway, cause, clock)
     if against := standing_against(first.findings, load(gateway.settings)):
         finding, why = against
         return Clearance(f"{finding.check} stands against it: {why}: {finding.fact}", finding.fix)
@@ -165,6 +170,15 @@ def _browser(config: GatewayConfig) -> Clearance:
         f"browser.enabled is false in {config.path}: no start brings it up",
         "openclaw config set browser.enabled true, or OC_OPS_BROWSER=off when none is wanted",
     )
+
+
+def _channel(gateway: Gateway, cause: Finding, clock: Clock) -> Clearance:
+    gateway.look()
+    if words := channel.lacking(gateway):
+        return Clearance(words, "none automatic: switch the account off and on in the config (channels.…enabled)")
+    if not channel.ails(gateway, cause, clock):
+        return Clearance(elsewhere=f"the channel {cause.subject} has come back by itself")
+    return Clearance(aborts=("what this channel is just sending",))
 
 
 def _nobody_to_ask(gateway: Gateway, cure: Cure, cause: Finding, service: Service) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from oc_ops.act import wake
 from oc_ops.act.agent import inside, refuse_agents
 from oc_ops.act.breaker.scan import Pid
-from oc_ops.act.recover import act, budget, evidence, log, steps
+from oc_ops.act.recover import act, budget, channel, evidence, log, steps
 from oc_ops.act.recover.log import IncidentLink, RecoveryLog
 from oc_ops.act.recover.outcome import Conclusion, Observation, Outcome, proof
 from oc_ops.act.recover.policy import cure_of, never
@@ -58,7 +58,7 @@ def recover(
     an agent (InsideAgent). `say` gets one line a step, redacted. `dry_run` decides and changes nothing. Raises
     SettingError and what else keeps the target from being known, and OcOpsError when the record or the evidence cannot
     be written; KeyboardInterrupt goes through, with the record ended and the lock free. Takes `recover_act_s`, two
-    start and two drain budgets, a minute for the browser and five looks at most.
+    start and two drain budgets, two minutes for a browser or a channel and five looks at most.
     """
     if force:
         refuse_agents("--force", environ)
@@ -82,7 +82,7 @@ def longest_s(settings: Settings) -> float:
     """The worst case of `recover` after its first look, in seconds: see there."""
     waits_s = 2 * (settings.start_budget_s + settings.drain_budget_s)
     looks_s = 4 * (settings.run_s + settings.check_s)
-    return settings.recover_act_s + waits_s + steps.BROWSER_START_S + looks_s
+    return settings.recover_act_s + waits_s + max(steps.BROWSER_START_S, channel.HEAR_S) + looks_s
 
 
 class _Recovery:
@@ -273,7 +273,7 @@ class _Recovery:
 
     def _within_bounds(self) -> None:
         """Budget, cool-down, one attempt per incident."""
-        kind: budget.Kind = "browser" if self.cure.action == "browser-restart" else "gateway"
+        kind = budget.kind_of(self.cure.action)
         settings, target, now = self.settings, self.gateway.target, self.clock.now()
         limits = budget.Bounds(settings.restart_per_hour, settings.restart_per_day, settings.restart_cool_down_s)
         acts = budget.all_acts(settings.memory_dir, target.state_dir, target.key, now)
@@ -313,7 +313,7 @@ class _Recovery:
     def _cleared(self) -> Clearance | None:
         """The preflight; None when somebody else is restarting it, who was waited for."""
         with self.log.step("preflight") as found:
-            clearance = clear(self.gateway, self.cure, self.seen, woken=bool(self._woken))
+            clearance = clear(self.gateway, self.cure, self.seen, self.clock, woken=bool(self._woken))
             found.update(
                 refusal=clearance.refusal or None, elsewhere=clearance.elsewhere or None, aborts=list(clearance.aborts)
             )

@@ -10,6 +10,7 @@ from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.gateway import Gateway
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.registry import Action
+from oc_ops.judge.work import account_params, restart_command
 from oc_ops.observe.container import Container
 from oc_ops.observe.openclaw import BROWSER_PROFILE, Answer
 from oc_ops.process.jsontext import at, text_at
@@ -38,14 +39,17 @@ def command(action: Action, cause: Finding, there: Container | None = None, *, s
         "restart": f"openclaw gateway restart{' --safe' if safe else ''}",
         "start": "openclaw gateway start",
         "browser-restart": f"{browser} stop && {browser} start" if _runs(cause) else f"{browser} start",
+        "channel-restart": restart_command(cause.subject),
     }.get(action, "none")
 
 
 def carry_out(gateway: Gateway, action: Action, cause: Finding, *, safe: bool) -> Done:
     """Do it, once. Raises OcOpsError, before anything is done, for a cause that recovery must never act on."""
-    if never(cause.check) or action not in ("restart", "start", "browser-restart"):
+    if never(cause.check) or action not in ("restart", "start", "browser-restart", "channel-restart"):
         raise OcOpsError(f"{cause.check} is never acted on, by any path")
     try:
+        if action == "channel-restart":
+            return _restart_channel(gateway.cli(Commands), cause)
         if action == "browser-restart":
             if _runs(cause):
                 gateway.cli(Commands).browser_stop(_BROWSER_STOP_S)  # whatever a wedged one answers: the start tells
@@ -66,6 +70,18 @@ def start_browser(gateway: Gateway) -> Done:
         return _said(gateway.cli(Commands).browser_start(BROWSER_START_S))
     except CouldNotLook as error:
         return Done(False, str(error))
+
+
+def _restart_channel(cli: Commands, cause: Finding) -> Done:
+    """Stop and start one account: taken only where it has stopped, and a start of ours then brought it up."""
+    params = account_params(cause.subject)
+    stopped = cli.channel("stop", params)
+    if at(stopped.value, "stopped") is not True:
+        return Done(False, f"it did not stop: {stopped.error or stopped.call.summary}")
+    begun = cli.channel("start", params)
+    status, reason = text_at(begun.value, "outcome", "status"), text_at(begun.value, "outcome", "reason")
+    accepted = at(begun.value, "started") is True and status in ("", "handed-off")
+    return Done(accepted, reason or status or begun.error or begun.call.summary)
 
 
 def _runs(cause: Finding) -> bool:

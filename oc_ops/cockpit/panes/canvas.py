@@ -13,8 +13,7 @@ from rich.text import Text
 
 from oc_ops.cockpit.snapshot import Reading
 from oc_ops.cockpit.state import Freshness, Severity, Snapshot
-from oc_ops.record.incidents.text import span
-from oc_ops.text import one_line
+from oc_ops.text import one_line, span
 
 Mood = Literal["good", "busy", "warn", "bad", "unknown"]
 
@@ -76,18 +75,23 @@ def clock(at: float, now: float) -> str:
     return time.strftime("%H:%M:%S" if abs(now - at) < _DAY_S else "%b %d %H:%M", local)
 
 
+def about(seconds: float) -> str:
+    """A length of time that changes on the screen no more often than it has to: whole minutes from one on."""
+    return span(int(seconds) if seconds < 60 else seconds // 60 * 60)
+
+
 def ago(at: float | None, now: float) -> str:
     """A moment as age and clock time; one to come says so."""
     if at is None:
         return "never"
     if at > now + 0.5:
-        return f"in {span(at - now)} ({clock(at, now)})"
-    return f"{span(now - at)} ago ({clock(at, now)})"
+        return f"in {about(at - now)} ({clock(at, now)})"
+    return f"{about(now - at)} ago ({clock(at, now)})"
 
 
 def since(at: float | None, now: float) -> str:
     """How long something has lasted, and from when on."""
-    return "" if at is None else f"for {span(max(now - at, 0))}, since {clock(at, now)}"
+    return "" if at is None else f"for {about(now - at)}, since {clock(at, now)}"
 
 
 def size(count: float | None) -> str:

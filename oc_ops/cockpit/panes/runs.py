@@ -8,6 +8,7 @@ from oc_ops.cockpit.panes.canvas import (
     SEVERE,
     Mood,
     View,
+    about,
     ago,
     badge,
     head,
@@ -20,8 +21,7 @@ from oc_ops.cockpit.panes.canvas import (
     wrapped,
 )
 from oc_ops.cockpit.state import JobPart, RunPart, TranscriptPart
-from oc_ops.judge.words import span as took
-from oc_ops.record.incidents.text import span
+from oc_ops.text import span
 
 PARTS = ("jobs",)
 _BESIDE_RPC = {"files": "the gateway's own files", "cli": "`openclaw cron list`"}
@@ -84,7 +84,7 @@ def _job(job: JobPart, view: View, name_columns: int) -> list[Text]:
     history = joined(
         words(job.schedule, most=60),
         "last: " + ", ".join(_run(each) for each in job.runs[:4]) if job.runs else "it has not run yet",
-        f"usually {took(job.typical_s)}" if job.typical_s is not None else "",
+        f"usually {span(job.typical_s)}" if job.typical_s is not None else "",
         {"": "", "steady": "steady", "slower": "getting slower", "faster": "getting faster"}[job.trend],
     )
     lines = [first, *under(history, width, 1)] if job.id else [first]
@@ -105,7 +105,7 @@ def _state(job: JobPart, now: float) -> list[Text | str]:
     if not job.enabled:
         said.append(badge("disabled", "warn"))
     elif job.overdue_s is not None:
-        said += [badge("overdue", "bad"), span(job.overdue_s)]
+        said += [badge("overdue", "bad"), about(job.overdue_s)]
     if job.running_since is not None:
         limit = f", at most {span(job.timeout_s)}" if job.timeout_s else ""
         said += [badge("running", "busy"), f"{since(job.running_since, now)}{limit}"]
@@ -122,7 +122,7 @@ def _mood(run: RunPart) -> Mood:
 
 
 def _run(run: RunPart) -> str:
-    length = f" {took(run.duration_s)}" if run.duration_s is not None else ""
+    length = f" {span(run.duration_s)}" if run.duration_s is not None else ""
     return f"{words(run.status, most=12).plain or 'ended'}{length}"
 
 
@@ -136,7 +136,7 @@ def _below(view: View) -> list[Text]:
         state = badge(each.status or "ended", _mood(each))
         said = joined(
             joined(state, words(each.job or each.job_id, "bold", 40), moment, by=" "),
-            f"took {took(each.duration_s)}" if each.duration_s is not None else "",
+            f"took {span(each.duration_s)}" if each.duration_s is not None else "",
             words(each.error, most=160),
         )
         lines += wrapped(said, width, 1)

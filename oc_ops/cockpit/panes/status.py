@@ -8,8 +8,10 @@ from oc_ops.cockpit.panes.canvas import (
     SEVERE,
     Mood,
     View,
+    about,
     ago,
     badge,
+    clock,
     head,
     joined,
     row,
@@ -20,10 +22,9 @@ from oc_ops.cockpit.panes.canvas import (
     words,
 )
 from oc_ops.cockpit.state import GatewayPart, MemoryPart
-from oc_ops.judge.words import span as length
-from oc_ops.record.incidents.text import span
+from oc_ops.text import span
 
-PARTS = ("gateway", "rpc", "event_loop", "memory", "scheduler", "service", "doctor", "incidents")
+PARTS = ("gateway", "rpc", "event_loop", "memory", "scheduler", "service", "labour", "doctor", "incidents")
 _GATEWAY: dict[str, Mood] = {
     "ready": "good",
     "live": "good",
@@ -35,7 +36,8 @@ _GATEWAY: dict[str, Mood] = {
 }
 _VERDICT: dict[str, Mood] = {"healthy": "good", "degraded": "warn", "unhealthy": "bad", "unknown": "warn"}
 _SHADES_SHOWN = 24
-_LINES_BESIDE_FINDINGS = 22
+_LINES_BESIDE_FINDINGS = 26
+_NOTES_SHOWN = 2
 
 
 def draw(view: View) -> list[Text]:
@@ -43,13 +45,20 @@ def draw(view: View) -> list[Text]:
     lines = head("status", view)
     if view.reading.problem:
         return lines
-    return [*lines, *_gateway(view), *_inside(view), *_verdict(view), *_watcher(view)]
+    return [*lines, *_gateway(view), *_inside(view), *_labour(view), *_verdict(view), *_watcher(view)]
 
 
 def gist(view: View) -> object:
     """What has to change for the screen to be worth keeping at once."""
     state = view.state
-    return view.reading.stale, state.gateway.state, state.rpc.state, state.scheduler.enabled, state.doctor.at
+    return (
+        view.reading.stale,
+        state.gateway.state,
+        state.rpc.state,
+        state.scheduler.enabled,
+        state.labour.notes,
+        state.doctor.at,
+    )
 
 
 def _gateway(view: View) -> list[Text]:
@@ -114,12 +123,49 @@ def _inside(view: View) -> list[Text]:
     return lines
 
 
+def _labour(view: View) -> list[Text]:
+    """Whether it does its work: channels, messages, models, due times, each figure with its age."""
+    labour, now, width = view.state.labour, view.now, view.width
+    if labour.seen.at is None or labour.seen.stale(now):  # one line: what is wrong with its life comes first
+        return unseen("work", labour.seen, now, width)[:1]
+    seen = f"{span(now - labour.seen.at)} old"
+    rows: list[tuple[str, str | Text, str]] = []
+    if labour.channels:
+        up = f"{labour.up} of {labour.channels} up"
+        heard = f"heard {ago(labour.heard_at, now)}" if labour.heard_at else ""
+        rows.append(("channels", joined(up if labour.up == labour.channels else badge(up, "bad"), heard), seen))
+    elif labour.channels == 0:
+        rows.append(("channels", "none is set up", seen))
+    if labour.given_up is not None:
+        since_ = f" since {clock(labour.waiting_since, now)}" if labour.waiting_since else ""
+        waits = f"{labour.waiting} wait{since_}" if labour.waiting else "none waits"
+        rows.append(("messages", joined(waits, f"{labour.given_up} given up"), seen))
+    if labour.model and labour.models_at is not None:
+        parked = f"left alone until {clock(labour.parked_until, now)}" if labour.parked_until else "not left alone"
+        rows.append(("model", joined(words(labour.model, most=40), parked), f"{span(now - labour.models_at)} old"))
+    if labour.jobs is not None:
+        first = f", the first since {clock(labour.overdue_since, now)}" if labour.overdue_since else ""
+        late = (
+            f"{labour.overdue} of {labour.jobs} overdue{first}" if labour.overdue else f"none of {labour.jobs} overdue"
+        )
+        rows.append(("due times", late, seen))
+    lines = [line for label, said, age in rows for line in row(label, joined(said, age), width)]
+    for each in labour.notes[:_NOTES_SHOWN]:
+        said = joined(
+            badge(each.severity or "info", SEVERE[each.severity]), words(f"{each.check}: {each.fact}"), by=" "
+        )
+        lines += row("", said, width, 2)
+    if len(labour.notes) > _NOTES_SHOWN:
+        lines += row("", f"and {len(labour.notes) - _NOTES_SHOWN} more of its work: oc-ops doctor names them", width)
+    return lines
+
+
 def _memory(memory: MemoryPart) -> list[str]:
     said = [f"{size(memory.rss_bytes)}" + (f" of {size(memory.limit_bytes)}" if memory.limit_bytes else "")]
     if len(memory.history) > 1:
         (first_at, first), (last_at, last) = memory.history[0], memory.history[-1]
         sign = "+" if last >= first else "-"
-        said.append(f"{sign}{size(abs(last - first))} in {span(last_at - first_at)}")
+        said.append(f"{sign}{size(abs(last - first))} in {about(last_at - first_at)}")
         said.append(shades([each for _, each in memory.history], _SHADES_SHOWN))
     return said
 
@@ -128,7 +174,7 @@ def _verdict(view: View) -> list[Text]:
     """The last doctor run, what it found, and the one thing to do."""
     doctor, now, width = view.state.doctor, view.now, view.width
     if doctor.verdict:
-        took = f"took {length(doctor.duration_s)}" if doctor.duration_s is not None else ""
+        took = f"took {span(doctor.duration_s)}" if doctor.duration_s is not None else ""
         when = joined(ago(doctor.at, now), took)
         lines = row("doctor", joined(badge(doctor.verdict, _VERDICT[doctor.verdict]), when, by=" "), width)
     else:
@@ -157,7 +203,7 @@ def _watcher(view: View) -> list[Text]:
         words(watcher.words, most=200),
         f"pid {watcher.pid}" if watcher.pid else "",
         size(watcher.rss_bytes) if watcher.rss_bytes else "",
-        f"{watcher.cpu_s:.0f} s CPU in {span(now - watcher.started_at)}"
+        f"{watcher.cpu_s:.0f} s CPU in {about(now - watcher.started_at)}"
         if watcher.cpu_s is not None and watcher.started_at
         else "",
         f"{watcher.cli_calls} openclaw calls",

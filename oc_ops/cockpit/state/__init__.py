@@ -22,6 +22,7 @@ from oc_ops.cockpit.state.gateway import (
     ServicePart,
 )
 from oc_ops.cockpit.state.jobs import JobPart, JobsPart, RunPart, TranscriptPart
+from oc_ops.cockpit.state.labour import Labour
 from oc_ops.cockpit.state.trouble import DoctorPart, Firing, IncidentPart, Incidents, LogLine, LogPart
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Incidents",
     "JobPart",
     "JobsPart",
+    "Labour",
     "Lane",
     "LogLine",
     "LogPart",
@@ -102,6 +104,7 @@ class Snapshot:
     scheduler: Scheduler = field(default_factory=Scheduler)
     doctor: DoctorPart = field(default_factory=DoctorPart)
     jobs: JobsPart = field(default_factory=JobsPart)
+    labour: Labour = field(default_factory=Labour)
     browser: Browser = field(default_factory=Browser)
     service: ServicePart = field(default_factory=ServicePart)
     digest: Digest = field(default_factory=Digest)

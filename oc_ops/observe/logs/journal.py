@@ -47,16 +47,22 @@ def journal(unit: str, target: Target, needles: Sequence[Needle], since: datetim
     return None if entries is None else tuple(matching(entries, needles))
 
 
-def tail(unit: str, target: Target, lines: int, since: datetime) -> tuple[Record, ...]:
-    """The unit's last records since a moment, oldest first; none where there is no journal. Takes at most 5 s."""
-    return tuple(_entries(unit, target, since, lines) or ())
+def tail(unit: str, target: Target, lines: int, since: datetime, *, system: bool = False) -> tuple[Record, ...]:
+    """The unit's last records since a moment, oldest first; none where there is no journal, or none that we may read.
+
+    `system` says that it is a unit of the system's manager. Takes at most 5 s.
+    """
+    return tuple(_entries(unit, target, since, lines, system=system) or ())
 
 
-def _entries(unit: str, target: Target, since: datetime, lines: int) -> Iterator[Record] | None:
+def _entries(
+    unit: str, target: Target, since: datetime, lines: int, *, system: bool = False
+) -> Iterator[Record] | None:
     if shutil.which("journalctl") is None:
         return None
     # Not `--user --unit`: that reads the files of one user's journal, and root has none (systemd 252).
-    argv = ["journalctl", "--quiet", f"--user-unit={unit}", "--output=json", "--no-pager", f"--lines={lines}"]
+    chosen = f"--unit={unit}" if system else f"--user-unit={unit}"
+    argv = ["journalctl", "--quiet", chosen, "--output=json", "--no-pager", f"--lines={lines}"]
     argv.append(f"--since=@{int(since.timestamp())}")
     runtime = target.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
     environ = {**os.environ, "XDG_RUNTIME_DIR": runtime}

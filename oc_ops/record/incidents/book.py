@@ -14,10 +14,9 @@ from oc_ops.errors import OcOpsError
 from oc_ops.record.incidents.events import Attempt, Event, utc
 from oc_ops.record.incidents.incident import Incident, fold
 from oc_ops.record.incidents.rules import FLAP_S, RunSummary, decide
-from oc_ops.record.incidents.text import span
 from oc_ops.record.journal import Journal, parsed
 from oc_ops.record.redact import Json
-from oc_ops.text import one_line
+from oc_ops.text import age, one_line
 
 FILE = "incidents.jsonl"
 _LEAD = re.compile(rb'\{"v":1,"id":"([^"\\]+)","at":"([^"\\]+)","what":"(\w+)"')
@@ -58,7 +57,7 @@ class IncidentUpdate:
         incident = self.incident
         if incident is None:
             return ""
-        lasted = span(incident.age_s(now))
+        lasted = age(incident.age_s(now))
         words = {
             "opened": "opened by this run",
             "green": f"green once after {lasted}; the next green run closes it",
@@ -68,7 +67,7 @@ class IncidentUpdate:
         since = f"since {incident.red_since:%Y-%m-%d %H:%M:%S} UTC ({lasted})"
         line = f"incident {incident.id}: {words.get(self.what, since)}"
         if incident.state == "red" and incident.flaps:
-            first = span((now - incident.opened_at).total_seconds())
+            first = age((now - incident.opened_at).total_seconds())
             line += f", {incident.flaps}× back after green, first red {first} ago"
         if taken_on := incident.acknowledged:
             line += f"; acknowledged by {taken_on.by}"

@@ -8,18 +8,7 @@ from pathlib import Path
 
 from oc_ops.record.incidents.events import Event, utc
 from oc_ops.record.incidents.incident import Incident
-from oc_ops.text import remedy
-
-
-def span(seconds: float) -> str:
-    """A duration in its two largest units: `41 s`, `12 min`, `2 h 5 min`, `3 d 4 h`."""
-    whole = max(int(seconds), 0)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, hours, days = whole // 60 % 60, whole // 3600 % 24, whole // 86400
-    if days:
-        return f"{days} d {hours} h"
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+from oc_ops.text import age, remedy
 
 
 def clock(moment: datetime) -> str:
@@ -30,7 +19,7 @@ def clock(moment: datetime) -> str:
 def brief(incident: Incident, now: datetime) -> Iterator[str]:
     """Three lines for a list: what it is and since when, what is wrong, what helps."""
     marks = [incident.state, f"since {clock(incident.red_since)} UTC"]
-    marks.append(f"{'lasted' if incident.state != 'red' else 'for'} {span(incident.age_s(now))}")
+    marks.append(f"{'lasted' if incident.state != 'red' else 'for'} {age(incident.age_s(now))}")
     marks += _standing(incident, now)
     yield f"{incident.id}  {', '.join(marks)}"
     yield f"  {incident.cause}"
@@ -42,15 +31,15 @@ def story(incident: Incident, now: datetime) -> Iterator[str]:
     """The whole incident for a reader: cause, times, who, the timeline with clock and age, the evidence."""
     cause, versions, gateway = incident.cause, incident.versions, incident.gateway
     lasted = "for" if incident.state == "red" else "after"
-    yield f"{incident.id}: {incident.state} {lasted} {span(incident.age_s(now))}"
+    yield f"{incident.id}: {incident.state} {lasted} {age(incident.age_s(now))}"
     yield f"  {cause.check}: {cause.severity}: {cause.fact}"
     yield f"  saw:     {cause.saw}"
     yield f"  fix:     {remedy(cause.fix)}"
     where = f"profile {gateway.profile or 'default'}, port {gateway.port or 'unknown'}"
     yield f"  gateway: {where}; CLI {versions.cli or 'unknown'}, gateway {versions.gateway or 'unknown'}"
     detect, recover = incident.time_to_detect_s, incident.time_to_recover_s
-    yield "  time to detect: " + ("unknown" if detect is None else f"{span(detect)} after its first log signature")
-    yield "  recover: " + ("not yet" if recover is None else f"{span(recover)} red until the green that held")
+    yield "  time to detect: " + ("unknown" if detect is None else f"{age(detect)} after its first log signature")
+    yield "  recover: " + ("not yet" if recover is None else f"{age(recover)} red until the green that held")
     if standing := _standing(incident, now):
         yield f"  status:  {', '.join(standing)}"
     yield "timeline, UTC"
@@ -141,7 +130,7 @@ def _standing(incident: Incident, now: datetime) -> list[str]:
 
 
 def _at(moment: datetime, now: datetime, text: str) -> str:
-    return f"  {clock(moment)}  {span((now - moment).total_seconds()) + ' ago':>14}  {text}"
+    return f"  {clock(moment)}  {age((now - moment).total_seconds()) + ' ago':>14}  {text}"
 
 
 def _kept(path: str) -> bool:

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oc_ops import files
-from oc_ops.record.incidents.text import span
 from oc_ops.record.page import html as page_html
 from oc_ops.record.page import recovery
 from oc_ops.record.redact import Redactor
 from oc_ops.record.run import CallRecord, CheckRecord, RunRecord
-from oc_ops.text import printable
+from oc_ops.text import printable, span
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -17,13 +17,13 @@ from oc_ops.record.history.query import DAY_MS, HOUR_MS, GatewayRow, History, Ru
 from oc_ops.record.history.write import OUTCOMES
 from oc_ops.record.incidents import book as incidents_book
 from oc_ops.record.incidents.incident import Incident
-from oc_ops.record.incidents.text import span as words_of
 from oc_ops.record.journal import JournalError
 from oc_ops.record.page import charts, html
 from oc_ops.record.page.charts import Mark, Point, Range
 from oc_ops.record.page.report import templates
 from oc_ops.record.redact import Redactor
 from oc_ops.record.run import CheckOutcome
+from oc_ops.text import age
 
 INDEX_HTML = "index.html"
 _GATEWAY_CALLS = ("http /healthz", "rpc status", "cli gateway status")
@@ -144,14 +144,14 @@ class _Page:
         """How long each open incident has been red in its present stretch, or that it is green once."""
         now = datetime.fromtimestamp(self.now_ms / 1000, UTC)
         words = {"red": "red for", "green once": "green once, was red for"}
-        return {name: f"{words[each.state]} {words_of(each.age_s(now))}" for name, each in still.items()}
+        return {name: f"{words[each.state]} {span(each.age_s(now))}" for name, each in still.items()}
 
     def _healthy_since(self, history: History, gateway: int, red: Sequence[RunRow], last: RunRow) -> str:
         """For how long no run was red; nothing while one is."""
         if last.verdict not in ("healthy", "degraded"):
             return ""
         first = red[0].at_ms if red else history.first_run_ms(gateway) or last.at_ms
-        return words_of((self.now_ms - first) / 1000)
+        return age((self.now_ms - first) / 1000)
 
     def _figures(
         self,
@@ -186,7 +186,7 @@ class _Page:
         month = [each for each in lasting if each.opened_ms >= self.now_ms - 30 * DAY_MS]
         yield "incidents, 30 days", str(len(month))
         if took := [each.recover_s for each in month if each.recover_s is not None]:
-            yield "median to recover", words_of(median(took))
+            yield "median to recover", age(median(took))
 
     def _heat(
         self,
@@ -240,7 +240,7 @@ class _Page:
         """When, which, how long, and the report of its first run; of an open one its present stretch."""
         for each in list(reversed(lasting))[:_MOST_ROWS]:
             ended = each.green_ms or each.closed_ms
-            took = words_of(_red_s(each, ended or self.now_ms))
+            took = age(_red_s(each, ended or self.now_ms))
             stamp = f"{datetime.fromtimestamp(each.opened_ms / 1000, UTC):%Y-%m-%dT%H-%M-%SZ}"
             lasts = still.get(each.id) or (took if ended else f"open for {took}")
             yield _utc(each.opened_ms), each, lasts, self.link(stamp)
@@ -260,7 +260,7 @@ def _marks(lasting: Sequence[IncidentEntry], restarts: Sequence[tuple[int, str]]
         ended = each.green_ms or each.closed_ms or shown.until_ms
         if ended >= shown.since_ms and each.opened_ms <= shown.until_ms:
             x = shown.x(each.opened_ms)
-            words = f"{each.cause}, {_utc(each.opened_ms)} UTC, {words_of(_red_s(each, ended))}"
+            words = f"{each.cause}, {_utc(each.opened_ms)} UTC, {age(_red_s(each, ended))}"
             yield Mark(x, max(shown.x(ended) - x, 2.0), "incident", words)
     for at_ms, by in restarts:
         if shown.holds(at_ms):

@@ -24,6 +24,8 @@ EXPECTED = {
     "browser/unanswered": "browser-restart",
     "browser/not-running": "browser-restart",
     "browser/act-stalled": "browser-restart",
+    "channels/down": "channel-restart",
+    "channels/deaf": "channel-restart",
 }
 """Every finding that has a cure; all others have none."""
 
@@ -60,7 +62,7 @@ def test_signatures_beside_a_cure_forbid_a_restart_of_their_own() -> None:
 def test_an_act_names_its_proof(check: str) -> None:
     """A restart or a start is done only on what the gateway's own process or socket has shown."""
     cure = KINDS[check].cure
-    assert bool(cure.proof) == (cure.action in ("restart", "start"))
+    assert bool(cure.proof) == (cure.action in ("restart", "start", "channel-restart"))
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,7 @@ def test_a_forbidden_cause_is_refused_whatever_the_table_says(check: str, monkey
     monkeypatch.setattr(policy, "KINDS", {check: changed})
     assert policy.cure_of(check).action == "none"
     assert policy.never(check)
-    for action in ("restart", "start", "browser-restart"):
+    for action in ("restart", "start", "browser-restart", "channel-restart"):
         with pytest.raises(OcOpsError, match="never acted on"):
             carry_out(_gateway(), action, finding(check), safe=False)
 

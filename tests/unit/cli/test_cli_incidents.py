@@ -137,7 +137,7 @@ def test_shows_one_whole(book: Journal, hung: str) -> None:
     assert [line[22:].strip() for line in lines[9:12]] == [
         "2 h 6 min ago  first log signature",
         "2 h 5 min ago  first red: gateway/hung: the gateway hangs",
-        "1 h 0 min ago  now gateway/down: nothing listens",
+        "1 h ago  now gateway/down: nothing listens",
     ]
     assert lines[12].endswith(" ago  acknowledged by anna")
     assert lines[13].endswith(" ago  recovery restart: ineffective: still hung")

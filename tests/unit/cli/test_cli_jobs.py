@@ -204,7 +204,7 @@ def test_beside_a_gateway_that_is_down_the_store_tells(run: Callable[..., Any]) 
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
     assert lines[0] == "1 jobs by its own store: the gateway does not answer (gateway/down)"
-    assert lines[2].startswith("nightly backup a1\ton\tevery 60 min\tok 3 h ago\t")
+    assert lines[2].startswith("nightly backup a1\ton\tevery 1 h\tok 3 h ago\t")
     assert lines[2].endswith("\trun-missed")
     assert any(each.startswith("cron/run-missed: warning: by the store, the watched job") for each in lines)
 

@@ -108,7 +108,7 @@ def test_no_job_or_several(run: Run) -> None:
     assert (said.exit, said.out) == (2, "")
     assert said.err.splitlines() == [
         'oc-ops: no job has the id or name "nigtly"; near to it:',
-        "  job-0001  nightly  (every 60 min)",
+        "  job-0001  nightly  (every 1 h)",
         "  j2  evil␛[2J\\u202ename  (not by the clock)",
     ]  # fmt: skip
     told = json.loads(run("nigtly", "--json", end=JobNotChosen("why", (JOB,))).out)

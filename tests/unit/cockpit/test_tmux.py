@@ -306,6 +306,20 @@ def test_a_tmux_that_is_too_old(said: str, words: str, desk: Desk, tmp_path: Pat
     assert len(ran.err.strip().splitlines()) == 1
 
 
+def test_work_stands_beside_life_on_the_smallest_screen(desk: Desk) -> None:
+    """What lives and does nothing is seen through tmux at 80 by 24, below the green word."""
+    desk.start()
+    with desk.attached() as terminal:
+        terminal.setwinsize(24, 80)
+        desk.show("idle")
+        assert eventually(lambda: len(desk.screen("status").split("\n")[0]) == 80)
+        assert desk.sees("status", "channels +1 OF 2 UP +· heard 11 min ago"), desk.screen("status")
+        shown = desk.screen("status")
+    assert max(map(len, shown.split("\n"))) <= 80
+    for words in (" READY ", "messages   3 wait since", "left alone until", "3 of 7 overdue", "channels/deaf", "next "):
+        assert words in shown, shown
+
+
 # -- attach -----------------------------------------------------------------------------------------------------------
 
 

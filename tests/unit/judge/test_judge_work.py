@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +13,8 @@ from oc_ops.judge import models, work
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.work import Silence
 from oc_ops.observe.jobs import Job, Schedule
-from oc_ops.observe.work import Account, Agent, Letters, Model, Plugin, WorkView
+from oc_ops.observe.work import Account, Agent, Letters, Model, Plugin, Refusal, WorkView
+from tests.support import sights
 
 NOW = 1_795_873_000_000
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
@@ -75,6 +78,65 @@ def test_a_channel_that_was_stopped_without_error_is_a_warning() -> None:
     """Somebody may have stopped it."""
     (found,) = work.down([account(running=False, connected=False, lifecycle="stopped")], NOW)
     assert found.severity == "warning"
+
+
+def test_a_channel_that_runs_and_never_connects_is_down() -> None:
+    """Nobody has stopped it: a service that takes the connection and never answers leaves no error of its own."""
+    (found,) = work.down([account(connected=False, lifecycle="starting", activity_ms=None)], NOW)
+    assert (found.severity, found.proof) == ("error", "")
+
+
+GIVEN_UP = account(
+    running=False, connected=False, lifecycle="stopped", restarts=10, error="Network request for 'getMe' failed!"
+)
+
+
+def test_a_channel_that_gave_up_its_own_tries_may_be_started() -> None:
+    """By the gateway's own word no try of it comes any more, and the error is not one that every try meets."""
+    (found,) = work.down([GIVEN_UP], NOW)
+    assert "left alone after 10 tries" in found.proof
+    assert found.fix == work.restart_command("telegram")
+    named = replace(GIVEN_UP, name="it's mine")
+    (found,) = work.down([named], NOW)
+    typed = shlex.split(found.fix.split(" && ")[1])
+    assert json.loads(typed[-1]) == {"channel": "telegram", "accountId": "it's mine"}
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        replace(GIVEN_UP, restart_pending=True),
+        replace(GIVEN_UP, restarts=0),
+        replace(GIVEN_UP, running=True),
+        replace(GIVEN_UP, lifecycle="blocked"),
+        replace(GIVEN_UP, error=CONFLICT),
+        replace(GIVEN_UP, error=REFUSED),
+        replace(GIVEN_UP, error=""),
+    ],
+    ids=["tries by itself", "stopped by somebody", "runs", "blocked", "conflict", "token", "no error"],
+)
+def test_no_other_channel_is_started(left: Account) -> None:
+    """What tries by itself, what somebody stopped, and what every try meets again are a person's."""
+    (found,) = work.down([left], NOW)
+    assert found.proof == ""
+    assert found.fix.startswith("none automatic")
+
+
+@pytest.mark.parametrize(
+    ("now", "heard"),
+    [
+        (account(activity_ms=NOW + 1), True),
+        (account(activity_ms=NOW - 1), False),
+        (account(connected=False, activity_ms=None), False),
+        (account(mode="socket", activity_ms=None), True),
+        (account(connected=None), True),
+        (account(connected=None, running=False), False),
+    ],
+    ids=["a poll ended", "before", "connecting", "no polls", "called from outside", "stopped"],
+)
+def test_a_restarted_channel_counts_when_it_was_heard_from(now: Account, heard: bool) -> None:
+    """Connected by an old poll proves nothing."""
+    assert work.hears(now, NOW) is heard
 
 
 def test_a_deaf_channel_is_decided_by_the_second_look() -> None:
@@ -228,10 +290,83 @@ def test_a_model_that_answers_though_it_is_not_listed_is_well() -> None:
         assert models.unanswerable(view, "the job ask", (other,)) is not None
 
 
+BILLING = Refusal("billing", NOW - HOUR, NOW - MINUTE)
+DENIED = replace(ASKS, last_run_ms=NOW - HOUR, last_status="error", error_reason="billing", consecutive_errors=1)
+
+
+def asked(*jobs: Job, **parts: Any) -> Finding | None:
+    """What is said where models.list calls the model available, after those runs."""
+    return models.unanswerable(replace(VIEW, **parts), "the job ask", jobs)
+
+
+def test_a_provider_that_refused_last_is_named_though_it_is_called_available() -> None:
+    """By the account's own record or by a run; once is a warning, twice in a row an error, a fallback bridges both."""
+    once, by_run = asked(refusals={"lab": BILLING}), asked(DENIED)
+    twice = asked(replace(DENIED, consecutive_errors=2))
+    bridged = asked(
+        replace(DENIED, consecutive_errors=2), models=(Model("lab", "one", available=True), Model("other", "two"))
+    )
+    found = [once, by_run, twice, bridged]
+    assert [each and (each.check, each.severity) for each in found] == [
+        ("models/parked", "warning"), ("models/parked", "warning"), ("models/parked", "error"),
+        ("models/parked", "warning"),
+    ]  # fmt: skip
+    assert once is not None
+    assert "no credit" in once.fact
+    assert "refused at 2026-11-28 12:3" in once.saw
+
+
+@pytest.mark.parametrize(
+    ("jobs", "parts"),
+    [
+        ((DENIED, replace(DENIED, id="j2", last_run_ms=NOW - MINUTE, last_status="ok", error_reason="")), {}),
+        ((replace(DENIED, last_status="ok"),), {}),
+        ((replace(DENIED, model="other/two"),), {}),
+        ((replace(DENIED, error_reason="rate_limit", consecutive_errors=5),), {}),
+        ((replace(DENIED, error_reason="timeout"),), {}),
+        ((replace(DENIED, enabled=False),), {}),
+        ((replace(DENIED, payload_kind="command"),), {}),
+        ((DENIED,), {"config_ms": NOW - MINUTE}),
+        ((), {"refusals": {"lab": Refusal("rate_limit", NOW - HOUR, NOW - MINUTE, 9)}}),
+        ((), {"refusals": {"other": BILLING}}),
+        ((), {"refusals": {}}),
+    ],
+    ids=[
+        "answered another job since",
+        "answered since",
+        "another provider",
+        "rate",
+        "slow",
+        "switched off",
+        "a command",
+        "config changed since",
+        "rate by its record",
+        "another account",
+        "no record",
+    ],
+)
+def test_a_refusal_that_is_past_or_passing_is_not_named(jobs: tuple[Job, ...], parts: dict[str, Any]) -> None:
+    """An answer since, a changed config, a rate that was exceeded an hour ago: nothing to say."""
+    assert asked(*jobs, **parts) is None
+
+
+def test_a_brief_pause_for_a_rate_is_a_warning() -> None:
+    """A minute for too many requests is a busy hour; a long one, and a refused credential, are errors."""
+
+    def severity(reason: str, pause_ms: int) -> str:
+        cooling = (Model("lab", "one", available=False, reason="cooldown", until_ms=NOW + pause_ms),)
+        found = answer(models=cooling, refusals={"lab": Refusal(reason, NOW - MINUTE)})
+        return found.severity if found else ""
+
+    assert severity("rate_limit", MINUTE) == "warning"
+    assert severity("rate_limit", HOUR) == "error"
+    assert severity("auth", MINUTE) == "error"
+
+
 def test_a_parked_provider_says_why_and_until_when() -> None:
     """OpenClaw's own reason and time; without a reason its own word."""
     cooling = (Model("lab", "one", available=False, reason="cooldown", until_ms=NOW + 10 * MINUTE),)
-    found, bare = answer(models=cooling, reasons={"lab": "billing"}), answer(models=cooling)
+    found, bare = answer(models=cooling, refusals={"lab": BILLING}), answer(models=cooling)
     assert found is not None
     assert bare is not None
     assert found.check == "models/parked"
@@ -249,3 +384,41 @@ def test_what_needs_an_agent_is_a_job_a_channel_or_a_session() -> None:
     quiet = [replace(ASKS, enabled=False), replace(ASKS, payload_kind="command"), replace(ASKS, managed=True)]
     assert not models.need(replace(VIEW, agents=(Agent("main", recent=("agent:main:cron:x:run:y",)),)), quiet)
     assert not models.need(replace(VIEW, accounts=(account(enabled=False),)), [])
+
+
+SAID = {
+    "ok": True, "capability": "model.run", "transport": "gateway", "provider": "lab", "model": "lab-model",
+    "outputs": [{"text": "fine", "mediaUrl": None}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "outcome"),
+    [
+        (None, "timed-out"),
+        (None, "refused"),
+        ({**SAID, "outputs": []}, "answered"),
+        ({**SAID, "outputs": [{"text": "  "}]}, "answered"),
+        ({**SAID, "ok": False}, "answered"),
+        (SAID, "refused"),
+    ],
+    ids=["silent", "refused", "nothing", "blank", "not ok", "failed all the same"],
+)
+def test_a_prompt_that_got_no_text_is_an_error(value: dict[str, object] | None, outcome: Any) -> None:
+    """Whatever the exit code: what counts is a text."""
+    answer_ = sights.answer(value, "infer model run --gateway", outcome)
+    found = models.unanswered(answer_)
+    assert found is not None
+    assert found.severity == "error"
+    assert models.answered(answer_) is None
+    assert "--deep-model" in found.verify
+
+
+def test_a_prompt_that_was_answered_says_how_fast() -> None:
+    """Information, with the model that answered."""
+    answer_ = sights.answer(SAID, "infer model run --gateway")
+    found = models.answered(answer_)
+    assert models.unanswered(answer_) is None
+    assert found is not None
+    assert (found.check, found.severity) == ("models/answered", "info")
+    assert found.fact.startswith("lab/lab-model answered a real prompt through the gateway in ")

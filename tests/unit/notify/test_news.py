@@ -71,7 +71,7 @@ def test_a_machine_that_slept_tells_once() -> None:
     """Reminders that fell due while nobody looked are one."""
     found = told_now(incident(), Announcement(T0), 9 * 60)
     assert found is not None
-    assert found.title == "STILL THERE after 9 h 0 min: gateway/hung"
+    assert found.title == "STILL THERE after 9 h: gateway/hung"
     assert told_now(incident(), found.told, 9 * 60 + 5) is None
 
 

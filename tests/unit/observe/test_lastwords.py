@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from oc_ops.judge import lastwords as judge
 from oc_ops.judge.finding import Finding
 from oc_ops.observe import config, lastwords
+from oc_ops.observe.container import Container
 from oc_ops.observe.lastwords import LastWords
-from oc_ops.observe.service import NO_SERVICE
+from oc_ops.observe.logs import journal
+from oc_ops.observe.service import NO_SERVICE, Service
 from oc_ops.observe.target import locate
+from oc_ops.process.run import Call
+from tests.support.sights import call
 
 NOW = datetime(2026, 11, 28, 14, 0, tzinfo=UTC)
 DOWN = Finding("gateway/down", "error", "nothing listens", "refused", "openclaw gateway start", proof="it rests")
@@ -178,3 +184,145 @@ def test_without_a_word_nothing_is_added(home: Home) -> None:
     assert judge.with_words(DOWN, home.words()) == DOWN
     home.logged(BEGIN, LAN, ago_s=-86_400)
     assert home.words() is None
+
+
+# -- what stands elsewhere than in its log file ----------------------------------------------------------------------
+
+
+def said(text: str) -> Call:
+    """A call that printed that."""
+    return call("", stdout=text)
+
+
+PRINTED = """\
+2026-11-28T13:58:50.371+00:00 [gateway] loading configuration…
+2026-11-28T13:58:52.703+00:00 [gateway] resolving authentication…
+2026-11-28T13:58:52.817+00:00 Refusing to bind gateway to lan without auth.
+Set OPENCLAW_GATEWAY_TOKEN or OPENCLAW_GATEWAY_PASSWORD
+"""
+"""As 2026.9.6 printed it."""
+
+
+def of_launchd(home: Home, printed: str) -> LastWords | None:
+    """What is found where launchd writes the gateway's output, and no log file is left."""
+    path = home.state / "logs" / "gateway.err.log"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(printed)
+    os.utime(path, ((NOW - timedelta(seconds=30)).timestamp(),) * 2)
+    service = Service("launchd", "ai.openclaw.gateway", "failed", outputs=(path,))
+    return lastwords.look(home.target, config.read(home.target), service, None, NOW)
+
+
+def test_launchd_s_output_speaks(home: Home) -> None:
+    """A line without a time has that of the one before, or of the file; the known refusal is the cause."""
+    words = of_launchd(home, PRINTED)
+    assert words is not None
+    found = judge.refused(words)
+    assert found is not None
+    assert "without a credential" in found.fact
+    assert "gateway.err.log" in found.saw
+
+
+def test_only_this_death_s_words_count_in_an_output_that_is_appended_to(home: Home) -> None:
+    """An earlier start's refusal stands above, and was mended."""
+    later = "2026-11-28T13:59:00.000+00:00 [gateway] loading configuration…\n"
+    words = of_launchd(home, PRINTED + later + "2026-11-28T13:59:09.000+00:00 [gateway] out of memory: killed\n")
+    assert words is not None
+    assert words.said == ("out of memory: killed",)
+    assert judge.refused(words) is None
+
+
+def test_a_program_that_stamps_nothing_is_quoted_by_the_file_s_time(home: Home) -> None:
+    """Node's own crash, before OpenClaw says anything."""
+    words = of_launchd(home, "node:internal/modules\nError: Cannot find module 'openclaw.mjs'\n")
+    assert words is not None
+    assert words.at == NOW - timedelta(seconds=30)
+    found = judge.refused(words)
+    assert found is not None
+    assert "installation is missing" in found.fact
+
+
+def test_an_output_of_a_gateway_that_was_stopped_is_no_complaint(home: Home) -> None:
+    """The benign twin: told to stop, ended cleanly."""
+    words = of_launchd(
+        home,
+        PRINTED.replace("Refusing to bind gateway to lan without auth.", "[gateway] received SIGTERM; shutting down"),
+    )
+    assert words is not None
+    assert words.stopped
+    assert judge.refused(words) is None
+
+
+def test_a_system_unit_s_journal_is_asked_as_that(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--unit` for the system's manager, `--user-unit` for a user's; what it prints has no level of its own."""
+    asked: list[str] = []
+
+    def answer(argv: list[str], **_: object) -> Call:
+        asked.append(argv[2])
+        lines = PRINTED.splitlines()
+        stamps = [round((NOW - timedelta(seconds=60 - each)).timestamp() * 1e6) for each in range(len(lines))]
+        entries = [
+            json.dumps({"MESSAGE": line, "PRIORITY": "6", "__REALTIME_TIMESTAMP": str(stamp)})
+            for line, stamp in zip(lines, stamps, strict=True)
+        ]
+        return said("\n".join(entries))
+
+    monkeypatch.setattr(journal, "run", answer)
+    monkeypatch.setattr("shutil.which", lambda name, **_: f"/usr/bin/{name}")
+    for scope in ("system", "user"):
+        service = Service("systemd", "openclaw.service", "failed", scope=scope)
+        words = lastwords.look(home.target, config.read(home.target), service, None, NOW)
+        assert words is not None
+        assert judge.refused(words) is not None
+    assert asked == ["--unit=openclaw.service", "--user-unit=openclaw.service"]
+
+
+BEGUN = NOW - timedelta(minutes=2)
+
+
+def contained(
+    home: Home, monkeypatch: pytest.MonkeyPatch, printed: str, **changes: Any
+) -> tuple[LastWords | None, list[str]]:
+    """What is found of a container that ended, and how its runtime was asked."""
+    asked: list[str] = []
+
+    def answer(_self: Container, *words: str, **_: object) -> Call:
+        asked.extend(words)
+        return said(
+            "\n".join(
+                f"2026-11-28T13:58:5{number}.123456789+00:00 {line}" for number, line in enumerate(printed.splitlines())
+            )
+        )
+
+    monkeypatch.setattr(Container, "ask", answer)
+    there = replace(Container("podman", "oc", "exited", exit_code=1, started_at=BEGUN), **changes)
+    target = replace(home.target, container=there)
+    return lastwords.look(target, config.read(home.target), NO_SERVICE, None, NOW), asked
+
+
+def test_a_container_s_log_speaks_of_its_last_life(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bounded in lines, and asked only for what came after its last start; the runtime's stamps are its times."""
+    words, asked = contained(home, monkeypatch, PRINTED)
+    assert asked == ["logs", "--timestamps", "--tail", "300", "--since", "2026-11-28T13:58:00Z", "oc"]
+    found = judge.refused(words)
+    assert found is not None
+    assert "the log of container oc" in found.saw
+
+
+@pytest.mark.parametrize("state", ["running", "created", "paused", "gone", "unseen"])
+def test_a_container_that_has_not_ended_has_no_last_words(
+    home: Home, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    """Nor one that was never begun: its runtime is not asked."""
+    assert contained(home, monkeypatch, PRINTED, state=state) == (None, [])
+
+
+def test_a_container_that_logs_json_is_read_as_that(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`logging.consoleStyle` json: the level stands in the line."""
+    line = json.dumps(
+        {"level": "error", "subsystem": "gateway", "message": "Gateway failed to start: database is not open"}
+    )
+    words, _ = contained(home, monkeypatch, line)
+    found = judge.refused(words)
+    assert found is not None
+    assert "state database" in found.fact

@@ -119,6 +119,26 @@ def test_a_gateway_that_answers_the_second_time_shows_it(target: Target) -> None
     assert seen.look.again.json is not None
 
 
+@pytest.mark.parametrize(("late_s", "kind"), [(0.8, "answered"), (9.0, "silent")], ids=["late", "mute"])
+def test_readiness_may_take_longer_than_a_sign_of_life(target: Target, late_s: float, kind: str) -> None:
+    """Asked again with three times the patience: late is an answer, and only what stays mute is called that."""
+    asked: list[str] = []
+
+    def script(connection: socket.socket, over: threading.Event) -> None:
+        path = request(connection).split()[1].decode()
+        asked.append(path)
+        if path == "/readyz":
+            over.wait(late_s)
+        connection.sendall(http(delay(12) if path == "/readyz" else LIVE))
+
+    with listening(script) as port:
+        seen = Seen(target, port)
+    assert asked == ["/healthz", "/startupz", "/readyz", "/readyz"]
+    assert seen.look.ready is not None
+    assert seen.look.ready.kind == kind
+    assert seen.wall_s < 5 * 0.4 + 2
+
+
 def test_a_stranger_is_asked_no_more_than_needed(target: Target) -> None:
     """What is not HTTP gets one probe."""
     with listening(says(b"SSH-2.0\r\n")) as port:

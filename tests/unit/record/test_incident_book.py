@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from oc_ops.record.incidents import book, text
+from oc_ops.record.incidents import book
 from oc_ops.record.incidents.book import UnknownIncident
 from oc_ops.record.incidents.events import Event, Fault, What, utc
 from oc_ops.record.incidents.rules import new_id
@@ -248,12 +248,3 @@ def test_what_report_json_holds(days: Days) -> None:
         "time_to_recover_s": None,
         "open": ["20261122-194615-gateway-hung"],
     }
-
-
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [(-5, "0 s"), (41.9, "41 s"), (60, "1 min"), (7500, "2 h 5 min"), (273_600, "3 d 4 h")],
-)
-def test_spans(seconds: float, shown: str) -> None:
-    """Two units at most."""
-    assert text.span(seconds) == shown

@@ -151,7 +151,7 @@ def test_two_short_outages_are_not_one_long_one(days: Days) -> None:
     back = days.see(run("gateway/hung"), apart_s=4)
     (incident,) = days.all
     assert incident.age_s(days.now) == 4
-    assert "reopened, 1× back after green, first red 8 min ago" in back.sentence(days.now)
+    assert "reopened, 1× back after green, first red 8 min 44 s ago" in back.sentence(days.now)
     days.now += timedelta(seconds=36)
     days.see(run(), run())
     (incident,) = days.all
