@@ -144,7 +144,7 @@ class _Page:
         """How long each open incident has been red in its present stretch, or that it is green once."""
         now = datetime.fromtimestamp(self.now_ms / 1000, UTC)
         words = {"red": "red for", "green once": "green once, was red for"}
-        return {name: f"{words[each.state]} {span(each.age_s(now))}" for name, each in still.items()}
+        return {name: f"{words[each.state]} {age(each.age_s(now))}" for name, each in still.items()}
 
     def _healthy_since(self, history: History, gateway: int, red: Sequence[RunRow], last: RunRow) -> str:
         """For how long no run was red; nothing while one is."""
