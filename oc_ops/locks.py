@@ -69,7 +69,7 @@ def _note(lock: Path) -> Path:
 
 
 def holder(lock: Path) -> tuple[psutil.Process, datetime] | None:
-    """Who holds `lock` and since when, by its own note; None when the writer is dead or its pid another's by now."""
+    """The holder of `lock` and since when, by its own note; None if the writer is dead or its pid another's by now."""
     import psutil
 
     try:

@@ -148,7 +148,7 @@ def _approved(place: Workplace, target: str | None, approve: str | None, as_json
         raise Refused("break: need a TARGET, or --approve PLAN")
     if as_json or not breaker_plan.on_a_terminal():
         raise Refused(
-            "not approved: there is no terminal on which somebody could read the evidence and type the name; "
+            "not approved: there is no terminal to read the evidence and type the name on; "
             f"run `oc-ops breaker show {target}`, then `oc-ops breaker break --approve PLAN` with its plan"
         )
     mutex = _found(place, target)

@@ -72,7 +72,7 @@ def status(socket: Socket = None, as_json: Json = False) -> None:
 
 @app.command(help="End the session, what runs in its shell included, and its watcher.")
 def stop(socket: Socket = None, as_json: Json = False) -> None:
-    """That there is none is no error."""
+    """Exit 0 as well if there is none."""
     cockpit, _, key = _opened(socket)
     stopped = cockpit.stop()
     from oc_ops.cockpit import watcher

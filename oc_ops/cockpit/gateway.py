@@ -71,12 +71,12 @@ class Port:
 
     @property
     def well(self) -> bool:
-        """Whether the gateway is in no trouble: only then is it asked for anything dear."""
+        """True if the gateway is in no trouble: only then is it asked for anything dear."""
         return self.gateway.state in ("ready", "live")
 
     @property
     def answers(self) -> bool:
-        """Whether a connection to it is worth a try."""
+        """True if a connection to it is worth a try."""
         return self.gateway.state in ("ready", "live", "not-ready")
 
     def look(self, every_s: float) -> None:
@@ -154,7 +154,7 @@ class Port:
         return self.config.port
 
     def _whole_needed(self, quick: Probe) -> bool:
-        """Whether the quick answer, the same as the last one, leaves a question open."""
+        """True if the quick answer, the same as the last one, leaves a question open."""
         state = self.gateway.state
         if state in ("starting", "draining", "not-ready", "saturated", "unknown"):
             return True

@@ -117,7 +117,7 @@ class DoctorRun:
 
     @property
     def lock(self) -> Path:
-        """Whoever holds it is the one doctor that looks at this gateway."""
+        """The lock of the one doctor that looks at this gateway."""
         return self.doctor.gateway.lock("doctor")
 
     def alone(self, wait_s: float = 0) -> AbstractContextManager[None]:

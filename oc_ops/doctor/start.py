@@ -144,14 +144,14 @@ class StartLook:
         return judge_cli.missing(self._doctor.found_executable, self._doctor.config, path)
 
     def is_refusal(self, cause: Finding) -> bool:
-        """Whether the cause of a gateway that is down is OpenClaw's own refusal, which no other check tells."""
+        """True if the cause of a gateway that is down is OpenClaw's own refusal, which no other check tells."""
         if cause.check.startswith("state/"):
             return self.fault() is None
         return cause.check in ("config/invalid", "cli/outdated", "host/disk-low")
 
 
 def outdated(target: Target, config: GatewayConfig, command: Path, known: tuple[int, ...] | None) -> Finding | None:
-    """Whether the command is older than what last wrote the config; `known` is its release where that was learnt."""
+    """True if the command is older than what last wrote the config; `known` is its release where that was learnt."""
     version = install.version(command, known)
     return judge_state.outdated(config, command, version, _installed(target), target.environ)
 

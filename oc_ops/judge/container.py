@@ -87,7 +87,7 @@ def _down(there: Container) -> Finding:
             fix = f"none automatic: {there.runtime} ps -a lists what there is; create it as it was created before"
         case _:
             fact, proof = f"container {there.name} is {there.state} and cannot be started", ""
-            fix = f"none automatic: its runtime gave it up ({there.runtime} inspect {there.name}); create it anew"
+            fix = f"none automatic: its runtime gave it up ({there.runtime} inspect {there.name}); create it again"
     return Finding("gateway/down", "error", fact=fact, saw=_said(there), fix=fix, proof=proof)
 
 
@@ -96,7 +96,7 @@ def _paused(there: Container) -> Finding:
     return Finding(
         "gateway/hung",
         "error",
-        fact=f"container {there.name} is paused: a person or a backup froze it, no runtime does so by itself",
+        fact=f"container {there.name} is paused: a person or a backup froze it, no runtime does that on its own",
         saw=_said(there),
         fix=fix,
         proof=proof,
@@ -174,7 +174,7 @@ def _cure(there: Container, action: str) -> tuple[str, str]:
     """The command of whoever owns the container, and the proof where recovery may run it: its runtime's own alone."""
     verb = "restart" if action == "restart" else "start"
     if there.pod:
-        return f"none automatic: its pod is its kubelet's: kubectl delete pod {there.pod} has it made anew", ""
+        return f"none automatic: its pod is its kubelet's: kubectl delete pod {there.pod} recreates it", ""
     if there.unit:
         return f"none automatic: its unit owns it: systemctl {verb} {there.unit} (--user where it is a user's)", ""
     return " ".join(there.words("restart" if verb == "restart" else "start")), f"{there.runtime} says: {there.summary}"

@@ -72,7 +72,7 @@ def log_silent(seen: HostView) -> Finding | None:
 @finds(
     "host/wal-large",
     checks=("host/wal",),
-    cure=none("whoever holds the write-ahead log has to let go of it; nothing is lost meanwhile"),
+    cure=none("the program that holds the write-ahead log must release it; nothing is lost meanwhile"),
     means="a write-ahead log is not written back (a warning)",
     helps="see who holds it; never delete it",
 )

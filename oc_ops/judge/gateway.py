@@ -187,10 +187,10 @@ def zombie(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
     state="mute",
     checks=("gateway/live",),
     cure=restart(
-        "it accepts connections and answers none, twice: nobody can reach what it may still be doing",
+        "it accepts connections and answers none, twice: whatever it may still be doing is out of reach",
         proof="the process that holds the port is this gateway's for certain, and was silent twice",
     ),
-    means="the port accepts, nobody answers, twice; says whether the process is stopped, blocked, spinning or idle",
+    means="the port accepts connections and answers none, twice; says what its process does (stopped, spinning, idle)",
     helps="`kill -CONT` when stopped, else restart",
 )
 def hung(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
@@ -261,7 +261,7 @@ def _has_service(seen: GatewayProbe) -> bool:
     "gateway/draining",
     state="passing",
     checks=("gateway/started",),
-    cure=wait("it finishes its work before a restart that somebody has asked for already"),
+    cure=wait("it finishes its work before a restart that was already requested"),
     means="it finishes its work before a restart",
     helps="wait",
 )

@@ -144,7 +144,7 @@ def slow(job: Job, watched: Watched, jobs: Jobs, owner: Ownership | None, terms:
     "cron/marker-stale",
     checks=("cron/markers",),
     cure=none("it is cleared job by job with an approval (oc-ops breaker), not by a restart of everything"),
-    means="a job is marked as running, and it is proven that nobody runs it",
+    means="a job is marked as running, and provably no process runs it",
     helps="disable and enable that job",
 )
 def marker_stale(
@@ -167,7 +167,7 @@ def marker_stale(
     return Finding(
         "cron/marker-stale",
         terms.severity("error"),
-        fact=f"{by(jobs)}the job {named(job.name)} is marked as running, and nobody runs it",
+        fact=f"{by(jobs)}the job {named(job.name)} is marked as running, and no process runs it",
         saw=f"its marker of {clock(schedule.moment(job.running_ms))} {said}, "
         f"its timeout {span(bound_s - terms.grace_s)}; "
         f"proof: {owner.proof}; {ran(job, _runs(job, jobs), jobs.seen_at)}",
@@ -176,7 +176,7 @@ def marker_stale(
 
 
 def by(jobs: Jobs) -> str:
-    """Who says so, where it is not the gateway itself."""
+    """The source of the claim, where it is not the gateway itself."""
     return "by the store, " if jobs.source == "store" else ""
 
 

@@ -43,7 +43,7 @@ def people(record: RunRecord, settings: Settings, sentence: str, still: Still = 
     plans = list(still(asked)) if asked and settings.notify_urls else []
     _start(settings, scope.key, beat=None if mute else beat, text=sentence, refused=refused, plans=plans, told=True)
     failed = known.failed
-    return f"the last message was not taken: {failed}" if failed else ""
+    return f"the last message was not accepted: {failed}" if failed else ""
 
 
 def _start(settings: Settings, gateway: str, *, told: bool = False, **request: object) -> None:

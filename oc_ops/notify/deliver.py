@@ -145,7 +145,7 @@ def _one(apprise: object, url: str, title: str, body: str, look: str) -> Sent:
         with apprise.LogCapture(level=30, fmt="%(message)s") as log:  # type: ignore[attr-defined]
             if to.notify(title=title, body=body, notify_type=look):
                 return Sent(service)
-            return Sent(service, _without(url, log.getvalue()) or "not taken")
+            return Sent(service, _without(url, log.getvalue()) or "not accepted")
     except Exception as error:
         return Sent(service, _without(url, f"{type(error).__name__}: {error}"))
 

@@ -84,7 +84,7 @@ class GatewayProbe:
 
     @property
     def drifted(self) -> bool:
-        """Whether its gateway serves another port than config and environment say."""
+        """True if its gateway serves another port than config and environment say."""
         return self.wanted is not None and self.wanted != self.port
 
     def reached(self, target: Target) -> Target:

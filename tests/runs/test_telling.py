@@ -99,7 +99,7 @@ def test_the_next_run_says_that_nobody_was_told(tmp_path: Path) -> None:
     operator.run("--quick", OC_OPS_NOTIFY_URLS=url)
     until(lambda: bool(state.read(tmp_path / "memory").failed))
     second = operator.run("--quick", OC_OPS_NOTIFY_URLS=url)
-    assert "the last message was not taken: json: " in second.out
+    assert "the last message was not accepted: json: " in second.out
     assert SECRET_PATH not in second.out
 
 

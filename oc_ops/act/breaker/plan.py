@@ -30,7 +30,7 @@ PROMPT = "type its exact name to break it (anything else leaves it alone): "
 
 
 def on_a_terminal() -> bool:
-    """Whether a person sits there: reads what is printed and types what is read."""
+    """True if a person sits there: reads what is printed and types what is read."""
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
@@ -40,7 +40,7 @@ def typed(name: str) -> None:
     What was typed before the evidence stood there does not count.
     """
     if not on_a_terminal():
-        raise Refused("no terminal, so nobody has read the evidence: run `oc-ops breaker show`, then break --approve")
+        raise Refused("no terminal to read the evidence on: run `oc-ops breaker show`, then break --approve")
     sys.stdout.flush()
     with contextlib.suppress(termios.error, OSError):
         termios.tcflush(sys.stdin, termios.TCIFLUSH)
@@ -110,7 +110,7 @@ def stamp(moment: datetime) -> str:
 
 
 def who() -> dict[str, Json]:
-    """Who is acting: user, terminal, agent, machine and process. A pipe at one end does not take the terminal away."""
+    """Describe the caller: user, terminal (at any end of it), agent, machine and process."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError, ImportError):
@@ -132,7 +132,7 @@ def who() -> dict[str, Json]:
 
 
 def lives(by: object) -> bool:
-    """Whether the process that wrote a line still runs on this machine; a reused pid does not count."""
+    """True if the process that wrote a line still runs on this machine; a reused pid does not count."""
     if not isinstance(by, Mapping) or by.get("host") != socket.gethostname():
         return False
     pid, started = by.get("pid"), by.get("started")

@@ -79,7 +79,7 @@ def wake(found: Pid, gateway: Gateway, log: RecoveryLog, clock: Clock, say: Call
 
 
 def _browser_wanted(gateway: Gateway) -> bool:
-    """Whether the new gateway is to have its browser back: one is expected, or under `auto` one ran before the act.
+    """True if the new gateway is to have its browser back: one is expected, or under `auto` one ran before the act.
 
     A browser that ended in an orderly way takes its profile's lock away; one that was ended with its gateway does not.
     """

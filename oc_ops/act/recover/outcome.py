@@ -159,7 +159,7 @@ def proof(before: Finding, after: Observation, command: str, settled: Settled | 
         return Conclusion(1, "ineffective", f"{before.subject} is not back after `{command}`: {unheard}")
     if after.echoes:
         names = ", ".join(each.check for each in after.echoes)
-        return Conclusion(0, "recovered", f"{gone}; its log still tells of the outage: {names}")
+        return Conclusion(0, "recovered", f"{gone}; its log still shows the outage: {names}")
     refused = f"; OpenClaw said: {said}" if said else ""
     cause = after.cause
     if cause is None:

@@ -56,7 +56,7 @@ _FEW = 5
 
 @dataclass(frozen=True, slots=True)
 class Clearance:
-    """Whether the act may be done. `refusal` says why not, `fix` what helps instead; `safe` asks for a drained restart.
+    """True if the act may be done. `refusal` says why not, `fix` what helps instead; `safe` asks for a drained restart.
 
     `elsewhere` says what moves without us, such as a supervisor that restarts it: then that is waited for, not raced.
     """
@@ -192,7 +192,7 @@ def _nobody_to_ask(gateway: Gateway, cure: Cure, cause: Finding, service: Servic
     if cure.action == "start":
         return "no service unit runs this gateway, so `openclaw gateway start` has nothing to start"
     if state_of(cause.check) == "mute":
-        return "no service unit runs this gateway, and one that answers nobody takes no restart request either"
+        return "no service unit runs this gateway, and a gateway that does not answer takes no restart request either"
     release = gateway.cli(Commands).release
     if release is not None and release < IN_PLACE_SINCE:
         shown = ".".join(map(str, release))

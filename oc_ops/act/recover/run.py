@@ -51,7 +51,7 @@ def recover(
     say: Callable[[str], None] = lambda _line: None,
     clock: Clock = REAL,
 ) -> Outcome:
-    """Recover the gateway once, within bounds, and prove it by the doctor's own judges.
+    """Recover the gateway once, within limits, and prove it by the doctor's own judges.
 
     `first` is what was observed already; without it `observe` is asked. `force` lifts the budget, the cool-down and the
     one attempt per incident; neither the lock, the preflight, the start budget nor the cure table, and not from inside
@@ -263,11 +263,11 @@ class _Recovery:
         settings = self.settings
         budget = f"{settings.start_budget_s:.0f} s ({settings.drain_budget_s:.0f} s more if it drains)"
         if self.waited:
-            raise Conclusion(3, "refused", f"the gateway has not come to rest, though it was waited for: {saw}")
+            raise Conclusion(3, "refused", f"the gateway has not settled after the wait: {saw}")
         if self.dry_run:
             raise Conclusion(3, "refused", f"it would wait up to {budget} for the gateway and look again: {saw}")
         self.waited = True
-        self._say(f"wait:  up to {budget} for the gateway to have started; no restart is raced")
+        self._say(f"wait:  up to {budget} for the gateway to start; nothing is restarted meanwhile")
         act.wait(self.gateway, self.log, self.clock, self._say, idle_s=act.REFUSED_IDLE_S)
         self.seen = self._look_again()
 
@@ -321,7 +321,7 @@ class _Recovery:
             self._wake(clearance.stopped)
             return None
         if clearance.elsewhere:
-            self._say(f"preflight: it is not ours to do now: {clearance.elsewhere}")
+            self._say(f"preflight: leaving it alone for now: {clearance.elsewhere}")
             self._wait(clearance.elsewhere)
             return None
         if clearance.refusal:

@@ -43,7 +43,7 @@ def test_list_and_show_change_nothing(machine: StuckMachine) -> None:
     listed = machine.run("list")
     assert listed.returncode == 1, listed.stdout + listed.stderr
     assert MARKER in listed.stdout
-    assert f'the job "{NAME}" is marked as running, and nobody runs it' in listed.stdout
+    assert f'the job "{NAME}" is marked as running, and no process runs it' in listed.stdout
     shown = machine.run("show", NAME)
     assert shown.returncode == 0, shown.stderr
     assert f"evidence: marker = {marked(machine)}" in shown.stdout
