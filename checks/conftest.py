@@ -14,6 +14,7 @@ from oc_ops.doctor.surroundings import Surroundings
 from oc_ops.judge import verdict
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.gateway import Limits
+from oc_ops.judge.host import clock_off
 from oc_ops.judge.startup import on_its_way
 from oc_ops.observe.probe import GatewayProbe
 
@@ -59,7 +60,10 @@ def gateway(doctor: Doctor) -> GatewayProbe:
 @pytest.fixture
 def report(request: pytest.FixtureRequest, run: DoctorRun, doctor: Doctor) -> Report:
     """Take a judge's findings: an error fails the check; none counts only if nothing kept it from looking."""
-    lane: Lane = request.node.get_closest_marker("check").kwargs["lane"]
+    mark = request.node.get_closest_marker("check")
+    lane: Lane = mark.kwargs["lane"]
+    if mark.kwargs["by_clock"] and (off := clock_off(doctor.started_at.timestamp())):
+        raise Blocked(off)
 
     def said(*findings: Finding | None) -> None:
         recorded = [run.found(each, request.node.nodeid) for each in findings if each is not None]

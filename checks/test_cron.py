@@ -27,14 +27,14 @@ def test_cron_list_answers(doctor: Doctor, report: Report) -> None:
     report(judge.list_unanswered(doctor.cron_list()))
 
 
-@check("cron/watched", lane="files")
+@check("cron/watched", lane="files", by_clock=True)
 def test_cron_jobs_that_are_watched_run(surroundings: Surroundings, report: Report) -> None:
     """Every watched job exists, is on, runs when it is due, in its usual time, and succeeds."""
     report(*surroundings.watched_jobs())
     surroundings.all_jobs_judged()
 
 
-@check("cron/markers", lane="files")
+@check("cron/markers", lane="files", by_clock=True)
 def test_cron_markers_have_an_owner(surroundings: Surroundings, report: Report) -> None:
     """No job is marked as running that provably nobody runs."""
     report(*surroundings.markers())

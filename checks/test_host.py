@@ -14,16 +14,34 @@ from oc_ops.judge import leftovers as judge_leftovers
 from oc_ops.observe import leftovers
 
 
+@check("host/clock", lane="files")
+def test_clock_may_be_right(doctor: Doctor, report: Report) -> None:
+    """The machine's clock is between 2020 and 2100."""
+    report(judge.clock_off(doctor.started_at.timestamp()))
+
+
+@check("host/folders", lane="files")
+def test_nobody_else_may_replace_our_folders(surroundings: Surroundings, report: Report) -> None:
+    """No folder above our reports, memory and keys lets everybody rename what is in it."""
+    report(judge.folder_open(surroundings.open_folders()))
+
+
 @check("host/disk", lane="files")
 def test_disks_have_room(surroundings: Surroundings, report: Report) -> None:
     """The file systems of state, temporary files, logs, reports and memory have room and can be written."""
     report(judge.disk_low(surroundings.host(), surroundings.host_limits))
 
 
-@check("host/memory", lane="files")
+@check("host/memory", lane="files", by_clock=True)
 def test_memory_suffices(surroundings: Surroundings, report: Report) -> None:
     """The machine has memory left, and the gateway neither takes too much of it nor ever more."""
     report(judge.memory_high(surroundings.host(), surroundings.memory_series(), surroundings.host_limits))
+
+
+@check("host/swap", lane="files")
+def test_swap_has_room(surroundings: Surroundings, report: Report) -> None:
+    """The machine's swap is not exhausted while its memory is short."""
+    report(judge.swap_high(surroundings.host(), surroundings.host_limits))
 
 
 @check("host/leftovers", lane="files")
@@ -58,13 +76,13 @@ def test_gateway_can_log(surroundings: Surroundings, report: Report) -> None:
     report(judge_files.log_silent(surroundings.host()))
 
 
-@check("config/kept", lane="files")
+@check("config/kept", lane="files", by_clock=True)
 def test_config_was_not_replaced(surroundings: Surroundings, report: Report) -> None:
     """OpenClaw has not put the config aside and another in its place lately."""
     report(judge_files.config_clobbered(surroundings.host(), surroundings.host_limits))
 
 
-@check("gateway/install", lane="files")
+@check("gateway/install", lane="files", by_clock=True)
 def test_install_is_what_runs(doctor: Doctor, surroundings: Surroundings, report: Report) -> None:
     """The installed package was not replaced by another release since the gateway started."""
     if surroundings.host().package is None:

@@ -11,7 +11,7 @@ from oc_ops.judge.finding import Finding
 from oc_ops.observe.install import release
 
 
-@check("logs/signatures", lane="log")
+@check("logs/signatures", lane="log", by_clock=True)
 def test_log_holds_no_error_signature(doctor: Doctor, named_cause: Finding | None, report: Report) -> None:
     """No known error signature stands in what the gateway itself logged lately: CLI output does not count."""
     running = release(summary.gateway_version(doctor) or "")

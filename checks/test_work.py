@@ -10,25 +10,25 @@ from oc_ops.doctor.surroundings import Surroundings
 from oc_ops.judge import models
 
 
-@check("channels/up", lane="rpc")
+@check("channels/up", lane="rpc", by_clock=True)
 def test_channels_are_up(surroundings: Surroundings, report: Report) -> None:
     """Every enabled channel account is connected, and what polls hears something."""
     report(*surroundings.work.channels())
 
 
-@check("delivery/letters", lane="rpc")
+@check("delivery/letters", lane="rpc", by_clock=True)
 def test_messages_leave(surroundings: Surroundings, report: Report) -> None:
     """No message was given up since the last look, and none waits for long."""
     report(*surroundings.work.deliveries())
 
 
-@check("cron/work", lane="rpc")
+@check("cron/work", lane="rpc", by_clock=True)
 def test_cron_jobs_do_their_work(surroundings: Surroundings, report: Report) -> None:
     """The scheduler moves, jobs tell whom they should, none fails unseen, none is gone; watched or not."""
     report(*surroundings.work.cron())
 
 
-@check("models/answerable", lane="rpc")
+@check("models/answerable", lane="rpc", by_clock=True)
 def test_the_default_agent_can_answer(surroundings: Surroundings, report: Report) -> None:
     """The default agent has a model with a credential that is not left alone; no model is called."""
     report(surroundings.work.agent())
@@ -49,13 +49,13 @@ def test_plugins_are_loaded(surroundings: Surroundings, report: Report) -> None:
     report(surroundings.work.plugins())
 
 
-@check("tasks/moving", lane="rpc")
+@check("tasks/moving", lane="rpc", by_clock=True)
 def test_tasks_move(surroundings: Surroundings, report: Report) -> None:
     """No task stands in the gateway's queue, by its own audit."""
     report(surroundings.work.tasks())
 
 
-@check("backup/fresh", lane="rpc")
+@check("backup/fresh", lane="rpc", by_clock=True)
 def test_backups_go_on(surroundings: Surroundings, report: Report) -> None:
     """Where backups were made in a rhythm, the last good one is not far older than that."""
     report(surroundings.work.backups())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import itertools
 import os
 import re
 import stat
@@ -30,6 +31,8 @@ _KINDS = (
     (stat.S_ISBLK, "a device"),
 )
 _CHUNK = 2**20
+_MOST_ENTRIES = 1000
+"""Of a folder of ours, looked at for what others put there: a millisecond."""
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]', re.S)
 
 
@@ -49,24 +52,29 @@ def open_regular(path: Path) -> io.FileIO:
     Raises OSError as `open` does, and FileRefused for anything but a regular file and for a link that somebody else
     put into a folder of theirs and that leads to a file which is not theirs.
     """
-    _refuse(path, path.stat())
+    refuse(path)
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     try:
         found = os.fstat(descriptor)
-        _refuse(path, found)
-        link = path.lstat()
-        if stat.S_ISLNK(link.st_mode) and link.st_uid not in (os.geteuid(), 0, found.st_uid):
-            raise FileRefused(path, "a link of another user to a file that is not theirs", errno.ELOOP)
+        refuse(path, found)
         return io.FileIO(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
         raise
 
 
-def _refuse(path: Path, found: os.stat_result) -> None:
+def refuse(path: Path, found: os.stat_result | None = None) -> None:
+    """Raise FileRefused for anything but a regular file, with what it is, and for a stranger's link to one.
+
+    `found` is what an open descriptor of it says; else the path is asked, which raises OSError where it leads nowhere.
+    """
+    found = path.stat() if found is None else found
     if not stat.S_ISREG(found.st_mode):
         kind = next((name for is_kind, name in _KINDS if is_kind(found.st_mode)), "something else")
         raise FileRefused(path, f"it is {kind}, not a regular file")
+    link = path.lstat()
+    if stat.S_ISLNK(link.st_mode) and link.st_uid not in (os.geteuid(), 0, found.st_uid):
+        raise FileRefused(path, "a link of another user to a file that is not theirs", errno.ELOOP)
 
 
 def read_bytes(path: Path, most_bytes: int, *, deadline_s: float = DEADLINE_S) -> bytes:
@@ -142,18 +150,46 @@ def new_folder(path: Path) -> Path:
 def own_folder(path: Path) -> Path:
     """Make a folder of ours (0700 whatever the umask) where it is missing, and return it.
 
-    Raises FileRefused for a folder that belongs to another user, that others may write into, or that lies behind a
-    link of another user at any level; OSError where it cannot be made. A folder of ours that is merely too open, as
-    git leaves one, is closed.
+    Raises FileRefused for what `refuse_others` refuses, OSError where it cannot be made. A folder of ours that is
+    merely too open, as git leaves one, is closed.
     """
-    for level in (path, *path.parents):
-        with contextlib.suppress(FileNotFoundError):
-            found = level.lstat()
-            if stat.S_ISLNK(found.st_mode) and found.st_uid not in (os.geteuid(), 0):
-                raise FileRefused(path, f"{level} is a link of another user", errno.ELOOP)
+    refuse_others(path)
     found = new_folder(path).stat()
     if found.st_uid != os.geteuid():
         raise FileRefused(path, "the folder belongs to another user", errno.EPERM)
     if found.st_mode & 0o022:
         path.chmod(stat.S_IMODE(found.st_mode) & ~0o077)
     return path
+
+
+def refuse_others(path: Path) -> None:
+    """Raise FileRefused for a folder of ours in which others have had a hand; one that is not there is none.
+
+    It belongs to another user, lies behind another user's link at any level, or something in it is another user's: a
+    file that was planted before the folder was closed, and that they can write as long as it stands.
+    """
+    for level in (path, *path.parents):
+        with contextlib.suppress(FileNotFoundError):
+            found = level.lstat()
+            if stat.S_ISLNK(found.st_mode) and found.st_uid not in (os.geteuid(), 0):
+                raise FileRefused(path, f"{level} is a link of another user", errno.ELOOP)
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        if path.stat().st_uid not in (os.geteuid(), 0):
+            raise FileRefused(path, "the folder belongs to another user", errno.EPERM)
+        with os.scandir(path) as entries:
+            for entry in itertools.islice(entries, _MOST_ENTRIES):
+                if entry.stat(follow_symlinks=False).st_uid not in (os.geteuid(), 0):
+                    raise FileRefused(path, f"{entry.name!a} in it belongs to another user: remove it", errno.EPERM)
+
+
+def exposed(path: Path) -> Path | None:
+    """The outermost folder above ours in which others may rename it and put another in its place; None without one.
+
+    The sticky bit keeps them from it, as in /tmp. That the group may is the administrator's word, and no fault.
+    """
+    for level in reversed(path.parents):
+        with contextlib.suppress(OSError):
+            found = level.stat()
+            if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
+                return level
+    return None

@@ -4,27 +4,40 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
+from oc_ops import files
 from oc_ops.errors import CouldNotLook, SettingError
 from oc_ops.locks import lock_dir
 from oc_ops.observe import credential, inside, install, probe, processes, rpc
 from oc_ops.observe import service as observe_service
 from oc_ops.observe.config import GatewayConfig
+from oc_ops.observe.http import Probe
 from oc_ops.observe.openclaw import Openclaw
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.rpc import RpcClient
 from oc_ops.observe.service import Service
-from oc_ops.observe.target import choose
+from oc_ops.observe.target import Target, choose
 from oc_ops.process.run import Call
 from oc_ops.record.redact import Redactor, secrets_in
-from oc_ops.settings import Settings
+from oc_ops.settings import Settings, environment_name
 
 AnyCli = TypeVar("AnyCli", bound=Openclaw)
+
+
+def _refuse_others(settings: Settings) -> None:
+    """What lies in our folders is believed: then nobody else may have put it there."""
+    for name in ("memory_dir", "config_dir", "report_dir"):
+        try:
+            files.refuse_others(folder := getattr(settings, name))
+        except OSError as error:
+            remedy = f"; another place: {environment_name(name)}"
+            raise CouldNotLook(f"{folder} is not used: {error.strerror}{remedy}") from error
 
 
 class Gateway:
@@ -38,9 +51,11 @@ class Gateway:
         self, settings: Settings, environ: Mapping[str, str], on_call: Callable[[Call], None] = lambda _call: None
     ) -> None:
         """`on_call` hears of every `openclaw` call. Raises SettingError for a profile or executable that cannot be,
-        CouldNotLook for a config that cannot be read or that points to a gateway on another machine.
+        CouldNotLook for a config that cannot be read or that points to a gateway on another machine, and for a folder
+        of ours in which another user has had a hand.
         """
         self.settings, self.environ, self.on_call = settings, environ, on_call
+        _refuse_others(settings)
         self.target, self.config, self.held = credential.complete(choose(environ, settings.profile, settings.target))
         if self.config.mode == "remote":
             raise CouldNotLook(f"gateway.mode is remote in {self.config.path}: run the doctor where the gateway runs")
@@ -49,12 +64,20 @@ class Gateway:
             name = "profile" if settings.profile else "target"
             need = f"a profile that exists: there is no {self.target.state_dir}"
             raise SettingError(name, profile, settings.source(name), need)
-        self.executable = self._command()
+        self.executable = self.command()
         self.seen: GatewayProbe | None = None
         """The last look, for where it found the gateway."""
-        self._clis: dict[tuple[type[Openclaw], int | None], Openclaw] = {}
+        self.service_of: Callable[[Target], Service] = observe_service.service
+        """The function that is asked for the service manager's word of a target."""
+        self._clis: dict[tuple[type[Openclaw], int | None, str], Openclaw] = {}
 
-    def _command(self) -> Path | None:
+    def renew(self) -> None:
+        """Resolve target, config and credential anew, as they are now; raises what making one raises."""
+        chosen = choose(self.environ, self.settings.profile, self.settings.target)
+        self.target, self.config, self.held = credential.complete(chosen)
+        self.__dict__.pop("redactor", None)
+
+    def command(self) -> Path | None:
         """The `openclaw` to call; of a container its runtime's command, which calls the one inside."""
         there, settings = self.target.container, self.settings
         if there is None:
@@ -86,11 +109,17 @@ class Gateway:
             raise CouldNotLook("the config does not parse, so the gateway's port is not known")
         return self.config.port
 
-    def look(self, budget_s: float | None = None) -> GatewayProbe:
+    def look(
+        self,
+        budget_s: float | None = None,
+        *,
+        live: Probe | None = None,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> GatewayProbe:
         """The port, the probes, the processes and the service manager, now; see `probe.look` for what it costs.
 
-        `budget_s` is the longest wait for one answer, else the setting http_probe_s. Raises CouldNotLook where nothing
-        tells the port.
+        `budget_s` is the longest wait for one answer, else the setting http_probe_s; `live` is a probe that was just
+        taken. Raises CouldNotLook where nothing tells the port.
         """
         if self.target.container is not None:
             self.target = inside.again(self.target)
@@ -99,6 +128,7 @@ class Gateway:
                 self.config,
                 budget_s=budget_s or self.settings.http_probe_s,
                 delay_limit_ms=self.settings.event_loop_delay_ms,
+                wait=wait,
             )
             return self.seen
         self.seen = probe.look(
@@ -108,7 +138,9 @@ class Gateway:
             tls=self.config.tls,
             budget_s=budget_s or self.settings.http_probe_s,
             delay_limit_ms=self.settings.event_loop_delay_ms,
-            service_of=observe_service.service,
+            service_of=self.service_of,
+            wait=wait,
+            live=live,
         )
         return self.seen
 
@@ -119,16 +151,19 @@ class Gateway:
 
     def service(self) -> Service:
         """What the service manager says of the gateway's unit, now."""
-        return observe_service.NO_SERVICE if self.target.container else observe_service.service(self.target)
+        return observe_service.NO_SERVICE if self.target.container else self.service_of(self.target)
 
     # -- asking ---------------------------------------------------------------------------------------------------
 
-    def connect(self) -> RpcClient:
-        """A new RPC connection to where the last look found it; raises RpcRefused, CouldNotLook where `rpc` is off."""
+    def connect(self, lasts_s: float = inside.LASTS_S) -> RpcClient:
+        """A new RPC connection to where the last look found it; raises RpcRefused, CouldNotLook where `rpc` is off.
+
+        `lasts_s` bounds one that leads into a container: its way in ends by itself then.
+        """
         if not self.settings.rpc:
             raise CouldNotLook("the setting rpc is off")
         served = self.served
-        return rpc.connect_to(self.target, served, served.port, self.settings)
+        return rpc.connect_to(self.target, served, served.port, self.settings, lasts_s=lasts_s)
 
     def cli(self, kind: type[AnyCli]) -> AnyCli:
         """The `openclaw` command, told where the gateway serves; `kind` is Openclaw or what may change something.
@@ -138,9 +173,10 @@ class Gateway:
         if self.executable is None:
             raise CouldNotLook("there is no `openclaw` command on PATH or in the usual places")
         astray = self.seen.port if self.seen and self.seen.drifted else None
-        found = self._clis.get((kind, astray))
+        within = self.target.container.id if self.target.container else ""
+        found = self._clis.get((kind, astray, within))
         if not isinstance(found, kind):
             target = self.seen.reached(self.target) if self.seen else self.target
             found = kind(self.executable, target, self.settings, self.lock("cli"), self.on_call)
-            self._clis[kind, astray] = found
+            self._clis[kind, astray, within] = found
         return found

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +33,7 @@ def lock_dir() -> Path:
 
     folder = Path(platformdirs.user_state_path("oc-ops")) / "locks"
     try:
+        files.own_folder(folder.parent)  # whose owner could put other locks in the place of ours
         files.own_folder(folder)
     except OSError as error:
         raise OcOpsError(f"cannot use {folder} for the locks: {error.strerror}; set XDG_STATE_HOME") from error
@@ -81,9 +85,51 @@ def holder(lock: Path) -> tuple[psutil.Process, datetime] | None:
         return None
 
 
+def is_held(lock: Path) -> bool:
+    """True if a process holds `lock`, by its note; by the kernel where a note names a process that cannot be told.
+
+    After a jump of the clock every process seems to be younger than its note.
+    """
+    if holder(lock) is not None:
+        return True
+    if not _note(lock).exists():
+        return False
+    with suppress(OSError), files.open_regular(lock) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 def held_by(lock: Path) -> str:
     """The holder in words; the lock is not touched."""
     if held := holder(lock):
         process, began = held
         return f"process {process.pid} since {began:%Y-%m-%dT%H:%M:%SZ}"
     return "a process that left no note"
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder (0700) in our state directory for the length of the block, instead of the shared temporary folder.
+
+    What a process that was killed left of its own is removed here. Raises OSError where there is no place for one.
+    """
+    place = files.own_folder(lock_dir().parent / "scratch")
+    for left in place.glob("*.held"):
+        with suppress(OSError), files.open_regular(left) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left.with_suffix(""), ignore_errors=True)
+            left.unlink()
+    mark = place / f"{os.getpid()}-{secrets.token_hex(8)}.held"
+    descriptor = os.open(mark, os.O_CREAT | os.O_EXCL | os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    folder = mark.with_suffix("")
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        folder.mkdir(mode=0o700)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        mark.unlink(missing_ok=True)
+        os.close(descriptor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 BLOCK_LIMIT = 20_000
 """Characters of one block of text that a report shows unless told otherwise."""
@@ -84,3 +85,14 @@ def _visible(match: re.Match[str]) -> str:
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+_EARLIEST_S, _LATEST_S = 1_577_836_800, 4_133_980_800
+"""2020 and 2101: OpenClaw is younger than the one, and nobody runs this build at the other."""
+
+
+def clock_trouble(now_s: float) -> str:
+    """What is wrong with a clock that says so (seconds since the epoch), in a clause; empty where it may be right."""
+    if _EARLIEST_S <= now_s < _LATEST_S:
+        return ""
+    return f"this machine's clock says {datetime.fromtimestamp(now_s, UTC):%Y-%m-%d}"

@@ -35,6 +35,9 @@ app = typer.Typer(
     "`oc-ops breaker list`, its unique beginning, or a job's name.",
 )
 
+Gateway = Annotated[
+    str | None, typer.Option("--target", metavar="T", help="The gateway, as `oc-ops targets` names it.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
 
 
@@ -47,13 +50,14 @@ def list_mutexes(
     everything: Annotated[
         bool, typer.Option("--all", help="Also what must be left alone, such as a lock whose holder lives, and why.")
     ] = False,
+    gateway: Gateway = None,
     as_json: Json = False,
 ) -> None:
     """One look; a job that an unfinished break left off stands here too."""
     from oc_ops.act.breaker.carry_out import mutexes
 
     with _exits():
-        place = _place()
+        place = _place(gateway)
         sight = place.look()
         found = mutexes(sight, place.book)
         breakable = [each for each in found if not each.refused]
@@ -83,13 +87,15 @@ def list_mutexes(
     "Exit code: 0 a plan was made, or the run came; 1 the run did not come; 2 could not tell, or it is not due "
     "yet; 4 nothing to break, or it must be left alone.",
 )
-def show(target: Annotated[str, typer.Argument(metavar="TARGET")], as_json: Json = False) -> None:
+def show(
+    target: Annotated[str, typer.Argument(metavar="TARGET")], gateway: Gateway = None, as_json: Json = False
+) -> None:
     """Writes the plan into memory/approvals.jsonl, and nothing else anywhere."""
     from oc_ops.act.breaker import plan as plans
     from oc_ops.act.breaker.scan import BreakResult
 
     with _exits():
-        place = _place()
+        place = _place(gateway)
         mutex = _found(place, target)
         if isinstance(mutex, BreakResult):
             _end(mutex, place, as_json)
@@ -100,7 +106,7 @@ def show(target: Annotated[str, typer.Argument(metavar="TARGET")], as_json: Json
             told = {"plan": plan.id, "expires_at": plan.expires_at.isoformat(), "sha256": plan.digest}
             print(json.dumps({**_as_json(mutex, place), **told}))
             return
-        _print(place, [*_evidence(mutex), *_approve_with(plan)])
+        _print(place, [*_evidence(mutex), *_approve_with(plan, gateway)])
 
 
 @app.command(
@@ -118,6 +124,7 @@ def break_(
     approve: Annotated[
         str | None, typer.Option("--approve", metavar="PLAN", help="The plan to carry out without a terminal.")
     ] = None,
+    gateway: Gateway = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read; needs --approve.")] = False,
 ) -> None:
     """Everything is recorded in memory/approvals.jsonl: who, when, what evidence, before, after."""
@@ -126,7 +133,7 @@ def break_(
 
     with _exits(), _interruptible():
         refuse_agents("breaking something", os.environ)
-        place = _place()
+        place = _place(gateway)
         plan, how = _approved(place, target, approve, as_json)
         hands = place.hands(plan.id, lambda line: _print(place, [line], sys.stderr if as_json else sys.stdout))
         _end(carry_out.carry_out(plan, how, place.book, hands), place, as_json)
@@ -235,11 +242,11 @@ def _interruptible() -> Iterator[None]:
             signal.signal(each, before[each])
 
 
-def _place() -> Workplace:
+def _place(gateway: str | None) -> Workplace:
     from oc_ops import settings
     from oc_ops.act.breaker.find import Workplace
 
-    return Workplace(settings.load(), dict(os.environ))
+    return Workplace(settings.load({"target": gateway}), dict(os.environ))
 
 
 def _evidence(mutex: Blocker) -> list[str]:
@@ -264,10 +271,10 @@ def _shown(item: tuple[str, object]) -> str:
     return f"{name} = {value}"
 
 
-def _approve_with(plan: BreakPlan) -> list[str]:
+def _approve_with(plan: BreakPlan, gateway: str | None) -> list[str]:
     return [
         f"  plan:     {plan.id}, until {plan.expires_at:%Y-%m-%d %H:%M:%S} UTC, void if anything changes",
-        f"  approve:  oc-ops breaker break --approve {plan.id}",
+        f"  approve:  oc-ops breaker break --approve {plan.id}{f' --target {gateway}' if gateway else ''}",
     ]
 
 

@@ -25,6 +25,9 @@ def history(
     oc_profile: Annotated[
         str | None, typer.Option(metavar="NAME", help="Of this profile; else what was looked at last.")
     ] = None,
+    target: Annotated[
+        str | None, typer.Option(metavar="T", help="Of this gateway, as `oc-ops targets` names it.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")] = False,
 ) -> None:
     """The page of one gateway."""
@@ -32,15 +35,21 @@ def history(
     from pathlib import Path
 
     from oc_ops import settings
+    from oc_ops.observe.target import chosen
     from oc_ops.record.history import reading
     from oc_ops.record.history.query import History
     from oc_ops.record.page import trends
     from oc_ops.record.redact import Redactor, secrets_in
 
-    known = settings.load({"profile": oc_profile})
+    known = settings.load({"profile": oc_profile, "target": target})
+    one = chosen(known, os.environ)
     with reading(known.memory_dir) as connection:
         gateways = History(connection).gateways() if connection is not None else ()
-    if known.profile:
+    if one is not None:
+        gateways = tuple(each for each in gateways if each.key == one.key)
+        if not gateways:
+            raise OcOpsError(f"target {known.target}: no run of it is on record in {known.memory_dir}")
+    elif known.profile:
         gateways = tuple(each for each in gateways if each.profile == known.profile)
         if not gateways:
             raise OcOpsError(f"profile {known.profile}: no run of it is on record in {known.memory_dir}")

@@ -25,24 +25,30 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Incidents: from the first red to the green that held. ID is an id, the unique beginning of one, or `last`.",
+    help="Incidents: from the first red to the green that held. ID is an id, the unique beginning of one, or `last`: "
+    "of the gateway that OC_OPS_TARGET names, else of all.",
 )
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="An id, the unique beginning of one, or `last`.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
+Target = Annotated[str | None, typer.Option("--target", metavar="T", help="Of this gateway alone.")]
 By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who says so; the user's name if not given.")]
 
 
 @app.command("list", help="The open incidents, or all of them: since when, what is wrong, what helps.")
 def list_incidents(
-    everything: Annotated[bool, typer.Option("--all", help="Closed ones too.")] = False, as_json: Json = False
+    everything: Annotated[bool, typer.Option("--all", help="Closed ones too.")] = False,
+    target: Target = None,
+    as_json: Json = False,
 ) -> None:
     """Newest last, those of other gateways above; lines of the file that are no events are counted on stderr."""
     from oc_ops.record.incidents import book, text
 
     now = datetime.now(UTC)
-    told = book.read(_book(), None if everything else now)
-    others, mine = _rows(told.incidents.values() if everything else told.open)
+    key = _key(target)
+    told = book.read(_book(), None if everything or key else now)
+    ours = [each for each in told.incidents.values() if not key or each.gateway.key == key]
+    others, mine = _rows((each for each in ours if everything or each.is_open), key)
     shown = (*others, *mine)
     if as_json:
         listed = [text.as_json(each, now) for each in shown]
@@ -50,16 +56,17 @@ def list_incidents(
             del each["timeline"]
         print(json.dumps({"incidents": listed, "skipped_lines": told.skipped}))
         return
-    for key, group in itertools.groupby(others, lambda other: other.gateway.key):
+    for other, group in itertools.groupby(others, lambda one: one.gateway.key):
         found = list(group)
         name = found[0].gateway
-        _print([f"another gateway ({key}, profile {name.profile or 'default'}, port {name.port or 'unknown'}):"])
+        _print([f"another gateway ({other}, profile {name.profile or 'default'}, port {name.port or 'unknown'}):"])
         _print(f"  {line}" for incident in found for line in text.brief(incident, now))
     _print(["this gateway:"] if others and mine else [])
     for incident in mine:
         _print(text.brief(incident, now))
-    closed = len(told.ids) - len(told.open)
-    print(f"{len(told.open)} open, {closed} closed" + ("" if everything or not closed else " (--all shows them)"))
+    still = sum(each.is_open for each in ours)
+    closed = len(ours) - still if key else len(told.ids) - still
+    print(f"{still} open, {closed} closed" + ("" if everything or not closed else " (--all shows them)"))
     _say_skipped(told.skipped)
 
 
@@ -68,7 +75,7 @@ def show(incident: Id, as_json: Json = False) -> None:
     """Clock times are UTC."""
     from oc_ops.record.incidents import book, text
 
-    told = book.read_one(_book(), _meant(incident))
+    told = book.read_one(_book(), _named(incident))
     (found,) = told.incidents.values()
     now = datetime.now(UTC)
     if as_json:
@@ -178,7 +185,7 @@ def _tell(
     now = datetime.now(UTC)
     who = without_secrets(by or _user())
     event = Event("", now, what, by=who, text=without_secrets(text), until=until)
-    incident = book.tell(_book(), _meant(name), event, closed_too=closed_too)
+    incident = book.tell(_book(), _named(name), event, closed_too=closed_too)
     if as_json:
         print(json.dumps(incidents_text.as_json(incident, now)))
         return
@@ -187,31 +194,17 @@ def _tell(
         print("it was still red: a run that finds it again reopens it (`oc-ops incidents mute` keeps it quiet)")
 
 
-def _rows(found: Iterable[Incident]) -> tuple[tuple[Incident, ...], tuple[Incident, ...]]:
+def _rows(found: Iterable[Incident], key: str) -> tuple[tuple[Incident, ...], tuple[Incident, ...]]:
     """The incidents of other gateways, gateway by gateway, and those of this one: open ones last, the newest last.
 
-    Where none is of this gateway, all are shown alike.
+    `key` is the chosen gateway's, empty where none was chosen. Where none is of this gateway, all are shown alike.
     """
-    key = _this_gateway()
+    key = key or _this_gateway()
     rows = sorted(found, key=lambda each: (each.gateway.key, each.is_open, each.turned_at))
     mine = [each for each in rows if each.gateway.key == key]
     if not mine:
         return (), tuple(sorted(rows, key=lambda each: (each.is_open, each.turned_at)))
     return tuple(each for each in rows if each.gateway.key != key), tuple(mine)
-
-
-def _meant(name: str) -> str:
-    """For `last` the id of the last row of `list`, of `list --all` where nothing is open; any other name as it is."""
-    from oc_ops.record.incidents import book
-
-    if name != "last":
-        return name
-    for settled_before in (datetime.now(UTC), None):
-        told = book.read(_book(), settled_before)
-        others, mine = _rows(told.open or ([] if settled_before else told.incidents.values()))
-        if rows := (*others, *mine):
-            return rows[-1].id
-    return name
 
 
 def _this_gateway() -> str:
@@ -229,6 +222,30 @@ def _book() -> Journal:
     from oc_ops.record.incidents import book
 
     return book.journal(settings.load().memory_dir)
+
+
+def _key(target: str | None = None) -> str:
+    """The key of the gateway that was chosen; empty where none was."""
+    from oc_ops import settings
+    from oc_ops.observe.target import chosen
+
+    one = chosen(settings.load({"target": target}), os.environ)
+    return one.key if one else ""
+
+
+def _named(name: str) -> str:
+    """For `last` the id of the last row of `list`, of `list --all` where nothing is open; any other name as it is."""
+    from oc_ops.record.incidents import book
+
+    if name != "last":
+        return name
+    key = _key()
+    for settled_before in (datetime.now(UTC), None):
+        told = [each for each in book.read(_book(), settled_before).incidents.values() if key in ("", each.gateway.key)]
+        others, mine = _rows((each for each in told if each.is_open or settled_before is None), key)
+        if rows := (*others, *mine):
+            return rows[-1].id
+    return name
 
 
 def _user() -> str:

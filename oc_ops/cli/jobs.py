@@ -29,6 +29,8 @@ app = typer.Typer(
     help="Show the cron jobs and which of them are watched; watch a job, or no longer.",
 )
 
+Target = Annotated[str | None, typer.Option(metavar="T", help="The gateway, as `oc-ops targets` names it.")]
+
 
 @app.callback(
     help="Show the watchlist beside the gateway's own cron jobs, and which jobs are not watched yet.\n\n"
@@ -39,7 +41,7 @@ app = typer.Typer(
 )
 def jobs(
     context: typer.Context,
-    target: Annotated[str | None, typer.Option(metavar="T", help="The gateway, as `oc-ops targets` names it.")] = None,
+    target: Target = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")] = False,
 ) -> None:
     """One look, nothing changed; a job's name is a stranger's text and is shown harmless."""
@@ -76,9 +78,10 @@ def watch(
     max_failures: Annotated[
         int | None, typer.Option(metavar="N", help="From how many failed runs in a row it is an error; 2 by default.")
     ] = None,
+    target: Target = None,
 ) -> None:
     """One line of the file that counts."""
-    doctor = _doctor()
+    doctor = _doctor(target)
     path = _place(doctor)
     text = watchlist.text_of(path)
     before = watchlist.parse(text, str(path))
@@ -97,9 +100,9 @@ def watch(
     help="Take a job off the watchlist: its id or its name; comments and all other lines stay as they are.\n\n"
     "Exit code: 0 it is not watched any more, 4 it was not."
 )
-def unwatch(name: Annotated[str, typer.Argument(metavar="JOB")]) -> None:
+def unwatch(name: Annotated[str, typer.Argument(metavar="JOB")], target: Target = None) -> None:
     """Its line alone; the gateway is asked only where the name is not on the list."""
-    doctor = _doctor()
+    doctor = _doctor(target)
     path = _place(doctor)
     text = watchlist.text_of(path)
     before = watchlist.parse(text, str(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -26,7 +27,8 @@ def register(app: typer.Typer) -> None:
         "metrics",
         help="Print what the history tells in Prometheus' text format: latencies of calls and jobs, timeouts, "
         "restarts, checks, incidents, the doctor's own cost.\n\n"
-        "It reads memory/ops.sqlite, which every doctor run adds to; the gateway is not asked.\n\n"
+        "It reads memory/ops.sqlite, which every doctor run adds to; the gateway is not asked. Where a target is "
+        "chosen (--target, OC_OPS_TARGET) it tells of that gateway alone, else of every one on record.\n\n"
         "Exit code: 0 written, 1 the history could not be read, 4 a wrong option or setting.",
     )(metrics)
 
@@ -39,6 +41,9 @@ def metrics(
     listen: Annotated[
         str | None, typer.Option(metavar="127.0.0.1:PORT", help="Serve it there until Ctrl-C; port 0 takes a free one.")
     ] = None,
+    target: Annotated[
+        str | None, typer.Option(metavar="T", help="Of this gateway alone, as `oc-ops targets` names it.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")] = False,
 ) -> None:
     """At most one of the three; none prints the text."""
@@ -47,9 +52,12 @@ def metrics(
     from prometheus_client import CollectorRegistry, generate_latest
 
     from oc_ops import settings
+    from oc_ops.observe.target import chosen
     from oc_ops.record.metrics import Metrics
 
-    told, registry = Metrics(settings.load().memory_dir), CollectorRegistry()
+    loaded = settings.load({"target": target})
+    one = chosen(loaded, os.environ)
+    told, registry = Metrics(loaded.memory_dir, of=one.key if one else ""), CollectorRegistry()
     if listen is not None:
         registry.register(told)
         _serve(listen, registry)

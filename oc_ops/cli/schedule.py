@@ -26,6 +26,7 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
 Profile = Annotated[str | None, typer.Option("--oc-profile", metavar="NAME", help="The OpenClaw profile to look at.")]
+Target = Annotated[str | None, typer.Option("--target", metavar="T", help="The gateway, as `oc-ops targets` names it.")]
 Openclaw = Annotated[str | None, typer.Option("--openclaw", metavar="PATH", help="The `openclaw` executable.")]
 Recover = Annotated[bool, typer.Option("--recover", help="Recover once per incident, within limits; not unless asked.")]
 Deep = Annotated[bool, typer.Option("--deep", help="Also the slow checks, in every run.")]
@@ -43,6 +44,7 @@ def install(
     quick: Quick = False,
     openclaw: Openclaw = None,
     oc_profile: Profile = None,
+    target: Target = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the line that would stand in the crontab, and install nothing.")
     ] = False,
@@ -54,8 +56,8 @@ def install(
 
     if launchd and systemd:
         raise OcOpsError("--launchd and --systemd: need one of the two")
-    options = [*_target(openclaw, oc_profile), *_flags(recover=recover, deep=deep, quick=quick)]
-    made = plan.make(_settings(openclaw, oc_profile), dict(os.environ), plan.every(every), options)
+    options = [*_target(openclaw, oc_profile, target), *_flags(recover=recover, deep=deep, quick=quick)]
+    made = plan.make(_settings(openclaw, oc_profile, target), dict(os.environ), plan.every(every), options)
     if launchd or systemd:
         _print_units(made, launchd=launchd)
         return
@@ -73,32 +75,37 @@ def install(
     )
 
 
-@app.command(help="Show what is scheduled, and how its last run ended.")
-def show(oc_profile: Profile = None, as_json: Json = False) -> None:
+@app.command(
+    help="Show what is scheduled, whether cron would run it as it stands, and how its last run ended. "
+    "The line's shell is started up to our program, the doctor is not."
+)
+def show(oc_profile: Profile = None, target: Target = None, as_json: Json = False) -> None:
     """Looks, changes nothing."""
-    from oc_ops.schedule import crontab, run
+    from oc_ops.schedule import crontab, proof, run
 
-    settings = _settings(None, oc_profile)
-    lines = crontab.read(os.environ).own(_name(oc_profile))
+    settings = _settings(None, oc_profile, target)
+    table = crontab.read(os.environ)
+    lines = table.own(_name(oc_profile, target))
     last = run.last(settings)
+    troubles = [proof.troubles(table, each) for each in lines]
     if as_json:
-        print(json.dumps({"lines": lines, "trouble": [crontab.trouble(each) for each in lines], "last": last}))
+        print(json.dumps({"lines": lines, "trouble": ["; ".join(each) for each in troubles], "last": last}))
         return
-    for line in lines:
+    for line, found in zip(lines, troubles, strict=True):
         print(_shown(line))
-        if why := crontab.trouble(line):
-            print(_shown(f"  it does not run: {why}"))
+        for why in found or ["cron would run it: its shell and its program were tried"]:
+            print(_shown(f"  {f'it does not run as meant: {why}' if found else why}"))
     if not lines:
         print("nothing is scheduled here (oc-ops schedule install)")
     print(_shown(f"last run: {last}" if last else "last run: none on record"))
 
 
 @app.command(help="Take the doctor out of the crontab again; every other line stays as it is.")
-def remove(oc_profile: Profile = None) -> None:
+def remove(oc_profile: Profile = None, target: Target = None) -> None:
     """Also a line that was commented out."""
     from oc_ops.schedule import crontab
 
-    changed = crontab.change(os.environ, _name(oc_profile), None)
+    changed = crontab.change(os.environ, _name(oc_profile, target), None)
     print("removed" if changed else "there was nothing to remove")
 
 
@@ -113,31 +120,34 @@ def run(
     quick: Quick = False,
     openclaw: Openclaw = None,
     oc_profile: Profile = None,
+    target: Target = None,
 ) -> None:
     """Prints nothing when it came to a verdict: what cron mails is then worth reading."""
     from oc_ops.schedule import run
 
-    options = [*_target(openclaw, oc_profile), *_flags(recover=recover, deep=deep, quick=quick)]
-    taken = run.take(_settings(openclaw, oc_profile), dict(os.environ), options)
+    options = [*_target(openclaw, oc_profile, target), *_flags(recover=recover, deep=deep, quick=quick)]
+    taken = run.take(_settings(openclaw, oc_profile, target), dict(os.environ), options)
     if taken.outcome == "lost":
         print(_shown(f"oc-ops: the scheduled doctor gave no verdict: {taken.why}"), file=sys.stderr)
         raise typer.Exit(1)
 
 
-def _settings(openclaw: str | None, oc_profile: str | None) -> Settings:
+def _settings(openclaw: str | None, oc_profile: str | None, target: str | None) -> Settings:
     from oc_ops import settings
 
-    return settings.load({"openclaw": openclaw, "profile": oc_profile})
+    return settings.load({"openclaw": openclaw, "profile": oc_profile, "target": target})
 
 
-def _name(oc_profile: str | None) -> str:
-    from oc_ops.observe.target import locate
+def _name(oc_profile: str | None, target: str | None) -> str:
+    from oc_ops.observe.target import identify
 
-    return locate(os.environ, _settings(None, oc_profile).profile).profile or "default"
+    settings = _settings(None, oc_profile, target)
+    return identify(os.environ, settings.profile, settings.target).name
 
 
-def _target(openclaw: str | None, oc_profile: str | None) -> list[str]:
-    given = (("--openclaw", openclaw and str(Path(openclaw).absolute())), ("--oc-profile", oc_profile))
+def _target(openclaw: str | None, oc_profile: str | None, target: str | None) -> list[str]:
+    executable = openclaw and str(Path(openclaw).absolute())
+    given = (("--openclaw", executable), ("--oc-profile", oc_profile), ("--target", target))
     return [word for name, value in given if value for word in (name, value)]
 
 

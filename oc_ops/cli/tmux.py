@@ -25,6 +25,7 @@ app = typer.Typer(
 Socket = Annotated[
     str | None, typer.Option("--socket", metavar="NAME", help="A tmux server of its own (`tmux -L NAME`).")
 ]
+Target = Annotated[str | None, typer.Option("--target", metavar="T", help="The gateway, as `oc-ops targets` names it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
 
 
@@ -32,23 +33,24 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to 
     help="Make sure that the session is up: make it, or put back what is missing of it. The shell in adhoc, its "
     "history and whatever runs in it are never touched. It needs no terminal."
 )
-def start(socket: Socket = None, as_json: Json = False) -> None:
+def start(socket: Socket = None, target: Target = None, as_json: Json = False) -> None:
     """Idempotent."""
-    session = _started(socket)
+    session = _started(socket, target)
     if as_json:
         _print_json(session)
         return
     print(f"cockpit: {', '.join(session.done) or 'was up'}: {_where(session)}")
-    print("look at it:   oc-ops tmux attach" + (f" --socket {socket}" if socket else ""))
+    given = (("socket", socket), ("target", target))
+    print("look at it:   oc-ops tmux attach" + "".join(f" --{name} {value}" for name, value in given if value))
 
 
 @app.command(help="Show the session in this terminal, started or mended first; leave it with your prefix key and d.")
-def attach(socket: Socket = None) -> None:
+def attach(socket: Socket = None, target: Target = None) -> None:
     """From inside tmux as well."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise OcOpsError("attach needs a terminal: `oc-ops tmux status` looks without one")
-    _started(socket)
-    argv, environ = _opened(socket)[0].attach()
+    _started(socket, target)
+    argv, environ = _opened(socket, target)[0].attach()
     sys.stdout.flush()
     os.execve(argv[0], argv, environ)  # noqa: S606 - an argv list, no shell
 
@@ -56,9 +58,9 @@ def attach(socket: Socket = None) -> None:
 @app.command(
     help="Say what there is of the session, changing nothing. Exit code: 0 all of it is up, 1 it is not, or not all."
 )
-def status(socket: Socket = None, as_json: Json = False) -> None:
+def status(socket: Socket = None, target: Target = None, as_json: Json = False) -> None:
     """Window by window."""
-    session = _opened(socket)[0].status()
+    session = _opened(socket, target)[0].status()
     if as_json:
         _print_json(session)
     else:
@@ -71,9 +73,9 @@ def status(socket: Socket = None, as_json: Json = False) -> None:
 
 
 @app.command(help="End the session, what runs in its shell included, and its watcher.")
-def stop(socket: Socket = None, as_json: Json = False) -> None:
+def stop(socket: Socket = None, target: Target = None, as_json: Json = False) -> None:
     """Exit 0 as well if there is none."""
-    cockpit, _, key = _opened(socket)
+    cockpit, _, key = _opened(socket, target)
     stopped = cockpit.stop()
     from oc_ops.cockpit import watcher
 
@@ -84,24 +86,26 @@ def stop(socket: Socket = None, as_json: Json = False) -> None:
         print("cockpit: stopped" if stopped else "cockpit: was not up")
 
 
-def _started(socket: str | None) -> Session:
+def _started(socket: str | None, target: str | None) -> Session:
     """The session, and a watcher from this very environment: only here may be the token that it needs."""
     from oc_ops.cockpit import watcher
 
-    cockpit, settings, _ = _opened(socket)
+    cockpit, settings, _ = _opened(socket, target)
     session = cockpit.start()
     if not session.watched:
         watcher.start(settings)
     return cockpit.watched(session)
 
 
-def _opened(socket: str | None) -> tuple[Cockpit, Settings, str]:
+def _opened(socket: str | None, target: str | None) -> tuple[Cockpit, Settings, str]:
     from oc_ops import settings
     from oc_ops.cockpit.session import Cockpit
-    from oc_ops.observe.target import locate
+    from oc_ops.observe.target import identify
 
-    loaded, environ = settings.load({"tmux_socket": socket}), dict(os.environ)
-    key = locate(environ, loaded.profile).key
+    loaded, environ = settings.load({"tmux_socket": socket, "target": target}), dict(os.environ)
+    if target is not None:
+        environ[settings.environment_name("target")] = target  # what is typed in its shell means the same gateway
+    key = identify(environ, loaded.profile, loaded.target).key
     return Cockpit(loaded, environ, key), loaded, key
 
 

@@ -94,7 +94,8 @@ def _schedules() -> Iterator[Keepsake]:
             yield Keepsake(f"the crontab: {error}", "crontab -l")
             names = ()
         for name in names:
-            words = ["schedule", "remove", *(["--oc-profile", name] if name != "default" else [])]
+            option = "--target" if ":" in name else "--oc-profile"
+            words = ["schedule", "remove", *([option, name] if name != "default" else [])]
             yield Keepsake(f"a line in your crontab, for the gateway {name!r}", _own(words), partial(_run, words))
     home = Path.home()
     for timer in sorted((home / ".config" / "systemd" / "user").glob("oc-ops-doctor*.timer")):
@@ -107,10 +108,11 @@ def _schedules() -> Iterator[Keepsake]:
 
 def _cockpit(settings: Settings) -> Iterator[Keepsake]:
     from oc_ops.cockpit.session import Cockpit
-    from oc_ops.observe.target import locate
+    from oc_ops.observe.target import identify
 
     try:
-        session = Cockpit(settings, dict(os.environ), locate(os.environ, settings.profile).key).status()
+        key = identify(os.environ, settings.profile, settings.target).key
+        session = Cockpit(settings, dict(os.environ), key).status()
     except OcOpsError:
         return  # without tmux there is no session
     if session.exists or session.watched:

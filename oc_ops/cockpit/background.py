@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING
 from oc_ops.cockpit import state
 from oc_ops.cockpit.ledger import note
 from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.gateway import Gateway
 from oc_ops.judge import access, browser
-from oc_ops.locks import lock_dir
+from oc_ops.judge import cli as judge_cli
 from oc_ops.observe import browser as observe_browser
-from oc_ops.observe import install
 from oc_ops.observe.openclaw import BROWSER_PROFILE, Answer, Openclaw
 from oc_ops.process.jsontext import at, number_at, text_at
 from oc_ops.process.run import Call
 
 if TYPE_CHECKING:
     from oc_ops.observe.config import GatewayConfig
-    from oc_ops.observe.target import Target
     from oc_ops.settings import Settings
 
 
@@ -73,25 +72,20 @@ class Aside:
 
 
 class Cli:
-    """The `openclaw` command of one gateway, found when it is first needed."""
+    """The `openclaw` command of one gateway, looked for when it is first needed."""
 
-    def __init__(self, target: Target, settings: Settings, environ: Mapping[str, str]) -> None:
-        self._target, self._settings, self._environ = target, settings, environ
-        self._openclaw: Openclaw | None = None
+    def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
+        self.gateway = Gateway(settings, environ, self._count)
         self.calls = 0
 
     def _ready(self) -> Openclaw:
         """Raises CouldNotLook when there is no such command, or when it must not be called."""
-        if self._openclaw is None:
-            settings = self._settings
-            found = install.find(settings.openclaw, settings.source("openclaw"), self._environ, self._target.home)
-            if found is None:
-                raise CouldNotLook("there is no `openclaw` command on PATH or in the usual places")
-            lock = lock_dir() / f"cli-{self._target.key}.lock"
-            self._openclaw = Openclaw(found, self._target, settings, lock, self._count)
-        if why := self._openclaw.refusal():
+        if self.gateway.executable is None:
+            self.gateway.executable = self.gateway.command()
+        openclaw = self.gateway.cli(Openclaw)
+        if why := openclaw.refusal():
             raise CouldNotLook(why)
-        return self._openclaw
+        return openclaw
 
     def _count(self, _call: Call) -> None:
         self.calls += 1
@@ -100,23 +94,25 @@ class Cli:
         """The browser's state; raises OcOpsError when it cannot be had."""
         openclaw = self._ready()
         answer = openclaw.browser_status()
-        expected = self._settings.browser
+        if why := judge_cli.said_nothing(answer):
+            raise CouldNotLook(why)
+        expected = self.gateway.settings.browser
         if finding := access.cli_rejected(answer) or browser.unanswered(answer, expected):
             return state.Browser(
-                self._settings.browser,
+                expected,
                 config.browser_enabled,
                 words=clean(finding.fact),
                 note=note(finding, clean),
                 seen=state.Freshness(now(), "cli"),
             )
-        seen = observe_browser.look(self._target, answer.value)
+        seen = observe_browser.look(self.gateway.target, answer.value)
         finding = browser.kept_down(answer, seen, openclaw.release, expected) or browser.not_running(
             answer, expected, seen
         )
         pid = number_at(answer.value, "pid")
         running = at(answer.value, "running")
         return state.Browser(
-            self._settings.browser,
+            expected,
             config.browser_enabled,
             running if isinstance(running, bool) else None,
             round(pid) if pid is not None else None,

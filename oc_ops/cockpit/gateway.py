@@ -10,20 +10,21 @@ from typing import Literal, cast
 from oc_ops.cockpit.background import Task
 from oc_ops.cockpit.clock import Turn, WatchClock
 from oc_ops.cockpit.state import EventLoop, Freshness, GatewayPart, ServicePart
-from oc_ops.errors import OcOpsError
+from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.gateway import Gateway
 from oc_ops.judge import cli as judge_cli
 from oc_ops.judge import gateway as judge
 from oc_ops.judge import listener as judge_listener
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.startup import starting_now
-from oc_ops.observe import config, http, listener, processes
+from oc_ops.observe import http, listener
 from oc_ops.observe.config import GatewayConfig
+from oc_ops.observe.container import Container
 from oc_ops.observe.http import Probe
-from oc_ops.observe.probe import RESTART_GAP_S, GatewayProbe, look
-from oc_ops.observe.service import Service, service
+from oc_ops.observe.probe import RESTART_GAP_S, GatewayProbe
+from oc_ops.observe.service import Service
 from oc_ops.observe.target import Target
 from oc_ops.process.jsontext import at, number_at, text_at
-from oc_ops.settings import Settings
 
 QUICK_S = 1.0
 """Budget of the repeated probe; silence is looked at again before it is called a state."""
@@ -43,17 +44,16 @@ class Port:
 
     def __init__(
         self,
-        target: Target,
-        settings: Settings,
+        gateway: Gateway,
         clock: WatchClock,
         clean: Callable[[str], str],
-        service_of: Callable[[Target], Service] = service,
     ) -> None:
-        self._target, self._settings, self._clock, self._clean = target, settings, clock, clean
-        self._service_of = service_of
+        """The service manager's word is asked of `gateway` less often than it is told."""
+        settings = gateway.settings
+        self.at, self._settings, self._clock, self._clean = gateway, settings, clock, clean
+        self._service_of, gateway.service_of = gateway.service_of, self._service
         self._limits = judge.Limits.of(settings)
-        self._config_stamp: object = None
-        self.config = GatewayConfig(target.config_path, exists=False)
+        self._config_stamp = _stamp(gateway)
         self.config_changed = False
         """Set when the config file has changed; whoever minds clears it."""
         self.last_look: GatewayProbe | None = None
@@ -70,6 +70,11 @@ class Port:
         self.service = ServicePart()
 
     @property
+    def config(self) -> GatewayConfig:
+        """The config as it was read last."""
+        return self.at.config
+
+    @property
     def well(self) -> bool:
         """True if the gateway is in no trouble: only then is it asked for anything dear."""
         return self.gateway.state in ("ready", "live")
@@ -83,7 +88,7 @@ class Port:
         """One look; takes milliseconds while all is well, up to 4 s when nobody answers."""
         self.read_config()
         try:
-            port = self._port()
+            port = self.at.wanted_port()
         except OcOpsError as error:
             self._take(judge_cli.invalid_config(self.config), None, str(error), every_s)
             return
@@ -95,18 +100,18 @@ class Port:
             self._confirm(quick, every_s)
             return
         self._whole.due = self._clock.steady() + WHOLE_LOOK_S
-        seen = look(
-            self._target,
-            self.config.host,
-            port,
-            tls=self.config.tls,
-            budget_s=min(AGAIN_S, self._settings.http_probe_s),
-            delay_limit_ms=self._settings.event_loop_delay_ms,
-            service_of=self._service,
-            wait=_patience(),
-            live=quick if quick.kind in ("silent", "refused") and self._served is None else None,
-        )
+        try:
+            seen = self.at.look(
+                min(AGAIN_S, self._settings.http_probe_s),
+                live=quick if quick.kind in ("silent", "refused") and self._served is None else None,
+                wait=_patience(),
+            )
+        except CouldNotLook as error:  # the container's runtime does not say
+            self._take(None, None, str(error), every_s)
+            return
         self.last_look = seen
+        if seen.container is not None:
+            self._show_container(seen.container, every_s)
         self._served = (seen.host, seen.port) if seen.wanted is not None else None
         found = self._judged(seen)
         if unseen := judge.unseen(seen, found):
@@ -114,44 +119,28 @@ class Port:
             return
         self._take(found, seen, "", every_s)
 
-    @property
-    def served(self) -> GatewayConfig:
-        """The config with the address where the gateway was last seen to listen."""
-        host = self._served[0] if self._served else self.config.host
-        return replace(self.config, host=host, port=self.gateway.port or self.config.port)
-
     def read_config(self) -> None:
-        """Read the config anew when its file has changed."""
-        try:
-            found = self._target.config_path.stat()
-            stamp: object = (found.st_mtime_ns, found.st_size, found.st_ino)
-        except OSError as error:
-            stamp = error.errno
+        """Read the config anew when its file has changed, or its container is another one."""
+        stamp = _stamp(self.at)
         if stamp == self._config_stamp:
             return
         try:
-            self.config = config.read(self._target)
+            self.at.renew()
         except OcOpsError:
             return  # being written, or not ours: the next look tries again
+        # The stamp of before the reading: what was written meanwhile is read again.
         self.config_changed, self._config_stamp, self._kind, self._served = True, stamp, ("", None), None
 
     def service_due(self) -> Task | None:
         """The service manager's word, asked aside: it may take 3 s; of a gateway in trouble each whole look asks it."""
-        if not self.well or not self._service_rarely.comes(self._clock.steady()):
+        if self.at.target.container or not self.well or not self._service_rarely.comes(self._clock.steady()):
             return None
 
         def ask() -> Callable[[], None]:
-            told = self._service_of(self._target)
+            told = self._service_of(self.at.target)
             return lambda: self._show_service(told, self._service_rarely.every_s)
 
         return Task("service manager", ask)
-
-    def _port(self) -> int:
-        if self.config.error and "OPENCLAW_GATEWAY_PORT" not in self._target.environ:
-            if port := processes.locked_port(self._target):
-                return port
-            raise OcOpsError("the config does not parse, so the gateway's port is not known")
-        return self.config.port
 
     def _whole_needed(self, quick: Probe) -> bool:
         """True if the quick answer, the same as the last one, leaves a question open."""
@@ -177,7 +166,7 @@ class Port:
     def _judged(self, seen: GatewayProbe) -> Finding | None:
         if self.config.error is not None:
             return judge_cli.invalid_config(self.config, lives=seen.live.json is not None)
-        if seen.listener and (error := listener.stranger(self._target, self.config.host, seen.port)):
+        if seen.listener and (error := listener.stranger(self.at.target, self.config.host, seen.port)):
             return judge_listener.held_by_another(seen.port, error.why, str(error))
         found = judge.cause(seen, self._limits) or judge.not_ready(seen, self._limits)
         if found is None or found.check != "gateway/zombie":
@@ -258,6 +247,28 @@ class Port:
             Freshness(self._clock.now(), "service", every_s=every_s),
         )
 
+    def _show_container(self, there: Container, every_s: float) -> None:
+        """Its runtime stands where a service manager does."""
+        self.service = ServicePart(
+            there.runtime,
+            there.name,
+            there.state,
+            there.restarts,
+            self._clean(f"{there.runtime}: {there.summary}"),
+            Freshness(self._clock.now(), "service", every_s=every_s),
+        )
+
+
+def _stamp(gateway: Gateway) -> object:
+    """What changes when the config is another one: its file, and the container that it is about."""
+    there = gateway.target.container
+    contained = (there.id, tuple(there.ports.items()), there.mounts) if there else None
+    try:
+        found = gateway.target.config_path.stat()
+    except OSError as error:
+        return contained, error.errno
+    return contained, found.st_mtime_ns, found.st_size, found.st_ino
+
 
 _STATES = frozenset(
     ("starting", "draining", "not-ready", "saturated", "hung", "down", "crash-loop", "zombie", "port-taken")
@@ -289,6 +300,8 @@ def _state(finding: Finding | None, seen: GatewayProbe | None) -> State:
     if finding.check == "config/invalid":
         return "config-invalid"
     word = finding.check.partition("/")[2]
+    if word == "oom-killed":
+        return "down"
     return cast("State", word) if word in _STATES else "unknown"
 
 

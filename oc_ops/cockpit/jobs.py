@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from oc_ops.cockpit.gateway import Port
     from oc_ops.cockpit.rpc_link import Line
     from oc_ops.observe.owners import Ownership
-    from oc_ops.observe.target import Target
     from oc_ops.settings import Settings
 
 REFRESH_S = 300.0
@@ -39,9 +38,9 @@ class Work:
     """Jobs, scheduler and digest of one gateway."""
 
     def __init__(
-        self, target: Target, settings: Settings, clock: WatchClock, clean: Callable[[str], str], line: Line, port: Port
+        self, settings: Settings, clock: WatchClock, clean: Callable[[str], str], line: Line, port: Port
     ) -> None:
-        self._target, self._settings, self._clock, self._clean = target, settings, clock, clean
+        self._settings, self._clock, self._clean = settings, clock, clean
         self._line, self._port = line, port
         self.ledger = Ledger(clock, clean)
         self.refresh, self._store, self._judge = Turn(REFRESH_S), Turn(STORE_S), Turn(JUDGE_S)
@@ -146,7 +145,7 @@ class Work:
             self._show_digest(status.payload, "rpc", REFRESH_S)
 
     def _by_store(self) -> None:
-        self.ledger.take(jobs_now.by_store(self._target, self._port.config))
+        self.ledger.take(jobs_now.by_store(self._port.at.target, self._port.config))
         seen = state.Freshness(self._clock.now(), "files", every_s=STORE_S)
         self._tell_scheduler(self.scheduler.enabled, None, seen)
 
@@ -195,7 +194,7 @@ class Work:
         tasks = self._line.request("tasks.list", owners.TASKS_PARAMS) if self._line.talks else None
         stored = None
         with contextlib.suppress(CouldNotLook):
-            stored = jobs_now.by_store(self._target, self._port.config)
+            stored = jobs_now.by_store(self._port.at.target, self._port.config)
         with contextlib.suppress(CouldNotLook):
             evidence = owners.gather(seen, tasks, stored)
             found = (owners.ownership(each, evidence) for each in marked)
@@ -205,7 +204,7 @@ class Work:
         """The gateway's zone; asked once for each process."""
         pid = self._port.gateway.pid
         if self._zone[1] is None or self._zone[0] != pid:
-            self._zone = (pid, gateway_zone(pid, self._target.environ))
+            self._zone = (pid, gateway_zone(pid, self._port.at.target.environ))
         zone = self._zone[1]
         assert zone is not None
         return zone

@@ -11,7 +11,9 @@ from pathlib import Path
 from oc_ops.cockpit.state import Firing, Freshness, LogLine, LogPart
 from oc_ops.judge.catalogue import Signature
 from oc_ops.judge.signatures import fired, window_s
-from oc_ops.observe.logs import Follower, Needle, Record, planned_restarts, raw_shape, tail
+from oc_ops.observe.container import Container
+from oc_ops.observe.logs import Follower, LogView, Needle, Record, planned_restarts, raw_shape, tail
+from oc_ops.observe.logs.journal import matching
 
 LINES, TEXT_CHARS = 60, 600
 _FIRST_BYTES = 8 * 2**20
@@ -30,7 +32,8 @@ class Follow:
     ) -> None:
         self._state_dir, self._signatures, self._clean = state_dir, signatures, clean
         self._window = timedelta(seconds=window_s(signatures))
-        self._follower = Follower([Needle(each.id, each.literals, raw_shape(each.expression)) for each in signatures])
+        self._needles = [Needle(each.id, each.literals, raw_shape(each.expression)) for each in signatures]
+        self._follower = Follower(self._needles)
         self._first = since
         self._stamps: dict[Path, tuple[int, int, int]] = {}
         self._tails: dict[Path, tuple[LogLine, ...]] = {}
@@ -57,6 +60,23 @@ class Follow:
         files = tuple(self._clean(str(path), TEXT_CHARS) for path in self._newest())
         self.log = LogPart(lines, files, signatures, seen)
         return news
+
+    def since(self, now: datetime) -> datetime:
+        """How far back what fired can lie."""
+        return max(now - self._window, self._first - self._window)
+
+    def take(self, there: Container, printed: Sequence[Record], now: datetime, problem: str, every_s: float) -> None:
+        """Show what a container's gateway printed since then, oldest first, in place of what log files hold."""
+        seen = self._seen(now.timestamp(), self._clean(problem, TEXT_CHARS) if problem else "", every_s)
+        if problem:
+            self.log = replace(self.log, seen=seen)
+            return
+        place = Path(f"{there.runtime} logs {there.name}")
+        found = tuple(matching(iter(printed), self._needles))
+        newest = max((each.time for each in printed if each.time), default=None)
+        view = LogView((place,), self.since(now), found, sum(len(each.text) for each in printed), newest)
+        lines = self._shown([each for each in printed if not (self.own and self.own in each.text)][-LINES:])
+        self.log = LogPart(lines, (self._clean(str(place), TEXT_CHARS),), self._firings(view, now), seen)
 
     def clean_again(self) -> None:
         """What has been cleaned already may hold a secret that was not known then: it is read anew."""
@@ -86,7 +106,9 @@ class Follow:
         return tuple(both[-LINES:])
 
     def _tail(self, path: Path) -> tuple[LogLine, ...]:
-        records = [each for each in tail(path, LINES) if not (self.own and self.own in each.text)]
+        return self._shown([each for each in tail(path, LINES) if not (self.own and self.own in each.text)])
+
+    def _shown(self, records: Sequence[Record]) -> tuple[LogLine, ...]:
         lines, last = [], None
         for each in records:
             last = each.time.timestamp() if each.time else last
@@ -99,9 +121,12 @@ class Follow:
         )
 
     def _fired(self, paths: Sequence[Path], now: datetime) -> tuple[Firing, ...]:
-        since = max(now - self._window, self._first - self._window)
+        since = self.since(now)
         planned = planned_restarts(self._state_dir, since, lasts_s=_RESTART_S)
         view = self._follower.look(paths, since=since, tail_bytes=_FIRST_BYTES, planned=planned)
+        return self._firings(view, now)
+
+    def _firings(self, view: LogView, now: datetime) -> tuple[Firing, ...]:
         found = fired(view, self._signatures, now=now)
         firing = [self._firing(each, records, view.left_out.get(each.id, 0)) for each, records in found.items()]
         return tuple(sorted(firing, key=lambda each: (_LEVELS.get(each.severity, 3), -(each.last_at or 0))))

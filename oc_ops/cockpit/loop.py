@@ -25,10 +25,10 @@ from oc_ops.cockpit.rpc_link import Line
 from oc_ops.cockpit.state.freshness import WRITE_S
 from oc_ops.doctor import log
 from oc_ops.errors import CouldNotLook, OcOpsError
-from oc_ops.observe import install, logs, rpc
+from oc_ops.observe import inside, install, logs, rpc
 from oc_ops.observe.rpc import RpcClient, RpcRefused
 from oc_ops.observe.service import Service, service
-from oc_ops.observe.target import Target, locate
+from oc_ops.observe.target import Target
 from oc_ops.record.redact import secrets_in
 from oc_ops.settings import Settings
 
@@ -39,6 +39,10 @@ WATCHED_S = 10.0
 SOONEST_WRITE_S = 0.1
 LOG_S, PAPERS_S, MEMORY_S, MARKS_S, FILES_S = 1.0, 2.0, 10.0, 1.0, 60.0
 LONGEST_WAIT_S = 1.0
+OUTPUT_S = 5.0
+"""Between looks at what a container printed, while somebody watches; else FILES_S."""
+CONNECTED_S = 6 * 3600.0
+"""How long a connection into a container lasts before it is made anew."""
 FRESH_S = 1.0
 """The gateway is asked through the CLI only right after a look that found it well."""
 JUMP_S = 5.0
@@ -61,21 +65,18 @@ class Loop:
         service_of: Callable[[Target], Service] = service,
     ) -> None:
         self.settings, self.clock = settings, clock or WatchClock()
-        self.target = locate(environ, settings.profile)
-        self.key = self.target.key
-        self._environ, self._service_of = environ, service_of
+        cli = Cli(settings, environ)
+        self.gateway = cli.gateway
+        self.gateway.service_of = service_of
+        self.key = self.gateway.key
+        self._environ = environ
         self._wake = threading.Event()
         self.clean = Cleaner(self.target.home)
-        self.port = Port(self.target, settings, self.clock, self.clean, service_of)
-        self.port.read_config()
+        self.port = Port(self.gateway, self.clock, self.clean)
         self._renew_secrets()
-        if self.port.config.mode == "remote":
-            path = self.port.config.path
-            raise CouldNotLook(f"gateway.mode is remote in {path}: run the watcher where the gateway runs")
         self.line = Line(connect or self._connect, self.clock, self.clean)
-        cli = Cli(self.target, settings, environ)
         self.aside = Aside(self._wake.set)
-        self.work = Work(self.target, settings, self.clock, self.clean, self.line, self.port)
+        self.work = Work(settings, self.clock, self.clean, self.line, self.port)
         self.labouring = Labouring(
             self.target, settings, self.clock, self.clean, self.line, self.port, self.work.ledger
         )
@@ -93,6 +94,7 @@ class Loop:
         self._files: tuple[Path, ...] = ()
         self._cli, self._number, self._news = cli, 0, True
         self._written = -WRITE_S
+        self._output = Turn(OUTPUT_S)
         self._turns = {
             "marks": (Turn(MARKS_S), self._see_marks),
             "port": (Turn(UNWATCHED_LOOK_S), self._see_port),
@@ -105,6 +107,11 @@ class Loop:
             "memory": (Turn(MEMORY_S), self._see_memory),
             "slow": (Turn(1.0), self._ask_slowly),
         }
+
+    @property
+    def target(self) -> Target:
+        """The target as it was resolved last."""
+        return self.gateway.target
 
     def run(self) -> str:
         """Go on until no session lives; why it ended. Raises what a signal handler raises."""
@@ -202,9 +209,12 @@ class Loop:
             self._news = True
 
     def _find_files(self) -> None:
-        self._files = logs.files(self.target, self.port.config, datetime.now())
+        if self.target.container is None:
+            self._files = logs.files(self.target, self.port.config, datetime.now())
 
     def _see_log(self) -> None:
+        if self.target.container is not None:
+            return  # what it printed is asked aside: its runtime may take its time
         now = datetime.fromtimestamp(self.clock.now(), UTC)
         if self.follow.look(self._files, now, LOG_S):
             self._news = True
@@ -229,9 +239,27 @@ class Loop:
             return
         if (self.browsing.pending or self.work.pending) and self._port_is_old():
             self._see_port()  # what was well ten seconds ago may be in trouble by now
-        task: Task | None = self.browsing.due() or self.work.due(self._cli) or self.port.service_due()
+        slow = self.browsing.due() or self.work.due(self._cli) or self.port.service_due()
+        task: Task | None = slow or self._output_due()
         if task is not None:
             self.aside.begin(task)
+
+    def _output_due(self) -> Task | None:
+        """What a gateway in a container printed lately; of a container that runs alone."""
+        there = self.target.container
+        if there is None or there.state not in ("running", "paused") or not self._output.comes(self.clock.steady()):
+            return None
+        every_s = self._output.every_s = OUTPUT_S if self.me.looked_at else FILES_S
+        now = datetime.fromtimestamp(self.clock.now(), UTC)
+
+        def ask() -> Callable[[], None]:
+            try:
+                printed, problem = tuple(inside.output(there, self.follow.since(now))), ""
+            except CouldNotLook as error:
+                printed, problem = (), str(error)
+            return lambda: self.follow.take(there, printed, now, problem, every_s)
+
+        return Task(f"{there.runtime} logs", ask)
 
     def _port_is_old(self) -> bool:
         seen_at = self.port.gateway.seen.at
@@ -240,10 +268,12 @@ class Loop:
     # -- the line and the snapshot ------------------------------------------------------------------------------------
 
     def _connect(self) -> RpcClient:
-        config, settings = self.port.served, self.settings
-        if not settings.rpc:
+        if not self.settings.rpc:
             raise RpcRefused("off", "the setting rpc is off")
-        return rpc.connect_to(self.target, config, config.port, settings)
+        try:
+            return self.gateway.connect(CONNECTED_S)
+        except CouldNotLook as error:  # a container that is gone meanwhile
+            raise RpcRefused("unreachable", str(error)) from error
 
     def _listen(self, longest_s: float) -> None:
         """Wait for the next push until something is due; pushes that wait already are all taken."""
@@ -292,7 +322,7 @@ class Loop:
             version = self.clean(self.line.version)
         return state.Snapshot(
             key=self.key,
-            profile=self.target.profile or "",
+            profile=self.target.profile or (self.target.choice if self.target.container else ""),
             state_dir=self.clean(str(self.target.state_dir)),
             number=self._number,
             watcher=replace(self.me, mode="events" if events else "polling", words=words),

@@ -377,6 +377,8 @@ class Doctor:
         answer = ask(self.openclaw())
         if ours := judge_access.cli_rejected(answer):
             raise Blocked(ours)
+        if why := judge_cli.said_nothing(answer):
+            raise CouldNotLook(why)
         return answer
 
     def _asked(self) -> None:

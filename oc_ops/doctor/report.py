@@ -20,6 +20,7 @@ from oc_ops.record.page import report
 from oc_ops.record.redact import Redactor
 from oc_ops.record.run import RunRecord, to_json
 from oc_ops.settings import Settings
+from oc_ops.text import clock_trouble
 
 if TYPE_CHECKING:
     from oc_ops.record.incidents.book import IncidentUpdate
@@ -81,10 +82,17 @@ class Reporting:
         """Update the incidents, then the history; returns the record with what they add to it."""
         if record.empty:
             return record
+        if self._clock_is_off(record):
+            self.tell("neither incidents nor history take a run of a clock that is off")
+            return record
         for sink in (self._into_incidents, self._into_history):
             record = sink(record)
         cli_proof.note(record, self.settings.memory_dir)
         return record
+
+    @staticmethod
+    def _clock_is_off(record: RunRecord) -> bool:
+        return bool(clock_trouble(record.started_at.timestamp()))
 
     def _into_incidents(self, record: RunRecord) -> RunRecord:
         """If incidents.jsonl cannot be written, the run goes on without an incident."""
@@ -157,7 +165,10 @@ class Reporting:
                         folder.write(Path(place), page)
                 drawn.unlink()
             self._make_latest(record)
-            folder.prune(settings.report_dir, settings.keep_healthy_runs, settings.keep_failing_runs)
+            if not self._clock_is_off(record):
+                folder.prune(
+                    settings.report_dir, settings.keep_healthy_runs, settings.keep_failing_runs, record.started_at
+                )
             from oc_ops.record.history import from_run
 
             changed = self.incidents is not None and bool(self.incidents.changed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oc_ops.doctor import excerpts, summary
+from oc_ops.doctor.advice import Advice
 from oc_ops.doctor.observations import Doctor
 from oc_ops.doctor.outcomes import Blocked, NotAsked
 from oc_ops.doctor.report import Reporting
@@ -21,7 +21,6 @@ from oc_ops.judge.finding import Finding
 from oc_ops.judge.startup import STARTING, on_its_way
 from oc_ops.locks import single_flight
 from oc_ops.observe import gateways
-from oc_ops.observe.container import Container
 from oc_ops.process.run import Call
 from oc_ops.record import cli_proof
 from oc_ops.record.run import (
@@ -42,14 +41,6 @@ from oc_ops.text import span
 
 if TYPE_CHECKING:
     from oc_ops.record.redact import Json
-
-_DOCTOR = "oc-ops doctor"
-_COMMANDS = "(?:gateway|browser|channels|config|cron|devices|doctor|tasks)"
-
-
-def _by_runtime(there: Container, verb: str) -> str:
-    """The runtime's own command for what `openclaw gateway restart` and `start` do on a host."""
-    return " ".join(there.words("restart" if verb == "restart" else "start"))
 
 
 class DoctorRun:
@@ -72,6 +63,7 @@ class DoctorRun:
         self.doctor = self._look()
         self.surroundings = Surroundings(self.doctor)
         self.redactor = self.doctor.gateway.redactor
+        self.advice = Advice(self.doctor.gateway, lab=lab)
         self.checks: dict[str, CheckRecord] = {}
         self.found_by: dict[tuple[str, str], str] = {}
         """The check, by nodeid, that found each: by its id and subject."""
@@ -128,13 +120,13 @@ class DoctorRun:
 
     def found(self, finding: Finding, nodeid: str = "") -> Finding:
         """Record a finding once, redacted and on one line a field; the first of an id and subject stands."""
+        clean = self.advice.on(finding)
         clean = replace(
-            finding,
-            fact=self.redactor.line(finding.fact),
-            saw=self.redactor.line(finding.saw),
-            fix=self.redactor.line(self._for_this_gateway(finding.fix)),
-            verify=self._for_this_gateway(finding.verify),
-            subject=self.redactor.line(finding.subject),
+            clean,
+            fact=self.redactor.line(clean.fact),
+            saw=self.redactor.line(clean.saw),
+            fix=self.redactor.line(clean.fix),
+            subject=self.redactor.line(clean.subject),
         )
         key = (clean.check, clean.subject)
         first = self.findings.setdefault(key, clean)
@@ -143,24 +135,6 @@ class DoctorRun:
             if nodeid not in self.said or first.severity == "error":
                 self.said[nodeid] = first
         return first
-
-    def _for_this_gateway(self, command: str) -> str:
-        """The command as it must be pasted to reach the gateway that was looked at, and no other."""
-        if self.lab:
-            warning = f"none automatic: this is the lab, in {self.doctor.target.home}: "
-            return f"{command} --lab" if command.startswith(_DOCTOR) else re.sub("^(?=openclaw )", warning, command)
-        there = self.doctor.target.container
-        if there is not None:
-            command = re.sub(
-                "^openclaw gateway (restart|start)\\b.*", lambda each: _by_runtime(there, each[1]), command
-            )
-            command = re.sub(rf"\bopenclaw (?={_COMMANDS}\b)", f"{there.runtime} exec {there.name} openclaw ", command)
-        if self.settings.target != "local" and command.startswith(_DOCTOR):
-            command = f"{command} --target {self.settings.target}"
-        if profile := self.settings.profile:
-            command = re.sub(rf"\bopenclaw (?={_COMMANDS}\b)", f"openclaw --profile {profile} ", command)
-            return f"{command} --oc-profile {profile}" if command.startswith(_DOCTOR) else command
-        return command
 
     def check_ended(
         self,
@@ -217,6 +191,7 @@ class DoctorRun:
         self.said = {nodeid: each for nodeid, each in self.said.items() if nodeid not in again}
         self.found_by = {key: nodeid for key, nodeid in self.found_by.items() if key in self.findings}
         self.doctor = self._look()
+        self.advice = Advice(self.doctor.gateway, lab=self.lab)
         self.surroundings = Surroundings(self.doctor)
         return frozenset(again)
 

@@ -21,7 +21,7 @@ def about(doctor: Doctor) -> OpenclawInfo:
     return OpenclawInfo(
         cli_version=".".join(map(str, release)) if release else None,
         gateway_version=gateway_version(doctor),
-        profile=doctor.target.profile,
+        profile=doctor.target.choice if doctor.target.container else doctor.target.profile,
         port=seen.port if seen and seen.drifted else port,
         log_files=tuple(str(path) for path in log_files(doctor)),
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from oc_ops import files
 from oc_ops.doctor.outcomes import Blocked, Memo, NotAsked, once
 from oc_ops.doctor.work import WorkLook
 from oc_ops.errors import CouldNotLook
@@ -12,6 +14,7 @@ from oc_ops.judge import advisories, cronwork
 from oc_ops.judge import browser as judge_browser
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.releases import shown
+from oc_ops.locks import lock_dir
 from oc_ops.observe import install
 from oc_ops.process.jsontext import at
 from oc_ops.record import lastlook
@@ -152,6 +155,12 @@ class Surroundings:
             log_files=doctor.log_files(),
             executable=doctor.found_executable,
         )
+
+    def open_folders(self) -> dict[Path, Path]:
+        """Our folders that others may put another in the place of, each with the folder in which they may."""
+        settings = self.doctor.settings
+        ours = (settings.report_dir, settings.memory_dir, lock_dir())
+        return {each: above for each in ours if (above := files.exposed(each))}
 
     @once
     def memory_series(self) -> tuple[Sample, ...]:

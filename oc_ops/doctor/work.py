@@ -85,7 +85,9 @@ class WorkLook:
             raise NotAsked("the gateway did not list its jobs over RPC")
         watched = self._watched(jobs)
         if jobs.complete:
-            self._keep(jobs=cronwork.known(jobs))
+            clean = self._doctor.gateway.redactor.line
+            known = cronwork.known(jobs)
+            self._keep(jobs={id: replace(each, name=clean(each.name)) for id, each in known.items()})
         found = [
             self.stalled(),
             cronwork.failing_unwatched(jobs, watched),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from oc_ops.judge.cli import said_nothing
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.registry import browser_restart, finds, none
 from oc_ops.observe.config import GatewayConfig
@@ -35,12 +36,20 @@ def disabled(enabled: bool, config: GatewayConfig) -> Finding | None:
 @finds(
     "browser/unanswered",
     checks=("browser/control", "browser/running"),
-    cure=browser_restart("browser stop and start brings the control back; a restart of the gateway does not (#11518)"),
+    cure=browser_restart(
+        "browser stop and start brings the control back; a restart of the gateway does not (#11518)",
+        proof="its own browser control leaves a request unanswered",
+    ),
     means="the browser control does not answer",
     helps="browser stop and start, never a gateway restart",
 )
 def unanswered(answer: Answer, expected: str = "running") -> Finding | None:
-    """The browser control does not answer, whatever state the browser is in; one that is switched off says so."""
+    """The browser control does not answer, by the command's own word; one that is switched off says so.
+
+    A call that said nothing is none of its (`cli.said_nothing`): a slow machine of ours is no reason to close tabs.
+    """
+    if said_nothing(answer):
+        return None
     if answer.came and isinstance(at(answer.value, "running"), bool):
         return None
     if _DISABLED.search(answer.error):
@@ -107,7 +116,7 @@ def _end(holder: Holder, port: int | None) -> str:
 @finds(
     "browser/not-found",
     checks=("browser/control", "browser/running"),
-    cure=none("there is no browser program to start"),
+    cure=none("there is no browser program to start", proof="its own answer says that no browser is found"),
     means="there is no browser program to start",
     helps="install or name one",
 )
@@ -132,7 +141,10 @@ def not_found(answer: Answer, chrome: Chrome) -> Finding | None:
 @finds(
     "browser/profile-locked",
     checks=("browser/control", "browser/running"),
-    cure=none("the holder of the profile's lock has to end first; a start does not get past it"),
+    cure=none(
+        "the holder of the profile's lock has to end first; a start does not get past it",
+        proof="the lock of the profile names its holder, which is seen to live or not to",
+    ),
     means="its profile is locked by a holder that a start does not get past",
     helps="end the holder, take the lock out",
 )
@@ -191,7 +203,9 @@ def not_running(answer: Answer, expected: str, chrome: Chrome | None = None) -> 
 @finds(
     "browser/not-running",
     checks=("browser/control", "browser/running"),
-    cure=browser_restart("it is enabled and not running: a start brings it up"),
+    cure=browser_restart(
+        "it is enabled and not running: a start brings it up", proof="its own browser control answers running: false"
+    ),
     means="not running, or switched off, where one is expected",
     helps="start it, or `OC_OPS_BROWSER=off`",
 )
@@ -213,7 +227,8 @@ def _hangs(process: Holder) -> Finding:
     "browser/act-stalled",
     checks=("browser/acts",),
     cure=browser_restart(
-        "a wedged tab holds all browser tools; it goes with the browser, not with the gateway (#113787)"
+        "a wedged tab holds all browser tools; it goes with the browser, not with the gateway (#113787)",
+        proof="a click of our own on a page of our own did not come through",
     ),
     means="it runs, and a real click does not come through; names the step (`--deep`)",
     helps="browser stop and start",
@@ -245,4 +260,5 @@ def _not_running(saw: str, *, enabled: bool) -> Finding:
         fact="the agent's browser is not running" if enabled else "the agent's browser is switched off",
         saw=saw if enabled else f"{saw}; {_OFF_HINT}",
         fix=START if enabled else "openclaw config set browser.enabled true && openclaw gateway restart",
+        proof=saw,
     )

@@ -15,6 +15,17 @@ from oc_ops.process.jsontext import at, text_at
 from oc_ops.process.run import Call
 
 
+def said_nothing(answer: Answer) -> str:
+    """Why a call of ours speaks of nobody: it crashed, or was ended at our own deadline without a word; else nothing.
+
+    A control or a scheduler that does not answer is told by the command itself, once its own `--timeout` is over.
+    """
+    mute = answer.call.outcome == "timed-out" and not answer.complaint.strip() and answer.value is None
+    if not mute and answer.call.outcome not in ("crashed", "missing"):
+        return ""
+    return f"our own call came to no answer, which says nothing of the gateway: {answer.call.summary}"
+
+
 @finds(
     "cli/missing",
     checks=("cli/works",),
@@ -71,7 +82,8 @@ def invalid_config(config: GatewayConfig, *, lives: bool = False) -> Finding | N
     state="kept-out",
     checks=("config/valid", "config/accepted"),
     cure=none(
-        "a gateway that restarts on an invalid config does not come up: a fault that waits would become an outage"
+        "a gateway that restarts on an invalid config does not come up: a fault that waits would become an outage",
+        proof="the config itself does not parse, or OpenClaw refuses it",
     ),
     means="the next start would not come up, for a reason in the config's own text",
     helps="repair it *before* any restart",

@@ -175,6 +175,4 @@ def _cure(there: Container, action: str) -> tuple[str, str]:
     verb = "restart" if action == "restart" else "start"
     if there.pod:
         return f"none automatic: its pod is its kubelet's: kubectl delete pod {there.pod} recreates it", ""
-    if there.unit:
-        return f"none automatic: its unit owns it: systemctl {verb} {there.unit} (--user where it is a user's)", ""
     return " ".join(there.words("restart" if verb == "restart" else "start")), f"{there.runtime} says: {there.summary}"

@@ -52,7 +52,10 @@ def list_unanswered(reply: RpcReply | Answer) -> Finding | None:
 @finds(
     "cron/scheduler-off",
     checks=("cron/scheduler",),
-    cure=none("it is switched off by the config or the environment, and stays so over a restart"),
+    cure=none(
+        "it is switched off by the config or the environment, and stays so over a restart",
+        proof="its own cron.status answers enabled: false",
+    ),
     means="no job will run by itself",
     helps="switch it on",
 )
@@ -72,6 +75,7 @@ def scheduler_off(status: object) -> Finding | None:
         fact="the cron scheduler is off: no job will run by itself",
         saw="cron.status answers enabled: false: cron.enabled in the config, or OPENCLAW_SKIP_CRON in its environment",
         fix="openclaw config set cron.enabled true && openclaw gateway restart",
+        proof="its own cron.status answers enabled: false",
     )
 
 
@@ -199,7 +203,10 @@ def disabled(job: Job, jobs: Jobs, terms: Terms) -> Finding | None:
 @finds(
     "cron/job-failing",
     checks=("cron/watched",),
-    cure=none("the job fails, not the gateway; whether to run it again is the operator's choice"),
+    cure=none(
+        "the job fails, not the gateway; whether to run it again is the operator's choice",
+        proof="its own record of the runs says that they failed",
+    ),
     means="the last runs of a watched job failed (one alone is a warning)",
     helps="read its runs; never rerun blindly",
 )

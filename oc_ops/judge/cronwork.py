@@ -39,7 +39,10 @@ def known(jobs: Jobs) -> dict[str, KeptJob]:
 @finds(
     "cron/stalled",
     checks=("cron/work",),
-    cure=none("a restart aborts what runs; see first what holds the scheduler, then restart by hand at a quiet time"),
+    cure=none(
+        "a restart aborts what runs; see first what holds the scheduler, then restart by hand at a quiet time",
+        proof="its own cron.list shows due times that passed without a run",
+    ),
     means="the scheduler stands: due times of most jobs, heartbeats included, pass without a run",
     helps="`openclaw tasks list` shows what holds it; then `openclaw gateway restart` at a quiet time",
 )
@@ -73,6 +76,7 @@ def stalled(jobs: Jobs, grace_s: float, up_s: float | None) -> Finding | None:
         fact=f"the scheduler stands still: {len(late)} of {len(enabled)} enabled jobs do not run",
         saw=f"{' and '.join(how)}, the first since {clock(moment(since_ms))}: {_names(late)}{last}",
         fix="none automatic: see what holds it (openclaw tasks list), then openclaw gateway restart at a quiet time",
+        proof=f"its own cron.list: {' and '.join(how)}",
     )
 
 
@@ -92,7 +96,10 @@ def _wedged(job: Job, now_ms: int) -> bool:
 @finds(
     "cron/undelivered",
     checks=("cron/work",),
-    cure=none("a restart sends no message again; the channel is what to mend"),
+    cure=none(
+        "a restart sends no message again; the channel is what to mend",
+        proof="its own record of the run says that its message was not delivered",
+    ),
     means="a job ran well, and its message was not delivered (an error for a watched job)",
     helps="mend the channel, or the job's target: `openclaw cron edit ID --to …`; `--no-deliver` wants no message",
 )

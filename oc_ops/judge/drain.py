@@ -48,7 +48,10 @@ _RESUME = "openclaw gateway resume ID ends it; openclaw gateway suspend printed 
     "gateway/drain-stuck",
     state="kept-out",
     checks=("gateway/started",),
-    cure=none("it drains beyond its budget: its suspension or its work must end first, or a person decides"),
+    cure=none(
+        "it drains beyond its budget: its suspension or its work must end first, or a person decides",
+        proof="its own /readyz says that it drains, beyond its budget",
+    ),
     means="it drains beyond its budget, or is kept suspended: since when, by whom",
     helps="`openclaw gateway resume ID` for a suspension; else see what it waits for",
 )

@@ -20,7 +20,9 @@ from oc_ops.process.jsontext import text_at
 @finds(
     "logs/oversized",
     checks=("logs/size",),
-    cure=none("the log has to be moved aside; a restart makes it no smaller"),
+    cure=none(
+        "the log has to be moved aside; a restart makes it no smaller", proof="the size of its own log was measured"
+    ),
     means="a log has grown past its limit (a warning)",
     helps="move it aside",
 )
@@ -43,7 +45,10 @@ def log_oversized(seen: HostView, limits: HostLimits) -> Finding | None:
 @finds(
     "logs/silent",
     checks=("logs/written",),
-    cure=none("the gateway works; a restart at a quiet time is the operator's choice"),
+    cure=none(
+        "the gateway works; a restart at a quiet time is the operator's choice",
+        proof="its own log says that it writes no more, or may not be written by its user",
+    ),
     means="a live gateway can no longer write its log (a warning)",
     helps="move the log; restart at a quiet time",
 )
@@ -66,13 +71,17 @@ def log_silent(seen: HostView) -> Finding | None:
         saw=f"{log.path}, {size(log.size_bytes)}: "
         + ("its last line says that writes are suppressed" if log.suppressed else "not writable by the gateway's user"),
         fix=f"none automatic: {fix}",
+        proof=f"{seen.gateway.summary}, and {log.path} says so itself" if log.suppressed else "",
     )
 
 
 @finds(
     "host/wal-large",
     checks=("host/wal",),
-    cure=none("the program that holds the write-ahead log must release it; nothing is lost meanwhile"),
+    cure=none(
+        "the program that holds the write-ahead log must release it; nothing is lost meanwhile",
+        proof="its own process lives, and the size of its write-ahead log was measured",
+    ),
     means="a write-ahead log is not written back (a warning)",
     helps="see who holds it; never delete it",
 )
@@ -81,20 +90,25 @@ def wal_large(seen: HostView, limits: HostLimits) -> Finding | None:
     large = _largest({each.path: each.size_bytes for each in seen.wals}, limits.wal_large_bytes)
     if not large:
         return None
+    look = f"none automatic: see who holds it open (lsof {_quoted(large[0][0])}); the last to close it writes it back"
+    lives = seen.gateway is not None
     return Finding(
         "host/wal-large",
         "warning",
         fact="a write-ahead log of the gateway's database is large: reads get slow and the disk fills",
         saw=_listed(large, limits.wal_large_bytes),
-        fix=f"none automatic: see who holds it open (lsof {_quoted(large[0][0])}); "
-        f"the last to close it writes it back: at a quiet time {RESTART}; never delete it",
+        fix=f"{look}: at a quiet time {RESTART}; never delete it" if lives else f"{look}; never delete it",
+        proof=f"{seen.gateway.summary}; {_listed(large, limits.wal_large_bytes)}" if seen.gateway else "",
     )
 
 
 @finds(
     "config/clobbered",
     checks=("config/kept",),
-    cure=none("a restart would make the replaced config the one that counts"),
+    cure=none(
+        "a restart would make the replaced config the one that counts",
+        proof="the copy that it put aside lies beside its config",
+    ),
     means="OpenClaw replaced the config and put the old one aside (a warning)",
     helps="`diff -u`, put it back",
 )
@@ -123,7 +137,10 @@ def config_clobbered(seen: HostView, limits: HostLimits) -> Finding | None:
     "gateway/version-drift",
     state="serving",
     checks=("gateway/versions", "gateway/install"),
-    cure=none("it works; when an upgrade is completed by a restart is the operator's choice"),
+    cure=none(
+        "it works; when an upgrade is completed by a restart is the operator's choice",
+        proof="its own answer, its process' age or its unit says of which release it is",
+    ),
     means="CLI, service and gateway are of different releases (a warning)",
     helps="restart after an upgrade",
 )
@@ -145,6 +162,7 @@ def upgraded_under(seen: HostView, running: str | None) -> Finding | None:
         saw=f"{package.path} of release {package.version} was written {_utc(written)}; {gateway.summary}"
         + (f", of release {running}" if running else ""),
         fix=RESTART,
+        proof=f"{gateway.summary}, and its package was written after it had started",
     )
 
 
@@ -176,10 +194,14 @@ def version_drift(cli: tuple[int, ...] | None, gateway: str | None, status: Answ
     if len({release(each) for each in versions.values() if each}) == 1:
         return None
     stale_service = bool(service) and release(service) != cli
+    fix = f"openclaw gateway install --force && {RESTART}" if stale_service else RESTART
+    if cli < running:  # it would bring the older release up, on a state that the newer one has written
+        fix = f"none automatic: put the release that runs first on PATH (npm install -g openclaw@{gateway})"
     return Finding(
         "gateway/version-drift",
         "warning",
         fact="the CLI, the service and the running gateway are not of one release",
         saw=", ".join(f"{name} {each}" for name, each in versions.items() if each),
-        fix=f"openclaw gateway install --force && {RESTART}" if stale_service else RESTART,
+        fix=fix,
+        proof=f"the running gateway itself says that it is release {gateway}" if cli >= running else "",
     )

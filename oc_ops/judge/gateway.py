@@ -73,7 +73,7 @@ def port_taken(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None
     checks=("gateway/live",),
     cure=start(
         "nothing runs, so nothing is lost by a start; newer releases refuse to restart what is down",
-        proof="nothing listens, none of its processes lives, and the unit that OpenClaw manages rests",
+        proof="nothing listens, none of its processes lives, and the unit that owns it rests",
     ),
     means="nothing listens and no gateway process lives",
     helps="start",
@@ -95,11 +95,11 @@ def down(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
     service, proof = seen.service, ""
     if who := seen.hidden or ", ".join(f"pid {each.pid} may be this gateway" for each in seen.processes):
         fix = f"none automatic: {who}: see that it is none before you start one"
-    elif service.managed:
-        fix = START
-        proof = f"nothing listens on port {seen.port}, no process of it lives, {service.summary}"
     elif _has_service(seen):
-        fix = f"none automatic: {service.command('start')}"
+        fix = START if service.managed and not seen.external else service.command("start")
+        proof = f"nothing listens on port {seen.port}, no process of it lives, {service.summary}"
+    elif seen.external:
+        fix = f"{port.EXTERNAL}: have that start it"
     else:
         fix = port.in_container(seen.behind, "start") if seen.behind else port.nobody_starts(seen, BY_HAND)
     return Finding(
@@ -243,14 +243,14 @@ def _unseen_holder(seen: GatewayProbe) -> str:
 
 
 def _restart(seen: GatewayProbe, process: GatewayProcess, by_hand: str) -> str:
-    """The command that restarts it: OpenClaw's own for the unit that it manages, a person's for any other unit."""
+    """The command that restarts it: OpenClaw's own for the unit that it manages, the manager's for any other unit."""
     service = seen.service
     if seen.drifted:
         return f"none automatic: settle first whether it is to serve port {seen.port} or {seen.wanted}; then {RESTART}"
     others = service.pid is not None and service.pid not in (process.pid, process.parent)
     if service.manager == "none" or others or service.state in ("stopped", "failed"):
-        return by_hand
-    return RESTART if service.managed else f"none automatic: {service.command('restart')}"
+        return f"{port.EXTERNAL}: have that restart pid {process.pid}" if seen.external else by_hand
+    return RESTART if service.managed and not seen.external else service.command("restart")
 
 
 def _has_service(seen: GatewayProbe) -> bool:
@@ -285,7 +285,10 @@ def draining(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
     "gateway/saturated",
     state="late",
     checks=("gateway/prompt",),
-    cure=none("a restart aborts the work that is under way and brings the load back"),
+    cure=none(
+        "a restart aborts the work that is under way and brings the load back",
+        proof="its own event loop is late by its own measure",
+    ),
     means="it answers late; its event loop is held up (utilization alone is no fault)",
     helps="less load; no restart",
 )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
 from oc_ops.judge.finding import Finding, Severity
 from oc_ops.judge.gateway import RESTART
 from oc_ops.judge.registry import finds, none
 from oc_ops.observe.host import Filesystem, HostView, Memory, Sample
+from oc_ops.text import clock_trouble
 
 _ERROR_PART = 5
 """What is an error is this many times scarcer than what is a warning."""
@@ -31,6 +34,9 @@ _SETTLED_BYTES = 2**30
 _SWAP_OUT_BYTES_S = 4 * 2**20
 _SWAP_LOOK_S = 1800.0
 """Swapping out this much a second, averaged since a sample at most this old, while memory is low, is thrashing."""
+
+_SWAP_FULL, _SHORT_PART = 0.9, 4
+"""Swap that is used this much counts once less memory is available than this many times what is low."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +105,77 @@ def _disk_faults(seen: Filesystem, limits: HostLimits) -> Iterator[tuple[Severit
 
 
 @finds(
+    "host/clock-off",
+    checks=("host/clock",),
+    cure=none("no restart sets a clock, and jobs and TLS go by it as soon as it is right"),
+    means="the machine's clock is before 2020 or after 2100: no age, due time or expiry can be judged",
+    helps="set the clock",
+)
+def clock_off(now_s: float) -> Finding | None:
+    """The clock of a board without a battery, or one that somebody set: OpenClaw's schedules and TLS go by it too."""
+    wrong = clock_trouble(now_s)
+    if not wrong:
+        return None
+    return Finding(
+        "host/clock-off",
+        "error",
+        fact=f"{wrong}: no age, due time or expiry can be judged by it",
+        saw=f"it is {datetime.fromtimestamp(now_s, UTC):%Y-%m-%d %H:%M:%S} UTC by it",
+        fix="none automatic: set the clock (timedatectl set-ntp true, or sudo date -s), then look again",
+    )
+
+
+@finds(
+    "host/folder-open",
+    checks=("host/folders",),
+    cure=none("it is our own folder that is in danger"),
+    means="everybody may write into a folder above one of ours, and put another in its place (a warning)",
+    helps="the `chmod` that it prints",
+)
+def folder_open(above: Mapping[Path, Path]) -> Finding | None:
+    """Others may rename a folder of ours; `above` holds each of ours with the folder in which they may."""
+    if not above:
+        return None
+    openly = sorted({str(each) for each in above.values()})
+    return Finding(
+        "host/folder-open",
+        "warning",
+        fact="everybody may put another folder in the place of one of ours: no plan is approved meanwhile",
+        saw="; ".join(f"{own} lies in {open_one}, mode without the sticky bit" for own, open_one in above.items()),
+        fix=f"none automatic: let nobody rename what lies there (chmod +t {' '.join(map(shlex.quote, openly))})",
+    )
+
+
+@finds(
+    "host/swap-high",
+    checks=("host/swap",),
+    cure=none("a restart frees no swap that others hold, and may find no memory to come up in"),
+    means="swap is all but used up while memory is short too: what is asked for next ends a process (a warning)",
+    helps="see who takes the memory",
+)
+def swap_high(seen: HostView, limits: HostLimits) -> Finding | None:
+    """Swap is nearly used up and memory is short; full swap beside free memory was left there once, and is no fault."""
+    memory = seen.memory
+    used = memory.swap_used_bytes / memory.swap_bytes if memory.swap_bytes else 0.0
+    if used < _SWAP_FULL or _percent(memory) >= limits.memory_low_percent * _SHORT_PART:
+        return None
+    return Finding(
+        "host/swap-high",
+        "warning",
+        fact="the machine's swap is used up, and its memory is short",
+        saw=f"{size(memory.swap_used_bytes)} of {size(memory.swap_bytes)} swap used, "
+        f"{size(memory.available_bytes)} memory available of {size(memory.total_bytes)}",
+        fix="none automatic: see who takes it (ps -Ao rss,pid,args | sort -n | tail), and end or move that",
+    )
+
+
+@finds(
     "host/memory-high",
     checks=("host/memory",),
-    cure=none("who takes the memory has to be known first; a gateway that works is restarted at a quiet time"),
+    cure=none(
+        "who takes the memory has to be known first; a gateway that works is restarted at a quiet time",
+        proof="its own process was measured, and what it takes or by how much it grows",
+    ),
     means="the machine is out of memory, or short; the gateway takes much, or ever more (warnings)",
     helps="see who takes it; restart at a quiet time",
 )
@@ -126,6 +200,7 @@ def memory_high(seen: HostView, series: Sequence[Sample], limits: HostLimits) ->
         fact=" and ".join(machine + own),
         saw="; ".join(_memory_saw(seen)),
         fix=f"none automatic: {fix}",
+        proof=f"{seen.gateway.summary}: {' and '.join(own)}" if own and seen.gateway else "",
     )
 
 
@@ -201,7 +276,7 @@ def _swapped_out_bytes_s(series: Sequence[Sample]) -> float:
 @finds(
     "host/orphans",
     checks=("host/leftovers",),
-    cure=none("they outlived a restart already"),
+    cure=none("they outlived a restart already", proof="each is seen to have outlived the gateway that started it"),
     means="a browser or MCP server outlived its gateway (a warning)",
     helps="look, then end those pids",
 )

@@ -143,7 +143,10 @@ def slow(job: Job, watched: Watched, jobs: Jobs, owner: Ownership | None, terms:
 @finds(
     "cron/marker-stale",
     checks=("cron/markers",),
-    cure=none("it is cleared job by job with an approval (oc-ops breaker), not by a restart of everything"),
+    cure=none(
+        "it is cleared job by job with an approval (oc-ops breaker), not by a restart of everything",
+        proof="the marker stands in its own list or store, and its owner is seen to be gone",
+    ),
     means="a job is marked as running, and provably no process runs it",
     helps="disable and enable that job",
 )

@@ -10,7 +10,10 @@ from oc_ops.judge.registry import finds, none
     "gateway/port-taken",
     state="kept-out",
     checks=("gateway/live",),
-    cure=none("another program has the port; a gateway that starts now ends at once"),
+    cure=none(
+        "another program has the port; a gateway that starts now ends at once",
+        proof="the process that holds the port is named, and is not this gateway",
+    ),
     means="another program or another gateway has the port, even one that answers HTTP 200",
     helps="move it, or give the gateway another port",
 )

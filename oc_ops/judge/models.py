@@ -8,11 +8,12 @@ from dataclasses import replace
 from oc_ops.judge.finding import Finding, Severity
 from oc_ops.judge.registry import finds, none
 from oc_ops.judge.schedule import moment
-from oc_ops.judge.words import clock, cut, span
+from oc_ops.judge.words import clock, cut
 from oc_ops.observe.jobs import Job
 from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.work import Agent, Model, Refusal, WorkView
 from oc_ops.process.jsontext import at, text_at
+from oc_ops.text import span
 
 _REASONS = {
     "billing": "its account has no credit",
@@ -213,7 +214,7 @@ def unanswered(answer: Answer) -> Finding | None:
 @finds(
     "models/answered",
     checks=("models/answers",),
-    cure=none("nothing is wrong"),
+    cure=none("it says how fast an answer came, and nothing is wrong"),
     means="a real prompt, sent through the gateway because it was asked for, was answered: how fast (information)",
     helps="nothing to do",
 )

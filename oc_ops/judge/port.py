@@ -14,6 +14,9 @@ _DEAD, _SILENT = (502, 503), (504, 522, 524)
 """What a reverse proxy answers for a backend that is gone, and for one that does not answer."""
 
 
+EXTERNAL = "none automatic: a supervisor of its own runs this gateway (OPENCLAW_SUPERVISOR_MODE=external)"
+
+
 def behind(seen: GatewayProbe) -> Forwarder | None:
     """The forwarder that holds the port; None when a gateway holds it, somebody else, or nobody that can be seen."""
     if seen.listener is None or is_openclaw(seen.listener, seen.processes):
@@ -126,7 +129,10 @@ def _of_another(seen: GatewayProbe) -> Finding:
     "gateway/port-drift",
     state="serving",
     checks=("gateway/live",),
-    cure=none("it works where it is; which of the two ports is meant is not for a program to decide"),
+    cure=none(
+        "it works where it is; which of the two ports is meant is not for a program to decide",
+        proof="its own socket listens on the other port, and answers there",
+    ),
     means="the gateway serves another port than config or environment say (a warning): it is looked at where it serves",
     helps="put the port back, or reinstall the service and restart at a quiet time",
 )
@@ -144,6 +150,7 @@ def port_drift(seen: GatewayProbe, wanted_by: str) -> Finding | None:
         saw=f"{seen.learnt}; {seen.live.summary}",
         fix=f"none automatic: put the port back ({back}), or have the gateway move: openclaw gateway install --force "
         "where a service unit runs it, and a restart at a quiet time",
+        proof=f"{seen.learnt}; {seen.live.summary}",
     )
 
 

@@ -53,7 +53,9 @@ def exec_missing(service: Service) -> Finding | None:
     "config/mode-missing",
     state="kept-out",
     checks=("gateway/live",),
-    cure=none("OpenClaw blocks every start while gateway.mode is not set"),
+    cure=none(
+        "OpenClaw blocks every start while gateway.mode is not set", proof="the config itself has no gateway.mode"
+    ),
     means="the config has no gateway.mode, without which OpenClaw blocks every start (exit 78)",
     helps="set it; no start before that",
 )
@@ -120,7 +122,10 @@ def no_linger(owner: Service | None, lingers: bool | None, user: str) -> Finding
 @finds(
     "service/two-owners",
     checks=("gateway/supervised",),
-    cure=none("which of the two is to stay is not for a program to decide"),
+    cure=none(
+        "which of the two is to stay is not for a program to decide",
+        proof="two units are seen to run it, or to want to",
+    ),
     means="a second unit wants to run this gateway: an error while it tries again and again, else a warning",
     helps="disable one of them",
 )

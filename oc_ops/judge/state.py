@@ -114,7 +114,10 @@ _DAMAGED = "the state database is damaged: a gateway does not start with it, and
 @finds(
     "state/corrupt",
     checks=("state/readable",),
-    cure=none("a gateway does not start with a damaged database, and every process that opens it can damage it more"),
+    cure=none(
+        "a gateway does not start with a damaged database, and every process that opens it can damage it more",
+        proof="the state database itself does not open, or its gateway has deleted files of it open",
+    ),
     means="the state database is damaged, or its side files were deleted under the gateway; names the newest backup",
     helps="restore it by hand; no start, no `doctor --fix`",
 )
@@ -150,7 +153,10 @@ def migrating(seen: StateView) -> Finding | None:
 @finds(
     "state/migrating",
     checks=("state/readable",),
-    cure=none("a start is refused until the migration's lease ends, and spends the restart budget for nothing"),
+    cure=none(
+        "a start is refused until the migration's lease ends, and spends the restart budget for nothing",
+        proof="the lease in the state database names its holder and its end",
+    ),
     means="a start-up migration holds the state until a given time",
     helps="wait until then, then start once",
 )

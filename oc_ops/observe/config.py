@@ -67,7 +67,8 @@ class GatewayConfig:
 def read(target: Target) -> GatewayConfig:
     """Read the config file of a target; a file that does not parse is an observation, not an error.
 
-    Raises CouldNotLook when the file exists and cannot be read at all. `$include` is followed, `env` filled in.
+    Raises CouldNotLook when the file, or the .env beside it, exists and cannot be read at all. `$include` is followed,
+    `env` filled in.
     """
     path = target.config_path
     dotenv = _dotenv(target.state_dir / ".env")
@@ -131,11 +132,11 @@ def quieted(target: Target, log_file: Path) -> Quieted | None:
     """
     try:
         root = dict(_parsed(files.read_text(target.config_path, files.CONFIG_BYTES)))
-    except (OSError, ValueError):
+        dotenv = _dotenv(target.state_dir / ".env")
+    except (OSError, ValueError, CouldNotLook):
         return None
     if "$include" in json.dumps(root):
         return None
-    dotenv = _dotenv(target.state_dir / ".env")
     secrets = frozenset(each for each in secrets_of(root, {}) if not _REFERENCE.fullmatch(each))
     environ = {name: each for name, each in _moved_out(root, secrets).items() if name not in dotenv}
     known = {**environ, **dotenv, **target.environ}
@@ -350,11 +351,19 @@ def _substituted(value: object, environ: Mapping[str, str]) -> object:
 
 
 def _dotenv(path: Path) -> dict[str, str]:
-    """The state directory's .env, which OpenClaw reads before it fills in references; unreadable means empty."""
+    """The state directory's .env, which OpenClaw reads before it fills in references.
+
+    None, a folder (a container's mount makes one) and one that we may not read count as empty. Raises CouldNotLook for
+    what no gateway could read either, such as a pipe, a device or a gigabyte.
+    """
     try:
         lines = files.read_text(path, files.SMALL_BYTES, errors="replace").splitlines()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return {}
+    except OSError as error:
+        if path.is_dir():
+            return {}
+        raise CouldNotLook(f"cannot read {path}: {error.strerror}") from error
     pairs = (line.removeprefix("export ").split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
     return {name.strip(): value.strip().strip("\"'") for name, value in pairs}
 

@@ -34,6 +34,12 @@ podman's `configured` and `initialized` are created, `stopped` exited.
 STOP_S = 330
 """What a gateway gets to drain before it is killed: OpenClaw's own units give it as much."""
 
+PLACES = (
+    "CONTAINER_CONNECTION", "CONTAINER_HOST", "CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF", "DOCKER_CONFIG",
+    "DOCKER_CONTEXT", "DOCKER_HOST", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR",
+)  # fmt: skip
+"""What decides which containers a runtime knows of: a rootless one's lie in its user's own folders."""
+
 _ASK_S = 10.0
 """One question to the runtime: 0.05 to 0.4 s were measured on podman 4.3."""
 _QUICKLY_S = 3.0
@@ -141,9 +147,11 @@ class Container:
         return None
 
     def words(self, action: Literal["start", "restart"]) -> tuple[str, ...]:
-        """The runtime's command for a cure: a paused container is let go on, whatever was wanted of it."""
+        """The command for a cure: its unit's where one owns it (a quadlet), else the runtime's."""
         if self.state == "paused":
             return (self.runtime, "unpause", self.name)
+        if self.unit:
+            return ("systemctl", *(["--user"] if os.geteuid() else []), action, self.unit)
         if action == "restart":
             return (self.runtime, "restart", "-t", str(STOP_S), self.name)
         return (self.runtime, "start", self.name)

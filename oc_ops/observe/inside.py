@@ -36,7 +36,8 @@ _RELAY = (
 """Leads to the gateway's own loopback, where it takes a reader as it does on a host; it ends by itself."""
 
 _RELAY_S = 10.0
-_LASTS_S = 120
+LASTS_S = 120.0
+"""How long a way in lasts where it is not said otherwise."""
 _LOGS_S = 10.0
 _LOG_BYTES = 4 << 20
 
@@ -80,15 +81,16 @@ def again(target: Target) -> Target:
     return replace(target, container=container.look(kind, name, there.host))
 
 
-def relay(target: Target, port: int) -> Relay:
+def relay(target: Target, port: int, lasts_s: float = LASTS_S) -> Relay:
     """A socket to the gateway's own loopback, through the runtime's `exec` and the Node that runs the gateway.
 
-    Raises ConnectionRefusedError where nothing listens inside, CouldNotLook where nothing can be run there.
+    It ends with us, and after `lasts_s` by itself. Raises ConnectionRefusedError where nothing listens inside,
+    CouldNotLook where nothing can be run there.
     """
     there = target.container
     assert there is not None
     node = there.openclaw[0] if there.openclaw[0].endswith("node") else "node"
-    argv = [there.runtime, "exec", "-i", there.id or there.name, node, "-e", _RELAY, str(port), str(_LASTS_S)]
+    argv = [there.runtime, "exec", "-i", there.id or there.name, node, "-e", _RELAY, str(port), f"{lasts_s:.0f}"]
     return Relay(argv, there.host, _RELAY_S)
 
 

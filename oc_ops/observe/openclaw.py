@@ -7,14 +7,13 @@ import json
 import math
 import os
 import signal
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from oc_ops.errors import CouldNotLook
-from oc_ops.locks import single_flight
+from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.locks import scratch, single_flight
 from oc_ops.observe import config, install, listener
 from oc_ops.observe.pairing import pairing
 from oc_ops.observe.target import Target
@@ -340,10 +339,9 @@ class Openclaw:
             return
         with contextlib.ExitStack() as kept:
             try:
-                folder = kept.enter_context(tempfile.TemporaryDirectory(prefix="oc-ops-"))
-                environ |= self._quieted(Path(folder))
-            except OSError as error:
-                why = f"for a call that is silent in the gateway's log: {error.strerror or error}"
+                environ |= self._quieted(kept.enter_context(scratch()))
+            except (OSError, OcOpsError) as error:
+                why = f"for a call that is silent in the gateway's log: {getattr(error, 'strerror', None) or error}"
                 raise CouldNotLook(f"the config cannot be copied {why}") from error
             yield environ
 

@@ -167,7 +167,7 @@ def gather(look: GatewayProbe, tasks: RpcReply | None, stored: Jobs | None) -> O
     seen: Literal["lives", "gone", "unknown"] = "unknown"
     if serving and began_ms:
         seen = "lives"
-    elif look.live.kind == "refused" and look.listener is None and not look.processes:
+    elif look.live.kind == "refused" and look.listener is None and not look.processes and _ended(look):
         seen = "gone"
     receipts = (stored.receipts if stored else None) or ()
     began = {each.owner_pid: _began_ms(each.owner_pid) for each in receipts if each.status == "running"}
@@ -179,6 +179,11 @@ def gather(look: GatewayProbe, tasks: RpcReply | None, stored: Jobs | None) -> O
         stored=stored,
         alive={pid: moment for pid, moment in began.items() if moment is not None},
     )
+
+
+def _ended(look: GatewayProbe) -> bool:
+    """A paused container takes no connection either, and its gateway goes on with its run when it is let."""
+    return look.container is None or look.container.state in ("created", "exited", "dead", "gone")
 
 
 def active_jobs(payload: object) -> frozenset[str] | None:

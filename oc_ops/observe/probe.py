@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import psutil
 
 from oc_ops.observe import http, whereabouts
 from oc_ops.observe import processes as observe_processes
@@ -68,6 +71,8 @@ class GatewayProbe:
     """Where the answer came from, of a container: its `published` port, or only `inside`."""
     blind: str = ""
     """Why the gateway could not be asked inside its container, where that was tried."""
+    external: bool = False
+    """True if OPENCLAW_SUPERVISOR_MODE=external is told to it, or to us where it does not run; no answer came then."""
     descriptors: Descriptors | None = None
     """What the holder of the port has open, where that can be seen."""
     progress: str = ""
@@ -216,9 +221,26 @@ def _at_once(target: Target, place: TcpAddress, live: Probe, service_of: Callabl
         foreign = observe_processes.foreign_state_dir(listening_pid, target)
     if live.kind != "answered" and (own := next((each for each in processes if each.certain), None)):
         service = unit_of(own, target) or service
+    external = live.kind != "answered" and _is_external(target, processes)
     return GatewayProbe(
-        place.port, live, listener=listener, processes=processes, service=service, host=place.host, foreign=foreign
+        place.port,
+        live,
+        listener=listener,
+        processes=processes,
+        service=service,
+        host=place.host,
+        foreign=foreign,
+        external=external,
     )
+
+
+def _is_external(target: Target, processes: Sequence[GatewayProcess]) -> bool:
+    """True if a supervisor of the operator's own starts and stops it: OpenClaw's service commands refuse then."""
+    environs: list[Mapping[str, str]] = [] if processes else [target.environ]
+    for each in processes:
+        with contextlib.suppress(psutil.Error, OSError):
+            environs.append(psutil.Process(each.pid).environ())
+    return any(each.get("OPENCLAW_SUPERVISOR_MODE", "").strip().lower() == "external" for each in environs)
 
 
 def _hidden(target: Target, seen: GatewayProbe) -> str:

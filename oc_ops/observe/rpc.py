@@ -25,7 +25,7 @@ from oc_ops.observe.handshake import (
     refusal_from_close,
     table,
 )
-from oc_ops.observe.inside import inner_port, relay
+from oc_ops.observe.inside import LASTS_S, inner_port, relay
 from oc_ops.observe.listener import Proven, Unproven
 from oc_ops.observe.wire import MAX_FRAME_BYTES, Wire, open_wire
 
@@ -208,7 +208,9 @@ def connect(
     return RpcClient(wire, hello, time.monotonic() - started, request_s, notes)
 
 
-def connect_to(target: Target, config: GatewayConfig, port: int, settings: Settings) -> RpcClient:
+def connect_to(
+    target: Target, config: GatewayConfig, port: int, settings: Settings, lasts_s: float = LASTS_S
+) -> RpcClient:
     """`connect` to the gateway of a config, with the limits of the settings; `port` is where it really listens."""
     there, inside = target.container, port
     if there is not None:
@@ -222,7 +224,7 @@ def connect_to(target: Target, config: GatewayConfig, port: int, settings: Setti
         connect_s=settings.rpc_connect_s,
         request_s=settings.rpc_request_s,
         tls=config.tls,
-        through=(lambda: relay(target, inside)) if there else None,
+        through=(lambda: relay(target, inside, lasts_s)) if there else None,
         known_as=there.place if there else "",
     )
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 
+from oc_ops import files
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe import config
 from oc_ops.observe.config import GatewayConfig
@@ -118,7 +119,8 @@ def look(target: Target, processes: Sequence[GatewayProcess]) -> StateView:
     """
     uid, by = _runner(target, processes)
     database, lives = target.state_dir / _DATABASE, bool(processes)
-    damage, schema, writer, lease = ("", None, "", None) if lives else _opened(database)
+    # What is no file is told by its kind, which touches nothing of a gateway that lives.
+    damage, schema, writer, lease = (_misplaced(database), None, "", None) if lives else _opened(database)
     detached = _detached(database, processes)
     return StateView(
         target.state_dir,
@@ -282,9 +284,22 @@ def _names(folder: Path) -> list[str]:
 # -- the database -----------------------------------------------------------------------------------------------------
 
 
+def _misplaced(database: Path) -> str:
+    """What stands in the place of the database and can be none: a pipe, a folder, a link that leads nowhere."""
+    try:
+        files.refuse(database)
+    except files.FileRefused as error:
+        return str(error.strerror)
+    except OSError as error:
+        return f"a link that leads nowhere: {error.strerror}" if database.is_symlink() else ""
+    return ""
+
+
 def _opened(database: Path) -> tuple[str, int | None, str, Lease | None]:
     """Damage, schema, writing build and migration lease; whatever cannot be read says nothing."""
     schema, writer, lease = None, "", None
+    if misplaced := _misplaced(database):
+        return misplaced, schema, writer, lease
     try:
         size = database.stat().st_size
         if not size:

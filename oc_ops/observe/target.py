@@ -8,10 +8,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from oc_ops.errors import SettingError
 from oc_ops.observe import container
 from oc_ops.observe.container import Container
+from oc_ops.settings import Settings
 
 _PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
@@ -39,9 +41,39 @@ class Target:
     @property
     def key(self) -> str:
         """A short name for the target, the same in every process that looks at it, by whatever path."""
-        if self.container is not None:
-            return hashlib.sha256(os.fsencode(self.choice)).hexdigest()[:12]
-        return hashlib.sha256(os.fsencode(os.path.realpath(self.state_dir))).hexdigest()[:12]
+        return _digest(self.choice if self.container is not None else os.path.realpath(self.state_dir))
+
+    @property
+    def name(self) -> str:
+        """What people and figures call it: its profile, `default`, or the container as it was chosen."""
+        return self.choice if self.container is not None else self.profile or "default"
+
+
+class Identity(NamedTuple):
+    """`Target.key` and `Target.name`."""
+
+    key: str
+    name: str
+
+
+def identify(environ: Mapping[str, str], profile: str | None = None, choice: str = "local") -> Identity:
+    """Which gateway `choose` would resolve, without asking any container runtime; raises SettingError as it does."""
+    kind, name = _kind(choice, profile)
+    if kind in CONTAINERS:
+        return Identity(_digest(choice), choice)
+    found = locate(environ, name if kind == "profile" else profile)
+    return Identity(found.key, found.name)
+
+
+def chosen(settings: Settings, environ: Mapping[str, str]) -> Identity | None:
+    """The gateway that --target, OC_OPS_TARGET or a settings file names; None where none does. Raises SettingError."""
+    if settings.source("target") == "default":
+        return None
+    return identify(environ, settings.profile, settings.target)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:12]
 
 
 def locate(environ: Mapping[str, str], profile: str | None = None) -> Target:
@@ -90,19 +122,29 @@ def choose(environ: Mapping[str, str], profile: str | None = None, choice: str =
     Raises SettingError for a target of no known form, for two profiles at once, and for a name that several have. A
     container that is not there, or a runtime that cannot be asked, is the target's `container` all the same.
     """
+    kind, name = _kind(choice, profile)
+    if kind == "local":
+        return locate(environ, profile)
+    if kind == "profile":
+        return replace(locate(environ, name), choice=choice)
+    return _contained(container.look(kind, name, environ), choice)
+
+
+def _kind(choice: str, profile: str | None) -> tuple[str, str]:
+    """A choice in its two parts; raises SettingError for one of no known form, and for two profiles at once."""
     kind, _, name = choice.partition(":")
     if kind == "local" and not name:
-        return locate(environ, profile)
+        return kind, name
     if kind == "profile" and name:
         if profile not in (None, name):
             raise SettingError("target", choice, "option or setting", f"the same profile as --oc-profile {profile}")
-        return replace(locate(environ, name), choice=choice)
+        return kind, name
     if kind not in CONTAINERS or not _CONTAINER.fullmatch(name):
         forms = "local, profile:NAME, podman:NAME, docker:NAME, compose:SERVICE or cell:TENANT"
         raise SettingError("target", choice, "option or setting", forms)
     if profile:
         raise SettingError("target", choice, "option or setting", "no --oc-profile beside a container")
-    return _contained(container.look(kind, name, environ), choice)
+    return kind, name
 
 
 def _contained(there: Container, choice: str) -> Target:

@@ -136,13 +136,16 @@ def discard(run: RunFolder) -> None:
     shutil.rmtree(run.path, ignore_errors=True)
 
 
-def prune(report_dir: Path, keep_healthy: int, keep_failing: int) -> tuple[str, ...]:
+def prune(report_dir: Path, keep_healthy: int, keep_failing: int, now: datetime | None = None) -> tuple[str, ...]:
     """Remove all but the newest `keep_healthy` healthy runs and `keep_failing` others; return the removed stamps.
+
+    Runs of a clock that was ahead of `now` are the oldest: they would push out all that come until then.
 
     A run whose report cannot be read or does not exist counts as failing; a directory that is not named as a run is
     never touched. Safe beside another pruner.
     """
-    runs = sorted(_runs(report_dir), reverse=True)
+    latest = f"{(now or datetime.now(UTC)).astimezone(UTC):%Y-%m-%dT%H-%M-%SZ~}"
+    runs = sorted(_runs(report_dir), key=lambda run: (run.name <= latest, run.name), reverse=True)
     healthy = [run for run in runs if _is_healthy(run)]
     failing = [run for run in runs if run not in healthy] if len(runs) - len(healthy) > keep_failing else []
     surplus = healthy[keep_healthy:] + failing[keep_failing:]

@@ -5,6 +5,7 @@ And of which releases this machine's operator was told what is known of them.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,7 +41,8 @@ def read(memory_dir: Path, key: str) -> LastLook:
 def remember(memory_dir: Path, key: str, look: LastLook) -> None:
     """Replace it; a look that cannot be kept costs the comparison next time, nothing else."""
     try:
-        folder.write(memory_dir / f"work-{key}.json", msgspec.json.encode(look).decode() + "\n")
+        # ASCII: what strangers call their jobs acts on no terminal that shows the file.
+        folder.write(memory_dir / f"work-{key}.json", json.dumps(msgspec.to_builtins(look)) + "\n")
     except OSError:
         return
 

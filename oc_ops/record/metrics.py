@@ -93,9 +93,9 @@ SIZE = "oc_ops_history_size_bytes"
 class Metrics(Collector):
     """Reads the history anew at each collection; `error` says why the last one could not be read, if so."""
 
-    def __init__(self, memory_dir: Path, now_ms: int | None = None) -> None:
-        """`now_ms` is the end of every window: the clock's time where it is not given."""
-        self.memory_dir, self._now_ms = memory_dir, now_ms
+    def __init__(self, memory_dir: Path, now_ms: int | None = None, of: str = "") -> None:
+        """`now_ms` is the end of every window: the clock's time where it is not given; `of` the key of one gateway."""
+        self.memory_dir, self._now_ms, self._of = memory_dir, now_ms, of
         self.error: HistoryError | None = None
 
     def collect(self) -> Iterator[Metric]:
@@ -117,8 +117,9 @@ class Metrics(Collector):
         import time
 
         now_ms = self._now_ms or round(time.time() * 1000)
-        gateways = history.gateways()[:MOST_GATEWAYS]
-        profiles = [each.profile for each in gateways]
+        every = history.gateways()
+        gateways = [each for each in every if each.key == self._of] if self._of else every[:MOST_GATEWAYS]
+        profiles = [each.profile for each in every]
         for each in gateways:
             twice = profiles.count(each.profile) > 1
             label = f"{each.profile}@{each.key}" if twice else each.profile

@@ -20,7 +20,7 @@ from oc_ops.process.run import Call, run
 from oc_ops.schedule.plan import SchedulePlan
 
 _MARK = "# oc-ops schedule "
-_OWN = re.compile(rb"# oc-ops schedule ([A-Za-z0-9_-]+)[ \t]*$")
+_OWN = re.compile(rb"# oc-ops schedule ([A-Za-z0-9_.:-]+)[ \t]*$")
 _DEADLINE_S = 10.0
 _PREFIX = "oc-ops-crontab-"
 _LONGEST = 998
@@ -131,6 +131,10 @@ def read(environ: Mapping[str, str]) -> Crontab:
     call = run(["crontab", "-l"], environ=_plain(environ), deadline_s=_DEADLINE_S)
     if call.outcome == "refused" and b"no crontab" in (call.stderr.head + call.stdout.head).lower():
         return Crontab(b"")
+    if call.outcome == "refused" and b"not allowed" in (call.stderr.head + call.stdout.head).lower():
+        raise OcOpsError(
+            f"this account may not use crontab, so nothing is changed: see cron.allow and cron.deny ({call.summary})"
+        )
     if call.outcome != "answered" or call.stdout.left_out_bytes:
         raise OcOpsError(f"the crontab cannot be read, so nothing is changed: {call.summary}")
     return Crontab(call.stdout.head + call.stdout.tail)

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oc_ops.errors import OcOpsError
-from oc_ops.observe import install
-from oc_ops.observe.target import Target, locate
+from oc_ops.observe import container, install
+from oc_ops.observe.target import CONTAINERS, identify, locate
 from oc_ops.settings import Settings, declared, environment_name, start_folder
 
 _SYSTEM = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin")
-_PLACES = (
+PLACES = (
     "OPENCLAW_HOME", "OPENCLAW_STATE_DIR", "OPENCLAW_CONFIG_PATH", "OPENCLAW_PROFILE", "OPENCLAW_GATEWAY_PORT",
     "XDG_STATE_HOME", "TMPDIR",
 )  # fmt: skip
@@ -90,22 +90,30 @@ def make(settings: Settings, environ: Mapping[str, str], every_s: int, options: 
     not, since a crontab is no place for them: the notes say what is missing.
     """
     refuse_inside_a_gateway(environ)
-    target = locate(environ, settings.profile)
-    executable = install.find(settings.openclaw, settings.source("openclaw"), environ, target.home)
-    notes = []
-    if executable is None:
+    name = identify(environ, settings.profile, settings.target).name
+    runtimes = container.installed(environ) if settings.target.partition(":")[0] in CONTAINERS else None
+    home = locate(environ, settings.profile).home
+    executable, notes = None, []
+    if runtimes is None:
+        executable = install.find(settings.openclaw, settings.source("openclaw"), environ, home)
+    if runtimes is None and executable is None:
         notes.append("there is no `openclaw` on this PATH nor in the usual places: its own checks will say so")
+    if runtimes == ():
+        notes.append("there is neither podman nor docker on this PATH: each run will say that it cannot look")
     notes += [
         f"{name} is set here and not in the schedule: a gateway whose config does not hold it will refuse the doctor"
-        for name in sorted(environ)
+        for name in (sorted(environ) if runtimes is None else ())  # a container has its own
         if _CREDENTIAL.fullmatch(name) and environ[name]
     ]
     plan = SchedulePlan(
-        name=target.profile or "default",
+        name=name,
         every_s=every_s,
         argv=(sys.executable, "-m", "oc_ops", "schedule", "run", *options),
         folder=start_folder(),
-        environ={"PATH": _path(executable, environ, target), **_taken_along(settings, environ)},
+        environ={
+            "PATH": _path(executable, runtimes or (), environ, home),
+            **_taken_along(settings, environ, contained=runtimes is not None),
+        },
         notes=tuple(notes),
     )
     _refuse_unprintable(plan)
@@ -119,17 +127,19 @@ def _refuse_unprintable(plan: SchedulePlan) -> None:
         raise OcOpsError(f"{bad!a} holds a control character, which no scheduler takes")
 
 
-def _path(executable: Path | None, environ: Mapping[str, str], target: Target) -> str:
-    """The folders of `openclaw` and of the Node that runs it before the system's own."""
-    folders: list[str] = []
+def _path(executable: Path | None, runtimes: Sequence[str], environ: Mapping[str, str], home: Path) -> str:
+    """The folders of `openclaw` and of the Node that runs it, or of the container runtimes, before the system's own."""
+    found = (shutil.which(each, path=environ.get("PATH", os.defpath)) for each in runtimes)
+    folders = [str(Path(each).parent) for each in found if each]
     if executable is not None:
-        node = shutil.which("node", path=install.search_path(executable, environ, target.home))
+        node = shutil.which("node", path=install.search_path(executable, environ, home))
         folders = [str(executable.parent), *([str(Path(node).parent)] if node else [])]
     return os.pathsep.join(dict.fromkeys((*folders, *_SYSTEM)))
 
 
-def _taken_along(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
-    taken = {name: environ[name] for name in _PLACES if environ.get(name)}
+def _taken_along(settings: Settings, environ: Mapping[str, str], *, contained: bool) -> dict[str, str]:
+    places = (*PLACES, *(container.PLACES if contained else ()))
+    taken = {name: environ[name] for name in places if environ.get(name)}
     home = environ.get("HOME", "")
     if home and Path(home) != Path(pwd.getpwuid(os.getuid()).pw_dir):
         taken["HOME"] = home

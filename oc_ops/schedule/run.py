@@ -15,7 +15,7 @@ from typing import Literal
 from oc_ops import files
 from oc_ops.errors import CouldNotLook
 from oc_ops.locks import lock_dir, single_flight
-from oc_ops.observe.target import locate
+from oc_ops.observe.target import identify
 from oc_ops.process.run import Call, run
 from oc_ops.schedule.plan import refuse_inside_a_gateway
 from oc_ops.settings import SCHEDULED, Settings, start_folder
@@ -45,7 +45,7 @@ def take(settings: Settings, environ: Mapping[str, str], options: Sequence[str])
     """
     refuse_inside_a_gateway(environ)
     log = ScheduleLog(settings.memory_dir / FILE, settings.schedule_log_bytes)
-    lock = lock_dir() / f"schedule-{locate(environ, settings.profile).profile or 'default'}.lock"
+    lock = lock_dir() / f"schedule-{identify(environ, settings.profile, settings.target).name}.lock"
     with ExitStack() as held:
         try:
             held.enter_context(single_flight(lock, 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import plistlib
+import re
 import sys
 from pathlib import Path
 from typing import Literal
@@ -83,7 +84,8 @@ def without_cron(platform: str = sys.platform) -> str:
 
 
 def _label(plan: SchedulePlan) -> str:
-    return "org.oc-ops.oc-ops-doctor" + ("" if plan.name == "default" else f"-{plan.name}")
+    """A name for the manager's own list and for a file: a container's has neither colon nor dot there."""
+    return "org.oc-ops.oc-ops-doctor" + ("" if plan.name == "default" else f"-{re.sub(r'[:.]', '-', plan.name)}")
 
 
 def _quoted(text: str, *, dollar: bool = True) -> str:

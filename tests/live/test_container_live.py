@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,10 +17,12 @@ import pytest
 from oc_ops.lab.config import free_ports
 from oc_ops.lab.install import install
 from oc_ops.observe import http
-from oc_ops.process.run import run
+from oc_ops.observe.target import identify
+from oc_ops.process.run import Call, run
 from oc_ops.settings import PROJECT
 from tests.live.examine import PATIENT, Examination, examine_in
-from tests.support.containers import TOKEN, Podman
+from tests.support.containers import TOKEN, Podman, example
+from tests.support.desk import Desk
 
 pytestmark = [
     pytest.mark.live,
@@ -142,6 +144,62 @@ def test_beside_the_gateway_it_works_as_on_a_host(ready: Cell) -> None:
     assert call.stdout.text.rstrip().splitlines()[-1].startswith("doctor: healthy in "), call.stdout.text
 
 
+def test_the_cockpit_shows_the_container(ready: Cell, tmp_path: Path) -> None:
+    """Its release, its runtime's word and what it prints; paused it is hung, with the command that lets it go on."""
+    desk = Desk(tmp_path)
+    podman = {name: value for name, value in ready.podman.environ.items() if name.startswith("CONTAINERS_")}
+    desk.environ |= podman | {"OC_OPS_RPC_CONNECT_S": "10"}
+    desk.key = identify({}, None, f"podman:{NAME}").key
+    try:
+        desk.start("--target", f"podman:{NAME}")
+        with desk.attached(OC_OPS_TARGET=f"podman:{NAME}") as terminal:
+            terminal.expect("READY", timeout=90)
+            assert desk.sees("status", rf"podman: container {NAME} is running", 30)
+            assert desk.sees("status", r"RPC +on · ", 60), desk.screen("status")
+            assert desk.sees("status", rf"port {ready.port}", 10)
+            assert desk.sees("browser", r"\[gateway\] ready", 60), desk.screen("browser")
+            ready.podman("pause", NAME)
+            assert desk.sees("status", " HUNG ", 30), desk.screen("status")
+            assert f"podman unpause {NAME}" in desk.screen("status")
+            ready.podman("unpause", NAME)
+            assert desk.sees("status", " READY ", 60), desk.screen("status")
+        refused = desk.ops("status")
+        assert (refused.code, "shows another gateway" in refused.err) == (4, True), refused.err
+        desk.ops("stop", "--target", f"podman:{NAME}")
+    finally:
+        desk.close()
+        ready.ready()
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path for path in written if TOKEN.encode() in path.read_bytes()] == []
+
+
+def test_a_schedule_and_its_figures_keep_the_target(ready: Cell, tmp_path: Path) -> None:
+    """The line for the crontab, run as cron runs it: its figures are the container's, and its name is its own."""
+    own = {"OC_OPS_MEMORY_DIR": str(tmp_path / "memory"), "OC_OPS_REPORT_DIR": str(tmp_path / "reports"), **PATIENT}
+    environ = {**ready.podman.environ, **own, "XDG_STATE_HOME": str(tmp_path / "state"), "HOME": str(tmp_path)}
+
+    def oc_ops(*words: str, given: Mapping[str, str] = environ) -> Call:
+        return run([sys.executable, "-m", "oc_ops", *words], environ=given, deadline_s=120.0, cwd=PROJECT)
+
+    target = ("--target", f"podman:{NAME}")
+    line = oc_ops("schedule", "install", "--dry-run", "--quick", *target).stdout.text.splitlines()[-1]
+    assert line.endswith(f"# oc-ops schedule podman:{NAME}"), line
+    command = line.split(maxsplit=5)[5].replace("\\%", "%")
+    bare = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "SHELL": "/bin/sh", "LOGNAME": "root"}
+    call = run(
+        ["/bin/sh", "-c", command], environ={**bare, "XDG_STATE_HOME": str(tmp_path / "state")}, deadline_s=120.0
+    )
+    log = (tmp_path / "memory" / "schedule.log").read_text()
+    assert (call.exit, " ran: doctor: healthy" in log) == (0, True), log
+    assert f'gateway="podman:{NAME}"' in oc_ops("metrics", *target).stdout.text
+    assert 'gateway="' not in oc_ops("metrics", "--target", "podman:nobody").stdout.text
+    jobs = oc_ops("jobs", "--json", given={**environ, "OC_OPS_TARGET": f"podman:{NAME}"})
+    assert '"jobs"' in jobs.stdout.text, jobs.stdout.text + jobs.stderr.text
+    locks = oc_ops("breaker", "list", "--all", *target)
+    assert f"in container {NAME}, whose pids mean nothing" in locks.stdout.text, locks.stdout.text + locks.stderr.text
+    assert oc_ops("incidents", "list", *target).stdout.text == "0 open, 0 closed\n"
+
+
 def test_a_paused_container_is_let_go_on(ready: Cell, tmp_path: Path) -> None:
     """It is said who pauses, and recovery unpauses: the gateway goes on as the one that it was."""
     ready.podman("pause", NAME)
@@ -183,6 +241,22 @@ def test_without_a_target_the_container_behind_the_port_is_named(ready: Cell, tm
     fix = seen.finding("gateway/hung")["fix"]
     assert f"podman restart -t 330 {NAME}" in fix, seen.output
     assert f"--target podman:{NAME}" in fix
+
+
+def test_the_example_starts_as_it_stands(cell: Cell, tmp_path: Path) -> None:
+    """Its start command on an empty volume, with a real gateway: ready, and well to the oc-ops beside it."""
+    name, port = f"{NAME}-example", free_ports()
+    told = example("compose.yaml").replace("node dist/index.js", str(cell.podman.openclaw))
+    state = cell.podman.create(name, port, command=("sh", "-c", told))
+    (state / "openclaw.json").unlink()
+    Cell(cell.podman, port, state, name).ready()
+    where = {"OC_OPS_MEMORY_DIR": "/tmp/memory", "OC_OPS_REPORT_DIR": "/tmp/reports"}
+    environ = {**PATIENT, **where, "PYTHONDONTWRITEBYTECODE": "1"}
+    suite = ("-m", "pytest", str(PROJECT / "checks"), "-m", "doctor", "-p", "no:cacheprovider", "--quick")
+    call = cell.podman.beside(name, state, environ, sys.executable, *suite)
+    cell.podman("rm", "-f", "-t", "0", name)
+    assert call.exit == 0, call.stdout.text
+    assert (state / "logs" / "gateway.log").stat().st_size
 
 
 def test_a_container_that_was_stopped_is_down(ready: Cell, tmp_path: Path) -> None:

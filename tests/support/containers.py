@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,17 @@ from oc_ops.settings import PROJECT
 
 TOKEN = "cell-token-0123456789abcdef"
 ID = "2293dc50e953dbe3d452be68e1e0c7440a0f86af5437e2768b40387126ee6476"
+
+
+EXAMPLES = PROJECT / "contrib" / "container"
+
+
+def example(name: str) -> str:
+    """How an example starts its gateway, as the shell of its container gets it; compose writes a $ twice."""
+    found = re.search(r"- \|\n((?: +.*\n)+? +exec .*\n)", (EXAMPLES / name).read_text(encoding="utf-8"))
+    assert found is not None
+    told = textwrap.dedent(found[1])
+    return told.replace("$$", "$") if name == "compose.yaml" else told
 
 
 def inspected(runtime: str = "podman", **changes: Any) -> dict[str, Any]:

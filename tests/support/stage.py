@@ -17,6 +17,7 @@ from oc_ops.act.recover.outcome import Observation, Outcome
 from oc_ops.act.recover.run import recover
 from oc_ops.act.recover.wait import Clock
 from oc_ops.judge.finding import Finding
+from oc_ops.observe.healers import Healer
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.service import Service
 from oc_ops.observe.target import locate
@@ -102,6 +103,10 @@ class Stage:
         self.looks: list[GatewayProbe] = [HUNG, WELL]
         self.services: list[Service] = [RUNNING]
         self.seen: list[Observation] = [saw("gateway/hung"), saw("gateway/hung"), saw()]
+        self.unmanaged = False
+        """Whether the machine has no system service manager."""
+        self.healers: list[tuple[Healer, ...]] = []
+        """Who else is at it, at each look."""
         self.observed = 0
         self.observe: Callable[[], Observation] = self._scripted
         self.said: list[str] = []
@@ -109,6 +114,8 @@ class Stage:
         monkeypatch.setenv("XDG_STATE_HOME", str(root / "locks"))
         monkeypatch.setattr("oc_ops.observe.probe.look", lambda *_, **__: _next(self.looks))
         monkeypatch.setattr("oc_ops.observe.service.service", lambda _: _next(self.services))
+        monkeypatch.setattr("oc_ops.act.recover.authority.no_system_manager", lambda _: self.unmanaged)
+        monkeypatch.setattr("oc_ops.act.recover.run.healers", lambda _: self.healers.pop(0) if self.healers else ())
 
     def configure(self, text: str | None = None, **changes: object) -> None:
         """The gateway's config."""

@@ -25,11 +25,13 @@ from oc_ops.observe.owners import Ownership
 from oc_ops.process.run import Call
 from oc_ops.record import folder
 from oc_ops.settings import Settings
+from oc_ops.text import clock_trouble
 
 
 def look(doctor: Doctor) -> BreakerView:
     """One look at gateway, jobs and locks; what could not be looked at is told beside what could."""
-    unseen: list[str] = []
+    wrong = clock_trouble(doctor.started_at.timestamp())
+    unseen = [f"no marker's age is known: {wrong}"] if wrong else []
     seen, cause = None, None
     try:
         seen = doctor.look()
@@ -42,7 +44,7 @@ def look(doctor: Doctor) -> BreakerView:
     watched = watchlist.read(watchlist.place(doctor.settings))
     try:
         jobs, owners = jobs_now(doctor, watched)
-        verdicts = examine(watched, jobs, owners, Terms(zone(doctor)))
+        verdicts = () if wrong else examine(watched, jobs, owners, Terms(zone(doctor)))
         found = ((each.job, one) for each in verdicts for one in each.findings if one.check == "cron/marker-stale")
         stale = {job.id: one for job, one in found if job}
     except Blocked as blocked:

@@ -92,7 +92,9 @@ def _seen(mutex: Blocker, aside: Path, hands: Tools) -> BreakResult:
 
 def _elsewhere(sight: BreakerView) -> str:
     """A gateway that answers and is not seen here runs elsewhere (a container): its pids mean nothing on this host."""
-    look = sight.look
+    look, there = sight.look, sight.target.container
+    if there is not None:
+        return f"its holder lives or lived in container {there.name}, whose pids mean nothing on this machine"
     if look is None:
         return "whether its gateway runs on this machine could not be seen"
     if look.live.kind != "refused" and not any(each.certain for each in look.processes):

@@ -24,7 +24,7 @@ from oc_ops.act.breaker.scan import Blocker, Kind, Refused
 from oc_ops.errors import OcOpsError
 from oc_ops.record.journal import Journal, parsed
 from oc_ops.record.redact import Json, Redactor
-from oc_ops.text import one_line
+from oc_ops.text import clock_trouble, one_line
 
 PROMPT = "type its exact name to break it (anything else leaves it alone): "
 
@@ -158,9 +158,9 @@ class BreakPlan:
 
 def make(mutex: Blocker, book: ApprovalBook, life_s: float) -> BreakPlan:
     """Write a plan into the book and return it; raises Refused for what must not be broken."""
-    if mutex.refused:
-        raise Refused(one_line(f"{mutex.id} is left alone: {mutex.refused}", 1000))
     now = datetime.now(UTC)
+    if wrong := mutex.refused or clock_trouble(now.timestamp()):
+        raise Refused(one_line(f"{mutex.id} is left alone: {wrong}", 1000))
     plan = BreakPlan(
         f"{mutex.digest[:8]}-{secrets.token_hex(3)}", mutex.kind, mutex.id, mutex.name, mutex.digest, now,
         now + timedelta(seconds=life_s),
@@ -186,6 +186,8 @@ def check(plan: BreakPlan, mutex: Blocker | None, book: ApprovalBook) -> Blocker
     """The mutex as it is now, if the plan still means exactly it; raises Refused for a plan that is void."""
     now = datetime.now(UTC)
     again = f"look again: oc-ops breaker show {plan.target}"
+    if wrong := clock_trouble(now.timestamp()):
+        raise Refused(f"plan {plan.id} cannot be approved: {wrong}")
     if not plan.made_at - timedelta(seconds=1) <= now < plan.expires_at:
         raise Refused(one_line(f"plan {plan.id} expired at {plan.expires_at:%H:%M:%S} UTC: {again}", 1000))
     if used := next((each for each in book.entries(plan.id) if each.what == "begun"), None):

@@ -10,6 +10,7 @@ import psutil
 from oc_ops.act import wake
 from oc_ops.act.breaker.scan import Blocker, BreakerView, BreakResult, Pid, Refused, Tools
 from oc_ops.errors import CouldNotLook
+from oc_ops.judge.finding import Finding
 from oc_ops.judge.findings import state_of
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.processes import GatewayProcess
@@ -52,10 +53,16 @@ def processes(sight: BreakerView) -> Iterator[Blocker]:
             f"the doctor's fix: {cause.fix}",
             service.summary if service.manager != "none" else "no service unit runs it",
         ),
-        refused=""
-        if process.certain and cause.proof
-        else "it is not proven that this process is the gateway that fails",
+        refused=_refusal(sight, process, cause),
     )
+
+
+def _refusal(sight: BreakerView, process: GatewayProcess, cause: Finding) -> str:
+    if (there := sight.target.container) is not None:
+        return f"it is the process of container {there.name}, which its runtime ends and starts: {cause.fix}"
+    if not (process.certain and cause.proof):
+        return "it is not proven that this process is the gateway that fails"
+    return ""
 
 
 def end(mutex: Blocker, hands: Tools) -> BreakResult:

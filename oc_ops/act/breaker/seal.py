@@ -9,7 +9,6 @@ import os
 import re
 import secrets
 import stat
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -19,8 +18,8 @@ from oc_ops.act.breaker.scan import Refused
 from oc_ops.errors import OcOpsError
 
 _BYTES = 32
-_KEPT_S = 14 * 86_400.0
-"""How long a used plan is remembered; OC_OPS_BREAKER_PLAN_S is at most 12 days."""
+_KEPT = 1000
+"""Used plans that are remembered: by number, since a clock that was ahead for a moment would forget them all."""
 
 
 def key_file() -> Path:
@@ -45,7 +44,7 @@ def spend(plan: str) -> None:
     """Remember that a plan is used, whatever becomes of the book; raises OcOpsError for the second time."""
     try:
         folder = files.own_folder(key_file().parent / "plans")
-        for old in [each for each in folder.iterdir() if time.time() - each.lstat().st_mtime > _KEPT_S]:
+        for old in sorted(folder.iterdir(), key=lambda each: each.lstat().st_mtime)[:-_KEPT]:
             old.unlink(missing_ok=True)
         name = re.sub(r"[^0-9a-z-]", "_", plan)[:100]
         os.close(os.open(folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
@@ -60,6 +59,8 @@ def _key() -> bytes:
     path = key_file()
     try:
         files.own_folder(path.parent)
+        if above := files.exposed(path):
+            raise files.FileRefused(path, f"everybody may write into {above} above it (chmod +t {above})")
         with suppress(FileExistsError):
             _make(path)
         if path.is_symlink():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from oc_ops.act.breaker.scan import Pid
@@ -31,19 +31,20 @@ def carry_out(
     say: Callable[[str], None],
     *,
     safe: bool,
+    words: Sequence[str] = (),
 ) -> tuple[Settled | None, str]:
     """Act once and wait; returns how the wait ended, and why OpenClaw did not take the command, where it did not.
 
     Raises OcOpsError, before anything is done, when the act cannot be put on record or must never be done.
     """
     there = gateway.target.container
-    command = steps.command(action, cause, there, safe=safe)
+    command = steps.command(action, cause, there, safe=safe, words=words)
     fresh = action == "restart" and not (there and there.state == "paused")  # let go on, it is the one that was there
     wanted = _browser_wanted(gateway)
     say(f"act:   {command}")
     since, began = clock.now().timestamp(), clock.monotonic()
     with log.step("act", action=action, command=command) as result:
-        done = steps.carry_out(gateway, action, cause, safe=safe)
+        done = steps.carry_out(gateway, action, cause, safe=safe, words=words)
         log.strict = False  # what has been done is seen through, also on a disk that is full by now
         result.update(accepted=done.accepted, said=done.said)
     said = "" if done.accepted else done.said

@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from oc_ops import files
 from oc_ops.act.recover.outcome import Observation
 from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.locks import scratch
 from oc_ops.process.jsontext import text_at
 from oc_ops.process.run import Call, run
 from oc_ops.settings import CHECKOUT, SUITE, Settings, start_folder
@@ -35,8 +35,8 @@ def examine(settings: Settings, environ: Mapping[str, str], options: Sequence[st
     """Run the doctor and read its report; raises OcOpsError when it refuses, CouldNotLook when it left no report."""
     deadline_s = settings.run_s + settings.check_s + _ENDING_S
     try:
-        with tempfile.TemporaryDirectory(prefix="oc-ops-") as folder:
-            result = Path(folder) / "result.json"
+        with scratch() as folder:
+            result = folder / "result.json"
             command = argv((*options, "--result", str(result)))
             call = run(command, environ=environ, deadline_s=deadline_s, cwd=start_folder())
             if call.exit not in (0, 1):

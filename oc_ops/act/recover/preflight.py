@@ -11,7 +11,7 @@ import psutil
 
 from oc_ops.act.breaker.scan import Pid
 from oc_ops.act.commands import Commands
-from oc_ops.act.recover import channel
+from oc_ops.act.recover import authority, channel
 from oc_ops.act.recover.outcome import Observation
 from oc_ops.act.recover.policy import standing_against
 from oc_ops.act.recover.wait import REAL, Clock, cause_now
@@ -34,7 +34,7 @@ from oc_ops.observe.jobs import jobs_of
 from oc_ops.observe.owners import TASKS_PARAMS
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.rpc import RpcClient
-from oc_ops.observe.service import Service
+from oc_ops.observe.service import Service, holds
 from oc_ops.observe.state import StateView
 from oc_ops.process.jsontext import at, text_at
 from oc_ops.text import one_line
@@ -71,6 +71,8 @@ class Clearance:
     seen: GatewayProbe | None = None
     stopped: Pid | None = None
     """The gateway's process, which is merely stopped: it is let go on before anything else is thought of."""
+    words: tuple[str, ...] = ()
+    """The service manager's own command, where OpenClaw's does not act on that unit."""
 
 
 def by_hand(cure: Cure, cause: Finding) -> str:
@@ -121,33 +123,40 @@ def clear(gateway: Gateway, cure: Cure, first: Observation, clock: Clock = REAL,
         return Clearance(elsewhere=now.saw)
     if now.check != cause.check if now else cause.check in _SEEN_BY_LOOK:
         return Clearance(elsewhere=f"the last look before the act shows {now.check if now else 'a live gateway'}")
-    if words := _not_ours(cure, seen, service):
-        return Clearance(words, (now or cause).fix)
+    words, why = _hand(gateway, cure, seen, service)
+    if why:
+        return Clearance(why, (now or cause).fix)
     if service.exit_status == NEVER_RETRY and not seen.processes:
-        words = f"{service.summary}: it exits with {NEVER_RETRY}, its configuration or lock is at fault"
-        return Clearance(
-            words, "none automatic: openclaw config validate, then read its log; a start ends the same way"
-        )
-    if words := _nobody_to_ask(gateway, cure, cause, service):
-        return Clearance(words, (now or cause).fix)
+        why = f"{service.summary}: it exits with {NEVER_RETRY}, its configuration or lock is at fault"
+        return Clearance(why, "none automatic: openclaw config validate, then read its log; a start ends the same way")
+    if why := _nobody_to_ask(gateway, cure, cause, service):
+        return Clearance(why, (now or cause).fix)
     if cure.proof and not (now or cause).proof:
         return Clearance(f"no positive proof: it takes that {cure.proof}", (now or cause).fix)
     if bad := _start_fault(gateway, seen):
         return Clearance(f"{bad.fact}: {bad.saw}", bad.fix)
     aborts, safe = _work(gateway, seen) if cure.action == "restart" else ((), False)
-    return Clearance(safe=safe, aborts=aborts, service=service, seen=seen)
+    return Clearance(safe=safe and not words, aborts=aborts, service=service, seen=seen, words=words)
 
 
-def _not_ours(cure: Cure, seen: GatewayProbe, service: Service) -> str:
-    """Why it is not for OpenClaw's own command to act on: it is elsewhere, or under another's hand."""
+def _hand(gateway: Gateway, cure: Cure, seen: GatewayProbe, service: Service) -> tuple[tuple[str, ...], str]:
+    """The service manager's words, where they are needed instead of OpenClaw's, or why it is not ours to act."""
     if there := behind(seen):
-        return f"{there.name} only forwards the port: the gateway runs {there.place}"
+        return (), f"{there.name} only forwards the port: the gateway runs {there.place}"
     if seen.drifted:
-        return f"it listens on port {seen.port} and is wanted on {seen.wanted}: a restart may leave it on either"
-    unit = next((each for each in (seen.service, service) if each.manager != "none" and not each.managed), None)
-    if unit is not None:
-        return f"its {unit.summary}: `openclaw gateway {cure.action}` does not act on that unit"
-    return ""
+        return (), f"it listens on port {seen.port} and is wanted on {seen.wanted}: a restart may leave it on either"
+    verb: authority.Verb = "start" if cure.action == "start" else "restart"
+    units = (each for each in (seen.service, service) if each.manager != "none")
+    unit = next((each for each in units if seen.external or not each.managed), None)
+    if unit is None:
+        alone = verb == "start" and service.manager == "systemd" and authority.no_system_manager(gateway.environ)
+        return authority.command(service, verb) if alone else (), ""
+    words = authority.allowed(unit, verb, gateway.environ)
+    if not words:
+        return (), f"its {unit.summary}: this account may not {verb} that unit without a password"
+    if verb == "restart" and seen.holder is not None and not holds(unit, seen.holder):
+        return (), f"its {unit.summary}, and that unit does not run pid {seen.holder.pid}, which has the port"
+    return words, ""
 
 
 def _no_room(gateway: Gateway) -> str:

@@ -23,10 +23,11 @@ from oc_ops.judge.catalogue import load
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.gateway import BY_HAND
 from oc_ops.judge.registry import Cure
-from oc_ops.locks import LockHeld, held_by, holder, single_flight
+from oc_ops.locks import LockHeld, held_by, is_held, single_flight
+from oc_ops.observe.healers import healers
 from oc_ops.record import folder
 from oc_ops.settings import Settings
-from oc_ops.text import remedy
+from oc_ops.text import clock_trouble, remedy
 
 if TYPE_CHECKING:
     from oc_ops.process.run import Call
@@ -38,6 +39,7 @@ Observe = Callable[[], Observation]
 to confirm, after a wait, and after the act."""
 
 _MOST_CONFIRMATIONS = 2
+_LOOK_S = 1.0
 
 
 def recover(
@@ -57,8 +59,8 @@ def recover(
     one attempt per incident; neither the lock, the preflight, the start budget nor the cure table, and not from inside
     an agent (InsideAgent). `say` gets one line a step, redacted. `dry_run` decides and changes nothing. Raises
     SettingError and what else keeps the target from being known, and OcOpsError when the record or the evidence cannot
-    be written; KeyboardInterrupt goes through, with the record ended and the lock free. Takes `recover_act_s`, two
-    start and two drain budgets, two minutes for a browser or a channel and five looks at most.
+    be written; KeyboardInterrupt goes through, with the record ended and the lock free. Takes `recover_act_s`, three
+    start and three drain budgets, two minutes for a browser or a channel and five looks at most.
     """
     if force:
         refuse_agents("--force", environ)
@@ -80,7 +82,7 @@ def _bounded(settings: Settings) -> Settings:
 
 def longest_s(settings: Settings) -> float:
     """The worst case of `recover` after its first look, in seconds: see there."""
-    waits_s = 2 * (settings.start_budget_s + settings.drain_budget_s)
+    waits_s = 3 * (settings.start_budget_s + settings.drain_budget_s)
     looks_s = 4 * (settings.run_s + settings.check_s)
     return settings.recover_act_s + waits_s + max(steps.BROWSER_START_S, channel.HEAR_S) + looks_s
 
@@ -110,7 +112,7 @@ class _Recovery:
         self.cause: Finding | None = None
         self.cure = Cure("none", "")
         self.after: Observation | None = None
-        self.acted = self.waited = self._restarts = False
+        self.acted = self.waited = self._yielded = self._restarts = False
         self._woken = ""
         """The command that let a stopped process go on, once it was given."""
         self.looks: list[str] = []
@@ -143,7 +145,7 @@ class _Recovery:
         lock = self.gateway.lock("recovery")
         if not self.dry_run:
             held.enter_context(single_flight(lock, 0))
-        elif holder(lock):
+        elif is_held(lock):
             raise LockHeld(f"{lock.name} is held by {held_by(lock)}")
 
     def _in_vain(self, ended: Conclusion) -> Conclusion:
@@ -205,6 +207,8 @@ class _Recovery:
                 raise Conclusion(4, "refused", self._not_cured(self.cure.why))
             if self.cure.action == "wait":
                 self._wait(self._cause.saw)
+                continue
+            if self._others():
                 continue
             if why := by_hand(self.cure, self._cause):
                 raise Conclusion(4, "refused", self._not_cured(why))
@@ -271,13 +275,37 @@ class _Recovery:
         act.wait(self.gateway, self.log, self.clock, self._say, idle_s=act.REFUSED_IDLE_S)
         self.seen = self._look_again()
 
+    def _others(self) -> bool:
+        """True when somebody else repaired or restarted it, who was waited for: what that came to is looked at anew."""
+        settings = self.settings
+        budget_s = settings.start_budget_s + settings.drain_budget_s
+        if not (found := healers(self.gateway.target)):
+            return False
+        who = found[0].summary
+        if self.dry_run:
+            raise Conclusion(3, "refused", f"it would wait up to {budget_s:.0f} s for another who is at it: {who}")
+        if self._yielded:
+            raise Conclusion(3, "refused", f"another is at it again, though it was waited for: {who}")
+        self._yielded = True
+        self._say(f"wait:  up to {budget_s:.0f} s for another who is at it: {who}")
+        began = self.clock.monotonic()
+        with self.log.step("others", who=who) as result:
+            while healers(self.gateway.target):
+                if self.clock.monotonic() - began >= budget_s:
+                    raise Conclusion(3, "refused", f"another is still at it after {budget_s:.0f} s: {who}")
+                self.clock.wait(_LOOK_S)
+            result.update(waited_s=round(self.clock.monotonic() - began, 1))
+        act.wait(self.gateway, self.log, self.clock, self._say, idle_s=act.REFUSED_IDLE_S)
+        self.seen = self._look_again()
+        return True
+
     def _within_bounds(self) -> None:
         """Budget, cool-down, one attempt per incident."""
         kind = budget.kind_of(self.cure.action)
         settings, target, now = self.settings, self.gateway.target, self.clock.now()
         limits = budget.Bounds(settings.restart_per_hour, settings.restart_per_day, settings.restart_cool_down_s)
         acts = budget.all_acts(settings.memory_dir, target.state_dir, target.key, now)
-        refused = budget.exhausted(acts, kind, limits, now)
+        refused = clock_trouble(now.timestamp()) or budget.exhausted(acts, kind, limits, now)
         own = self.log.path.name if self.log.path else ""
         if not refused and (refused := budget.attempted(self.book.incident(self.seen.incident), own)):
             refused += "; look at it, then `oc-ops incidents ack` it"
@@ -360,7 +388,8 @@ class _Recovery:
 
     def _act(self, clearance: Clearance) -> None:
         cause, action = self._cause, self.cure.action
-        command = steps.command(action, cause, self.gateway.target.container, safe=clearance.safe)
+        there, words = self.gateway.target.container, clearance.words
+        command = steps.command(action, cause, there, safe=clearance.safe, words=words)
         if never(cause.check):
             raise Conclusion(4, "refused", self._not_cured("it is never acted on"))
         if self.dry_run:
@@ -372,13 +401,13 @@ class _Recovery:
         try:
             self.acted = self._restarts = True
             settled, said = act.carry_out(
-                self.gateway, action, cause, self.log, self.clock, self._say, safe=clearance.safe
+                self.gateway, action, cause, self.log, self.clock, self._say, safe=clearance.safe, words=words
             )
             self.after = self._last_look()
             ended = proof(cause, self.after, command, settled, said)
         except BaseException as error:
-            words = f"{type(error).__name__}: {error}"
-            self.book.tell(incident, self.log, command, "unknown", self.clock.now(), words)
+            why = f"{type(error).__name__}: {error}"
+            self.book.tell(incident, self.log, command, "unknown", self.clock.now(), why)
             raise
         self.book.tell(incident, self.log, command, ended.attempt, self.clock.now(), ended.why)
         raise ended

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from oc_ops.act.commands import Commands
@@ -11,8 +13,10 @@ from oc_ops.gateway import Gateway
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.registry import Action
 from oc_ops.judge.work import account_params, restart_command
+from oc_ops.locks import single_flight
 from oc_ops.observe.container import Container
 from oc_ops.observe.openclaw import BROWSER_PROFILE, Answer
+from oc_ops.observe.service import ask
 from oc_ops.process.jsontext import at, text_at
 
 BROWSER_START_S = 60.0
@@ -30,8 +34,14 @@ class Done:
     said: str
 
 
-def command(action: Action, cause: Finding, there: Container | None = None, *, safe: bool = False) -> str:
-    """The command as an operator would type it; of a gateway in a container, `there`, it is its runtime's."""
+def command(
+    action: Action, cause: Finding, there: Container | None = None, *, safe: bool = False, words: Sequence[str] = ()
+) -> str:
+    """The command as an operator would type it: `words` where its manager's own are taken, of a container, `there`, its
+    runtime's, else OpenClaw's.
+    """
+    if words:
+        return shlex.join(each for each in words if each not in ("-n", "--no-ask-password"))
     if there is not None and action in ("restart", "start"):
         return " ".join(there.words(action))
     browser = f"openclaw browser --browser-profile {BROWSER_PROFILE}"
@@ -43,8 +53,11 @@ def command(action: Action, cause: Finding, there: Container | None = None, *, s
     }.get(action, "none")
 
 
-def carry_out(gateway: Gateway, action: Action, cause: Finding, *, safe: bool) -> Done:
-    """Do it, once. Raises OcOpsError, before anything is done, for a cause that recovery must never act on."""
+def carry_out(gateway: Gateway, action: Action, cause: Finding, *, safe: bool, words: Sequence[str] = ()) -> Done:
+    """Do it, once; `words` are its service manager's, where OpenClaw's command is not the one.
+
+    Raises OcOpsError, before anything is done, for a cause that recovery must never act on.
+    """
     if never(cause.check) or action not in ("restart", "start", "browser-restart", "channel-restart"):
         raise OcOpsError(f"{cause.check} is never acted on, by any path")
     try:
@@ -57,11 +70,21 @@ def carry_out(gateway: Gateway, action: Action, cause: Finding, *, safe: bool) -
         if gateway.target.container is not None:
             call = gateway.cli(Commands).by_runtime(gateway.target.container.words(action))
             return Done(call.outcome == "answered", call.said or call.summary)
+        if words:
+            return _by_manager(gateway, words)
         if action == "start":
             return _done(gateway.cli(Commands).gateway_start(gateway.settings.recover_act_s))
         return _done(gateway.cli(Commands).gateway_restart(gateway.settings.recover_act_s, safe=safe))
     except CouldNotLook as error:
         return Done(False, str(error))
+
+
+def _by_manager(gateway: Gateway, words: Sequence[str]) -> Done:
+    """The service manager's own command; it ends when the unit has started, or its stop has taken all its time."""
+    with single_flight(gateway.lock("cli"), gateway.settings.cli_lock_s):
+        call = ask(words, gateway.environ, gateway.settings.recover_act_s)
+    gateway.on_call(call)
+    return Done(call.outcome == "answered", call.said or call.summary)
 
 
 def start_browser(gateway: Gateway) -> Done:

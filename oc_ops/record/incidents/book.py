@@ -259,3 +259,22 @@ def called(name: str, ids: Sequence[str], last: str) -> str:
 
 def _some(names: Sequence[str]) -> str:
     return one_line(", ".join(names[-3:]) + (", …" if len(names) > 3 else ""))
+
+
+def tried(book: Journal, key: str, now: datetime) -> dict[str, tuple[datetime, str]]:
+    """What recovery did without success about each open red cause of a gateway: by its id, when and by which command.
+
+    An attempt that a green look followed has helped for a time, and is not told. Raises JournalError.
+    """
+    found: dict[str, tuple[datetime, str]] = {}
+    for incident in open_incidents(book, now, key):
+        for event in incident.events:
+            checks = [each.check for each in incident.states.values()]
+            attempt = event.attempt
+            if event.what in ("green", "closed") or (attempt and attempt.outcome in ("recovered", "refused")):
+                for check in checks:
+                    found.pop(check, None)
+            elif attempt:
+                for check in checks:
+                    found.setdefault(check, (event.at, attempt.action))
+    return found

@@ -20,6 +20,7 @@ from oc_ops.act.breaker.locks import locks, move_aside
 from oc_ops.act.breaker.scan import Blocker, BreakerView, Refused, Tools
 from oc_ops.act.commands import Commands
 from oc_ops.errors import OcOpsError
+from oc_ops.observe.container import Container
 from oc_ops.observe.http import Probe
 from oc_ops.observe.lockfiles import LockFile, lock_files
 from oc_ops.observe.probe import GatewayProbe
@@ -277,3 +278,11 @@ def test_the_evidence_is_the_file_itself(target: Target) -> None:
         other: LockFile = replace(lock, **change)  # type: ignore[arg-type]  # each names a field
         (changed,) = locks(BreakerView("key", target, look=DOWN, locks=(other,)))
         assert changed.digest != first.digest
+
+
+def test_no_lock_of_a_container_is_broken_from_outside(target: Target) -> None:
+    """Its holders' pids are the container's own: that none of them lives on this machine proves nothing."""
+    contained = replace(target, container=Container("podman", "cell", "exited"))
+    assert set(found(contained)) == set(FOUND)
+    assert all("container cell" in each.refused for each in found(contained).values())
+    assert not any(each.refused for each in found(target).values())

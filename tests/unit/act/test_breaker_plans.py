@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+from contextlib import nullcontext
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 import pytest
 
-from oc_ops.act.breaker.scan import Blocker
+from oc_ops.act.breaker import plan as plans
+from oc_ops.act.breaker import seal
+from oc_ops.act.breaker.scan import Blocker, Refused
+from oc_ops.errors import OcOpsError
+from oc_ops.record.redact import Redactor
 from tests.support.stuck_machine import (
     JOB,
     MARKER,
@@ -153,6 +160,53 @@ def test_a_replayed_plan_is_void(machine: StuckMachine) -> None:
     done = machine.run("break", "--approve", plan)
     assert (done.returncode, "a plan counts once" in done.stderr) == (4, True), done.stderr
     assert len(machine.switches) == before
+
+
+def test_a_clock_that_was_ahead_forgets_no_used_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is remembered is so many plans, not so many days; the oldest of more than a thousand goes."""
+    monkeypatch.setattr(seal, "key_file", lambda: tmp_path / "installation.key")
+    seal.spend("one")
+    used = tmp_path / "plans"
+    os.utime(used / "one", (1, 1))
+    seal.spend("two")
+    with pytest.raises(Refused, match="used already"):
+        seal.spend("one")
+    for number in range(seal._KEPT):
+        (used / f"more-{number}").touch()
+    seal.spend("last")
+    assert not (used / "one").exists()
+    assert (used / "last").exists()
+
+
+@pytest.mark.parametrize(("year", "approved"), [(1970, False), (2026, True), (2101, False)])
+def test_no_plan_is_made_by_a_clock_that_is_off(
+    year: int, approved: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its life would be measured by it."""
+
+    class Then(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Then:
+            return cls(year, 6, 1, tzinfo=tz)
+
+    monkeypatch.setattr(seal, "key_file", lambda: tmp_path / "state" / "installation.key")
+    monkeypatch.setattr(plans, "datetime", Then)
+    book = plans.ApprovalBook(tmp_path, "gateway", Redactor((), Path("/home/joe")))
+    stuck = Blocker("marker", "marker:job", "job", "it is stuck", "disable and enable it", {})
+    with nullcontext() if approved else pytest.raises(Refused, match=f"clock says {year}"):
+        plans.make(stuck, book, 900.0)
+
+
+def test_no_plan_is_made_where_everybody_may_replace_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may rename the folder of the key may put back an old one, with what was used since forgotten."""
+    above = tmp_path / "data"
+    monkeypatch.setattr(seal, "key_file", lambda: above / "oc-ops" / "installation.key")
+    above.mkdir()
+    above.chmod(0o777)
+    with pytest.raises(OcOpsError, match=rf"everybody may write into {above} above it \(chmod \+t"):
+        seal.seal({})
+    above.chmod(0o1777)
+    assert seal.seal({})
 
 
 def test_a_prompt_that_stood_too_long_is_void(machine: StuckMachine) -> None:

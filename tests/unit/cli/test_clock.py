@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from oc_ops.cli import jobtable, main
+from oc_ops.cli import jobtable, main, streams
 from oc_ops.cli import recover as cli_recover
+from oc_ops.judge.host import clock_off
 from oc_ops.observe.jobs import Jobs, job_of
 
 NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
@@ -28,6 +29,23 @@ def test_a_clock_that_python_cannot_read_is_one_sentence(
         command()  # type: ignore[operator]
     assert ended.value.code == 4
     assert "clock is beyond the year 2262" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("year", "wrong"), [(1970, True), (2019, True), (2020, False), (2100, False), (2101, True), (2261, True)]
+)
+def test_a_clock_that_is_off_is_told_and_judged_by_nothing(
+    year: int, wrong: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line on stderr, the command goes on; the doctor has a finding of it, and of a clock that may be right none."""
+    now_s = datetime(year, 6, 1, tzinfo=UTC).timestamp()
+    monkeypatch.setattr(time, "time", lambda: now_s)
+    streams.need_clock()
+    said = capsys.readouterr().err
+    finding = clock_off(now_s)
+    assert (f"clock says {year}-06-01" in said, finding is not None) == (wrong, wrong)
+    if finding:
+        assert (finding.check, finding.severity) == ("host/clock-off", "error")
 
 
 def test_a_run_of_a_clock_that_was_ahead_is_told_as_that() -> None:

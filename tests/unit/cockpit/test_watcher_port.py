@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import pytest
 
 from oc_ops.cockpit import state
 from oc_ops.cockpit.gateway import Port
-from oc_ops.observe.service import NO_SERVICE
-from oc_ops.observe.target import locate
+from oc_ops.gateway import Gateway
+from oc_ops.observe.service import NO_SERVICE, Service
+from oc_ops.observe.target import Target
 from oc_ops.settings import Settings
 from tests.fakes.fake_line import Hands
 from tests.support.gatewayprocess import gateway_process
@@ -28,8 +30,16 @@ def hands() -> Hands:
 
 def port_of(tmp_path: Path, hands: Hands, port: int) -> Port:
     """The port of a gateway whose state is the test's own."""
-    target = locate({"HOME": str(tmp_path), "OPENCLAW_GATEWAY_PORT": str(port)})
-    return Port(target, Settings(), hands.clock, clean, lambda _: NO_SERVICE)
+    return made({"HOME": str(tmp_path), "OPENCLAW_GATEWAY_PORT": str(port)}, hands)
+
+
+def made(
+    environ: Mapping[str, str], hands: Hands, service_of: Callable[[Target], Service] = lambda _: NO_SERVICE
+) -> Port:
+    """The port of the gateway that an environment means."""
+    gateway = Gateway(Settings(), {"PATH": "", **environ})
+    gateway.service_of = service_of
+    return Port(gateway, hands.clock, clean)
 
 
 def test_a_ready_gateway_is_asked_one_cheap_question(
@@ -41,7 +51,7 @@ def test_a_ready_gateway_is_asked_one_cheap_question(
         port.look(2.0)
         assert (port.gateway.state, port.gateway.version, port.well) == ("ready", "2026.9.6", True)
         since = port.gateway.since
-        monkeypatch.setattr("oc_ops.cockpit.gateway.look", _never)
+        monkeypatch.setattr("oc_ops.gateway.Gateway.look", _never)
         for _ in range(5):
             hands.pass_s(2)
             # The fake's uptime does not grow: by its word it would have started later and later.
@@ -144,9 +154,10 @@ def test_a_config_that_breaks_is_the_root_of_all(tmp_path: Path, hands: Hands) -
         config.write_text(json.dumps({"gateway": {"port": number}}))
         port = port_of(tmp_path, hands, number)
         port.look(2.0)
-        assert port.config_changed
+        assert not port.config_changed
         config.write_text('{"gateway": {,}}')
         port.look(2.0)
+        assert port.config_changed
         assert (port.gateway.state, port.gateway.check) == ("config-invalid", "config/invalid")
         config.write_text(json.dumps({"gateway": {"port": number}, "browser": {"enabled": False}}))
         port.look(2.0)
@@ -159,7 +170,7 @@ def test_a_port_that_nobody_knows(tmp_path: Path, hands: Hands) -> None:
     config = tmp_path / ".openclaw" / "openclaw.json"
     config.parent.mkdir()
     config.write_text("{")
-    port = Port(locate({"HOME": str(tmp_path)}), Settings(), hands.clock, clean, lambda _: NO_SERVICE)
+    port = made({"HOME": str(tmp_path)}, hands)
     port.look(2.0)
     assert (port.gateway.state, port.gateway.port) == ("config-invalid", None)
     assert "port is not known" in port.gateway.seen.problem
@@ -173,8 +184,7 @@ def test_the_manager_is_not_asked_at_every_look_at_a_dead_gateway(tmp_path: Path
         asked.append(hands.now)
         return NO_SERVICE
 
-    target = locate({"HOME": str(tmp_path), "OPENCLAW_GATEWAY_PORT": str(closed_port())})
-    port = Port(target, Settings(), hands.clock, clean, service_of)
+    port = made({"HOME": str(tmp_path), "OPENCLAW_GATEWAY_PORT": str(closed_port())}, hands, service_of)
     for _ in range(16):
         port.look(2.0)
         port.gateway = replace(port.gateway, state="starting")  # which is looked at as a whole each time
@@ -192,9 +202,9 @@ def test_a_gateway_on_another_port_is_watched_there(
         port = port_of(tmp_path, hands, closed_port())
         port.look(2.0)
         assert (port.gateway.state, port.gateway.port) == ("ready", own.port)
-        assert (port.served.host, port.served.port) == ("127.0.0.1", own.port)
+        assert (port.at.served.host, port.at.served.port) == ("127.0.0.1", own.port)
         port.look(2.0)
-        monkeypatch.setattr("oc_ops.cockpit.gateway.look", _never)
+        monkeypatch.setattr("oc_ops.gateway.Gateway.look", _never)
         hands.pass_s(2)
         port.gateway = _as_if_started_now(port.gateway, hands)
         port.look(2.0)

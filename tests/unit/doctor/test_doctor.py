@@ -23,6 +23,7 @@ from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.reads import RpcReads
 from oc_ops.observe.rpc import RefusalKind, RpcRefused, RpcReply
 from oc_ops.observe.service import NO_SERVICE, Service
+from oc_ops.process.run import Outcome
 from oc_ops.settings import Settings
 from tests.support.sights import answer, call, nothing, reply, sight
 from tests.support.world import DOWN, HELLO, HUNG, READS, Make, World
@@ -370,6 +371,18 @@ def test_a_cli_that_was_never_paired_is_asked_nothing(
     assert severity == {"warning" if reads is READS else "error"}
     assert world.calls["config_validate"] == (reads is READS)
     assert not set(world.calls) - {"config_validate", "version"}
+
+
+@pytest.mark.parametrize("outcome", ["timed-out", "crashed"])
+@pytest.mark.parametrize("name", ["cron_list", "browser_status"])
+def test_a_cli_that_says_nothing_accuses_nobody(name: str, outcome: Outcome, world: World, make: Make) -> None:
+    """Ended at our own deadline without a word, as on a slow machine: could not look, and no finding about the rest."""
+    world.cli[name] = answer(None, "gateway call", outcome)
+    found = everything(make())
+    assert causes(found) == set()
+    unseen = [str(each) for each in found.values() if isinstance(each, CouldNotLook)]
+    assert unseen
+    assert all("says nothing of the gateway" in each for each in unseen)
 
 
 @pytest.mark.parametrize("name", ["gateway_status", "cron_list", "browser_status"])

@@ -230,7 +230,9 @@ def found_by(doctor: Doctor) -> Iterator[Finding]:
 
 def acts_on(finding: Finding) -> bool:
     """Whether its cure or its advice would change a gateway."""
-    return cure_of(finding.check).action in ("restart", "start") or ACTS.search(finding.fix) is not None
+    return (
+        cure_of(finding.check).action in ("restart", "start", "browser-restart") or ACTS.search(finding.fix) is not None
+    )
 
 
 def test_a_gateway_that_hangs_is_acted_on(world: World, make: Make) -> None:

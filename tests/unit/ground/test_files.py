@@ -6,7 +6,6 @@ import ast
 import json
 import os
 import resource
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -18,47 +17,13 @@ import pytest
 
 from oc_ops import files
 from oc_ops.errors import CouldNotLook, OcOpsError
-from oc_ops.judge import catalogue
+from oc_ops.judge import catalogue, host
 from oc_ops.observe import install, jobstore
 from oc_ops.observe.http import Probe
 from oc_ops.observe.target import locate
 from oc_ops.settings import PROJECT, Settings
 from oc_ops.settings import load as load_settings
-
-MOST_S, MOST_BYTES = 8.0, 250 * 2**20
-
-
-def pipe(path: Path) -> None:
-    """A pipe that nobody writes into."""
-    os.mkfifo(path)
-
-
-def endless(path: Path) -> None:
-    """A link to a device that never ends."""
-    path.symlink_to("/dev/zero")
-
-
-def bound_socket(path: Path) -> None:
-    """A socket of somebody's."""
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(path))
-
-
-def huge(path: Path) -> None:
-    """A gigabyte without a block on the disk."""
-    with path.open("wb") as file:
-        file.truncate(2**30)
-
-
-def circle(path: Path) -> None:
-    """A link to itself."""
-    path.symlink_to(path)
-
-
-def folder(path: Path) -> None:
-    """A folder where a file should be."""
-    path.mkdir()
-
+from tests.support.hostile import MOST_BYTES, MOST_S, bound_socket, circle, endless, folder, huge, pipe
 
 HOSTILE = [pipe, endless, bound_socket, huge, circle, folder]
 
@@ -169,6 +134,31 @@ def test_a_stranger_s_link_above_a_folder_is_refused(tmp_path: Path, level: int)
     os.lchown(planted, 65534, 65534)
     with pytest.raises(files.FileRefused, match="is a link of another user"):
         files.own_folder(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can plant another user's file")
+def test_a_stranger_s_file_in_a_folder_of_ours_is_refused(tmp_path: Path) -> None:
+    """It was planted before the folder was closed, and they can write it as long as it stands; root's is let be."""
+    ours = files.own_folder(tmp_path / "ours")
+    planted = ours / "signatures.toml"
+    planted.touch()
+    assert files.own_folder(ours) == ours
+    os.chown(planted, 65534, 65534)
+    for refused in (files.own_folder, files.refuse_others):
+        with pytest.raises(files.FileRefused, match=r"'signatures.toml' in it belongs to another user: remove it"):
+            refused(ours)
+
+
+@pytest.mark.parametrize(("mode", "open_to_all"), [(0o777, True), (0o1777, False), (0o775, False), (0o703, True)])
+def test_a_folder_above_ours_that_everybody_may_write_is_seen(tmp_path: Path, mode: int, open_to_all: bool) -> None:
+    """Without the sticky bit whoever writes there renames our folder and puts another in its place."""
+    above = tmp_path / "data"
+    (above / "a" / "oc-ops").mkdir(parents=True)
+    above.chmod(mode)
+    assert files.exposed(above / "a" / "oc-ops") == (above if open_to_all else None)
+    assert files.exposed(above) is None
+    found = host.folder_open({above / "a": above} if open_to_all else {})
+    assert (f"chmod +t {above}" in found.fix) if found else not open_to_all
 
 
 @pytest.mark.parametrize("mask", [0, 0o002, 0o022, 0o077, 0o777])

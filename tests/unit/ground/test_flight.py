@@ -133,3 +133,40 @@ def test_the_holder_is_told_without_touching_the_lock(tmp_path: Path) -> None:
         assert re.match(rf"process {process.pid} since ", locks.held_by(lock))
     assert (tmp_path / "cli.lock.holder").exists()
     assert locks.holder(lock) is None
+
+
+def test_a_holder_is_seen_after_a_jump_of_the_clock(tmp_path: Path) -> None:
+    """Every process then seems younger than its note: the kernel still knows who holds the lock."""
+    lock = tmp_path / "cli.lock"
+    with holder(lock) as process:
+        note = lock.with_name("cli.lock.holder")
+        note.write_text(f"{process.pid} 86400.0\n")
+        assert locks.holder(lock) is None
+        assert locks.is_held(lock)
+        process.kill()
+        process.wait()
+        assert not locks.is_held(lock), "a note that a killed holder left is none"
+    assert not locks.is_held(tmp_path / "never.lock")
+
+
+def test_a_killed_process_leaves_nothing_of_its_own_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it had in its folder is swept by the next, and nothing of one that lives."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    code = (
+        "import sys\nfrom oc_ops.locks import scratch\n"
+        "with scratch() as folder:\n    (folder / 'config').write_text('x')\n    print(folder, flush=True)\n"
+        "    sys.stdin.read()"
+    )
+    argv = [sys.executable, "-c", code]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=PROJECT, text=True) as process:
+        assert process.stdout is not None
+        theirs = Path(process.stdout.readline().strip())
+        with locks.scratch() as ours:
+            assert (theirs / "config").exists()
+            assert ours.stat().st_mode & 0o777 == 0o700
+            process.kill()
+            process.wait()
+            with locks.scratch():
+                assert not theirs.exists()
+            assert ours.exists()
+    assert list(ours.parent.iterdir()) == []

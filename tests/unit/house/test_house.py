@@ -13,6 +13,7 @@ from oc_ops.doctor import selection
 from oc_ops.judge import gateway as judge_gateway
 from oc_ops.judge import signatures
 from oc_ops.judge.findings import KINDS
+from oc_ops.judge.registry import advises
 
 PROJECT = Path(__file__).resolve().parents[3]
 PACKAGE = PROJECT / "oc_ops"
@@ -187,6 +188,59 @@ def test_a_fix_is_a_command_or_says_that_there_is_none(path: Path) -> None:
         assert found, source
         assert all(PASTES.match(each) for each in found), source
         assert not re.search(r"\brm |# |--force-delete|kill -9", source), source
+
+
+def words_of(function: ast.FunctionDef, made: ast.Call) -> str:
+    """All that the fix of a finding may say: its own text, that of the locals in it, and commands by their names."""
+    fix = argument(made, 4, "fix")
+    names = {each.id for each in ast.walk(fix) if isinstance(each, ast.Name)}
+    parts: list[ast.AST] = [fix]
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign):
+            targets = {each.id for target in node.targets for each in ast.walk(target) if isinstance(each, ast.Name)}
+            parts += [node.value] if targets & names else []
+    said = [each.value for part in parts for each in ast.walk(part) if isinstance(each, ast.Constant)]
+    named_too = [each.id for part in parts for each in ast.walk(part) if isinstance(each, ast.Name)]
+    commands = {"RESTART": judge_gateway.RESTART, "_restart": judge_gateway.RESTART}
+    return " ".join([*(str(each) for each in said), *(commands[each] for each in named_too if each in commands)])
+
+
+def test_advice_to_restart_kill_stop_or_edit_names_its_proof() -> None:
+    """A person is told to do no more on a hunch than recovery is: the registry says what has shown it (issue 12)."""
+    without = {id for id, kind in KINDS.items() if advises(kind.helps) and not kind.cure.proof}
+    for path in (each for each in MODULES if room(named(each)) == "judge"):
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            for made in ast.walk(function):
+                if isinstance(made, ast.Call) and isinstance(made.func, ast.Name) and made.func.id == "Finding":
+                    id = argument(made, 0, "check")
+                    known = KINDS.get(str(id.value)) if isinstance(id, ast.Constant) else None
+                    if advises(words_of(function, made)) and known is not None and not known.cure.proof:
+                        without.add(known.id)
+    assert without == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("openclaw gateway restart", True),
+        ("kill -CONT 7", True),
+        ("wait until then, then start once", True),
+        ("look, then end those pids", True),
+        ("openclaw config set gateway.port 1", True),
+        ("systemctl disable --now x.service ends the other's tries", True),
+        ("less load; no restart", False),
+        ("the gateway is well, do not restart it; see this call's transcript", False),
+        ("a restart aborts the work and brings the load back; look again", False),
+        ("another restart ends the same way; read why it exits", False),
+        ("repair it *before* any restart", False),
+        ("what it was started with; it starts up", False),
+    ],
+)
+def test_what_advice_is(text: str, told: bool) -> None:
+    """What is to be done counts, not the word: most findings say that a restart helps nothing."""
+    assert advises(text) is told
 
 
 def test_a_signature_s_fix_is_a_command_or_says_that_there_is_none() -> None:

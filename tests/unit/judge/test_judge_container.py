@@ -57,14 +57,27 @@ def test_a_state_is_one_finding(container: Container, check: str, fact: str, fix
     assert bool(found.proof) == fix.startswith("podman")
 
 
-@pytest.mark.parametrize("labels", [{"PODMAN_SYSTEMD_UNIT": "oc.service"}, {"io.kubernetes.pod.name": "oc-0"}])
 @pytest.mark.parametrize("state", ["exited", "paused", "created"])
-def test_what_another_owns_is_his_to_start(labels: dict[str, str], state: str) -> None:
-    """A quadlet's unit and a pod's kubelet start their containers: recovery has no proof to act on."""
-    found = cause(sight(there(state, labels=labels, exit_code=1)), Limits())
+def test_what_a_kubelet_owns_is_its_to_start(state: str) -> None:
+    """A pod's kubelet starts its containers: recovery has no proof to act on."""
+    found = cause(sight(there(state, labels={"io.kubernetes.pod.name": "oc-0"}, exit_code=1)), Limits())
     assert found is not None
-    assert found.fix.startswith("none automatic: its ")
+    assert found.fix.startswith("none automatic: its pod is its kubelet's")
     assert found.proof == ""
+
+
+@pytest.mark.parametrize("uid", [0, 1000])
+@pytest.mark.parametrize(("state", "command"), [("exited", "start"), ("created", "start"), ("paused", "unpause")])
+def test_what_a_quadlet_owns_is_commanded_through_its_unit(
+    monkeypatch: pytest.MonkeyPatch, uid: int, state: str, command: str
+) -> None:
+    """By the manager of whoever runs podman; a runtime's start beside the unit would be nobody's to restart later."""
+    monkeypatch.setattr("os.geteuid", lambda: uid)
+    found = cause(sight(there(state, labels={"PODMAN_SYSTEMD_UNIT": "oc.service"}, exit_code=1)), Limits())
+    assert found is not None
+    unit = f"systemctl {'--user ' if uid else ''}{command} oc.service"
+    assert found.fix == ("podman unpause cell" if command == "unpause" else unit)
+    assert found.proof
 
 
 def test_a_silent_gateway_inside_is_hung() -> None:

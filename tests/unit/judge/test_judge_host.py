@@ -330,3 +330,23 @@ def test_orphans_are_counted_weighed_and_named() -> None:
     assert found(judge.orphans(view(orphans=left[1:]))).fact == "a process outlived its gateway"
     assert "; and 2 more" in found(judge.orphans(view(orphans=left[:1] * 7))).saw
     assert judge.orphans(view()) is None
+
+
+@pytest.mark.parametrize(
+    ("swap_used", "available", "found"),
+    [(3.7, 1.0, True), (3.7, 8.0, False), (1.0, 1.0, False), (0.0, 1.0, False)],
+    ids=["used up, memory short", "used up, memory free", "memory alone is short", "unused"],
+)
+def test_swap_counts_where_memory_is_short_too(swap_used: float, available: float, found: bool) -> None:
+    """What was swapped out once and stays there beside free memory is no fault."""
+    memory = Memory(16 * GB, int(available * GB), 4 * GB, int(swap_used * GB))
+    finding = judge.swap_high(view(memory=memory), LIMITS)
+    assert (finding is not None) == found
+    if finding is not None:
+        assert (finding.check, finding.severity) == ("host/swap-high", "warning")
+        assert "3.7 GB of 4.0 GB swap used" in finding.saw
+
+
+def test_a_machine_without_swap_has_none_to_use_up() -> None:
+    """No division by what is not there."""
+    assert judge.swap_high(view(memory=Memory(16 * GB, GB)), LIMITS) is None

@@ -20,12 +20,12 @@ import pytest
 from oc_ops.act.commands import Commands
 from oc_ops.cockpit.gateway import Port
 from oc_ops.errors import CouldNotLook
+from oc_ops.gateway import Gateway
 from oc_ops.judge.access import read_unanswered
 from oc_ops.observe import listener
 from oc_ops.observe.handshake import RpcRefused
 from oc_ops.observe.listener import Unproven, confirm, guard, prove
 from oc_ops.observe.openclaw import Openclaw
-from oc_ops.observe.service import NO_SERVICE
 from oc_ops.observe.target import locate
 from oc_ops.settings import PROJECT, Settings
 from tests.fakes import thief as fake
@@ -385,8 +385,8 @@ def test_a_remote_gateway_is_sent_nothing(tmp_path: Path) -> None:
 def test_the_watcher_tells_a_strangers_port(tmp_path: Path) -> None:
     """Its pages are those of a ready gateway, and the cockpit shows that the port is taken."""
     with stranger(tmp_path / "record") as port:
-        target = locate({"HOME": str(tmp_path), "OPENCLAW_GATEWAY_PORT": str(port)})
-        seen = Port(target, Settings(), Hands().clock, str, lambda _: NO_SERVICE)
+        gateway = Gateway(Settings(), {"HOME": str(tmp_path), "OPENCLAW_GATEWAY_PORT": str(port), "PATH": ""})
+        seen = Port(gateway, Hands().clock, str)
         seen.look(2.0)
     assert (seen.gateway.state, seen.gateway.check) == ("port-taken", "gateway/port-taken")
     assert not seen.answers

@@ -10,7 +10,6 @@ import shutil
 import signal
 import sqlite3
 import stat
-import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -80,7 +79,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
 
     def make(*answers: dict[str, object], release: str | None = NEW, **environ: str) -> Bench:
         made = Bench(tmp_path, release, list(answers), **environ)
-        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temp"))
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "temp"))
         return made
 
     return make
@@ -325,16 +324,17 @@ def test_older_releases_log_elsewhere_through_a_private_copy(bench: Make, tmp_pa
     assert copy == {"gateway": {"auth": {"token": "${OC_OPS_SECRET_0}"}}, "x": [1]}
     assert call["environ"]["OC_OPS_SECRET_0"] == TOKEN
     assert TOKEN not in call["config"]["text"]
-    assert list((tmp_path / "temp").iterdir()) == []
+    assert list((tmp_path / "temp").rglob("scratch/*")) == []
 
 
 def test_where_nothing_can_be_written_an_older_release_is_not_asked(
     bench: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A full or missing temporary folder is one sentence, not a traceback in the middle of a recovery."""
+    """A full or missing folder is one sentence, not a traceback in the middle of a recovery."""
     made = bench(OK, release=OLD)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
-    with pytest.raises(CouldNotLook, match="for a call that is silent in the gateway's log: No such file or directory"):
+    (tmp_path / "in-the-way").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "in-the-way"))
+    with pytest.raises(CouldNotLook, match=r"for a call that is silent in the gateway's log: .*Not a directory"):
         made.openclaw().config_validate()
     assert made.argvs() == []
 
@@ -345,7 +345,7 @@ def test_a_broken_config_is_asked_about_as_it_is(bench: Make, tmp_path: Path) ->
     (tmp_path / ".openclaw/openclaw.json").write_text("{,")
     made.openclaw().cron_list()
     assert "OPENCLAW_CONFIG_PATH" not in made.calls()[0]["environ"]
-    assert list((tmp_path / "temp").iterdir()) == []
+    assert list((tmp_path / "temp").rglob("scratch/*")) == []
 
 
 # -- the pairing trap -------------------------------------------------------------------------------------------

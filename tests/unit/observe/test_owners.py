@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from oc_ops.errors import CouldNotLook
+from oc_ops.observe.container import Container, State
 from oc_ops.observe.http import Probe
 from oc_ops.observe.jobs import Job, Jobs, Receipt, Schedule
 from oc_ops.observe.owners import OwnerEvidence, active_jobs, gather, ownership
@@ -170,3 +171,10 @@ def test_a_pid_that_is_gone_is_not_alive() -> None:
     with psutil.Popen(["true"]) as gone:
         pid = gone.pid
     assert gather(seen("answered", gateway()), None, stored(replace(OPEN, owner_pid=pid))).alive == {}
+
+
+@pytest.mark.parametrize(("state", "word"), [("paused", "unknown"), ("restarting", "unknown"), ("exited", "gone")])
+def test_a_container_that_takes_no_connection(state: State, word: str) -> None:
+    """A paused gateway goes on with its run when it is let: it is not gone, and its markers are not nobody's."""
+    look = replace(seen("refused"), container=Container("podman", "cell", state))
+    assert gather(look, None, None).gateway == word

@@ -18,6 +18,7 @@ from oc_ops.judge import state as judge
 from oc_ops.judge.finding import Finding
 from oc_ops.observe import state
 from oc_ops.observe.target import Target, locate
+from tests.support import hostile
 from tests.support.sights import gateway_process
 
 OTHER = os.geteuid() + 4711
@@ -296,6 +297,26 @@ def test_an_archive_of_openclaw_backup_is_a_backup(target: Target) -> None:
     archive.touch()
     os.utime(archive, (time.time() - 72 * 3600,) * 2)
     assert f"newest backup seen: {archive}, 3 days old" in found(target).saw
+
+
+@pytest.mark.parametrize("lives", [True, False])
+@pytest.mark.parametrize(
+    "make",
+    [hostile.pipe, hostile.endless, hostile.folder, hostile.circle, hostile.bound_socket],
+    ids=lambda make: make.__name__,
+)
+def test_what_can_be_no_database_is_named(
+    make: Callable[[Path], None], lives: bool, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway that lives has the old one open, and no other will come up; nothing is opened to see that."""
+    path = target.state_dir / "state" / "openclaw.sqlite"
+    path.unlink()
+    monkeypatch.chdir(path.parent)  # a socket's name is at most 108 bytes long
+    make(Path(path.name))
+    finding = fault(target, lives=lives)
+    assert finding is not None
+    assert finding.check == "state/corrupt"
+    assert "not a regular file" in finding.saw or "leads nowhere" in finding.saw
 
 
 def test_an_empty_database_is_a_new_one(target: Target) -> None:

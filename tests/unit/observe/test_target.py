@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from oc_ops.errors import SettingError
-from oc_ops.observe.target import locate
+from oc_ops.observe.target import choose, chosen, identify, locate
+from oc_ops.settings import load
+from tests.support import containers
 
 HOME = {"HOME": "/home/u"}
 
@@ -107,3 +109,26 @@ def test_a_state_directory_is_the_same_by_every_path(tmp_path: Path) -> None:
 def test_the_environment_is_not_shown() -> None:
     """A target in a traceback does not spill what the environment holds."""
     assert "hunter2" not in repr(locate(HOME | {"OPENCLAW_GATEWAY_TOKEN": "hunter2"}))
+
+
+@pytest.mark.parametrize("choice", ["local", "profile:work", "podman:cell"])
+def test_a_gateway_is_named_without_asking_any_runtime(tmp_path: Path, choice: str) -> None:
+    """Key and name are those of the target that is chosen, whatever a runtime has to say of it."""
+    containers.runtime(tmp_path, containers.inspected())
+    environ = {**HOME, "PATH": f"{tmp_path}:/usr/bin:/bin"}
+    identity = identify(environ, None, choice)
+    assert containers.calls(tmp_path) == []
+    target = choose(environ, None, choice)
+    assert identity == (target.key, target.name)
+    assert identity.name == {"local": "default", "profile:work": "work"}.get(choice, choice)
+
+
+def test_a_target_is_chosen_by_whoever_says_so() -> None:
+    """An option, the environment; the default is no choice, and what is no target is said."""
+    assert chosen(load({}, {}), HOME) is None
+    for options, environ in (({"target": "podman:cell"}, {}), ({}, {"OC_OPS_TARGET": "podman:cell"})):
+        one = chosen(load(options, environ), HOME)
+        assert one is not None
+        assert one.name == "podman:cell"
+    with pytest.raises(SettingError, match="podman:NAME"):
+        chosen(load({"target": "lxc:cell"}, {}), HOME)

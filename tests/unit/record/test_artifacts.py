@@ -190,6 +190,15 @@ def test_surplus_failing_runs_go_oldest_first(tmp_path: Path) -> None:
     assert runs[0].path.exists()
 
 
+def test_runs_of_a_clock_that_was_ahead_push_nothing_out(tmp_path: Path) -> None:
+    """They are the oldest once the clock is right again; else no run of today would stay for 75 years."""
+    for year in (2101, 2102, 2103, 2025, 2026):
+        run = folder.open_run(tmp_path, datetime(year, 6, 1, tzinfo=UTC))
+        folder.write(run.path / folder.REPORT_JSON, '{"schema":1,"verdict":"healthy"}')
+    folder.prune(tmp_path, 2, 1000, datetime(2026, 6, 1, tzinfo=UTC))
+    assert sorted(each.name[:4] for each in (tmp_path / "runs").iterdir()) == ["2025", "2026"]
+
+
 def test_only_run_directories_are_removed(tmp_path: Path) -> None:
     """A folder with another name, a file and a link with a run's name are left alone."""
     runs = finished(tmp_path, 0, verdict("unhealthy")).path.parent

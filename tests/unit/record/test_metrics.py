@@ -26,6 +26,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
 
 from oc_ops.cli import app
+from oc_ops.observe.target import identify
 from oc_ops.record import exporter
 from oc_ops.record.history import FILE, CronRunEntry, IncidentEntry
 from oc_ops.record.metrics import METRICS, READABLE, SIZE, Metrics, nearest
@@ -110,6 +111,23 @@ def test_what_the_history_says(memory: Path) -> None:
     assert value(found, "oc_ops_cron_job_info", cron_job="nightly", watched="true") == 1
     assert value(found, "oc_ops_probe_cpu_seconds_total", part="calls") == pytest.approx(12 * 2.1)
     assert ("oc_ops_incident_recover_seconds_count", frozenset({("gateway", "default")})) not in found
+
+
+def test_a_chosen_target_is_told_of_alone(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By option or environment the same; a container is called as it is chosen, and without a choice all are told."""
+    name = "podman:cell"
+    past.remembered(memory, past.run(key=identify({}, None, name).key, profile=name))
+
+    def gateways(*words: str) -> set[str]:
+        done = CliRunner().invoke(app, ["metrics", *words], env={"OC_OPS_MEMORY_DIR": str(memory)})
+        assert done.exit_code == 0, done.output
+        families = text_string_to_metric_families(done.stdout)
+        return {each.labels["gateway"] for one in families for each in one.samples if "gateway" in each.labels}
+
+    assert gateways() == {"default", name}
+    assert gateways("--target", name) == {name}
+    monkeypatch.setenv("OC_OPS_TARGET", name)
+    assert gateways() == {name}
 
 
 def test_promtool_has_nothing_against_them(memory: Path) -> None:

@@ -28,6 +28,7 @@ from oc_ops.schedule import crontab, plan, run, units
 from oc_ops.schedule.crontab import Crontab
 from oc_ops.schedule.plan import PERIODS_S, SchedulePlan
 from oc_ops.settings import PROJECT, Settings, load
+from tests.support import containers
 
 OTHERS = (
     b'# my jobs, \xff not even text\nMAILTO=joe@example.org\nPATH = "/opt/bin:/usr/bin"\n\n'
@@ -215,6 +216,55 @@ def test_what_every_cron_reads_alike_is_written(shell: Path, path: str) -> None:
 def test_a_line_that_does_not_run_is_told(line: str, why: str) -> None:
     """Written by hand, or by an oc-ops before this one."""
     assert (why in crontab.trouble(line)) if why else crontab.trouble(line) == ""
+
+
+@pytest.mark.parametrize("by", ["option", "environment"])
+def test_the_line_keeps_the_target(shell: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+    """A container's schedule is one of its own, looks inside again, and finds the runtime that knows the container."""
+    podman = containers.runtime(tmp_path / "podmans", containers.inspected())
+    monkeypatch.setenv("PATH", f"{podman.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("CONTAINERS_CONF", "/srv/containers.conf")
+    oc_ops("install")
+    words = ["--target", "podman:cell.one"] if by == "option" else []
+    if by == "environment":
+        monkeypatch.setenv("OC_OPS_TARGET", "podman:cell.one")
+    done = oc_ops("install", "--quick", *words)
+    assert (done.exit_code, done.stderr) == (0, "")
+    first, second = shell.read_text().splitlines()
+    assert first.endswith("# oc-ops schedule default")
+    assert second.endswith("# oc-ops schedule podman:cell.one")
+    assert (" --target podman:cell.one " in second) is (by == "option")
+    assert (" OC_OPS_TARGET=podman:cell.one " in second) is (by == "environment")
+    assert f"PATH={podman.parent}:" in second
+    assert " CONTAINERS_CONF=/srv/containers.conf " in second
+    assert "podman:cell.one" in oc_ops("show", *words).stdout
+    assert "podmans" in oc_ops("install", "--systemd", *words).stdout
+    assert oc_ops("remove", *words).output == "removed\n"
+    assert shell.read_text().splitlines() == [first]
+
+
+def test_a_container_s_schedule_needs_no_openclaw_here(
+    shell: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command is inside, and so is the token: neither is missed; a runtime that is missing is."""
+    monkeypatch.setenv("OPENCLAW_GATEWAY_TOKEN", "not-the-container-s")
+    monkeypatch.setenv("PATH", str(containers.runtime(tmp_path / "podmans").parent))
+    assert made(OC_OPS_TARGET="podman:cell").notes == ()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "neither podman nor docker" in made(OC_OPS_TARGET="podman:cell").notes[0]
+
+
+_UNITS = ("service", "timer")
+
+
+@pytest.mark.parametrize("name", ["podman:cell.one", "work"])
+def test_a_unit_s_name_holds_no_colon(name: str) -> None:
+    """What a container is called is no file name of a unit."""
+    made_for = plan.SchedulePlan(name, 300, ("oc-ops",), Path("/"), {})
+    slug = name.replace(":", "-").replace(".", "-")
+    assert [each for each, _ in units.systemd(made_for)] == [
+        f"oc-ops-doctor-{slug}.{kind}" for kind in ("service", "timer")
+    ]
 
 
 @pytest.mark.parametrize("bad", ["/a\nb", "/a\rb", "/a\x1b[2Jb", "/a\u2028b"])

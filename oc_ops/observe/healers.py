@@ -1,0 +1,116 @@
+"""Other programs that repair or restart the gateway now: OpenClaw's updater, triage, doctor, a manager's command, an install."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+import psutil
+
+from oc_ops.errors import SettingError
+from oc_ops.observe.gatewaylocks import same_place
+from oc_ops.observe.processes import OWN_CALL
+from oc_ops.observe.target import Target, locate
+
+_COMMANDS = ("update", "triage", "doctor", "migrate")
+"""Commands of `openclaw` that stop, replace or start a gateway; 2026.9.6 titles them `openclaw-COMMAND`."""
+_READ_ONLY = ("--lint", "status", "--help", "-h", "history", "list")
+_SERVICE = ("start", "restart", "stop", "install", "uninstall")
+_HANDOFF = "managed-handoff"
+"""The script of 2026.9.6 that finishes an update after the process that began it."""
+_MANAGERS = ("systemctl", "launchctl", "podman", "docker", "service")
+_VERBS = ("start", "restart", "stop", "reload-or-restart", "try-restart", "kickstart", "bootstrap", "bootout", "up")
+_INSTALLERS = ("npm", "pnpm", "yarn", "bun", "brew")
+_INSTALLS = ("install", "i", "add", "update", "up", "upgrade", "uninstall", "rm", "remove")
+
+
+@dataclass(frozen=True, slots=True)
+class Healer:
+    """One process that is at it; `what` is its command in words."""
+
+    pid: int
+    what: str
+    age_s: float
+
+    @property
+    def summary(self) -> str:
+        """As evidence."""
+        return f"pid {self.pid} runs `{self.what}`, for {self.age_s:.0f} s now"
+
+
+def healers(target: Target) -> tuple[Healer, ...]:
+    """Every such process of this machine that is, or may be, about the target; about 10 ms.
+
+    One of another state directory is left out where its environment shows that. Our own calls are, and who started us:
+    a triage that runs a recovery waits for it.
+    """
+    ours = {os.getpid()}
+    with contextlib.suppress(psutil.Error):
+        ours |= {each.pid for each in psutil.Process().parents()}
+    found, now = [], time.time()
+    for process in psutil.process_iter():
+        try:
+            words = [word for word in " ".join(process.cmdline()).split() if word]
+            if process.pid in ours or not (what := _what(words, target)):
+                continue
+            if process.status() != psutil.STATUS_ZOMBIE and _about(process, words, target):
+                found.append(Healer(process.pid, what, max(0.0, now - process.create_time())))
+        except (psutil.Error, OSError):
+            continue
+    return tuple(sorted(found, key=lambda each: -each.age_s))
+
+
+def _what(words: Sequence[str], target: Target) -> str:
+    """The command in words; empty for one that repairs, replaces and restarts nothing of this kind."""
+    if not words:
+        return ""
+    program = PurePath(words[0]).name
+    if program.startswith("openclaw-") and (titled := program.removeprefix("openclaw-")) in _COMMANDS:
+        return f"openclaw {titled}"
+    if script := next((PurePath(word).name for word in words[:2] if PurePath(word).name in _INSTALLERS), ""):
+        packages = [word for word in words[1:] if word.partition("@")[0] == "openclaw"]
+        return f"{script} {packages[0]}"[:80] if packages and any(word in _INSTALLS for word in words[1:5]) else ""
+    for index, word in enumerate(words[:6]):
+        name = PurePath(word).name
+        if name.startswith(_HANDOFF) and "openclaw" in word:
+            return "openclaw update"
+        if name in ("openclaw", "openclaw.mjs", "entry.js") and "openclaw" in word:
+            return _of_openclaw(words[index + 1 :])
+    there = target.container
+    named = ("openclaw", *((there.name, there.id[:12]) if there and there.id else ()))
+    about = any(each in word for word in words[1:] for each in named)
+    if program in _MANAGERS and about and any(word in _VERBS for word in words[1:6]):
+        return " ".join([program, *words[1:6]])[:80]
+    return ""
+
+
+def _of_openclaw(words: Sequence[str]) -> str:
+    left = list(words)
+    while left and left[0].startswith("-"):
+        left = left[2:] if left[0] == "--profile" else left[1:]
+    if not left or any(word in _READ_ONLY for word in left[1:]):
+        return ""
+    if left[0] in _COMMANDS:
+        return f"openclaw {left[0]}"
+    return f"openclaw gateway {left[1]}" if left[0] == "gateway" and left[1:2] and left[1] in _SERVICE else ""
+
+
+def _about(process: psutil.Process, words: Sequence[str], target: Target) -> bool:
+    """True if it may be about the target: one whose environment names another state directory is not."""
+    try:
+        environ = process.environ()
+    except (psutil.AccessDenied, OSError):
+        return True
+    if OWN_CALL in environ:
+        return False
+    if target.container is not None or not any("openclaw" in PurePath(word).name for word in words[:3]):
+        return True
+    profile = next((words[at + 1] for at, word in enumerate(words[:-1]) if word == "--profile"), None)
+    try:
+        return same_place(locate(environ, profile).state_dir, target.state_dir)
+    except SettingError:
+        return True

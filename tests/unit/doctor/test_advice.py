@@ -1,0 +1,138 @@
+"""How a fix is told: never what just failed, and never an edit that Nix would take back."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from oc_ops.doctor.advice import Advice, in_nix
+from oc_ops.gateway import Gateway
+from oc_ops.judge.finding import Finding
+from oc_ops.record.incidents import book
+from oc_ops.record.incidents.events import Attempt, Event, Fault, GatewayName, Outcome
+from oc_ops.record.incidents.rules import RunSummary
+from oc_ops.settings import Settings
+
+RESTART = "openclaw gateway restart"
+
+
+def advice(tmp_path: Path, **environ: str) -> Advice:
+    """That of a gateway whose memory is the test's own."""
+    return Advice(Gateway(Settings(memory_dir=tmp_path / "memory"), {"HOME": str(tmp_path), "PATH": "", **environ}))
+
+
+def fault(check: str = "gateway/hung", fix: str = RESTART) -> Finding:
+    """A finding with that fix."""
+    return Finding(check, "error", "the fact", "the evidence", fix)
+
+
+def attempted(given: Advice, outcome: Outcome, action: str = RESTART, check: str = "gateway/hung") -> Event:
+    """An open incident of that finding in which recovery did something."""
+    gateway, at = given._gateway, datetime.now(UTC) - timedelta(minutes=5)
+    gateway.settings.memory_dir.mkdir(exist_ok=True)
+    journal = book.journal(gateway.settings.memory_dir)
+    summary = RunSummary(
+        verdict="unhealthy",
+        whole=True,
+        gateway=GatewayName(gateway.key),
+        faults=(Fault.of(fault(check)),),
+        cause=check,
+    )
+    update = book.observe_run(journal, summary, at)
+    assert update.incident is not None
+    for word in dict.fromkeys(("begun", outcome)):
+        book.record_attempt(journal, update.incident.id, Attempt("recoveries/x", action, word), at)
+    return update.incident.events[0]
+
+
+@pytest.mark.parametrize("outcome", ["ineffective", "begun", "unknown"])
+def test_what_was_tried_is_not_proposed_again(tmp_path: Path, outcome: Outcome) -> None:
+    """With when it was; what is left for a process that answers nobody is the breaker."""
+    given = advice(tmp_path)
+    attempted(given, outcome, f"{RESTART} --safe")
+    told = given.on(fault())
+    assert told.fix == "oc-ops breaker list"
+    assert f"`{RESTART} --safe` was tried at 20" in told.saw
+    assert told.saw.startswith("the evidence; ")
+
+
+@pytest.mark.parametrize(
+    ("check", "fix", "instead"),
+    [
+        ("gateway/down", "openclaw gateway start", "openclaw gateway status --deep"),
+        ("gateway/rpc-unanswered", RESTART, "openclaw gateway status --deep"),
+        ("browser/not-running", "openclaw browser --browser-profile openclaw start", "openclaw browser doctor"),
+    ],
+)
+def test_each_fault_has_something_else_left(tmp_path: Path, check: str, fix: str, instead: str) -> None:
+    """A look into why, where another start is none."""
+    given = advice(tmp_path)
+    attempted(given, "ineffective", fix, check)
+    assert given.on(fault(check, fix)).fix == instead
+
+
+def test_what_helped_or_is_another_fault_s_stays(tmp_path: Path) -> None:
+    """One that recovered it, another finding, another command: the fix is the usual one."""
+    given = advice(tmp_path)
+    attempted(given, "recovered")
+    assert given.on(fault()) == fault()
+    (tmp_path / "b").mkdir()
+    other = advice(tmp_path / "b")
+    attempted(other, "ineffective")
+    assert other.on(fault("gateway/zombie")).fix == RESTART
+    assert other.on(fault(fix="kill -CONT 7")).fix == "kill -CONT 7"
+    assert other.on(Finding("host/disk-low", "error", "f", "s", "df -h")).fix == "df -h"
+
+
+@pytest.mark.parametrize(
+    ("fix", "told"),
+    [
+        (
+            "openclaw config set cron.enabled true && openclaw gateway restart",
+            "none automatic: set cron.enabled to true in your Nix configuration",
+        ),
+        (
+            "none automatic: repair /h/openclaw.json (openclaw config validate shows each issue; "
+            "openclaw doctor --fix repairs what it can)",
+            "none automatic: correct what makes /h/openclaw.json, in your Nix configuration (openclaw config validate "
+            "shows each issue; change it in your Nix configuration)",
+        ),
+        (
+            "none automatic: install OpenClaw there again, or openclaw gateway install --force; a start ends at once",
+            "none automatic: change OpenClaw in your Nix configuration, or rebuild it in your Nix configuration; "
+            "a start ends at once",
+        ),
+        (RESTART, RESTART),
+        ("none automatic: no openclaw doctor --fix, and its files stay", None),
+    ],
+)
+def test_nix_owns_what_it_keeps(fix: str, told: str | None) -> None:
+    """No edit, no reinstall: each is said where it is made; what changes nothing of Nix's stays as it is."""
+    assert in_nix(fix) == (told or fix)
+
+
+def test_every_edit_in_the_advice_is_known(tmp_path: Path) -> None:
+    """No judge's text keeps a command that a Nix installation refuses: a new one has to be put into the table."""
+    from oc_ops.settings import PROJECT
+
+    sources = [path.read_text() for path in sorted((PROJECT / "oc_ops" / "judge").glob("*.py"))]
+    told = in_nix(" ".join(" ".join(sources).split()))
+    for refused in ("openclaw config set", "openclaw gateway install", "npm install -g openclaw"):
+        assert refused not in told
+
+
+@pytest.mark.parametrize("by", ["environment", "store", "neither"])
+def test_a_nix_installation_is_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+    """By OPENCLAW_NIX_MODE, or by a config that lies in the store; any other one is not."""
+    environ = {"OPENCLAW_NIX_MODE": "1"} if by == "environment" else {}
+    if by == "store":
+        real = os.path.realpath
+        monkeypatch.setattr(
+            "oc_ops.doctor.advice.os.path.realpath",
+            lambda path: "/nix/store/x-openclaw.json" if str(path).endswith("openclaw.json") else real(path),
+        )
+    edit = fault("config/mode-missing", "openclaw config set gateway.mode local")
+    assert ("in your Nix configuration" in advice(tmp_path, **environ).on(edit).fix) is (by != "neither")

@@ -1,0 +1,103 @@
+"""Who else is at the gateway: by title, by command line, by whose state directory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from oc_ops.observe.container import Container
+from oc_ops.observe.healers import _what, healers
+from oc_ops.observe.processes import OWN_CALL
+from oc_ops.observe.target import Target, locate
+
+
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        ("openclaw-update", "openclaw update"),
+        ("openclaw-triage   ", "openclaw triage"),
+        ("node /opt/node_modules/openclaw/openclaw.mjs --profile a update --yes", "openclaw update"),
+        ("node /opt/node_modules/openclaw/dist/managed-handoff-runtime.mjs", "openclaw update"),
+        ("node /opt/node_modules/openclaw/openclaw.mjs doctor --fix", "openclaw doctor"),
+        ("/usr/bin/node /usr/bin/openclaw gateway restart", "openclaw gateway restart"),
+        ("systemctl restart openclaw.service", "systemctl restart openclaw.service"),
+        ("podman restart -t 330 openclaw-cell", "podman restart -t 330 openclaw-cell"),
+        ("npm install -g openclaw@2026.9.6", "npm openclaw@2026.9.6"),
+        ("node /usr/bin/npm i -g openclaw", "npm openclaw"),
+        ("openclaw-gateway", ""),
+        ("openclaw-cron", ""),
+        ("node /opt/node_modules/openclaw/openclaw.mjs update status --json", ""),
+        ("node /opt/node_modules/openclaw/openclaw.mjs doctor --lint --json", ""),
+        ("node /opt/node_modules/openclaw/openclaw.mjs gateway run --port 1", ""),
+        ("node /opt/node_modules/openclaw/openclaw.mjs gateway status", ""),
+        ("systemctl --user show openclaw-gateway.service", ""),
+        ("systemctl restart nginx.service", ""),
+        ("journalctl -u openclaw.service -f", ""),
+        ("npm install -g openclaw-doctor", ""),
+        ("npm view openclaw", ""),
+        ("vim /root/.openclaw/openclaw.json", ""),
+    ],
+)
+def test_what_is_a_healer_by_its_command(command: str, what: str, tmp_path: Path) -> None:
+    """What replaces, repairs or restarts a gateway is; what only looks is not."""
+    assert _what(command.split(), locate({"HOME": str(tmp_path)})) == what
+
+
+def test_a_container_s_own_name_counts(tmp_path: Path) -> None:
+    """`podman restart cell` is about it, whatever it is called."""
+    target = Target(
+        {}, None, tmp_path, tmp_path, tmp_path, container=Container("podman", "cell", "running", id="0" * 64)
+    )
+    assert _what(["podman", "restart", "cell"], target) == "podman restart cell"
+    assert _what(["podman", "restart", "cell"], locate({"HOME": str(tmp_path)})) == ""
+
+
+@contextmanager
+def running(tmp_path: Path, words: Sequence[str], **environ: str) -> Iterator[int]:
+    """A process with that command line."""
+    script = tmp_path / "node_modules" / "openclaw" / "openclaw.mjs"
+    script.parent.mkdir(parents=True, exist_ok=True)
+    script.write_text("print('up', flush=True); input()")
+    given = {"PATH": os.defpath, "HOME": str(tmp_path / "home"), **environ}
+    argv = [sys.executable, str(script), *words]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=given) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            yield process.pid
+        finally:
+            process.kill()
+
+
+def test_an_update_of_this_gateway_is_seen(tmp_path: Path) -> None:
+    """With its pid and its command; one of another state directory, and a call of our own, are none of its healers."""
+    target = locate({"HOME": str(tmp_path / "home")})
+    with running(tmp_path, ["update", "--yes"]) as pid:
+        assert [(each.pid, each.what) for each in healers(target)] == [(pid, "openclaw update")]
+        assert healers(locate({"HOME": str(tmp_path / "other")})) == ()
+    with running(tmp_path, ["update"], **{OWN_CALL: "1"}):
+        assert healers(target) == ()
+    assert healers(target) == ()
+
+
+def test_who_started_us_is_not_waited_for(tmp_path: Path) -> None:
+    """A triage whose agent runs a recovery would wait for itself."""
+    code = (
+        "from oc_ops.observe.healers import healers; from oc_ops.observe.target import locate; import sys;"
+        "print(len(healers(locate({'HOME': sys.argv[1]}))))"
+    )
+    script = tmp_path / "node_modules" / "openclaw" / "openclaw.mjs"
+    script.parent.mkdir(parents=True)
+    script.write_text(
+        "import subprocess, sys; print(subprocess.run(sys.argv[2:], capture_output=True, text=True).stdout)"
+    )
+    home = str(tmp_path / "home")
+    argv = [sys.executable, str(script), "triage", sys.executable, "-c", code, home]
+    done = subprocess.run(argv, env={**os.environ, "HOME": home}, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0", done.stderr
