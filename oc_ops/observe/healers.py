@@ -1,4 +1,4 @@
-"""Other programs that repair or restart the gateway now: OpenClaw's updater, triage, doctor, a manager's command, an install."""
+"""Other programs that repair or restart the gateway now: its updater, triage, doctor, a manager, an installation."""
 
 from __future__ import annotations
 
