@@ -97,8 +97,12 @@ def clear(gateway: Gateway, cure: Cure, first: Observation, clock: Clock = REAL,
     """
     cause = first.cause
     assert cause is not None
-    seen = gateway.look() if cause.check == "gateway/hung" and gateway.target.container is None else None
-    if seen is not None and not woken and (found := stopped(seen)):
+    seen = None
+    if cause.check == "gateway/hung" and gateway.target.container is None:
+        with contextlib.suppress(CouldNotLook):
+            seen = gateway.look()
+    if not woken and (found := stopped(seen)):
+        assert seen is not None
         now = cause_now(gateway, seen)
         if now is not None and now.check == cause.check and now.proof:
             return Clearance(stopped=found)
