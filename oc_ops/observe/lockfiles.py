@@ -100,7 +100,7 @@ def _gateway_locks(target: Target) -> Iterator[LockFile | None]:
 def _dead(pid: int | None, held_since_s: float) -> tuple[str, str]:
     """(who may hold it, by what its holder is known to be dead): one of the two is empty."""
     if pid is None:
-        return "unknown: it names no pid, so its holder cannot be proven dead", ""
+        return "unknown: it holds no pid", ""
     try:
         process = psutil.Process(pid)
         began_s = process.create_time()

@@ -109,7 +109,7 @@ def test_a_wait_is_not_said_to_have_lasted_longer_than_it_did(stage: Stage) -> N
     assert (outcome.exit, outcome.acted) == (3, False)
     assert stage.elapsed_s < stage.settings.start_budget_s
     assert "240 s" not in outcome.why
-    assert "though it was waited for" in outcome.why
+    assert "has not settled after the wait" in outcome.why
 
 
 def test_an_act_whose_gateway_is_still_starting_is_no_recovery(stage: Stage) -> None:
