@@ -99,11 +99,22 @@ def pytest_configure(config: pytest.Config) -> None:
         exits.close()
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is ended: one more Ctrl-C would only spoil the exit code
         pytest.exit("interrupted before the first check", returncode=pytest.ExitCode.INTERRUPTED)
+    run.report.still_asked = lambda plans: _still_asked(run, plans)
     run.report.wanted_page = config.option.htmlpath
     config.option.htmlpath, config.option.self_contained_html = str(drawn), True
     config.option.session_timeout = run.settings.run_s + run.settings.deep_s * config.getoption("deep")
     config.pluginmanager.register(Wiring(run, exits, _cockpit(config, run), chosen), "oc-ops doctor")
     gc.freeze()  # pytest collects garbage five times at its end: what was imported need not be looked through again
+
+
+def _still_asked(run: DoctorRun, plans: Sequence[str]) -> list[str]:
+    """The plans of the breaker that are still worth an approval, by one fresh look of the breaker's own."""
+    from oc_ops.act.breaker import find, plan
+    from oc_ops.act.breaker.carry_out import mutexes
+
+    place = find.Workplace(run.settings, run.environ)
+    life_s = run.settings.breaker_plan_s
+    return plan.still_asked(plans, place.book, life_s, lambda: mutexes(place.look(), place.book))
 
 
 def _is_doctor_run(config: pytest.Config) -> bool:

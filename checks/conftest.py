@@ -15,6 +15,7 @@ from oc_ops.judge import verdict
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.gateway import Limits
 from oc_ops.judge.host import clock_off
+from oc_ops.judge.startup import on_its_way
 from oc_ops.observe.probe import GatewayProbe
 
 
@@ -38,8 +39,8 @@ def surroundings(run: DoctorRun) -> Surroundings:
 
 @pytest.fixture
 def named_cause(run: DoctorRun) -> Finding | None:
-    """The cause that the checks so far have named."""
-    return verdict.cause(run.findings.values())
+    """The cause that the checks so far have named; a start is one, though it is no error."""
+    return verdict.cause(run.findings.values()) or on_its_way(run.findings.values())
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def report(request: pytest.FixtureRequest, run: DoctorRun, doctor: Doctor) -> Re
         if recorded and recorded[0].severity == "error":
             pytest.fail("\n".join(map(str, recorded)), pytrace=False)
         cause = None if recorded else doctor.cause_before(lane)
-        if cause is not None and cause.severity == "error":
+        if cause is not None and (cause.severity == "error" or on_its_way((cause,))):
             raise Blocked(cause)
 
     return said

@@ -68,7 +68,7 @@ class Gateway:
         self.seen: GatewayProbe | None = None
         """The last look, for where it found the gateway."""
         self.service_of: Callable[[Target], Service] = observe_service.service
-        """Who is asked for the service manager's word of a target."""
+        """The function that is asked for the service manager's word of a target."""
         self._clis: dict[tuple[type[Openclaw], int | None, str], Openclaw] = {}
 
     def renew(self) -> None:

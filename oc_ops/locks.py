@@ -73,7 +73,7 @@ def _note(lock: Path) -> Path:
 
 
 def holder(lock: Path) -> tuple[psutil.Process, datetime] | None:
-    """Who holds `lock` and since when, by its own note; None when the writer is dead or its pid another's by now."""
+    """The holder of `lock` and since when, by its own note; None if the writer is dead or its pid another's by now."""
     import psutil
 
     try:
@@ -86,7 +86,7 @@ def holder(lock: Path) -> tuple[psutil.Process, datetime] | None:
 
 
 def is_held(lock: Path) -> bool:
-    """Whether a process holds `lock`, by its note; by the kernel where a note names a process that cannot be told.
+    """True if a process holds `lock`, by its note; by the kernel where a note names a process that cannot be told.
 
     After a jump of the clock every process seems to be younger than its note.
     """

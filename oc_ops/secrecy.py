@@ -310,13 +310,13 @@ def _leaf(value: str, name: str, inside: _Within, environ: Mapping[str, str]) ->
 
 
 def _ordinary(name: str, value: str) -> bool:
-    """Whether it is a word under a name that is as often a setting's: `pin: latest`, `cookie: session`."""
+    """True if it is a word under a name that is as often a setting's: `pin: latest`, `cookie: session`."""
     words = set(_words(name)) & (_SECRET | {"key"})
     return value.isalpha() and len(value) < 12 and bool(words) and words <= _WEAK - {"pass", "bearer"}
 
 
 def _held(value: str, inside: _Within) -> bool:
-    """Whether a table makes its member secret: words and paths are none in one of settings, words in one of secrets."""
+    """True if a table makes its member secret: words and paths are none in one of settings, words in one of secrets."""
     if inside is _Within.ORDINARY or len(value) < 6 or is_trivial(value):
         return False
     if inside is _Within.SECRETS:

@@ -79,7 +79,7 @@ def _seconds(default: float, text: str) -> Any:
 class Settings:
     """What one run goes by. Times are seconds on the monotonic clock, sizes bytes, unless the name says otherwise."""
 
-    openclaw: Path | None = _setting(None, "the `openclaw` executable; found by itself when not given")
+    openclaw: Path | None = _setting(None, "the `openclaw` executable; found automatically when not given")
     profile: str | None = _setting(None, "the OpenClaw profile to look at (`openclaw --profile NAME`)")
     target: str = _setting(
         "local",
@@ -155,7 +155,7 @@ class Settings:
     wal_large_bytes: int = _setting(64 * 2**20, "size above which a write-ahead log is large", above=0)
     clobbered_window_s: float = _seconds(86_400.0, "how long a config that was replaced stays a finding")
 
-    watch_look_s: float = _seconds(2.0, "how often the cockpit's watcher looks at the port while somebody watches")
+    watch_look_s: float = _seconds(2.0, "how often the cockpit's watcher looks at the port while a client is attached")
     watch_slow_s: float = _seconds(300.0, "how often at most it asks through the CLI, of a gateway that is well")
     watch_idle_s: float = _seconds(60.0, "how long it stays when no session lives any more")
     tmux_socket: str | None = _setting(None, "the cockpit's own tmux server (`tmux -L NAME`); else the user's")
@@ -194,7 +194,7 @@ class Settings:
         return (beside, apart) if CHECKOUT else (apart, beside)
 
     def own_file(self, name: str) -> Path:
-        """That of the two places that is there, else the one where the file belongs."""
+        """The one of the two places that exists, else the one where the file belongs."""
         places = self.own_files(name)
         return next(filter(os.path.lexists, places), places[0])
 
@@ -203,7 +203,7 @@ class Settings:
         return self.sources.get(name, "default")
 
     def names_a_file(self, name: str) -> bool:
-        """Whether a secret setting is the path of a file that holds it, which is no secret."""
+        """True if a secret setting is the path of a file that holds it, which is no secret."""
         return str(getattr(self, name)).startswith(("/", "~"))
 
     def secret(self, name: str) -> str:

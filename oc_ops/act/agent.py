@@ -87,7 +87,7 @@ def left_behind(above: Sequence[tuple[int, str]]) -> str:
 
 
 def is_openclaw(command: Sequence[str]) -> bool:
-    """Whether a command line is OpenClaw's: a title of it, or a JavaScript runtime with a script of its package."""
+    """True if a command line is OpenClaw's: a title of it, or a JavaScript runtime with a script of its package."""
     words = [each for each in " ".join(command).split(" ") if each]
     if not words:
         return False

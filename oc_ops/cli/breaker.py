@@ -7,8 +7,9 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from oc_ops.act.breaker.plan import BreakPlan
     from oc_ops.act.breaker.scan import Blocker, BreakResult
 
+_MOMENTS = {"_ms": 1e3, "_ns": 1e9, "started": 1.0}
+"""How a name says that its value is a moment since the epoch, and in which part of a second."""
 COULD_NOT_TELL, BUSY, REFUSED, INTERRUPTED = 2, 3, 4, 130
 
 app = typer.Typer(
@@ -152,7 +155,7 @@ def _approved(place: Workplace, target: str | None, approve: str | None, as_json
         raise Refused("break: need a TARGET, or --approve PLAN")
     if as_json or not breaker_plan.on_a_terminal():
         raise Refused(
-            "not approved: there is no terminal on which somebody could read the evidence and type the name; "
+            "not approved: there is no terminal to read the evidence and type the name on; "
             f"run `oc-ops breaker show {target}`, then `oc-ops breaker break --approve PLAN` with its plan"
         )
     mutex = _found(place, target)
@@ -249,8 +252,23 @@ def _place(gateway: str | None) -> Workplace:
 def _evidence(mutex: Blocker) -> list[str]:
     """Everything a person should read before the name is typed."""
     lines = [f"{mutex.id}: {mutex.fact}", *(f"  saw:      {each}" for each in mutex.shown if each)]
-    lines += [f"  evidence: {name} = {value}" for name, value in mutex.evidence.items()]
+    lines += [f"  evidence: {name}" for name in map(_shown, mutex.evidence.items()) if name]
     return [*lines, f"  sha256:   {mutex.digest}", f"  would:    {mutex.act}"]
+
+
+def _shown(item: tuple[str, object]) -> str:
+    """One piece of evidence: moments as clock times, nothing for one that is empty; the digest covers all as it is."""
+    from oc_ops.judge.words import clock
+
+    name, value = item
+    if value in (None, ""):
+        return ""
+    unit = next((part for suffix, part in _MOMENTS.items() if name.endswith(suffix)), None)
+    if unit is None or not isinstance(value, int | float):
+        return f"{name} = {value}"
+    with suppress(ValueError, OverflowError, OSError):
+        return f"{name.rpartition('_')[0] or name} = {clock(datetime.fromtimestamp(value / unit, UTC))}"
+    return f"{name} = {value}"
 
 
 def _approve_with(plan: BreakPlan, gateway: str | None) -> list[str]:

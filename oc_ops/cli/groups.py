@@ -19,7 +19,7 @@ GROUPS = {
         "logs": "known error lines in any log file",
         "metrics": "the same figures for Prometheus",
     },
-    "Act (each within bounds)": {
+    "Act (each within limits)": {
         "recover": "one attempt at the cure that fits the cause",
         "run": "run one cron job once, now, with a transcript",
         "breaker": "break a stale marker or lock, each with your approval",

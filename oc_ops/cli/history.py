@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
     app.command(
         "history",
         help="Draw reports/index.html: checks by time, availability, latencies, incidents, restarts.\n\n"
-        "A doctor run does so itself when it changes an incident, and at most once an hour else. The gateway is not "
+        "A doctor run does so itself when it changes an incident, otherwise at most once an hour. The gateway is not "
         "asked.\n\n"
         "Exit code: 0 drawn, 4 a history that cannot be read, a wrong option or setting.",
     )(history)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import getpass
+import itertools
 import json
 import os
 import re
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +19,7 @@ from oc_ops.errors import OcOpsError
 
 if TYPE_CHECKING:
     from oc_ops.record.incidents.events import What
+    from oc_ops.record.incidents.incident import Incident
     from oc_ops.record.journal import Journal
 
 app = typer.Typer(
@@ -38,24 +41,31 @@ def list_incidents(
     target: Target = None,
     as_json: Json = False,
 ) -> None:
-    """Newest last; lines of the file that are no events are counted on stderr."""
+    """Newest last, those of other gateways above; lines of the file that are no events are counted on stderr."""
     from oc_ops.record.incidents import book, text
 
     now = datetime.now(UTC)
     key = _key(target)
     told = book.read(_book(), None if everything or key else now)
-    mine = [each for each in told.incidents.values() if not key or each.gateway.key == key]
-    shown = [each for each in mine if everything or each.is_open]
+    ours = [each for each in told.incidents.values() if not key or each.gateway.key == key]
+    others, mine = _rows((each for each in ours if everything or each.is_open), key)
+    shown = (*others, *mine)
     if as_json:
         listed = [text.as_json(each, now) for each in shown]
         for each in listed:
             del each["timeline"]
         print(json.dumps({"incidents": listed, "skipped_lines": told.skipped}))
         return
-    for incident in shown:
+    for other, group in itertools.groupby(others, lambda one: one.gateway.key):
+        found = list(group)
+        name = found[0].gateway
+        _print([f"another gateway ({other}, profile {name.profile or 'default'}, port {name.port or 'unknown'}):"])
+        _print(f"  {line}" for incident in found for line in text.brief(incident, now))
+    _print(["this gateway:"] if others and mine else [])
+    for incident in mine:
         _print(text.brief(incident, now))
-    still = sum(each.is_open for each in mine)
-    closed = len(mine) - still if key else len(told.ids) - still
+    still = sum(each.is_open for each in ours)
+    closed = len(ours) - still if key else len(told.ids) - still
     print(f"{still} open, {closed} closed" + ("" if everything or not closed else " (--all shows them)"))
     _say_skipped(told.skipped)
 
@@ -184,6 +194,29 @@ def _tell(
         print("it was still red: a run that finds it again reopens it (`oc-ops incidents mute` keeps it quiet)")
 
 
+def _rows(found: Iterable[Incident], key: str) -> tuple[tuple[Incident, ...], tuple[Incident, ...]]:
+    """The incidents of other gateways, gateway by gateway, and those of this one: open ones last, the newest last.
+
+    `key` is the chosen gateway's, empty where none was chosen. Where none is of this gateway, all are shown alike.
+    """
+    key = key or _this_gateway()
+    rows = sorted(found, key=lambda each: (each.gateway.key, each.is_open, each.turned_at))
+    mine = [each for each in rows if each.gateway.key == key]
+    if not mine:
+        return (), tuple(sorted(rows, key=lambda each: (each.is_open, each.turned_at)))
+    return tuple(each for each in rows if each.gateway.key != key), tuple(mine)
+
+
+def _this_gateway() -> str:
+    """The key of the gateway that this command is about; nothing where it cannot be told."""
+    from oc_ops import settings
+    from oc_ops.gateway import Gateway
+
+    with suppress(OcOpsError):
+        return Gateway(settings.load(), dict(os.environ)).key
+    return ""
+
+
 def _book() -> Journal:
     from oc_ops import settings
     from oc_ops.record.incidents import book
@@ -201,14 +234,18 @@ def _key(target: str | None = None) -> str:
 
 
 def _named(name: str) -> str:
-    """An id as it was given; `last` beside a chosen target is that gateway's last one."""
+    """For `last` the id of the last row of `list`, of `list --all` where nothing is open; any other name as it is."""
     from oc_ops.record.incidents import book
 
-    key = _key() if name == "last" else ""
-    if not key:
+    if name != "last":
         return name
-    mine = [each for each in book.read(_book(), None).incidents.values() if each.gateway.key == key]
-    return max(mine, key=lambda each: each.red_since).id if mine else name
+    key = _key()
+    for settled_before in (datetime.now(UTC), None):
+        told = [each for each in book.read(_book(), settled_before).incidents.values() if key in ("", each.gateway.key)]
+        others, mine = _rows((each for each in told if each.is_open or settled_before is None), key)
+        if rows := (*others, *mine):
+            return rows[-1].id
+    return name
 
 
 def _user() -> str:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _NAME_WIDTH, _CELL_WIDTH = 48, 60
 _HEAD = ("job", "on", "schedule", "last run", "next", "verdict")
 _NOT_WATCHED = "not watched"
+_NOT_DUE = "not due yet"
+"""It never ran, and nothing says that it should have: no proof that it works."""
 _SOURCES = {"rpc": "over RPC", "cli": "through the CLI", "store": "by its own store: the gateway does not answer"}
 
 
@@ -76,7 +78,9 @@ def _verdict(verdict: Verdict | None) -> str:
         return "could not look"
     if verdict.findings:
         return ", ".join(each.check.removeprefix("cron/") for each in verdict.findings)
-    return "ok"
+    if (job := verdict.job) is None or job.last_run_ms is not None or job.last_status:
+        return "ok"
+    return "first run" if job.running_ms is not None else _NOT_DUE
 
 
 def _rows(seen: Jobs, verdicts: Sequence[Verdict]) -> list[tuple[str, ...]]:
@@ -148,7 +152,7 @@ def _table(rows: Sequence[tuple[str, ...]]) -> None:
     table: Table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for title in _HEAD:
         table.add_column(title, overflow="fold", no_wrap=title == "on")
-    colours = {"ok": "green", _NOT_WATCHED: "dim"}
+    colours = {"ok": "green", _NOT_WATCHED: "dim", _NOT_DUE: "dim"}
     for row in rows:
         cells: list[Text] = [Text(each) for each in row]
         cells[-1].stylize(colours.get(row[-1], "bold red"))

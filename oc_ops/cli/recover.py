@@ -18,7 +18,7 @@ _INTERRUPTED = 2
 _USAGE = 4
 
 HELP = (
-    "Recover the gateway once, within bounds, and prove by the doctor's own judges that it worked.\n\n"
+    "Recover the gateway once, within limits, and prove by the doctor's own judges that it worked.\n\n"
     "It looks with the whole doctor, takes the one cure that fits the cause (restart, start, wait, browser restart, or "
     "none), and looks again. Config, credential, port and load are no restart's business: then the finding's own fix "
     "is printed. Every step is in memory/recoveries/.\n\n"

@@ -27,7 +27,7 @@ _COLOURS = {"succeeded": "green", "triggered": "green", "failed": "bold red", "g
 
 @contextmanager
 def screen(redactor: Redactor) -> Iterator[Say]:
-    """Whoever tells, on stderr, for as long as the run is waited for."""
+    """Tells the operator on stderr for as long as the run is waited for."""
     if not sys.stderr.isatty():
         yield Lines(redactor)
         return

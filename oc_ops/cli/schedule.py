@@ -28,7 +28,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to 
 Profile = Annotated[str | None, typer.Option("--oc-profile", metavar="NAME", help="The OpenClaw profile to look at.")]
 Target = Annotated[str | None, typer.Option("--target", metavar="T", help="The gateway, as `oc-ops targets` names it.")]
 Openclaw = Annotated[str | None, typer.Option("--openclaw", metavar="PATH", help="The `openclaw` executable.")]
-Recover = Annotated[bool, typer.Option("--recover", help="Recover once per incident, within bounds; not unless asked.")]
+Recover = Annotated[bool, typer.Option("--recover", help="Recover once per incident, within limits; not unless asked.")]
 Deep = Annotated[bool, typer.Option("--deep", help="Also the slow checks, in every run.")]
 Quick = Annotated[bool, typer.Option("--quick", help="No `openclaw` call: HTTP, RPC and logs.")]
 
@@ -128,7 +128,7 @@ def run(
     options = [*_target(openclaw, oc_profile, target), *_flags(recover=recover, deep=deep, quick=quick)]
     taken = run.take(_settings(openclaw, oc_profile, target), dict(os.environ), options)
     if taken.outcome == "lost":
-        print(_shown(f"oc-ops: the scheduled doctor came to no verdict: {taken.why}"), file=sys.stderr)
+        print(_shown(f"oc-ops: the scheduled doctor gave no verdict: {taken.why}"), file=sys.stderr)
         raise typer.Exit(1)
 
 

@@ -74,7 +74,7 @@ def status(socket: Socket = None, target: Target = None, as_json: Json = False) 
 
 @app.command(help="End the session, what runs in its shell included, and its watcher.")
 def stop(socket: Socket = None, target: Target = None, as_json: Json = False) -> None:
-    """That there is none is no error."""
+    """Exit 0 as well if there is none."""
     cockpit, _, key = _opened(socket, target)
     stopped = cockpit.stop()
     from oc_ops.cockpit import watcher

@@ -43,7 +43,7 @@ class Aside:
 
     @property
     def busy(self) -> bool:
-        """Whether a question is under way or its answer still waits to be taken."""
+        """True if a question is under way or its answer still waits to be taken."""
         return self._thread is not None
 
     def begin(self, task: Task) -> None:

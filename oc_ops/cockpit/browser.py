@@ -28,7 +28,7 @@ class Browsing:
 
     @property
     def pending(self) -> bool:
-        """Whether its time has come."""
+        """True if its time has come."""
         return self._clock.steady() >= self._turn.due
 
     def due(self) -> Task | None:

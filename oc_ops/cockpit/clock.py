@@ -34,7 +34,7 @@ class Turn:
     """By the steady clock; 0 is at once."""
 
     def comes(self, steady: float) -> bool:
-        """Whether it is due; then the next time is one interval away, however late this one was."""
+        """True if it is due; then the next time is one interval away, however late this one was."""
         if steady < self.due:
             return False
         self.due = steady + self.every_s

@@ -16,6 +16,7 @@ from oc_ops.judge import cli as judge_cli
 from oc_ops.judge import gateway as judge
 from oc_ops.judge import listener as judge_listener
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.startup import starting_now
 from oc_ops.observe import http, listener
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.container import Container
@@ -75,12 +76,12 @@ class Port:
 
     @property
     def well(self) -> bool:
-        """Whether the gateway is in no trouble: only then is it asked for anything dear."""
+        """True if the gateway is in no trouble: only then is it asked for anything dear."""
         return self.gateway.state in ("ready", "live")
 
     @property
     def answers(self) -> bool:
-        """Whether a connection to it is worth a try."""
+        """True if a connection to it is worth a try."""
         return self.gateway.state in ("ready", "live", "not-ready")
 
     def look(self, every_s: float) -> None:
@@ -142,7 +143,7 @@ class Port:
         return Task("service manager", ask)
 
     def _whole_needed(self, quick: Probe) -> bool:
-        """Whether the quick answer, the same as the last one, leaves a question open."""
+        """True if the quick answer, the same as the last one, leaves a question open."""
         state = self.gateway.state
         if state in ("starting", "draining", "not-ready", "saturated", "unknown"):
             return True
@@ -174,7 +175,7 @@ class Port:
         if self._gap_began is None:
             self._gap_began = self._clock.steady()
         if self._clock.steady() - self._gap_began < RESTART_GAP_S:
-            return judge.starting_now(found.saw)  # a restart in place closes the port under the same process
+            return starting_now(found.saw)  # a restart in place closes the port under the same process
         return found
 
     def _take(self, finding: Finding | None, seen: GatewayProbe | None, problem: str, every_s: float) -> None:

@@ -95,7 +95,7 @@ class Work:
 
     @property
     def pending(self) -> bool:
-        """Whether a digest through the CLI is wanted, and its time has come."""
+        """True if a digest through the CLI is wanted, and its time has come."""
         return not self._line.up and self._clock.steady() >= self._status.due
 
     def due(self, cli: Cli) -> Task | None:
@@ -182,7 +182,7 @@ class Work:
         return replace(before, seen=self._seen) != fresh
 
     def _ask_for_owners(self) -> None:
-        """Who owns a marker is asked once it is old enough for anybody to wonder."""
+        """Ask for a marker's owner only once the marker is old enough to look stuck."""
         known, now_ms = self.ledger.known, self._clock.now() * 1000
         marked = [each for each in known.jobs if each.running_ms is not None] if known else []
         if not any(abs(now_ms - (each.running_ms or 0)) > OWNED_S * 1000 for each in marked):

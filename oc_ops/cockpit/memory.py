@@ -8,7 +8,7 @@ from oc_ops.cockpit import state
 from oc_ops.cockpit.clock import WatchClock
 
 _HISTORY, _HISTORY_S = 120, 60.0
-_WHY = "the gateway's process is not there, or not ours to look at"
+_WHY = "the gateway's process is gone, or cannot be seen from this account"
 
 
 class GatewayMemory:

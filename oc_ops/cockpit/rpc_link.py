@@ -47,12 +47,12 @@ class Line:
 
     @property
     def up(self) -> bool:
-        """Whether there is a connection, silent or not."""
+        """True if there is a connection, silent or not."""
         return self._client is not None
 
     @property
     def talks(self) -> bool:
-        """Whether there is a connection that is not silent."""
+        """True if there is a connection that is not silent."""
         return self._client is not None and self.state.state == "on"
 
     @property
@@ -131,7 +131,7 @@ class Line:
         return reply
 
     def has(self, method: str) -> bool:
-        """Whether the connected gateway offers a method."""
+        """True if the connected gateway offers a method."""
         return self._client is not None and self._client.has(method)
 
     def mute(self, why: str) -> None:

@@ -55,17 +55,17 @@ class Session:
 
     @property
     def exists(self) -> bool:
-        """Whether there is anything of the session."""
+        """True if there is anything of the session."""
         return any(each != "missing" for each in self.windows.values())
 
     @property
     def watched(self) -> bool:
-        """Whether the watcher writes."""
+        """True if the watcher writes."""
         return self.watcher_age_s is not None and self.watcher_age_s <= snapshot.STALE_S
 
     @property
     def up(self) -> bool:
-        """Whether it is all there: every window, and the watcher."""
+        """True if it is all there: every window, and the watcher."""
         return self.watched and all(each == "up" for each in self.windows.values())
 
 
@@ -222,7 +222,7 @@ class Cockpit:
         return {role: _Pane(pane, window, dead == "1") for pane, window, dead, role in found if role in ALL}
 
     def _ours(self) -> bool:
-        """Whether the session is there; refuses one that is not ours, or of another gateway."""
+        """True if the session is there; refuses one that is not ours, or of another gateway."""
         form = f"#{{session_name}}\t#{{{_MARK}}}"
         names = dict(line.split("\t", 1) for line in self._guarded("list-sessions", "-F", form))
         if SESSION not in names:

@@ -39,7 +39,7 @@ class Reading:
 
     @property
     def stale(self) -> bool:
-        """Whether the watcher has missed its time: what is shown is of then, not of now."""
+        """True if the watcher has missed its time: what is shown is of then, not of now."""
         return self.age_s is None or self.age_s > STALE_S
 
 

@@ -121,7 +121,7 @@ class Advice:
 
     @cached_property
     def _nix(self) -> bool:
-        """Whether Nix owns them: by the environment of the gateway's process or ours, or by where they lie."""
+        """True if Nix owns them: by the environment of the gateway's process or ours, or by where they lie."""
         target, gateway = self._gateway.target, self._gateway
         if target.environ.get("OPENCLAW_NIX_MODE") == "1":
             return True
@@ -148,5 +148,5 @@ def in_nix(fix: str) -> str:
 
 
 def _same(tried: str, fix: str) -> bool:
-    """Whether a fix begins with what was tried; `--safe` is a way of the same restart."""
+    """True if a fix begins with what was tried; `--safe` is a way of the same restart."""
     return fix.startswith(tried.removesuffix(" --safe"))

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 
 from oc_ops.errors import OcOpsError
 from oc_ops.gateway import Gateway
-from oc_ops.judge import gateway as judge_gateway
 from oc_ops.judge.drain import Drain, drain_stuck
 from oc_ops.judge.finding import Finding
 from oc_ops.observe.logs.restarts import planned_restarts
@@ -28,7 +27,7 @@ def told(gateway: Gateway, seen: GatewayProbe, cause: Finding | None, now: datet
     if cause is None or cause.check != "gateway/draining" or gateway.target.container is not None:
         drains.forget(settings.memory_dir, key)
         return cause
-    up_s = judge_gateway.up_s(seen)
+    up_s = seen.up_s
     since = drains.since(settings.memory_dir, key, None if up_s is None else now.timestamp() - up_s, now)
     suspended, until = _suspension(gateway)
     begun = [begin for begin, _end in planned_restarts(gateway.target.state_dir, now - _RECENT, lasts_s=0.0)]

@@ -27,7 +27,7 @@ class Handover:
 
     @property
     def healthy(self) -> bool:
-        """Whether it ended with exit code 0."""
+        """True if it ended with exit code 0."""
         return self.verdict in ("healthy", "degraded")
 
 

@@ -173,6 +173,7 @@ class Doctor:
         if cause := self.config_cause():
             return cause
         cause = drain.told(self.gateway, self.look(), judge_gateway.cause(self.look(), self.limits))
+        cause = start.bounded(self.gateway, self.look(), cause)
         if cause is not None and (another := self._held_by_another()):
             return another
         if unseen := judge_gateway.unseen(self.look(), cause):
@@ -336,7 +337,7 @@ class Doctor:
         return self._after_status(Openclaw.cron_list)
 
     def browser_wanted(self) -> bool:
-        """Whether there is a browser to look at; raises NotAsked when the operator said that none is wanted."""
+        """True if there is a browser to look at; raises NotAsked when the operator said that none is wanted."""
         if self.settings.browser == "off":
             raise NotAsked("no browser is expected here (setting browser = off)")
         if self.settings.browser == "auto" and not self.config.browser_enabled:

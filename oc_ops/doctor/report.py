@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -35,6 +35,8 @@ class Reporting:
         self.settings, self.redactor = settings, redactor
         self.wanted_page: str | None = None
         """Where the operator wants a copy of the page (pytest's own `--html`)."""
+        self.still_asked: Callable[[Sequence[str]], Iterable[str]] = lambda _plans: ()
+        """Which of the breaker's plans wait for a person: the breaker says it, which this room may not ask."""
         self.incidents: IncidentUpdate | None = None
         self._chart: Latency | None = None
         self._started_at = started_at
@@ -174,7 +176,7 @@ class Reporting:
         if settings.notify_urls or settings.ping_url:
             from oc_ops.notify import after_run
 
-            self.tell(after_run.people(record, settings, self.last_line(record)))
+            self.tell(after_run.people(record, settings, self.last_line(record), self.still_asked))
 
     def announce(self, gateway: str) -> None:
         """Tell the dead-man service, where there is one, that a run of the whole doctor begins."""

@@ -10,12 +10,14 @@ from typing import Protocol
 
 from oc_ops.doctor.outcomes import Blocked, Memo, NotAsked, once
 from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.gateway import Gateway
 from oc_ops.judge import cli as judge_cli
 from oc_ops.judge import lastwords as judge_lastwords
 from oc_ops.judge import service as judge_service
 from oc_ops.judge import state as judge_state
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.findings import in_state
+from oc_ops.judge.startup import STARTING, again_and_again
 from oc_ops.observe import install, lastwords, state
 from oc_ops.observe import processes as observe_processes
 from oc_ops.observe.config import GatewayConfig
@@ -24,12 +26,28 @@ from oc_ops.observe.openclaw import Answer, Openclaw
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.state import StateView
 from oc_ops.observe.target import Target
+from oc_ops.record import drains
 
 DOWN = in_state("absent")
 """Causes of a gateway that does not live: only then is it asked why it would not come up."""
 
+_UP = ("gateway/draining", "gateway/drain-stuck", "gateway/saturated")
+"""Causes of a gateway that has come up."""
+
 UNSTARTABLE = ("state/", "service/", "config/mode-missing")
 """Beginnings of the causes that stand in the place of those."""
+
+
+def bounded(gateway: Gateway, seen: GatewayProbe, cause: Finding | None, now: datetime | None = None) -> Finding | None:
+    """The cause, that of a start as an error where one start has followed the other beyond the budget of one."""
+    settings, key, now = gateway.settings, gateway.target.key, now or datetime.now(UTC)
+    if cause is None or cause.check in _UP:
+        drains.is_up(settings.memory_dir, key)
+        return cause
+    if cause.check != STARTING:
+        return cause
+    spell = drains.start_seen(settings.memory_dir, key, None if seen.up_s is None else now.timestamp() - seen.up_s, now)
+    return again_and_again(cause, spell.first, now, spell.starts, settings.start_budget_s)
 
 
 class GatewayFacts(Protocol):
@@ -126,14 +144,14 @@ class StartLook:
         return judge_cli.missing(self._doctor.found_executable, self._doctor.config, path)
 
     def is_refusal(self, cause: Finding) -> bool:
-        """Whether the cause of a gateway that is down is OpenClaw's own refusal, which no other check tells."""
+        """True if the cause of a gateway that is down is OpenClaw's own refusal, which no other check tells."""
         if cause.check.startswith("state/"):
             return self.fault() is None
         return cause.check in ("config/invalid", "cli/outdated", "host/disk-low")
 
 
 def outdated(target: Target, config: GatewayConfig, command: Path, known: tuple[int, ...] | None) -> Finding | None:
-    """Whether the command is older than what last wrote the config; `known` is its release where that was learnt."""
+    """True if the command is older than what last wrote the config; `known` is its release where that was learnt."""
     version = install.version(command, known)
     return judge_state.outdated(config, command, version, _installed(target), target.environ)
 

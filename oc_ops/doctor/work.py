@@ -1,4 +1,4 @@
-"""Whether a gateway that lives does its work: what it says of it, against what the last look left."""
+"""Observations of a live gateway's work: what it says now, against what the last look left."""
 
 from __future__ import annotations
 

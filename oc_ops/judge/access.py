@@ -8,10 +8,11 @@ from typing import Literal
 
 from oc_ops.judge.credential import reason
 from oc_ops.judge.finding import Finding, Severity
-from oc_ops.judge.gateway import RESTART, Limits, starting_now, taken
+from oc_ops.judge.gateway import RESTART, Limits, taken
 from oc_ops.judge.identity import is_openclaw, proves_openclaw
 from oc_ops.judge.listener import held_by_another
 from oc_ops.judge.registry import finds, none, restart
+from oc_ops.judge.startup import within
 from oc_ops.observe.config import Credential, GatewayConfig
 from oc_ops.observe.credential import Held
 from oc_ops.observe.openclaw import Answer
@@ -60,12 +61,12 @@ def _refused(
         case "silent" | "closed" | "unreachable":
             # 2026.5.28 has no /startupz and holds its event loop for seconds just before it is ready.
             if _may_be_starting(seen, limits):
-                return starting_now(saw)
+                return within(saw, seen, limits.start_budget_s)
             return _unanswered(saw, seen, lost=refused.kind != "unreachable")
         case "stranger":
             return _unanswered(saw, seen, lost=False) if _is_proven(seen) else taken(seen, saw)
         case "starting":
-            return starting_now(saw)
+            return within(saw, seen, limits.start_budget_s)
         case "unproven":
             return held_by_another(seen.port, refused.code or "", refused.reason)
     return None

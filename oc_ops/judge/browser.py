@@ -79,8 +79,8 @@ def kept_down(
 @finds(
     "browser/cdp-port-taken",
     checks=("browser/control", "browser/running"),
-    cure=none("whoever holds the debugging port keeps it over every restart (#41750)"),
-    means="its debugging port is held by another program, or by a Chrome nobody owns",
+    cure=none("the program that holds the debugging port keeps it over every restart (#41750)"),
+    means="its debugging port is held by another program, or by a Chrome that the gateway does not own",
     helps="end that one",
 )
 def cdp_port_taken(answer: Answer, chrome: Chrome) -> Finding | None:
@@ -110,7 +110,7 @@ def _is_own(holder: Holder, chrome: Chrome) -> bool:
 def _end(holder: Holder, port: int | None) -> str:
     if holder.pid is None:
         return f"see who has the port (lsof -nP -iTCP:{port} -sTCP:LISTEN, as root) and end that program"
-    return f"end pid {holder.pid} if nobody needs it"
+    return f"end pid {holder.pid} if it is not needed"
 
 
 @finds(

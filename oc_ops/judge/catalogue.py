@@ -66,7 +66,7 @@ class Signature:
         return self.literals[0]
 
     def matches(self, text: str) -> bool:
-        """Whether a message is of this kind; the literals are tried first, which is what is cheap."""
+        """True if a message is of this kind; the literals are tried first, which is what is cheap."""
         return any(each in text for each in self.literals) and self.pattern.search(text) is not None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from oc_ops.judge import startup
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.registry import finds, start
 from oc_ops.observe.container import Container
@@ -17,14 +18,14 @@ _OFTEN = 2
 _ENDS = {0: "it ended by itself or was stopped", 137: "it was killed", 143: "it was stopped"}
 
 
-def fault(seen: GatewayProbe, up_s: float | None, start_budget_s: float) -> Finding | None:
+def fault(seen: GatewayProbe, start_budget_s: float) -> Finding | None:
     """Why the gateway in a container does not answer, its runtime heard first; None for one that answers."""
     there = seen.container
     if there is None or (there.state == "running" and seen.live.kind == "answered"):
         return None
     match there.state:
         case "running":
-            return _mute(seen, there, up_s, start_budget_s)
+            return _mute(seen, there, start_budget_s)
         case "paused":
             return _paused(there)
         case "restarting":
@@ -86,7 +87,7 @@ def _down(there: Container) -> Finding:
             fix = f"none automatic: {there.runtime} ps -a lists what there is; create it as it was created before"
         case _:
             fact, proof = f"container {there.name} is {there.state} and cannot be started", ""
-            fix = f"none automatic: its runtime gave it up ({there.runtime} inspect {there.name}); create it anew"
+            fix = f"none automatic: its runtime gave it up ({there.runtime} inspect {there.name}); create it again"
     return Finding("gateway/down", "error", fact=fact, saw=_said(there), fix=fix, proof=proof)
 
 
@@ -95,7 +96,7 @@ def _paused(there: Container) -> Finding:
     return Finding(
         "gateway/hung",
         "error",
-        fact=f"container {there.name} is paused: a person or a backup froze it, no runtime does so by itself",
+        fact=f"container {there.name} is paused: a person or a backup froze it, no runtime does that on its own",
         saw=_said(there),
         fix=fix,
         proof=proof,
@@ -105,17 +106,7 @@ def _paused(there: Container) -> Finding:
 def _restarting(there: Container) -> Finding:
     if there.exit_code == NEVER_RETRY or there.restarts >= _OFTEN:
         return _looping(there)
-    return _starting(f"container {there.name} is being restarted; {_said(there)}", "")
-
-
-def _starting(saw: str, left: str) -> Finding:
-    return Finding(
-        "gateway/starting",
-        "error",
-        fact="the gateway is starting and not ready yet",
-        saw=saw,
-        fix=f"none automatic: wait{left}; a restart now would only begin again",
-    )
+    return startup.starting_now(f"container {there.name} is being restarted; {_said(there)}")
 
 
 def _stopping(there: Container) -> Finding:
@@ -141,16 +132,16 @@ def _looping(there: Container) -> Finding:
     )
 
 
-def _mute(seen: GatewayProbe, there: Container, up_s: float | None, start_budget_s: float) -> Finding:
+def _mute(seen: GatewayProbe, there: Container, start_budget_s: float) -> Finding:
     """A container that runs, and its gateway takes no connection or answers none: within the budget it is starting."""
     answer = seen.again or seen.live
     silent = seen.live.kind == "silent" and answer.kind == "silent"
     processes = (each.summary for each in seen.processes)
     saw = "; ".join(filter(None, (answer.summary, there.summary, *processes, seen.blind)))
-    if up_s is not None and up_s < start_budget_s:
+    if seen.up_s is not None and seen.up_s < start_budget_s:
         if there.restarts >= _OFTEN:
             return _looping(there)
-        return _starting(saw, f", at most {start_budget_s - up_s:.0f} s more")
+        return startup.within(saw, seen, start_budget_s)
     fix, proof = _cure(there, "restart")
     what = "answers no connection" if silent else "takes no connection"
     # Through the port alone it may be the forwarder that is at fault: then nothing is done about the gateway.
@@ -183,5 +174,5 @@ def _cure(there: Container, action: str) -> tuple[str, str]:
     """The command of whoever owns the container, and the proof where recovery may run it: its runtime's own alone."""
     verb = "restart" if action == "restart" else "start"
     if there.pod:
-        return f"none automatic: its pod is its kubelet's: kubectl delete pod {there.pod} has it made anew", ""
+        return f"none automatic: its pod is its kubelet's: kubectl delete pod {there.pod} recreates it", ""
     return " ".join(there.words("restart" if verb == "restart" else "start")), f"{there.runtime} says: {there.summary}"

@@ -81,7 +81,7 @@ def stalled(jobs: Jobs, grace_s: float, up_s: float | None) -> Finding | None:
 
 
 def overdue(job: Job, now_ms: int, grace_s: float) -> bool:
-    """Whether a due time has passed.
+    """True if a due time has passed.
 
     A run that waits for its turn is counted from when it was due: a queue that does not move is no work done.
     """
@@ -98,9 +98,9 @@ def _wedged(job: Job, now_ms: int) -> bool:
     checks=("cron/work",),
     cure=none(
         "a restart sends no message again; the channel is what to mend",
-        proof="its own record of the run says that nobody was told",
+        proof="its own record of the run says that its message was not delivered",
     ),
-    means="a job ran well, and its message reached nobody (an error for a watched job)",
+    means="a job ran well, and its message was not delivered (an error for a watched job)",
     helps="mend the channel, or the job's target: `openclaw cron edit ID --to …`; `--no-deliver` wants no message",
 )
 def undelivered(jobs: Jobs, watched: Collection[str], down: Collection[str]) -> Iterator[Finding]:
@@ -116,7 +116,7 @@ def undelivered(jobs: Jobs, watched: Collection[str], down: Collection[str]) -> 
         yield Finding(
             "cron/undelivered",
             "error" if important else "warning",
-            fact=f"the job {named(job.name)} ran and told nobody: its message was not delivered{where}",
+            fact=f"the job {named(job.name)} ran, and its message was not delivered{where}",
             saw=f"{cut(' '.join(job.untold.split()), 200)}; {ran(job, (), jobs.seen_at)}",
             fix=f"none automatic: mend the channel, then look at openclaw cron runs --id {shlex.quote(job.id)}",
             subject=job.name or job.id,
@@ -127,7 +127,7 @@ def undelivered(jobs: Jobs, watched: Collection[str], down: Collection[str]) -> 
     "cron/failing-unwatched",
     checks=("cron/work",),
     cure=none("the jobs fail, not the gateway"),
-    means="jobs that nobody watches fail again and again, or were switched off by OpenClaw for it (a warning)",
+    means="jobs that are not on the watchlist fail again and again, or OpenClaw switched them off for it (a warning)",
     helps="read their runs; watch those that matter, disable the others",
 )
 def failing_unwatched(jobs: Jobs, watched: Collection[str]) -> Finding | None:
@@ -145,7 +145,7 @@ def failing_unwatched(jobs: Jobs, watched: Collection[str]) -> Finding | None:
     return Finding(
         "cron/failing-unwatched",
         "warning",
-        fact=f"{some} that nobody watches {verb} again and again",
+        fact=f"{some} not on the watchlist {verb} again and again",
         saw=f"{_names(found)}{off}; {named(most.name)}: {most.consecutive_errors} failed runs in a row"
         + (f" ({why})" if why else ""),
         fix=f"none automatic: read openclaw cron runs --id {shlex.quote(most.id)}; `oc-ops jobs` prints the lines "

@@ -32,16 +32,16 @@ class Drain:
 
     @property
     def by(self) -> str:
-        """Who asked for it, in words."""
+        """The source of the request, in words."""
         if self.suspended:
             lease = f", its lease ends at {clock(self.until)} unless it is renewed" if self.until else ""
             return f"a suspension holds it ({self.suspended}{lease})"
         if self.restart_at:
-            return f"gateway-restart.log tells of a restart at {clock(self.restart_at)}"
-        return "gateway-restart.log tells of no restart"
+            return f"gateway-restart.log shows a restart at {clock(self.restart_at)}"
+        return "gateway-restart.log shows no restart"
 
 
-_RESUME = "openclaw gateway resume ID ends it; whoever suspended it was given the ID (openclaw gateway suspend)"
+_RESUME = "openclaw gateway resume ID ends it; openclaw gateway suspend printed the ID"
 
 
 @finds(
@@ -49,10 +49,10 @@ _RESUME = "openclaw gateway resume ID ends it; whoever suspended it was given th
     state="kept-out",
     checks=("gateway/started",),
     cure=none(
-        "it drains beyond its budget: whoever holds the suspension or the work is to let go, or a person decides",
+        "it drains beyond its budget: its suspension or its work must end first, or a person decides",
         proof="its own /readyz says that it drains, beyond its budget",
     ),
-    means="it drains beyond its budget, or somebody keeps it suspended: since when, by whom",
+    means="it drains beyond its budget, or is kept suspended: since when, by whom",
     helps="`openclaw gateway resume ID` for a suspension; else see what it waits for",
 )
 def drain_stuck(draining: Finding, drain: Drain, budget_s: float) -> Finding:
@@ -67,8 +67,8 @@ def drain_stuck(draining: Finding, drain: Drain, budget_s: float) -> Finding:
     else:
         fact = "the gateway drains and comes to no end"
         fix = (
-            "none automatic: its log says what it waits for (still draining active work); if it is nothing that must "
-            "end by itself, openclaw gateway restart aborts it"
+            "none automatic: its log says what it waits for (still draining active work); if that work may be lost, "
+            "openclaw gateway restart aborts it"
         )
     return Finding(
         "gateway/drain-stuck",

@@ -79,7 +79,7 @@ def log_silent(seen: HostView) -> Finding | None:
     "host/wal-large",
     checks=("host/wal",),
     cure=none(
-        "whoever holds the write-ahead log has to let go of it; nothing is lost meanwhile",
+        "the program that holds the write-ahead log must release it; nothing is lost meanwhile",
         proof="its own process lives, and the size of its write-ahead log was measured",
     ),
     means="a write-ahead log is not written back (a warning)",

@@ -22,6 +22,7 @@ from oc_ops.judge import (
     models,
     port,
     service,
+    startup,
     state,
     work,
 )
@@ -32,7 +33,7 @@ __all__ = ["JUDGES", "KINDS", "FindingKind", "in_state", "of_check", "state_of"]
 
 JUDGES = (
     *(access, advisories, browser, cli, container, cron, cronwork, descriptors, drain, files, gateway, host),
-    *(jobtimes, lastwords, leftovers, listener, models, port, service, state, work),
+    *(jobtimes, lastwords, leftovers, listener, models, port, service, startup, state, work),
 )
 """The modules that declare findings."""
 

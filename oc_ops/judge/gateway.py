@@ -11,9 +11,7 @@ from oc_ops.judge.descriptors import fd_limit
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.port import port_drift, taken
 from oc_ops.judge.registry import finds, none, restart, start, wait
-from oc_ops.observe import processes
-from oc_ops.observe.healers import LONGEST_INSTALL_S
-from oc_ops.observe.http import Probe
+from oc_ops.judge.startup import body_of, failing_of, shut, starting
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.processes import GatewayProcess
 from oc_ops.process.jsontext import at, number_at, text_at
@@ -43,12 +41,16 @@ class Limits:
 
 def cause(seen: GatewayProbe, limits: Limits) -> Finding | None:
     """The one finding that explains the gateway's state, or None when it is live, started and prompt."""
-    if found := container.fault(seen, up_s(seen), limits.start_budget_s):
+    if found := container.fault(seen, limits.start_budget_s):
         return found
-    for judge in (port_taken, crash_loop, fd_limit, starting, zombie, down, hung, draining, saturated):
+    for judge in (port_taken, crash_loop, fd_limit, _starting, zombie, down, hung, draining, saturated):
         if finding := judge(seen, limits):
             return finding if seen.hidden else container.of_unit(finding, seen.service)
     return None
+
+
+def _starting(seen: GatewayProbe, limits: Limits) -> Finding | None:
+    return starting(seen, limits.start_budget_s)
 
 
 def unseen(seen: GatewayProbe, found: Finding | None) -> str:
@@ -60,7 +62,7 @@ def unseen(seen: GatewayProbe, found: Finding | None) -> str:
 
 def port_taken(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
     """Somebody has the port and is not this gateway."""
-    return None if _shut(seen) else port.port_taken(seen)
+    return None if shut(seen) else port.port_taken(seen)
 
 
 @finds(
@@ -86,7 +88,7 @@ def down(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
             saw=f"{seen.listener.summary}; {(seen.again or seen.live).summary}",
             fix=fix,
         )
-    if not _shut(seen):
+    if not shut(seen):
         return None
     service, proof = seen.service, ""
     if who := seen.hidden or ", ".join(f"pid {each.pid} may be this gateway" for each in seen.processes):
@@ -121,7 +123,7 @@ def down(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
 def crash_loop(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
     """The supervisor keeps restarting it, or gave up: start limit, or exit 78 (config or lock, never to be retried)."""
     service = seen.service
-    if not _shut(seen):
+    if not shut(seen):
         return None
     often = (service.restarts or 0) >= 2 or service.exit_status == NEVER_RETRY
     looping = service.state == "restarting" and often
@@ -143,61 +145,6 @@ def crash_loop(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None
     )
 
 
-def starting(seen: GatewayProbe, limits: Limits = Limits()) -> Finding | None:
-    """On its way up, within the start budget: a slow start (60 to 240 s, #119958) is not a failed one."""
-    startup, process = _json(seen.startup), seen.serving
-    stopped = process is not None and process.status == "stopped"
-    if text_at(startup, "status") == "starting":
-        saw = f"GET /startupz says starting, {text_at(startup, 'pendingReason') or 'no reason given'}"
-    elif seen.live.kind == "answered" and _only_sidecars(seen.ready):
-        saw = f"GET /readyz: {', '.join(_failing(seen.ready))}"
-    elif process is not None and not stopped and seen.live.kind != "answered":
-        saw = f"{process.summary}; {seen.live.summary}"
-        saw += f"; {seen.service.summary}" if seen.service.restarts else ""
-    elif process is None and seen.service.state == "restarting" and _shut(seen):
-        saw = seen.service.summary
-    else:
-        return None
-    age_s = up_s(seen)
-    if age_s is None:
-        return starting_now(saw, "")
-    if (at_it := seen.installing) and _shut(seen) and not stopped and at_it.age_s < LONGEST_INSTALL_S:
-        return starting_now(f"{saw}; {at_it.summary}", " until that has ended")
-    if (left_s := limits.start_budget_s - age_s) <= 0:
-        return None
-    if _shut(seen) and process is not None and not process.certain:
-        return starting_now(saw, f" {processes.AMBIGUOUS_S:.0f} s and look again: it may also be a mere CLI call")
-    return starting_now(saw, f", at most {left_s:.0f} s more")
-
-
-def up_s(seen: GatewayProbe) -> float | None:
-    """Seconds since this start: by the gateway's own word, as a restart in place keeps the process (2026.9.6)."""
-    for probe in (seen.startup, seen.ready):
-        if (uptime_ms := number_at(_json(probe), "uptimeMs")) is not None:
-            return uptime_ms / 1000
-    born = seen.serving or seen.container
-    return born.age_s if born else None
-
-
-@finds(
-    "gateway/starting",
-    state="passing",
-    checks=("gateway/started",),
-    cure=wait("a slow start is not a failed one, and a restart would only begin it again"),
-    means="on its way up, within the start budget (240 s): slow is not failed",
-    helps="wait",
-)
-def starting_now(saw: str, left: str = "") -> Finding:
-    """The finding for a gateway on its way up; `left` says how long it may take."""
-    return Finding(
-        "gateway/starting",
-        "error",
-        fact="the gateway is starting and not ready yet",
-        saw=saw,
-        fix=f"none automatic: wait{left}; a restart now would only begin again",
-    )
-
-
 @finds(
     "gateway/zombie",
     state="mute",
@@ -212,7 +159,7 @@ def starting_now(saw: str, left: str = "") -> Finding:
 def zombie(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
     """A gateway process lives beyond the start budget and was seen to listen nowhere."""
     process = next((each for each in seen.processes if each.certain), None)
-    if not _shut(seen) or process is None:
+    if not shut(seen) or process is None:
         return None
     saw, proof = f"{process.summary}; {seen.live.summary}", ""
     if seen.hidden:
@@ -238,10 +185,10 @@ def zombie(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
     state="mute",
     checks=("gateway/live",),
     cure=restart(
-        "it accepts connections and answers none, twice: nobody can reach what it may still be doing",
+        "it accepts connections and answers none, twice: whatever it may still be doing is out of reach",
         proof="the process that holds the port is this gateway's for certain, and was silent twice",
     ),
-    means="the port accepts, nobody answers, twice; says whether the process is stopped, blocked, spinning or idle",
+    means="the port accepts connections and answers none, twice; says what its process does (stopped, spinning, idle)",
     helps="`kill -CONT` when stopped, else restart",
 )
 def hung(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
@@ -312,14 +259,14 @@ def _has_service(seen: GatewayProbe) -> bool:
     "gateway/draining",
     state="passing",
     checks=("gateway/started",),
-    cure=wait("it finishes its work before a restart that somebody has asked for already"),
+    cure=wait("it finishes its work before a restart that was already requested"),
     means="it finishes its work before a restart",
     helps="wait",
 )
 def draining(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
     """Live, and finishing its work before a restart or stop."""
-    says = text_at(_json(seen.startup), "status")
-    failing = _failing(seen.ready)
+    says = text_at(body_of(seen.startup), "status")
+    failing = failing_of(seen.ready)
     if says != "draining" and not any("drain" in each for each in failing):
         return None
     probe = seen.startup if says == "draining" else seen.ready
@@ -376,14 +323,14 @@ def saturated(seen: GatewayProbe, limits: Limits = Limits()) -> Finding | None:
 def not_ready(seen: GatewayProbe, limits: Limits = Limits()) -> Finding | None:
     """Live, and /readyz says no or nothing: a channel account or an agent database fails, or the start never ended."""
     ready = seen.ready
-    if ready is None or starting(seen, limits) or draining(seen, limits):
+    if ready is None or _starting(seen, limits) or draining(seen, limits):
         return None
-    failing = ", ".join(_failing(ready)) or "it does not say why"
+    failing = ", ".join(failing_of(ready)) or "it does not say why"
     if ready.kind != "answered":
         fact, saw = "the gateway is live, and whether it is ready cannot be learnt", ready.summary
-    elif ready.status == 503 or at(_json(ready), "ready") is False:
+    elif ready.status == 503 or at(body_of(ready), "ready") is False:
         fact, saw = f"the gateway is live but not ready: {failing}", f"GET /readyz answered {ready.status}: {failing}"
-        if (delay_ms := number_at(_json(ready), "eventLoop", "delayP99Ms")) is not None:
+        if (delay_ms := number_at(body_of(ready), "eventLoop", "delayP99Ms")) is not None:
             saw += f", event-loop delay p99 {delay_ms:.0f} ms"
     else:
         return None
@@ -413,28 +360,9 @@ def duplicate(processes: Sequence[GatewayProcess]) -> Finding | None:
     )
 
 
-def _shut(seen: GatewayProbe) -> bool:
-    """Nothing listens; a network error beside a listener (a failed TLS handshake) is no such proof."""
-    return seen.live.kind == "refused" or (seen.live.kind == "unreachable" and seen.listener is None)
-
-
 def _mute(seen: GatewayProbe) -> bool:
     """The port accepts, and no HTTP answer came of it at the first look."""
-    return seen.live.kind != "answered" and not _shut(seen)
-
-
-def _json(probe: Probe | None) -> object:
-    return probe.json if probe is not None else None
-
-
-def _failing(ready: Probe | None) -> list[str]:
-    failing = at(_json(ready), "failing")
-    return [str(each) for each in failing] if isinstance(failing, list) else []
-
-
-def _only_sidecars(ready: Probe | None) -> bool:
-    failing = _failing(ready)
-    return bool(failing) and all(each.startswith("startup") for each in failing)
+    return seen.live.kind != "answered" and not shut(seen)
 
 
 def _doing(process: GatewayProcess | None, busy: float | None) -> str:

@@ -146,7 +146,7 @@ def folder_open(above: Mapping[Path, Path]) -> Finding | None:
         "warning",
         fact="everybody may put another folder in the place of one of ours: no plan is approved meanwhile",
         saw="; ".join(f"{own} lies in {open_one}, mode without the sticky bit" for own, open_one in above.items()),
-        fix=f"none automatic: let nobody rename what lies there (chmod +t {' '.join(map(shlex.quote, openly))})",
+        fix=f"none automatic: keep others from renaming it (chmod +t {' '.join(map(shlex.quote, openly))})",
     )
 
 

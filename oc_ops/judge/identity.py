@@ -1,4 +1,4 @@
-"""Whose answer is it: tells an OpenClaw gateway from whatever else may sit on its port."""
+"""Tells an OpenClaw gateway's answer from that of another program on its port."""
 
 from __future__ import annotations
 

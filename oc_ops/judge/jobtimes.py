@@ -19,6 +19,8 @@ from oc_ops.text import span
 
 _AGENT_TIMEOUT_S, _TIMEOUT_S, _UNBOUNDED_S = 3600.0, 600.0, 7200.0
 """How long a run may take by default (docs: how automations work); without a bound OpenClaw lets go after 2 h."""
+_ENDING_S = 30.0
+"""OpenClaw ends a run at the job's own timeout; its end is in the store that much later at most."""
 _SKEW_MS = 60_000
 """A marker this far in the future is a clock turned back (#111741), not two clocks that differ."""
 FEWEST_RUNS = 5
@@ -117,12 +119,13 @@ def slow(job: Job, watched: Watched, jobs: Jobs, owner: Ownership | None, terms:
     if job.running_ms is not None:
         took_ms, earlier = schedule.milliseconds(jobs.seen_at) - job.running_ms, good
         words = "is running for"
-        bound_s: float | None = _timeout_s(job, watched) + terms.grace_s
+        bound_s: float | None = _limit_s(job, watched, terms)
     elif runs and runs[0].status == "ok" and runs[0].duration_ms is not None:
         took_ms, earlier, words, bound_s = runs[0].duration_ms, good[1:], "took", watched.timeout_s
     else:
         return None
-    limits = [f"its timeout of {span(bound_s)}"] if bound_s is not None and took_ms > bound_s * 1000 else []
+    over = bound_s is not None and took_ms > bound_s * 1000
+    limits = [f"its timeout of {span(_timeout_s(job, watched))}"] if over else []
     if len(earlier) >= FEWEST_RUNS and took_ms > (most_ms := _most_ms(earlier)):
         limits.append(f"the {span(most_ms / 1000)} that its {len(earlier)} earlier good runs suggest")
     if not limits:
@@ -144,7 +147,7 @@ def slow(job: Job, watched: Watched, jobs: Jobs, owner: Ownership | None, terms:
         "it is cleared job by job with an approval (oc-ops breaker), not by a restart of everything",
         proof="the marker stands in its own list or store, and its owner is seen to be gone",
     ),
-    means="a job is marked as running, and it is proven that nobody runs it",
+    means="a job is marked as running, and provably no process runs it",
     helps="disable and enable that job",
 )
 def marker_stale(
@@ -167,7 +170,7 @@ def marker_stale(
     return Finding(
         "cron/marker-stale",
         terms.severity("error"),
-        fact=f"{by(jobs)}the job {named(job.name)} is marked as running, and nobody runs it",
+        fact=f"{by(jobs)}the job {named(job.name)} is marked as running, and no process runs it",
         saw=f"its marker of {clock(schedule.moment(job.running_ms))} {said}, "
         f"its timeout {span(bound_s - terms.grace_s)}; "
         f"proof: {owner.proof}; {ran(job, _runs(job, jobs), jobs.seen_at)}",
@@ -176,7 +179,7 @@ def marker_stale(
 
 
 def by(jobs: Jobs) -> str:
-    """Who says so, where it is not the gateway itself."""
+    """The source of the claim, where it is not the gateway itself."""
     return "by the store, " if jobs.source == "store" else ""
 
 
@@ -210,6 +213,14 @@ def _next(job: Job, now_ms: int) -> str:
         return "it has no next run"
     when = clock(schedule.moment(job.next_run_ms))
     return f"its next run is set to {when}" if job.next_run_ms > now_ms else f"its next run was set to {when}"
+
+
+def _limit_s(job: Job, watched: Watched, terms: Terms) -> float:
+    """How long a run may go on: a timeout that a person set counts to the second, an assumed one with the grace."""
+    if watched.timeout_s is not None:
+        return watched.timeout_s
+    limit_s = _timeout_s(job, watched)
+    return limit_s + (min(_ENDING_S, terms.grace_s) if job.timeout_s else terms.grace_s)
 
 
 def _timeout_s(job: Job, watched: Watched | None) -> float:

@@ -240,7 +240,7 @@ def _said(answer: Answer) -> str:
 
 
 def _was_answered(job: Job) -> bool:
-    """Whether an agent answered the last run of this job."""
+    """True if an agent answered the last run of this job."""
     return job.enabled and job.payload_kind == "agentTurn" and not job.managed and job.last_status == "ok"
 
 

@@ -25,13 +25,13 @@ def behind(seen: GatewayProbe) -> Forwarder | None:
 
 
 def dead_behind(seen: GatewayProbe) -> bool:
-    """Whether a forwarder finds nobody to forward to: it hangs up without a word, or says 502."""
+    """True if a forwarder finds nobody to forward to: it hangs up without a word, or says 502."""
     answer = seen.again or seen.live
     return behind(seen) is not None and (_without_a_word(answer) or answer.status in _DEAD) and not _ours(answer)
 
 
 def silent_behind(seen: GatewayProbe) -> bool:
-    """Whether whoever stands behind a forwarder takes the connection and answers nothing."""
+    """True if whoever stands behind a forwarder takes the connection and answers nothing."""
     answer = seen.again or seen.live
     return behind(seen) is not None and (answer.kind == "silent" or answer.status in _SILENT)
 

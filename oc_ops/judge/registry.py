@@ -121,5 +121,5 @@ _DOES = re.compile(
 
 
 def advises(text: str) -> bool:
-    """Whether a help or a fix tells a person to restart, start, kill, stop or edit something."""
+    """True if a help or a fix tells a person to restart, start, kill, stop or edit something."""
     return bool(_DOES.search(_NOT.sub("", text)))

@@ -82,8 +82,8 @@ def mode_missing(service: Service, config: GatewayConfig) -> Finding | None:
 @finds(
     "service/not-enabled",
     checks=("gateway/supervised",),
-    cure=none("whether it is to come up by itself is its owner's to say"),
-    means="the unit that runs the gateway is not enabled: after a boot nobody starts it (a warning)",
+    cure=none("whether it should start at boot is its owner's decision"),
+    means="the unit that runs the gateway is not enabled: it does not start after a boot (a warning)",
     helps="enable it",
 )
 def not_enabled(owner: Service | None) -> Finding | None:

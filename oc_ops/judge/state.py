@@ -233,7 +233,7 @@ def _installed(found: Sequence[tuple[Path, str]]) -> str:
 
 
 def is_config_issue(issue: object) -> bool:
-    """Whether an issue of `config validate` speaks of the config: "read failed" at its root is any failure at all."""
+    """True if an issue of `config validate` speaks of the config: "read failed" at its root is any failure at all."""
     words = text_at(issue, "message")
     if not words or text_at(issue, "path") not in ("", "<root>"):
         return bool(words)

@@ -122,7 +122,7 @@ def account_params(label: str) -> Mapping[str, str]:
 
 
 def is_down(account: Account, now_ms: int) -> bool:
-    """Whether an account that should be connected is not, beyond what a start may take."""
+    """True if an account that should be connected is not, beyond what a start may take."""
     if not (account.enabled and account.configured) or account.connected is True:
         return False
     if account.running is None and account.connected is None:
@@ -185,7 +185,7 @@ def silent_accounts(accounts: Sequence[Account], now_ms: int) -> Iterator[Accoun
 
 
 def hears(account: Account, since_ms: int) -> bool:
-    """Whether an account that was started at that moment has come up since: of one that polls, by a poll that ended."""
+    """True if an account that was started at that moment has come up since: of one that polls, by a poll that ended."""
     if account.connected is None:
         return account.running is True
     heard = account.activity_ms is not None and account.activity_ms > since_ms
@@ -215,7 +215,7 @@ def dead_letters(letters: Sequence[Letters], before: Mapping[str, int] | None) -
             "info" if new <= 0 else "error" if new >= _MANY else "warning",
             fact=f"{fresh} in the queue {each.queue}",
             saw=f"{each.count} in all, {since}",
-            fix="none automatic: see to the channel (openclaw channels status --probe), then send anew what matters",
+            fix="none automatic: see to the channel (openclaw channels status --probe), then resend what matters",
             subject=each.queue,
         )
 
@@ -223,7 +223,7 @@ def dead_letters(letters: Sequence[Letters], before: Mapping[str, int] | None) -
 @finds(
     "delivery/backlog",
     checks=("delivery/letters",),
-    cure=none("the messages wait for their channel; a restart only has them wait anew"),
+    cure=none("the messages wait for their channel; a restart only makes them wait again"),
     means="messages wait for longer than a quarter of an hour (an error beyond one hour)",
     helps="mend the channel they wait for",
 )

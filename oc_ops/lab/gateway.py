@@ -68,7 +68,7 @@ class Lab:
         self.output_file = self.root / "gateway.out"
         self.openclaw = launcher(version, self.cache)
         self.begun = False
-        """Whether this object found the lab down and began to bring it up: then its down is this one's business."""
+        """True if this object found the lab down and began to bring it up: then its down is this one's business."""
         self._child: subprocess.Popen[bytes] | None = None
         self._state = state.LabState(version, secrets.token_hex(24))
         self._recall()

@@ -46,6 +46,8 @@ class Request:
     """What the dead-man service may show beside its beat: the run's last line."""
     gateway: str = ""
     refused: Mapping[str, str] | None = None
+    plans: Sequence[str] = ()
+    """The breaker's plans that the run has looked at: of these alone, still valid and still stuck, people are told."""
 
     @classmethod
     def parse(cls, text: str) -> Request:
@@ -83,7 +85,7 @@ def tell(request: Request) -> None:
         known = state.read(request.memory_dir)
         book = incidents_book.read(incidents_book.journal(request.memory_dir), now - _CLOSED_AGO)
         mine = [each for each in book.incidents.values() if request.gateway in ("", each.gateway.key)]
-        asked = state.asked(request.memory_dir, now)
+        asked = [each for each in state.asked(request.memory_dir, now) if each.plan in request.plans]
         host = socket.gethostname()
         for each in news(mine, known.told, now, request.again_s, asked=asked, refused=request.refused, host=host):
             sent = _send_in_time(request, each, until)
@@ -143,7 +145,7 @@ def _one(apprise: object, url: str, title: str, body: str, look: str) -> Sent:
         with apprise.LogCapture(level=30, fmt="%(message)s") as log:  # type: ignore[attr-defined]
             if to.notify(title=title, body=body, notify_type=look):
                 return Sent(service)
-            return Sent(service, _without(url, log.getvalue()) or "not taken")
+            return Sent(service, _without(url, log.getvalue()) or "not accepted")
     except Exception as error:
         return Sent(service, _without(url, f"{type(error).__name__}: {error}"))
 

@@ -56,7 +56,7 @@ def asked(memory_dir: Path, now: datetime) -> tuple[PendingApproval, ...]:
 
 
 def waiting(lines: Iterable[Mapping[str, object]], now: datetime) -> tuple[PendingApproval, ...]:
-    """Plans made without a terminal, as by an agent, that nothing more was written about and that still count."""
+    """Plans of an agent, or made without a terminal, that nothing more was written about and that still count."""
     plans: dict[str, Mapping[str, object] | None] = {}
     for line in lines:
         # Whatever follows the plan, an approval or a refusal, is a decision.
@@ -67,7 +67,7 @@ def waiting(lines: Iterable[Mapping[str, object]], now: datetime) -> tuple[Pendi
 
 def _on_a_terminal(line: Mapping[str, object]) -> bool:
     by = line.get("by")
-    return isinstance(by, dict) and bool(by.get("tty"))
+    return isinstance(by, dict) and bool(by.get("tty")) and not by.get("agent")
 
 
 def _asked(plan: str, line: Mapping[str, object]) -> PendingApproval | None:

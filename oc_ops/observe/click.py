@@ -178,7 +178,7 @@ class _Way:
         if len(tabs) >= MOST_TABS:
             raise CouldNotLook(
                 f"{len(tabs)} tabs are open in the agent's browser, and OpenClaw closes the oldest when one more "
-                "opens: close one that nobody needs, then look again"
+                "opens: close one that is not needed, then look again"
             )
         self._others = frozenset(tabs)
 

@@ -269,7 +269,7 @@ def find(kind: str, name: str, environ: Mapping[str, str]) -> Container:
 
 
 def is_local(path: Path) -> bool:
-    """Whether a path lies on a file system of this very kernel: SQLite's locks and its index hold nowhere else."""
+    """True if a path lies on a file system of this very kernel: SQLite's locks and its index hold nowhere else."""
     if not sys.platform.startswith("linux"):
         return False  # the containers run in a machine of their own
     mounts = [each for each in psutil.disk_partitions(all=True) if path.is_relative_to(each.mountpoint)]
@@ -283,7 +283,7 @@ def secrets(there: Container) -> tuple[str, ...]:
 
 
 def runs_openclaw(container: Container) -> bool:
-    """Whether a container is an OpenClaw gateway's, by what its runtime says: labels, command, image, environment."""
+    """True if a container is an OpenClaw gateway's, by what its runtime says: labels, command, image, environment."""
     words = " ".join(container.command)
     return (
         _TENANT in container.labels

@@ -1,4 +1,4 @@
-"""Who has the gateway's credential where our own environment lacks it, and its value where the OS shows that to us."""
+"""The process that has the gateway's credential where our environment lacks it, and its value where the OS shows it."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class ReadTransaction:
         self._tables = {str(row[0]) for row in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
     def has(self, table: str) -> bool:
-        """Whether there is a table of that name."""
+        """True if there is a table of that name."""
         return table in self._tables
 
     def rows(self, query: str, *parameters: str | int) -> Sequence[Row]:

@@ -46,7 +46,7 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def _owners(target: Target) -> set[int]:
-    """Whose locks are believed: our own, and those of the user whose gateway it is."""
+    """Users whose locks are believed: our own, and those of the user whose gateway it is."""
     try:
         return {os.getuid(), target.state_dir.stat().st_uid}
     except OSError:
@@ -54,7 +54,7 @@ def _owners(target: Target) -> set[int]:
 
 
 def is_of(says: Mapping[str, object], target: Target) -> bool:
-    """Whether a lock names the target's config."""
+    """True if a lock names the target's config."""
     return same_place(Path(str(says.get("configPath"))), target.config_path)
 
 
@@ -88,5 +88,5 @@ def locked_ports(target: Target) -> Mapping[int, int]:
 
 
 def same_place(one: Path, other: Path) -> bool:
-    """Whether two paths lead to one place."""
+    """True if two paths lead to one place."""
     return os.path.realpath(one) == os.path.realpath(other)

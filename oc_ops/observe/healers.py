@@ -1,4 +1,4 @@
-"""Who else repairs or restarts the gateway now: OpenClaw's updater, triage, doctor, a manager's command, an install."""
+"""Other programs that repair or restart the gateway now: its updater, triage, doctor, a manager, an installation."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def _of_openclaw(words: Sequence[str]) -> str:
 
 
 def _about(process: psutil.Process, words: Sequence[str], target: Target) -> bool:
-    """Whether it may be about the target: one whose environment names another state directory is not."""
+    """True if it may be about the target: one whose environment names another state directory is not."""
     try:
         environ = process.environ()
     except (psutil.AccessDenied, OSError):

@@ -252,7 +252,7 @@ def _modified_s(path: Path) -> float:
 
 
 def _is_own(path: Path, target: Target) -> bool:
-    """Whether launchd's log is the target's: ~/Library/Logs/openclaw holds every profile's (`gateway-NAME.log`)."""
+    """True if launchd's log is the target's: ~/Library/Logs/openclaw holds every profile's (`gateway-NAME.log`)."""
     words = path.name.split(".")[0].split("-", 1)
     return (words[1] if len(words) == 2 else None) == target.profile
 

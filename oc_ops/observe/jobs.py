@@ -12,7 +12,7 @@ from typing import Literal, cast
 from oc_ops.errors import CouldNotLook
 
 Source = Literal["rpc", "cli", "store"]
-"""Who told: `store` means the gateway did not answer and its files were read instead."""
+"""The source: `store` means the gateway did not answer and its files were read instead."""
 
 
 MOST_JOBS = 5000

@@ -1,4 +1,4 @@
-"""Whose port is it: the gate that every credential of a gateway passes, shown by the process behind the port.
+"""The owner of a port, shown by the process behind it: the gate that every credential of a gateway passes.
 
 Before a token, a password or a device token leaves, and before an `openclaw` is started that would send one:
 
@@ -176,7 +176,7 @@ def _own_sockets() -> Iterator[tuple[int, Sequence[pconn]]]:
 
 
 def _answers_for(address: str, host: str) -> bool:
-    """Whether a socket bound to `address` may take a connection to `host`, however a client resolves it."""
+    """True if a socket bound to `address` may take a connection to `host`, however a client resolves it."""
     bound = _plain(address)
     try:
         asked, ip = ipaddress.ip_address(_plain(host)), ipaddress.ip_address(bound)
@@ -196,7 +196,7 @@ def _plain(address: str) -> str:
 
 
 def _is_closed(host: str, port: int) -> bool:
-    """Whether nothing takes a connection there: what the OS does not show may listen all the same."""
+    """True if nothing takes a connection there: what the OS does not show may listen all the same."""
     try:
         socket.create_connection((host, port), timeout=_PROBE_S).close()
     except TimeoutError:
@@ -263,7 +263,7 @@ def _contained(there: Container, host: str, port: int) -> tuple[Proven, ...]:
 
 
 def _leads_into(command: Sequence[str], there: Container) -> bool:
-    """Whether a forwarder's own command line names this container, where it names any: conmon's id, docker's address.
+    """True if a forwarder's own command line names this container, where it names any: conmon's id, docker's address.
 
     rootlessport, pasta and slirp4netns name none: that the runtime publishes the port is then the proof.
     """
@@ -274,7 +274,7 @@ def _leads_into(command: Sequence[str], there: Container) -> bool:
 
 
 def in_container(pid: int, there: Container) -> bool:
-    """Whether a process of this machine is in the container's control group (Linux)."""
+    """True if a process of this machine is in the container's control group (Linux)."""
     if pid <= 0 or not there.id:
         return False
     try:
@@ -284,7 +284,7 @@ def in_container(pid: int, there: Container) -> bool:
 
 
 def _owner(target: Target) -> int:
-    """Whose gateway it is, by its state directory; ours as long as there is none."""
+    """The gateway's user, by its state directory; ours as long as there is none."""
     try:
         return target.state_dir.stat().st_uid
     except OSError:
@@ -310,7 +310,7 @@ def _has_state_open(process: psutil.Process, target: Target) -> bool:
 
 
 def _is_forwarder(process: psutil.Process) -> bool:
-    """Whether it runs a container runtime's forwarder that root installed: a name alone anybody can take."""
+    """True if it runs a container runtime's forwarder that root installed: a name alone anybody can take."""
     program = process.exe()
     if Path(program).name not in FORWARDERS:
         return False
@@ -334,7 +334,7 @@ def _foreign(port: int, who: str, owner: int) -> Unproven:
 
 
 def _socket_users(port: int) -> set[int]:
-    """Whose listening sockets hold a port: Linux tells it to everybody (proc(5)), other systems do not."""
+    """The users whose listening sockets hold a port: Linux shows them to every user (proc(5)), other systems do not."""
     return {int(words[7]) for words in _table(port)}
 
 

@@ -100,7 +100,7 @@ def _gateway_locks(target: Target) -> Iterator[LockFile | None]:
 def _dead(pid: int | None, held_since_s: float) -> tuple[str, str]:
     """(who may hold it, by what its holder is known to be dead): one of the two is empty."""
     if pid is None:
-        return "nobody it names: it holds no pid, so nobody can be proven dead", ""
+        return "unknown: it holds no pid", ""
     try:
         process = psutil.Process(pid)
         began_s = process.create_time()
@@ -113,7 +113,7 @@ def _dead(pid: int | None, held_since_s: float) -> tuple[str, str]:
     if began_s > held_since_s + _SLACK_S:
         began = datetime.fromtimestamp(began_s, UTC)
         return "", f"pid {pid} belongs to a process that began at {began:%Y-%m-%d %H:%M:%S} UTC, after the lock"
-    return f"pid {pid}, which lives", ""
+    return f"live process {pid}", ""
 
 
 def _browser_of(user_data: Path) -> int | None:

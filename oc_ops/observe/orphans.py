@@ -17,7 +17,7 @@ from oc_ops.observe.target import Target, locate
 _FOSTER = (
     "systemd", "init", "launchd", "tini", "dumb-init", "docker-init", "catatonit", "s6-svscan", "runsvdir"
 )  # fmt: skip
-"""Who takes over a process whose parent died, beside pid 1: a user's own systemd, a container's small init."""
+"""Programs that take over a process whose parent died, beside pid 1: a user's own systemd, a container's small init."""
 
 _MARKS = ("OPENCLAW_CLI", "OPENCLAW_PATH_BOOTSTRAPPED", "OPENCLAW_SERVICE_MARKER", "OPENCLAW_STATE_DIR")
 """What a gateway hands down to the programs it starts (2026.9.6, 2026.5.28); MCP servers may get a bare environment."""
@@ -106,7 +106,7 @@ def _is_openclaw(words: Sequence[str]) -> bool:
 
 
 def _matches(words: Sequence[str], configured: Sequence[str]) -> bool:
-    """Whether a command line is that of a configured server, also behind npx, which rewrites its own (`npm exec …`)."""
+    """True if a command line is that of a configured server, also behind npx, which rewrites its own (`npm exec …`)."""
     told = [each for each in configured[1:] if not each.startswith("-")]
     if told:
         return set(told) <= set(words[1:]) or set(told) <= set(" ".join(words[1:]).split())

@@ -1,4 +1,4 @@
-"""Who could own the marker of a running job: what was seen of tasks, receipts and processes, and what that proves."""
+"""Owners of a running job's marker: what was seen of tasks, receipts and processes, and what that proves."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class OwnerEvidence:
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
-    """Whether anybody owns the marker of a job, and by what that is known. "unknown" is never a reason to act."""
+    """True if anybody owns the marker of a job, and by what that is known. "unknown" is never a reason to act."""
 
     job_id: str
     owner: _Owner
@@ -53,7 +53,7 @@ class Ownership:
 
 
 def ownership(job: Job, evidence: OwnerEvidence) -> Ownership | None:
-    """Who owns the marker of a job; None when it has none. How old the marker is, is not asked here.
+    """The owner of a job's marker; None if it has none. The marker's age does not matter here.
 
     One sign of life is enough for "live". "none" needs one of: no gateway runs; the gateway started after the marker;
     its receipt has ended, is held by a process that is gone, or does not exist (2026.9.6 writes marker and receipt
@@ -147,7 +147,7 @@ def _open(job: Job, evidence: OwnerEvidence) -> Receipt | None:
 
 
 def _holds(receipt: Receipt, evidence: OwnerEvidence) -> bool:
-    """Whether the process that took the receipt still lives; one that began later only has its pid."""
+    """True if the process that took the receipt still lives; one that began later only has its pid."""
     began_ms = evidence.alive.get(receipt.owner_pid)
     return began_ms is not None and began_ms <= receipt.started_ms + _SLACK_MS
 

@@ -22,7 +22,7 @@ from oc_ops.observe.processes import GatewayProcess, Listener
 from oc_ops.observe.service import NO_SERVICE, Service, unit_of
 from oc_ops.observe.target import Target
 from oc_ops.observe.whereabouts import TcpAddress
-from oc_ops.process.jsontext import number_at
+from oc_ops.process.jsontext import at, number_at, text_at
 
 EVENT_LOOP_INTERVAL_S = 1.1
 """The gateway measures its event loop over the last second: a later look sees other figures."""
@@ -30,6 +30,8 @@ EVENT_LOOP_INTERVAL_S = 1.1
 RESTART_GAP_S = 6.0
 """2026.9.6 restarts a foreground gateway in place: its port was closed for 3.7 s under the same pid."""
 _LOOK_AGAIN_S = 0.25
+_IDENTIFIED_S = 12.0
+"""How long a process known by its title alone is watched: a starting gateway is named in its lock after 1 to 17 s."""
 _READY_PATIENCE = 3
 """How many times longer the second question for readiness may take than the first."""
 
@@ -73,13 +75,24 @@ class GatewayProbe:
     blind: str = ""
     """Why the gateway could not be asked inside its container, where that was tried."""
     external: bool = False
-    """Whether OPENCLAW_SUPERVISOR_MODE=external is told to it, or to us where it does not run; no answer came then."""
+    """True if OPENCLAW_SUPERVISOR_MODE=external is told to it, or to us where it does not run; no answer came then."""
     descriptors: Descriptors | None = None
     """What the holder of the port has open, where that can be seen."""
+    progress: str = ""
+    """How a start whose age is not known moved on between two looks, in words."""
+
+    @property
+    def up_s(self) -> float | None:
+        """Seconds since this start: by the gateway's own word, as a restart in place keeps the process (2026.9.6)."""
+        for probe in (self.startup, self.ready):
+            if (uptime_ms := number_at(probe.json if probe else None, "uptimeMs")) is not None:
+                return uptime_ms / 1000
+        born = self.serving or self.container
+        return born.age_s if born else None
 
     @property
     def drifted(self) -> bool:
-        """Whether its gateway serves another port than config and environment say."""
+        """True if its gateway serves another port than config and environment say."""
         return self.wanted is not None and self.wanted != self.port
 
     def reached(self, target: Target) -> Target:
@@ -122,9 +135,9 @@ def look(
     """Probe, list the processes, and look a second time before calling silence or a slow event loop a state.
 
     A stopped process (T) needs no second probe: it cannot answer one. Takes 5 ms on a healthy gateway, at most twice
-    `budget_s` on a silent one, five times on one that is live and mute about its readiness, and RESTART_GAP_S more
-    where a gateway lives beside a closed port. `live` is a probe that was just taken, of whatever path, and brought no
-    answer: it stands for the first one.
+    `budget_s` on a silent one, five times on one that is live and mute about its readiness, RESTART_GAP_S more where a
+    gateway lives beside a closed port, and 12 s more where what lives there may be a starting gateway or a mere CLI
+    call. `live` is a probe that was just taken, of whatever path, and brought no answer: it stands for the first one.
     """
 
     asked = TcpAddress(host, port)
@@ -142,6 +155,8 @@ def look(
     if moved.place:
         probe = probe_at(place)
         seen = _at_once(target, place, probe("/healthz"), service_of)
+    service = seen.service
+    seen = _identified(seen, lambda: _at_once(target, place, probe("/healthz"), lambda _: service), wait)
     if seen.live.kind == "silent":
         seen = _second_look(seen, probe)
     if _cut(seen.again or seen.live):
@@ -165,7 +180,31 @@ def look(
     if (_delay_ms(ready) or 0) > delay_limit_ms:
         wait(EVENT_LOOP_INTERVAL_S)
         ready_again = probe("/readyz")
-    return replace(seen, again=None, startup=startup, ready=ready, ready_again=ready_again, busy=None)
+    answered = replace(seen, again=None, startup=startup, ready=ready, ready_again=ready_again, busy=None)
+    return _dated(answered, probe, wait)
+
+
+def _dated(seen: GatewayProbe, probe: Callable[[str], Probe], wait: Callable[[float], None]) -> GatewayProbe:
+    """A start that nothing dates, looked at once more: what changed meanwhile shows that it goes on."""
+    before = _pending(seen)
+    if not before or seen.up_s is not None:
+        return seen
+    wait(EVENT_LOOP_INTERVAL_S)
+    later = replace(seen, startup=probe("/startupz"), ready=probe("/readyz"))
+    after = _pending(later)
+    moved = f"it went on from {before} to {after} within {EVENT_LOOP_INTERVAL_S} s"
+    return replace(later, progress=moved if after and after != before else "")
+
+
+def _pending(seen: GatewayProbe) -> str:
+    """What a gateway that says that it starts waits for, by its own word; nothing where it says no such thing."""
+    startup, ready = seen.startup.json if seen.startup else None, seen.ready.json if seen.ready else None
+    failing = at(ready, "failing")
+    named = [str(each) for each in failing] if isinstance(failing, list) else []
+    starts = text_at(startup, "status") == "starting"
+    if not starts and not (named and all(each.startswith("startup") for each in named)):
+        return ""
+    return ", ".join(dict.fromkeys(filter(None, (text_at(startup, "pendingReason"), *named)))) or "an unnamed step"
 
 
 def _publishing(target: Target, seen: GatewayProbe) -> Container | None:
@@ -201,7 +240,7 @@ def _at_once(target: Target, place: TcpAddress, live: Probe, service_of: Callabl
 
 
 def _is_external(target: Target, processes: Sequence[GatewayProcess]) -> bool:
-    """Whether a supervisor of the operator's own starts and stops it: OpenClaw's service commands refuse then."""
+    """True if a supervisor of the operator's own starts and stops it: OpenClaw's service commands refuse then."""
     environs: list[Mapping[str, str]] = [] if processes else [target.environ]
     for each in processes:
         with contextlib.suppress(psutil.Error, OSError):
@@ -229,6 +268,18 @@ def _reopened(closed: Probe, probe: Callable[[str], Probe], wait: Callable[[floa
         if closed.kind != "refused":
             break
     return closed
+
+
+def _identified(
+    seen: GatewayProbe, look_again: Callable[[], GatewayProbe], wait: Callable[[float], None]
+) -> GatewayProbe:
+    """Looked at until a process that may be a gateway on its way up is certain, or gone as a mere CLI call is."""
+    for _ in range(round(_IDENTIFIED_S)):
+        if seen.live.kind not in ("refused", "unreachable") or not seen.processes or seen.processes[0].certain:
+            break
+        wait(1.0)
+        seen = look_again()
+    return seen
 
 
 def _cut(probe: Probe) -> bool:

@@ -186,7 +186,7 @@ def _profile(command: Sequence[str]) -> str | None:
 
 
 def _serves(process: psutil.Process, evidence: str, target: Target) -> bool:
-    """Whether a process known by its title is a gateway of this very state directory, on whatever port.
+    """True if a process known by its title is a gateway of this very state directory, on whatever port.
 
     A CLI call does not listen, but for a login that waits for its browser: where a call has the gateway's title
     (2026.5.28), the gateway's own answer is wanted as well.
@@ -206,7 +206,7 @@ def _answers(host: str, port: int) -> bool:
 
 
 def _has_open(process: psutil.Process, target: Target) -> bool:
-    """Whether its state directory is the target's: a gateway of `--profile NAME` looks the same but for its files.
+    """True if its state directory is the target's: a gateway of `--profile NAME` looks the same but for its files.
 
     2026.9.6 and 2026.5.28 keep a database open; older ones are told by their lock, which lies in TMPDIR.
     """
@@ -258,7 +258,7 @@ def hidden_gateway(target: Target) -> str:
 
 
 def _has_mounted(process: psutil.Process, target: Target) -> bool:
-    """Whether the state directory of a process in a container is the target's, mounted there."""
+    """True if the state directory of a process in a container is the target's, mounted there."""
     try:
         inside = locate(process.environ(), _profile(process.cmdline())).state_dir
         return Path(f"/proc/{process.pid}/root{inside}").samefile(target.state_dir)

@@ -81,7 +81,7 @@ class RpcClient:
         wire.on_event = self._take
 
     def has(self, method: str) -> bool:
-        """Whether this gateway offers the method; one that lists no methods is taken to offer every one."""
+        """True if this gateway offers the method; one that lists no methods is taken to offer every one."""
         return not self.hello.methods or method in self.hello.methods
 
     def request(

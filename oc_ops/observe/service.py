@@ -38,19 +38,19 @@ class Service:
     detail: str = ""
     scope: Scope = "user"
     standard: bool = True
-    """Whether it has the name that OpenClaw's own commands know."""
+    """True if it has the name that OpenClaw's own commands know."""
     argv: tuple[str, ...] = ()
     """The command of a systemd unit; empty where that is not known."""
     gone: str = ""
     """The program or script of that command that is not there."""
     file_state: str = ""
-    """Whether systemd starts it at boot or login: enabled, disabled, static, …"""
+    """True if systemd starts it at boot or login: enabled, disabled, static, …"""
     outputs: tuple[Path, ...] = ()
     """The files that launchd has it write its output to."""
 
     @property
     def managed(self) -> bool:
-        """Whether `openclaw gateway start` and `restart` act on it: the user's own unit of OpenClaw's name."""
+        """True if `openclaw gateway start` and `restart` act on it: the user's own unit of OpenClaw's name."""
         return self.manager != "none" and self.scope == "user" and self.standard
 
     def command(self, verb: Literal["start", "restart"]) -> str:
@@ -146,7 +146,7 @@ def _launch_daemons(target: Target) -> Iterator[Service]:
 
 
 def without_systemd(release: str | None = None, booted: Path = Path("/run/systemd/system")) -> bool:
-    """Whether this is a WSL2 machine whose systemd is switched off, as its older distributions are."""
+    """True on a WSL2 machine whose systemd is switched off, as its older distributions are."""
     return is_wsl2(release) and not booted.is_dir()
 
 
@@ -187,7 +187,7 @@ def units(target: Target, platform: str = sys.platform) -> tuple[Service, ...]:
 
 
 def holds(service: Service, process: GatewayProcess) -> bool:
-    """Whether a process stands in the unit's control group, however many wrappers are between."""
+    """True if a process stands in the unit's control group, however many wrappers are between."""
     if service.pid in (process.pid, process.parent):
         return True
     try:
@@ -199,7 +199,7 @@ def holds(service: Service, process: GatewayProcess) -> bool:
 
 
 def lingers(uid: int, target: Target) -> bool | None:
-    """Whether a user's services live on without a login; None where logind cannot be asked."""
+    """True if a user's services live on without a login; None where logind cannot be asked."""
     answer = _said(_asked(["loginctl", "show-user", str(uid), "--property=Linger"], target))
     return {"yes": True, "no": False}.get(_pairs(answer or "").get("Linger", ""))
 

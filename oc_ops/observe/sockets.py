@@ -18,7 +18,7 @@ _LOOPBACK = ("127.0.0.1", "::1")
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Who listens on a port. `pid` is None when the OS shows that somebody does but not who; `uid` may yet be known."""
+    """The listener of a port. `pid` is None if the OS shows a listener and not its process; `uid` may be known."""
 
     pid: int | None
     title: str = ""
@@ -34,7 +34,7 @@ class Listener:
 
     @property
     def own(self) -> bool:
-        """Whether it was seen to be a process of the account that looks."""
+        """True if it was seen to be a process of the account that looks."""
         return self.pid is not None and self.uid == os.getuid()
 
 
@@ -57,7 +57,7 @@ class Socket:
 
 
 def listener(port: int, host: str | None = None) -> Listener | None:
-    """Who listens on a TCP port of this machine, as far as the OS lets us see; None when nobody is seen.
+    """The program that listens on a TCP port of this machine, as far as the OS shows it; None if none is seen.
 
     With `host`, the one who gets a connection to that address: of several sockets the nearest to it.
     """
@@ -89,7 +89,7 @@ def sockets(pid: int) -> tuple[Socket, ...] | None:
 
 
 def lives_apart(pid: int) -> bool:
-    """Whether a process lives in a container of its own: another network, or other pids, than ours (Linux).
+    """True if a process lives in a container of its own: another network, or other pids, than ours (Linux).
 
     Its listening sockets are none of this machine's, and its lock names a pid of another world.
     """

@@ -87,7 +87,7 @@ class StateView:
     runner: str | None = None
     by: str = ""
     is_ours: bool = True
-    """Whether we look as the gateway's user: only then is our own refusal the gateway's too."""
+    """True if we look as the gateway's user: only then is our own refusal the gateway's too."""
     barred: tuple[Piece, ...] = ()
     damage: str = ""
     schema: int | None = None
@@ -172,7 +172,7 @@ def _owner(path: Path) -> int:
 
 
 def _same_users(pid: int) -> bool:
-    """Whether a process counts users as we do: one in a rootless container does not."""
+    """True if a process counts users as we do: one in a rootless container does not."""
     try:
         return Path(f"/proc/{pid}/uid_map").read_bytes() == Path("/proc/self/uid_map").read_bytes()
     except OSError:
@@ -254,13 +254,13 @@ def _bits(name: str, inside: bool, folder: Path, depth: int) -> int:
 
 
 def _may(facts: os.stat_result, uid: int, groups: Collection[int], bits: int) -> bool:
-    """Whether the mode lets that user do it."""
+    """True if the mode lets that user do it."""
     shift = 6 if facts.st_uid == uid else 3 if facts.st_gid in groups else 0
     return (facts.st_mode >> shift) & bits == bits
 
 
 def _otherwise(path: Path, uid: int, bits: int) -> bool:
-    """Whether something else than the mode allows it: our own try where we are that user, else an access list."""
+    """True if something else than the mode allows it: our own try where we are that user, else an access list."""
     if uid == os.geteuid():
         return os.access(path, bits)
     with contextlib.suppress(OSError, AttributeError):
@@ -324,7 +324,7 @@ def _first(tables: ReadTransaction, table: str, query: str) -> str:
 
 
 def _lease(tables: ReadTransaction) -> Lease | None:
-    """Who holds the start-up migration; one whose owner is proven dead is taken over at the next start (2026.9.6)."""
+    """Holder of the start-up migration; one whose owner is proven dead is taken over at the next start (2026.9.6)."""
     rows = tables.rows(_LEASE, round(time.time() * 1000)) if tables.has("state_leases") else ()
     if not rows or not isinstance(rows[0][0], int):
         return None
@@ -339,7 +339,7 @@ def _lease(tables: ReadTransaction) -> Lease | None:
 
 
 def _is_dead(pid: int, began: object) -> bool:
-    """Whether that process is gone, or its pid another's: OpenClaw keeps the kernel's own start time of it."""
+    """True if that process is gone, or its pid another's: OpenClaw keeps the kernel's own start time of it."""
     if not psutil.pid_exists(pid):
         return True
     try:

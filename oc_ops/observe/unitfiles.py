@@ -1,4 +1,4 @@
-"""Whether a unit or daemon of any name belongs to a target: by its account, its environment and its command."""
+"""Matches a unit or daemon of any name to a target: by its account, its environment and its command."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def argv_of(says: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def leads_to(target: Target, says: Mapping[str, str], *, system: bool) -> bool:
-    """Whether a systemd unit runs a gateway whose state directory is the target's."""
+    """True if a systemd unit runs a gateway whose state directory is the target's."""
     argv = argv_of(says)
     if not _runs_it(says.get("Id", "").removesuffix(".service"), argv, target):
         return False
@@ -65,7 +65,7 @@ def _property_list(path: Path) -> Mapping[str, object]:
 
 
 def _leads(target: Target, user: str, environ: Mapping[str, str], argv: Sequence[str]) -> bool:
-    """Whether account, environment and `--profile` lead to the target's state directory; without an account our own."""
+    """True if account, environment and `--profile` lead to the target's state directory; without an account our own."""
     try:
         account = pwd.getpwnam(user) if user and not user.isdigit() else pwd.getpwuid(int(user or os.getuid()))
         home = account.pw_dir
@@ -76,7 +76,7 @@ def _leads(target: Target, user: str, environ: Mapping[str, str], argv: Sequence
 
 
 def _runs_it(name: str, argv: Sequence[str], target: Target) -> bool:
-    """Whether a command runs a gateway; of a wrapper that does not show it, whether its name says so."""
+    """True if a command runs a gateway; of a wrapper that does not show it, whether its name says so."""
     if "gateway" in argv and any("openclaw" in word for word in argv):
         return True
     if any(Path(word).name in ("openclaw", "openclaw.mjs") for word in argv):

@@ -59,7 +59,7 @@ def elsewhere(
         locked = locked_ports(target).get(process.pid)
         found = sockets(process.pid)
         if found is None:
-            hidden = hidden or f"the sockets of {process.summary} are not ours to see; {_who_may(process)}"
+            hidden = hidden or f"the sockets of {process.summary} cannot be seen from this account; {_who_may(process)}"
             place = TcpAddress(asked.host, locked) if locked and locked != asked.port else None
             if place and _kind(place, tls) == "gateway":
                 return Whereabouts(place, f"the lock of pid {process.pid} names it")

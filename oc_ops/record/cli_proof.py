@@ -27,7 +27,7 @@ class CliProof:
         return time.time() - self.at
 
     def covers(self, findings: frozenset[str], pid: int | None, longest_s: float) -> bool:
-        """Whether it still speaks for a gateway that shows this now: the same process, and nothing new."""
+        """True if it still speaks for a gateway that shows this now: the same process, and nothing new."""
         return 0 <= self.age_s < longest_s and findings <= set(self.findings) and pid == self.pid
 
 

@@ -146,7 +146,7 @@ class _Form:
     before: bool = False
     after: bool = False
     words: bool = False
-    """Whether it is made of letters alone, so that two words of a sentence could spell it."""
+    """True if it is made of letters alone, so that two words of a sentence could spell it."""
 
 
 class Known:
@@ -203,7 +203,7 @@ class Known:
                 yield from (match.span() for match in re.finditer(gapped, text, re.I))
 
     def _may_hold(self, view: str) -> bool:
-        """Whether a folded text holds a form; of a short one each run of letters is looked up, which is quicker."""
+        """True if a folded text holds a form; of a short one each run of letters is looked up, which is quicker."""
         if len(view) > _FEW:
             return any(each in view for each in self._texts)
         return not self._starts.isdisjoint([view[at : at + _SHORT] for at in range(len(view) - _SHORT + 1)])

@@ -152,10 +152,10 @@ def change(environ: Mapping[str, str], name: str, line: str | None) -> bool:
             return False
         call = _write(after, environ)
         if call.outcome != "answered":
-            raise OcOpsError(f"the crontab was not taken: {call.summary}")
+            raise OcOpsError(f"crontab did not accept it: {call.summary}")
         if read(environ) != after:
             raise OcOpsError(
-                "the crontab was taken and reads otherwise: somebody else wrote it too; look with `crontab -l`"
+                "the crontab was written and reads differently: another program wrote it too; look with `crontab -l`"
             )
         return True
 

@@ -23,6 +23,7 @@ from oc_ops.lab.gateway import Lab
 from oc_ops.observe.jobs import Job
 from oc_ops.settings import PROJECT
 from tests.live.examine import examine
+from tests.support import faults
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 
@@ -216,14 +217,18 @@ def mended(lab_with_browser: Lab) -> Iterator[None]:
 
 
 def test_a_hung_gateway_and_the_locks_it_leaves(operator: Operator, lab: Lab, mended: None) -> None:
-    """Stopped for good, it ends by KILL; its locks and its dead browser's are moved aside, and both start again."""
+    """Stopped it is let go on; held stopped it ends by KILL; its locks and its dead browser's go, and both start."""
     listener = lab.listener()
     assert listener is not None
     assert operator.breakable() == {}
     listener.suspend()
     target = f"hung:{listener.pid}"
-    plan = operator.plan(target)
-    done = operator.breaker("break", "--approve", plan, code=0, OC_OPS_BREAKER_STOP_S="2")
+    done = operator.breaker("break", "--approve", operator.plan(target), code=0)
+    assert f"pid {listener.pid} was stopped and has been let go on: " in done.stdout
+    assert lab.status().up
+    with faults.held(listener):
+        plan = operator.plan(target)
+        done = operator.breaker("break", "--approve", plan, code=0, OC_OPS_BREAKER_STOP_S="2")
     assert f"pid {listener.pid} was killed; now gateway/down" in done.stdout
     assert not listener.is_running() or listener.status() == "zombie"
     until(lambda: not sweep.listens(listener, lab.port), "the port to be free")

@@ -53,18 +53,23 @@ def in_lab(lab: Lab, folder: Path, *options: str) -> Recovered:
     return Recovered(done.returncode, json.loads(done.stdout), done.stderr)
 
 
-def test_a_foreground_gateway_that_hangs_or_is_gone_is_left_with_the_fix(lab: Lab, tmp_path: Path) -> None:
-    """Without a service nobody can start it, and one that hangs takes no request: exit 4, and what to do by hand."""
+def test_a_foreground_gateway_is_let_go_on_and_not_started_or_ended(lab: Lab, tmp_path: Path) -> None:
+    """Without a service a stopped one is let go on; held stopped, or gone, it is left with what to do by hand."""
     with faults.stopped(lab) as pid:
-        hung = in_lab(lab, tmp_path)
-        assert psutil.Process(pid).status() == psutil.STATUS_STOPPED
-    assert hung.exit == 4, hung.progress
-    assert f"kill -CONT {pid}" in hung.sentence
+        stopped = in_lab(lab, tmp_path / "stopped")
+        assert psutil.Process(pid).status() != psutil.STATUS_STOPPED
+    assert stopped.exit == 0, stopped.progress
+    assert f"gateway/hung is gone after one `kill -CONT {pid}`" in stopped.sentence
+    with faults.held(psutil.Process(pid)):
+        hung = in_lab(lab, tmp_path / "held")
+    assert hung.exit == 1, hung.progress
+    assert f"by hand: kill {pid}, then kill -KILL {pid}" in hung.sentence
+    assert psutil.pid_exists(pid)
     with faults.killed(lab):
-        gone = in_lab(lab, tmp_path)
+        gone = in_lab(lab, tmp_path / "gone")
     assert gone.exit == 4, gone.progress
     assert "openclaw gateway run" in gone.sentence
-    assert hung.outcome["acted"] is gone.outcome["acted"] is False
+    assert gone.outcome["acted"] is False
 
 
 def test_a_foreground_gateway_that_can_be_asked_is_drained_in_place(

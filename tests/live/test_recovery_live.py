@@ -29,6 +29,7 @@ from oc_ops.observe.target import locate
 from oc_ops.settings import PROJECT
 from tests.live.recovered import PATIENT, Recovered
 from tests.live.systemd import Manager, system_manager, user_manager
+from tests.support import faults
 from tests.support.survivors import eventually
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
@@ -156,6 +157,10 @@ class Installed:
         """Recovery's records."""
         return log.records(self.folder / "memory")
 
+    def acting(self) -> bool:
+        """Whether a recovery has begun a restart."""
+        return any(each["step"] == "act" for record in self.records() for each in log.lines(record))
+
 
 @contextmanager
 def gateway_service(root: Path) -> Iterator[Installed]:
@@ -214,15 +219,15 @@ def assert_no_lock(gateway: Installed) -> None:
 
 @systemd_only
 def test_a_hung_gateway_is_restarted_once_while_a_second_recovery_is_refused(gateway: Installed) -> None:
-    """SIGSTOP: one restart, healthy, exit 0; a `recover.py` beside it ends at once with 3 and names the first."""
+    """Let go on in vain: one restart, healthy, exit 0; a `recover.py` beside it ends at once with 3 and names it."""
     pid = gateway.pid
-    psutil.Process(pid).suspend()
-    first = gateway.begin()
-    assert eventually(lambda: gateway.records(), PATIENCE_S)
-    second = gateway.recover()
-    assert second.exit == 3
-    assert f"is held by process {first.pid}" in second.sentence
-    out, err = first.communicate(timeout=500)
+    with faults.held(psutil.Process(pid), gateway.acting):
+        first = gateway.begin()
+        assert eventually(lambda: gateway.records(), PATIENCE_S)
+        second = gateway.recover()
+        assert second.exit == 3
+        assert f"is held by process {first.pid}" in second.sentence
+        out, err = first.communicate(timeout=500)
     outcome = json.loads(out)
     assert first.returncode == 0, err
     assert outcome["outcome"] == "recovered"
@@ -237,13 +242,27 @@ def test_a_hung_gateway_is_restarted_once_while_a_second_recovery_is_refused(gat
 
 
 @systemd_only
+def test_a_stopped_gateway_is_let_go_on_and_not_restarted(gateway: Installed) -> None:
+    """SIGSTOP under systemd: CONT comes first, the same process answers again, and no restart is spent."""
+    pid = gateway.pid
+    psutil.Process(pid).suspend()
+    seen = gateway.recover()
+    assert seen.exit == 0, seen.progress
+    assert (seen.outcome["outcome"], seen.outcome["acted"]) == ("recovered", True)
+    assert f"gateway/hung is gone after one `kill -CONT {pid}`" in seen.sentence
+    assert gateway.pid == pid
+    assert gateway.restarts() == []
+    assert_no_lock(gateway)
+
+
+@systemd_only
 def test_the_doctor_recovers_a_hung_gateway_and_looks_again(gateway: Installed) -> None:
     """`pytest checks/ -m doctor --recover`: one restart, and the report tells before, the steps, and after."""
-    psutil.Process(gateway.pid).suspend()
     argv = [sys.executable, "-m", "pytest", str(PROJECT / "checks"), "-m", "doctor", "--recover"]
-    done = subprocess.run(
-        argv, env=gateway.environ, cwd=PROJECT, capture_output=True, text=True, timeout=500, check=False
-    )
+    with faults.held(psutil.Process(gateway.pid), gateway.acting):
+        done = subprocess.run(
+            argv, env=gateway.environ, cwd=PROJECT, capture_output=True, text=True, timeout=500, check=False
+        )
     assert done.returncode == 0, done.stdout
     report = json.loads((gateway.folder / "reports" / "latest.json").read_text())
     assert report["verdict"] in ("healthy", "degraded")
@@ -350,16 +369,11 @@ def test_a_broken_config_and_a_wrong_token_leave_the_gateway_running(gateway: In
 @systemd_only
 def test_a_recovery_killed_in_its_act_leaves_no_lock_and_no_double(gateway: Installed) -> None:
     """kill -9 while the restart is under way: the next one waits for what was begun, and restarts nothing again."""
-    psutil.Process(gateway.pid).suspend()
-    first = gateway.begin()
-
-    def acting() -> bool:
-        lines = [line for record in gateway.records() for line in log.lines(record)]
-        return any(each["step"] == "act" for each in lines)
-
-    assert eventually(acting, PATIENCE_S)
-    first.send_signal(signal.SIGKILL)
-    first.communicate()
+    with faults.held(psutil.Process(gateway.pid), gateway.acting):
+        first = gateway.begin()
+        assert eventually(gateway.acting, PATIENCE_S)
+        first.send_signal(signal.SIGKILL)
+        first.communicate()
     assert_no_lock(gateway)
     second = gateway.recover()
     assert second.exit in (0, 3), second.progress

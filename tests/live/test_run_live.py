@@ -247,7 +247,7 @@ def test_a_gateway_that_dies_during(person: Person, slow: str) -> None:
             person.lab.start_gateway()
             lost = person.seen_out(child, began)
     assert lost.exit == 1, lost.log
-    assert "its port refuses connections: it is down, or starts anew" in lost.log
+    assert "its port refuses connections: it is down, or restarting" in lost.log
     assert "interrupted by gateway restart" in " ".join(lost.shown.split())
 
 

@@ -120,8 +120,13 @@ def test_a_gateway_process_that_does_not_listen_is_a_zombie(tmp_path: Path) -> N
         operator.run("--quick", OC_OPS_START_BUDGET_S="1")
         assert only_error(operator) == "gateway/zombie"
         assert f"pid {pid}" in operator.latest()["findings"][0]["saw"]
-        operator.run("--quick")
-        assert only_error(operator) == "gateway/starting"
+        run = operator.run("--quick")
+        latest = operator.latest()
+        assert (run.code, latest["verdict"], latest["cause"]) == (0, "degraded", None)
+        assert [each["check"] for each in latest["findings"]] == ["gateway/starting"]
+        assert run.last_line.startswith("doctor: degraded")
+        mute = {each["id"]: each["outcome"] for each in latest["checks"]}
+        assert {mute[each] for each in ("gateway/live", "gateway/ready", "gateway/rpc")} == {"skipped"}
 
 
 def test_a_machine_without_a_config_is_told_so(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_the_next_run_says_that_nobody_was_told(tmp_path: Path) -> None:
     operator.run("--quick", OC_OPS_NOTIFY_URLS=url)
     until(lambda: bool(state.read(tmp_path / "memory").failed))
     second = operator.run("--quick", OC_OPS_NOTIFY_URLS=url)
-    assert "the last message was not taken: json: " in second.out
+    assert "the last message was not accepted: json: " in second.out
     assert SECRET_PATH not in second.out
 
 
@@ -149,7 +149,7 @@ def restarted_by_others(operator: Operator, *minutes_ago: float) -> None:
 def planned_by_an_agent(operator: Operator, lock: str) -> str:
     """The real `oc-ops breaker show`, by somebody without a terminal, of a session's lock whose holder is dead."""
     path = operator.root / "home" / ".openclaw" / "agents" / "main" / "sessions" / lock
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"pid": NOBODY, "createdAt": "2026-11-22T10:00:00.000Z"}))
     shown = subprocess.run(
         [sys.executable, "-m", "oc_ops", "breaker", "show", f"session-lock:main/{lock}", "--json"],
@@ -188,6 +188,9 @@ def test_a_spent_budget_and_an_approval_that_is_wanted(tmp_path: Path) -> None:
         assert title.startswith("APPROVAL WANTED: session-lock:main/[redacted].jsonl.lock on ")
         assert f"plan {plan}, void after " in text
         assert told_by("--quick") == []
+        planned_by_an_agent(operator, "gone.jsonl.lock")
+        next(operator.root.rglob("gone.jsonl.lock")).unlink()
+        assert told_by("--quick") == [], "what it was about is over: nobody is to decide anything"
     assert not re.search(rf"{TOKEN}|{SECRET}|{SECRET_PATH}", "".join(f"{title}{text}" for _, title, text in post.came))
 
 

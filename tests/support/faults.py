@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Literal
 
@@ -33,6 +33,29 @@ def stopped(lab: Lab) -> Iterator[int]:
         try:
             yield process.pid
         finally:
+            process.resume()
+
+
+@contextmanager
+def held(process: psutil.Process, until: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """A process that is stopped anew whenever it is let go on, as by a debugger's script, until that holds."""
+    over = threading.Event()
+
+    def hold() -> None:
+        with suppress(psutil.NoSuchProcess):
+            while not over.wait(0.02) and not until():
+                if process.status() != psutil.STATUS_STOPPED:
+                    process.suspend()
+
+    process.suspend()
+    thread = threading.Thread(target=hold, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        with suppress(psutil.NoSuchProcess):
             process.resume()
 
 

@@ -63,6 +63,13 @@ def saw(*checks: str, incident: str | None = None, folder: Path | None = None) -
     return Observation("unhealthy" if found else "healthy", next(iter(found), None), found, folder, incident)
 
 
+def saw_start() -> Observation:
+    """What a doctor's report tells of a gateway on its way up, within its budget: a warning, and no error beside it."""
+    starting = finding("gateway/starting", "warning")
+    told = {name: getattr(starting, name) for name in ("check", "severity", "fact", "saw", "fix")}
+    return Observation.of_report({"verdict": "degraded", "cause": None, "findings": [told]}, Path("run"))
+
+
 class Stage:
     """Looks and services come in the order given, the last one again and again; so do observations."""
 

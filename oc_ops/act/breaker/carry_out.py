@@ -76,7 +76,7 @@ def _now(plan: BreakPlan, book: ApprovalBook, hands: Tools) -> Blocker | None:
 
 
 def _break(plan: BreakPlan, mutex: Blocker, book: ApprovalBook, hands: Tools) -> BreakResult:
-    """Whatever ends this after its beginning is on record as what it was; a kill leaves it begun and not done."""
+    """Records how it ended, whatever the end was; a kill leaves it begun and not done."""
     book.write("begun", plan.id, target=plan.target, before=mutex.evidence, by=who())
     say = _heard_or_not(hands.say)
     step = replace(hands, say=say, note=lambda did: _quietly(lambda: book.write("step", plan.id, did=did), say))

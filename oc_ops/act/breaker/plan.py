@@ -9,7 +9,7 @@ import secrets
 import socket
 import sys
 import termios
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,8 +18,10 @@ from typing import Literal, cast, get_args
 
 import psutil
 
+from oc_ops.act.agent import inside
 from oc_ops.act.breaker import seal
 from oc_ops.act.breaker.scan import Blocker, Kind, Refused
+from oc_ops.errors import OcOpsError
 from oc_ops.record.journal import Journal, parsed
 from oc_ops.record.redact import Json, Redactor
 from oc_ops.text import clock_trouble, one_line
@@ -28,7 +30,7 @@ PROMPT = "type its exact name to break it (anything else leaves it alone): "
 
 
 def on_a_terminal() -> bool:
-    """Whether a person sits there: reads what is printed and types what is read."""
+    """True if a person sits there: reads what is printed and types what is read."""
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
@@ -38,7 +40,7 @@ def typed(name: str) -> None:
     What was typed before the evidence stood there does not count.
     """
     if not on_a_terminal():
-        raise Refused("no terminal, so nobody has read the evidence: run `oc-ops breaker show`, then break --approve")
+        raise Refused("no terminal to read the evidence on: run `oc-ops breaker show`, then break --approve")
     sys.stdout.flush()
     with contextlib.suppress(termios.error, OSError):
         termios.tcflush(sys.stdin, termios.TCIFLUSH)
@@ -108,20 +110,29 @@ def stamp(moment: datetime) -> str:
 
 
 def who() -> dict[str, Json]:
-    """Who is acting: user, terminal, machine and process."""
+    """Describe the caller: user, terminal (at any end of it), agent, machine and process."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError, ImportError):
         user = f"uid {os.getuid()}"
     tty = None
-    with suppress(OSError, ValueError):
-        tty = os.ttyname(sys.stdin.fileno())
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            tty = tty or os.ttyname(stream.fileno())
     host, pid = socket.gethostname(), os.getpid()
-    return {"user": user, "tty": tty, "host": host, "pid": pid, "started": psutil.Process(pid).create_time()}
+    agent = inside(os.environ) or None
+    return {
+        "user": user,
+        "tty": tty,
+        "agent": agent,
+        "host": host,
+        "pid": pid,
+        "started": psutil.Process(pid).create_time(),
+    }
 
 
 def lives(by: object) -> bool:
-    """Whether the process that wrote a line still runs on this machine; a reused pid does not count."""
+    """True if the process that wrote a line still runs on this machine; a reused pid does not count."""
     if not isinstance(by, Mapping) or by.get("host") != socket.gethostname():
         return False
     pid, started = by.get("pid"), by.get("started")
@@ -188,6 +199,24 @@ def check(plan: BreakPlan, mutex: Blocker | None, book: ApprovalBook) -> Blocker
     if mutex.digest != plan.digest:
         raise Refused(one_line(f"plan {plan.id} is void: its evidence changed since; {again}", 1000))
     return mutex
+
+
+def still_asked(
+    ids: Iterable[str], book: ApprovalBook, life_s: float, now: Callable[[], Sequence[Blocker]]
+) -> list[str]:
+    """Those of the plans that still count: unused, not expired, and what they would break is as stuck as it was.
+
+    `now` looks afresh, once, and only where a plan is worth it. One that could not be looked at does not count.
+    """
+    found, seen = [], None
+    for each in ids:
+        with suppress(OcOpsError):
+            plan = recall(each, book, life_s)
+            seen = now() if seen is None else seen
+            # By its evidence too: the book holds no name that has a secret in it.
+            check(plan, next((one for one in seen if plan.target == one.id or plan.digest == one.digest), None), book)
+            found.append(each)
+    return found
 
 
 def _sealed(line: Mapping[str, object]) -> Mapping[str, object]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import psutil
 
+from oc_ops.act import wake
 from oc_ops.act.breaker.scan import Blocker, BreakerView, BreakResult, Pid, Refused, Tools
 from oc_ops.errors import CouldNotLook
 from oc_ops.judge.finding import Finding
@@ -17,6 +18,7 @@ from oc_ops.observe.service import Service, ask, stop_command
 
 _ASK_S = 10.0
 _KILLED_S = 10.0
+_LOOK_S = 0.5
 
 
 def processes(sight: BreakerView) -> Iterator[Blocker]:
@@ -35,7 +37,7 @@ def processes(sight: BreakerView) -> Iterator[Blocker]:
         f"{kind}:{process.pid}",
         _name(process),
         fact=cause.fact,
-        act=f"{_request(service)}SIGTERM to pid {process.pid}, then SIGKILL",
+        act=f"{_first(look)}{_request(service)}SIGTERM to pid {process.pid}, then SIGKILL",
         evidence={
             "pid": found.pid,
             "started": found.started,
@@ -64,12 +66,17 @@ def _refusal(sight: BreakerView, process: GatewayProcess, cause: Finding) -> str
 
 
 def end(mutex: Blocker, hands: Tools) -> BreakResult:
-    """Ask, wait, TERM, wait, KILL, each only while the very process of the evidence lives; then look afresh."""
+    """Ask, wait, TERM, wait, KILL, each only while the very process of the evidence lives; then look afresh.
+
+    A stopped process is let go on first, and is ended only if it still does not answer.
+    """
     found = _evidenced(mutex)
     look = hands.look().look
     if found.living() is None:
         # Its unit may run a healthy successor by now, which a stop would end.
         raise Refused(f"pid {found.pid} is gone: nothing was done")
+    if wake.stopped(look) == found and (woken := _woken(found, hands)):
+        return woken
     service = look.service if look else None
     patience_s = hands.settings.breaker_stop_s
     if service is not None and service.manager != "none":
@@ -94,6 +101,28 @@ def _name(process: GatewayProcess) -> str:
     """The process' exact name: the first word of its command line without its folder, as it shows in `ps`."""
     words = process.title.split()
     return words[0].rpartition("/")[2] if words else str(process.pid)
+
+
+def _first(look: GatewayProbe) -> str:
+    return f"SIGCONT to pid {found.pid}; only if it still does not answer, " if (found := wake.stopped(look)) else ""
+
+
+def _woken(found: Pid, hands: Tools) -> BreakResult | None:
+    """Let it go on and wait until it answers; None where it does not, however often it was looked at."""
+    hands.note(f"resume pid {found.pid}, started {found.started}")
+    if why := wake.let_go_on(found):
+        raise Refused(f"{why}: nothing was done")
+    until = hands.clock() + hands.settings.breaker_stop_s
+    while True:
+        sight = hands.look()
+        if sight.look is not None and (sight.cause is None or state_of(sight.cause.check) in ("late", "serving")):
+            now = f"now {sight.cause.check}, fix: {sight.cause.fix}" if sight.cause else "the gateway answers"
+            said = f"pid {found.pid} was stopped and has been let go on: {now}; nothing was ended"
+            return BreakResult("verified", said, {"lives": True, "finding": sight.cause.check if sight.cause else None})
+        if hands.clock() >= until:
+            hands.say(f"pid {found.pid} was let go on and still does not answer")
+            return None
+        hands.wait(_LOOK_S)
 
 
 def _request(service: Service) -> str:

@@ -36,7 +36,7 @@ def seal(plan: Mapping[str, object]) -> str:
 
 
 def holds(plan: Mapping[str, object], found: str) -> bool:
-    """Whether this installation put that seal under that plan; raises as `seal`."""
+    """True if this installation put that seal under that plan; raises as `seal`."""
     return hmac.compare_digest(seal(plan).encode(), found.encode("utf-8", "replace"))
 
 

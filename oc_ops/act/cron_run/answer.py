@@ -30,7 +30,7 @@ class JobRecord:
 
     @property
     def succeeded(self) -> bool:
-        """Whether the job did its work, by the gateway's own word; 2026.9.6 has one more for it than for its status."""
+        """True if the job did its work, by the gateway's own word; 2026.9.6 has one more for it than for its status."""
         return (text_at(self.raw, "completionStatus") or "succeeded") == "succeeded" and self.status == "ok"
 
     @property
@@ -154,7 +154,7 @@ def understood(answer: Answer) -> Said:
 
 
 def lacks(answer: Answer, option: str) -> bool:
-    """Whether this release refused the option, which it does before it asks the gateway anything.
+    """True if this release refused the option, which it does before it asks the gateway anything.
 
     Only where no answer was printed at all: a job may fail with the same words, and must not be started again.
     """

@@ -175,7 +175,7 @@ class Following:
         return ours(self._sight.records, self._ours)
 
     def _is_under_way(self) -> bool:
-        """Whether the job carries a marker that was set after we asked, or has ended already."""
+        """True if the job carries a marker that was set after we asked, or has ended already."""
         job = self._sight.job
         marked = job is not None and job.running_ms is not None and job.running_ms >= self._ours.since_ms
         return marked or self._record() is not None

@@ -35,7 +35,7 @@ class Sighting:
         if self.silent_s is None:
             return ""
         if self.probe.kind == "refused":
-            what = "its port refuses connections: it is down, or starts anew"
+            what = "its port refuses connections: it is down, or restarting"
         elif self.stopped_pid is not None:
             what = f"its process {self.stopped_pid} is stopped (kill -CONT {self.stopped_pid} lets it go on)"
         else:
@@ -119,7 +119,7 @@ class Beside:
         return http.probe(config.host, config.port, "/healthz", budget_s=settings.http_probe_s, tls=config.tls)
 
     def _stopped(self) -> bool:
-        """Whether the gateway's process is stopped (SIGSTOP); a process that cannot be seen is not said to be."""
+        """True if the gateway's process is stopped (SIGSTOP); a process that cannot be seen is not said to be."""
         try:
             return self._pid is not None and psutil.Process(self._pid).status() == psutil.STATUS_STOPPED
         except psutil.Error:

@@ -29,7 +29,7 @@ class JobRequest:
 
 
 class Say(Protocol):
-    """Whoever tells the operator what goes on."""
+    """Tells the operator what goes on."""
 
     def begin(self, job: Job, limit_s: float, log: str) -> None:
         """The job is chosen and the transcript open."""

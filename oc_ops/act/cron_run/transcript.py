@@ -222,7 +222,7 @@ def end(log: Transcript, result: RunResult) -> None:
 
 
 def whom() -> str:
-    """Who asks: user, host, terminal and process; behind sudo and ssh also from where."""
+    """Describe the caller: user, host, terminal and process; behind sudo and ssh also from where."""
     return ", ".join(_whom())
 
 

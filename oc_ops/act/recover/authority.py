@@ -53,7 +53,7 @@ def allowed(service: Service, verb: Verb, environ: Mapping[str, str]) -> tuple[s
 
 
 def _for_nothing(listed: str, words: Sequence[str]) -> bool:
-    """Whether a list of rules holds one, as root and without a password, for exactly this command."""
+    """True if a list of rules holds one, as root and without a password, for exactly this command."""
     return any(_matches(rule, words) for rule in _free_rules(listed))
 
 
@@ -88,7 +88,7 @@ def _matches(rule: str, words: Sequence[str]) -> bool:
 
 
 def no_system_manager(environ: Mapping[str, str]) -> bool:
-    """Whether this machine has no system service manager at all, as in a container: no unit of it can own anything.
+    """True if this machine has no system service manager at all, as in a container: no unit of it can own anything.
 
     OpenClaw asks that manager whether it has a unit of the same name before it starts the user's, and gives up without
     an answer. One that merely does not answer may own it: that is not "none".

@@ -112,14 +112,16 @@ def _by(acts: Sequence[Act]) -> str:
     return ", ".join(f"{number} by {by}" for by, number in counts.items())
 
 
-def attempted(incident: Incident | None) -> str:
-    """Why this incident gets no further attempt; empty when it may have one.
+def attempted(incident: Incident | None, own: str = "") -> str:
+    """Why this incident gets no further attempt; empty when it may have one. `own` names the record under way.
 
     One attempt, then somebody looks again: a doctor run that saw it green, or a person who took it on since.
     """
     if incident is None or not incident.attempts:
         return ""
     last = incident.attempts[-1]
+    if own and last.attempt and last.attempt.record.endswith(f"/{own}"):
+        return ""
     begun = next(
         each.at
         for each in incident.events

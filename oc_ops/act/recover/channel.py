@@ -26,7 +26,7 @@ def lacking(gateway: Gateway) -> str:
 
 
 def ails(gateway: Gateway, cause: Finding, clock: Clock) -> bool:
-    """Whether the account is still down, or silent, by the gateway's own word now."""
+    """True if the account is still down, or silent, by the gateway's own word now."""
     account, now_ms = look(gateway, cause.subject), moment_ms(clock)
     if account is None:
         return False

@@ -139,7 +139,7 @@ def refusal(record: Path) -> tuple[object, ...] | None:
     end = told[-1] if told else {}
     if (end.get("step"), end.get("state")) != ("recover", "end") or end.get("exit") not in (3, 4):
         return None
-    if any(each.get("step") == "act" for each in told):
+    if any(each.get("step") in ("act", "wake") for each in told):
         return None
     cause = next((each for each in reversed(told) if each.get("step") == "cause"), {})
     return cause.get("incident"), cause.get("cause"), end["exit"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from oc_ops.act.recover.wait import Settled
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.startup import on_its_way
 from oc_ops.judge.verdict import Verdict
 from oc_ops.process.jsontext import at, text_at
 from oc_ops.record.incidents import events
@@ -41,7 +42,7 @@ class Observation:
         """The observation that a run of this process has made."""
         return cls(
             record.verdict,
-            record.cause_finding,
+            record.cause_finding or on_its_way(record.findings),
             record.findings,
             folder,
             text_at(record.incident, "id") or None,
@@ -57,7 +58,7 @@ class Observation:
         verdict = text_at(report, "verdict")
         return cls(
             cast("Verdict", verdict) if verdict in ("healthy", "degraded", "unhealthy") else "unknown",
-            next((each for each in findings if each.check == named and each.severity == "error"), None),
+            next((each for each in findings if each.check == named and each.severity == "error"), on_its_way(findings)),
             findings,
             folder,
             text_at(report, "incident", "id") or None,
@@ -66,8 +67,8 @@ class Observation:
 
     @property
     def healthy(self) -> bool:
-        """No error finding; warnings alone are no outage."""
-        return self.verdict in ("healthy", "degraded")
+        """No error finding; warnings alone are no outage, but for a gateway that is not up yet."""
+        return self.verdict in ("healthy", "degraded") and on_its_way(self.findings) is None
 
     @property
     def echoes(self) -> tuple[Finding, ...]:
@@ -158,7 +159,7 @@ def proof(before: Finding, after: Observation, command: str, settled: Settled | 
         return Conclusion(1, "ineffective", f"{before.subject} is not back after `{command}`: {unheard}")
     if after.echoes:
         names = ", ".join(each.check for each in after.echoes)
-        return Conclusion(0, "recovered", f"{gone}; its log still tells of the outage: {names}")
+        return Conclusion(0, "recovered", f"{gone}; its log still shows the outage: {names}")
     refused = f"; OpenClaw said: {said}" if said else ""
     cause = after.cause
     if cause is None:

@@ -27,9 +27,9 @@ BESIDE: Mapping[str, str] = {
     "auth.device_token": "a device that is refused is no reason to leave a gateway down",
     "auth.pairing": "a device that waits to be paired is no reason to leave a gateway down",
     "auth.scope": "a client that asks for too much is no reason to leave a gateway down",
-    "cfg.invalid": "the config is validated anew before the act",
-    "cfg.reload_skipped": "the config is validated anew before the act",
-    "gw.mode_missing": "the config is validated anew before the act",
+    "cfg.invalid": "the config is validated again before the act",
+    "cfg.reload_skipped": "the config is validated again before the act",
+    "gw.mode_missing": "the config is validated again before the act",
     "gw.health_wait": "the start budget is waited for before the act",
 }
 """Signature ids that forbid a restart on their own account only, and why: another finding's cure stands beside them."""

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import psutil
 
+from oc_ops.act.breaker.scan import Pid
 from oc_ops.act.commands import Commands
 from oc_ops.act.recover import authority, channel
 from oc_ops.act.recover.outcome import Observation
 from oc_ops.act.recover.policy import standing_against
 from oc_ops.act.recover.wait import REAL, Clock, cause_now
+from oc_ops.act.wake import stopped
 from oc_ops.doctor import start
 from oc_ops.errors import CouldNotLook
 from oc_ops.gateway import Gateway
@@ -54,7 +56,7 @@ _FEW = 5
 
 @dataclass(frozen=True, slots=True)
 class Clearance:
-    """Whether the act may be done. `refusal` says why not, `fix` what helps instead; `safe` asks for a drained restart.
+    """True if the act may be done. `refusal` says why not, `fix` what helps instead; `safe` asks for a drained restart.
 
     `elsewhere` says what moves without us, such as a supervisor that restarts it: then that is waited for, not raced.
     """
@@ -67,6 +69,8 @@ class Clearance:
     aborts: tuple[str, ...] = ()
     service: Service | None = None
     seen: GatewayProbe | None = None
+    stopped: Pid | None = None
+    """The gateway's process, which is merely stopped: it is let go on before anything else is thought of."""
     words: tuple[str, ...] = ()
     """The service manager's own command, where OpenClaw's does not act on that unit."""
 
@@ -86,10 +90,22 @@ def by_hand(cure: Cure, cause: Finding) -> str:
     return f"a {cure.action} is not for OpenClaw's own command here"
 
 
-def clear(gateway: Gateway, cure: Cure, first: Observation, clock: Clock = REAL) -> Clearance:
-    """Decide, cheapest reasons first; nothing is changed. Raises CouldNotLook when something cannot be learnt."""
+def clear(gateway: Gateway, cure: Cure, first: Observation, clock: Clock = REAL, *, woken: bool = False) -> Clearance:
+    """Decide, cheapest reasons first; nothing is changed. Raises CouldNotLook when something cannot be learnt.
+
+    `woken`: a stopped process was let go on in this run already.
+    """
     cause = first.cause
     assert cause is not None
+    seen = None
+    if cause.check == "gateway/hung" and gateway.target.container is None:
+        with contextlib.suppress(CouldNotLook):
+            seen = gateway.look()
+    if not woken and (found := stopped(seen)):
+        assert seen is not None
+        now = cause_now(gateway, seen)
+        if now is not None and now.check == cause.check and now.proof:
+            return Clearance(stopped=found)
     if short := _no_room(gateway):
         return Clearance(short, "none automatic: make room first (df -h names the file systems)")
     if cure.action == "browser-restart":
@@ -103,7 +119,7 @@ def clear(gateway: Gateway, cure: Cure, first: Observation, clock: Clock = REAL)
         return Clearance(f"{bad.fact}: {bad.saw}", bad.fix)
     # Nothing is done about a port whose listener is not shown to be the gateway: CouldNotLook.
     listener.guard(gateway.target)
-    seen, service = gateway.look(), gateway.service()
+    seen, service = seen or gateway.look(), gateway.service()
     now = cause_now(gateway, seen)
     if service.state == "restarting" or service.detail.startswith(_AT_IT):
         return Clearance(elsewhere=service.summary)
@@ -189,7 +205,7 @@ def _nobody_to_ask(gateway: Gateway, cure: Cure, cause: Finding, service: Servic
     if cure.action == "start":
         return "no service unit runs this gateway, so `openclaw gateway start` has nothing to start"
     if state_of(cause.check) == "mute":
-        return "no service unit runs this gateway, and one that answers nobody takes no restart request either"
+        return "no service unit runs this gateway, and a gateway that does not answer takes no restart request either"
     release = gateway.cli(Commands).release
     if release is not None and release < IN_PLACE_SINCE:
         shown = ".".join(map(str, release))

@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from oc_ops.act import wake
 from oc_ops.act.agent import inside, refuse_agents
+from oc_ops.act.breaker.scan import Pid
 from oc_ops.act.recover import act, budget, channel, evidence, log, steps
 from oc_ops.act.recover.log import IncidentLink, RecoveryLog
 from oc_ops.act.recover.outcome import Conclusion, Observation, Outcome, proof
@@ -19,6 +21,7 @@ from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.gateway import Gateway
 from oc_ops.judge.catalogue import load
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.gateway import BY_HAND
 from oc_ops.judge.registry import Cure
 from oc_ops.locks import LockHeld, held_by, is_held, single_flight
 from oc_ops.observe.healers import healers
@@ -50,7 +53,7 @@ def recover(
     say: Callable[[str], None] = lambda _line: None,
     clock: Clock = REAL,
 ) -> Outcome:
-    """Recover the gateway once, within bounds, and prove it by the doctor's own judges.
+    """Recover the gateway once, within limits, and prove it by the doctor's own judges.
 
     `first` is what was observed already; without it `observe` is asked. `force` lifts the budget, the cool-down and the
     one attempt per incident; neither the lock, the preflight, the start budget nor the cure table, and not from inside
@@ -109,7 +112,9 @@ class _Recovery:
         self.cause: Finding | None = None
         self.cure = Cure("none", "")
         self.after: Observation | None = None
-        self.acted = self.waited = self._yielded = False
+        self.acted = self.waited = self._yielded = self._restarts = False
+        self._woken = ""
+        """The command that let a stopped process go on, once it was given."""
         self.looks: list[str] = []
         self._calls = 0
 
@@ -127,9 +132,9 @@ class _Recovery:
             try:
                 self._routine(first)
             except Conclusion as ended:
-                return self._closed(ended)
+                return self._closed(self._in_vain(ended))
             except CouldNotLook as error:
-                return self._closed(Conclusion(2, "unknown", str(error)))
+                return self._closed(self._in_vain(Conclusion(2, "unknown", str(error))))
             except BaseException as error:
                 with contextlib.suppress(OcOpsError):
                     self.log.note("recover", "end", outcome="interrupted", error=f"{type(error).__name__}: {error}")
@@ -142,6 +147,15 @@ class _Recovery:
             held.enter_context(single_flight(lock, 0))
         elif is_held(lock):
             raise LockHeld(f"{lock.name} is held by {held_by(lock)}")
+
+    def _in_vain(self, ended: Conclusion) -> Conclusion:
+        """The end of a run that let a stopped process go on and could do no more: that was tried, and did not help."""
+        if not self._woken or self._restarts:
+            return ended
+        if ended.exit == 4:
+            ended = Conclusion(1, "ineffective", f"`{self._woken}` did not help, and {ended.why}")
+        self.book.tell(self.seen.incident, self.log, self._woken, ended.attempt, self.clock.now(), ended.why)
+        return ended
 
     def _closed(self, ended: Conclusion) -> Outcome:
         outcome = self._outcome(ended)
@@ -228,7 +242,10 @@ class _Recovery:
             self._say(f"cause: {seen.cause.check}: {seen.cause.fact}")
             self._say(f"saw:   {seen.cause.saw}")
             why = by_hand(self.cure, seen.cause)
-            self._say(f"cure:  {f'none from here: {why}' if why else f'{self.cure.action}: {self.cure.why}'}")
+            cure = f"none from here: {why}" if why else f"{self.cure.action}: {self.cure.why}"
+            if seen.cause.fix.startswith("kill -CONT ") and not self._woken:
+                cure = "its process is stopped: let it go on first; a restart only if it still does not answer"
+            self._say(f"cure:  {cure}")
 
     def _open_record(self) -> None:
         self.log = RecoveryLog.open(self.settings.memory_dir, self.gateway.redactor, self.clock)
@@ -250,11 +267,11 @@ class _Recovery:
         settings = self.settings
         budget = f"{settings.start_budget_s:.0f} s ({settings.drain_budget_s:.0f} s more if it drains)"
         if self.waited:
-            raise Conclusion(3, "refused", f"the gateway has not come to rest, though it was waited for: {saw}")
+            raise Conclusion(3, "refused", f"the gateway has not settled after the wait: {saw}")
         if self.dry_run:
             raise Conclusion(3, "refused", f"it would wait up to {budget} for the gateway and look again: {saw}")
         self.waited = True
-        self._say(f"wait:  up to {budget} for the gateway to have started; no restart is raced")
+        self._say(f"wait:  up to {budget} for the gateway to start; nothing is restarted meanwhile")
         act.wait(self.gateway, self.log, self.clock, self._say, idle_s=act.REFUSED_IDLE_S)
         self.seen = self._look_again()
 
@@ -289,7 +306,8 @@ class _Recovery:
         limits = budget.Bounds(settings.restart_per_hour, settings.restart_per_day, settings.restart_cool_down_s)
         acts = budget.all_acts(settings.memory_dir, target.state_dir, target.key, now)
         refused = clock_trouble(now.timestamp()) or budget.exhausted(acts, kind, limits, now)
-        if not refused and (refused := budget.attempted(self.book.incident(self.seen.incident))):
+        own = self.log.path.name if self.log.path else ""
+        if not refused and (refused := budget.attempted(self.book.incident(self.seen.incident), own)):
             refused += "; look at it, then `oc-ops incidents ack` it"
         self.log.note("bounds", acts=len(acts), refused=refused or None, forced=bool(refused) and self.force)
         if refused and self.force:
@@ -323,20 +341,50 @@ class _Recovery:
     def _cleared(self) -> Clearance | None:
         """The preflight; None when somebody else is restarting it, who was waited for."""
         with self.log.step("preflight") as found:
-            clearance = clear(self.gateway, self.cure, self.seen, self.clock)
+            clearance = clear(self.gateway, self.cure, self.seen, self.clock, woken=bool(self._woken))
             found.update(
                 refusal=clearance.refusal or None, elsewhere=clearance.elsewhere or None, aborts=list(clearance.aborts)
             )
+        if clearance.stopped:
+            self._wake(clearance.stopped)
+            return None
         if clearance.elsewhere:
-            self._say(f"preflight: it is not ours to do now: {clearance.elsewhere}")
+            self._say(f"preflight: leaving it alone for now: {clearance.elsewhere}")
             self._wait(clearance.elsewhere)
             return None
         if clearance.refusal:
-            raise Conclusion(4, "refused", self._not_cured(clearance.refusal, clearance.fix))
+            fix = clearance.fix
+            if self._woken and fix == self._woken:
+                pid = fix.split()[-1]
+                fix = f"none automatic: kill {pid}, then kill -KILL {pid} if that does not end it, then {BY_HAND}"
+            raise Conclusion(4, "refused", self._not_cured(clearance.refusal, fix))
         self._say(f"preflight: it would come up again; a {self.cure.action} aborts: {shown(clearance.aborts)}")
         return clearance
 
     # -- the act ------------------------------------------------------------------------------------------------------
+
+    def _wake(self, found: Pid) -> None:
+        """Let a stopped process go on; ends here when that was all, else what it shows then is judged anew."""
+        cause, command = self._cause, wake.command(found)
+        if self.dry_run:
+            words = f"it would run `{command}` first, and restart only what still does not answer; nothing was changed"
+            raise Conclusion(1, "would act", f"{cause.check}: {words}")
+        self._keep_evidence()
+        incident = self.seen.incident
+        self.book.tell(incident, self.log, command, "begun", self.clock.now())
+        self.acted, self._woken = True, command
+        settled = act.wake(found, self.gateway, self.log, self.clock, self._say)
+        self.after = self._last_look()
+        ended = proof(cause, self.after, command, settled, "")
+        if ended.word == "recovered":
+            raise ended
+        self.seen = self.after
+        self.looks.append(cause.check)
+
+    def _keep_evidence(self) -> None:
+        assert self.log.folder is not None
+        with self.log.step("evidence") as kept:
+            kept.update(evidence.keep(self.log.folder, self.gateway, self.seen.folder))
 
     def _act(self, clearance: Clearance) -> None:
         cause, action = self._cause, self.cure.action
@@ -346,13 +394,12 @@ class _Recovery:
             raise Conclusion(4, "refused", self._not_cured("it is never acted on"))
         if self.dry_run:
             raise Conclusion(1, "would act", f"{cause.check}: it would run `{command}` once; nothing was changed")
-        assert self.log.folder is not None
-        with self.log.step("evidence") as kept:
-            kept.update(evidence.keep(self.log.folder, self.gateway, self.seen.folder))
+        if not self._woken:
+            self._keep_evidence()
         incident = self.seen.incident
         self.book.tell(incident, self.log, command, "begun", self.clock.now())
         try:
-            self.acted = True
+            self.acted = self._restarts = True
             settled, said = act.carry_out(
                 self.gateway, action, cause, self.log, self.clock, self._say, safe=clearance.safe, words=words
             )

@@ -108,7 +108,7 @@ def _restart_channel(cli: Commands, cause: Finding) -> Done:
 
 
 def _runs(cause: Finding) -> bool:
-    """Whether the browser is to be stopped first."""
+    """True if the browser is to be stopped first."""
     return cause.check != "browser/not-running"
 
 

@@ -102,7 +102,7 @@ def until_started(
 
 def started_at(seen: GatewayProbe, now: float) -> float | None:
     """When this start began, in seconds since the epoch: by the gateway's own word, else by its process."""
-    up_s = judge.up_s(seen)
+    up_s = seen.up_s
     return None if up_s is None else now - up_s
 
 

@@ -62,7 +62,7 @@ def _incident(incident: IncidentPart, view: View) -> list[Text]:
         by=" ",
     )
     standing = joined(
-        words(f"taken on by {incident.acknowledged_by}", most=60)
+        words(f"acknowledged by {incident.acknowledged_by}", most=60)
         if incident.acknowledged_by
         else Text("not acknowledged"),
         f"came back {incident.flaps}×" if incident.flaps else "",

@@ -155,7 +155,7 @@ def _draw_on(pane: Pane, screen: Screen, wake: int, socket: str) -> None:
 
 
 def attached(socket: str) -> bool:
-    """Whether anybody may be looking: tmux sets the x bit of its socket while a client is attached."""
+    """True if anybody may be looking: tmux sets the x bit of its socket while a client is attached."""
     try:
         return bool(os.stat(socket).st_mode & stat.S_IXUSR) if socket else True  # noqa: PTH116 - four times a second
     except OSError:

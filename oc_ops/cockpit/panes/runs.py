@@ -113,7 +113,7 @@ def _state(job: JobPart, now: float) -> list[Text | str]:
         again = f"{job.failures}× in a row, " if job.failures > 1 else ""
         said += [badge(last.status or "ended", _mood(last)), f"{again}{ago(last.ended_at or last.started_at, now)}"]
     else:
-        said += [badge("no run", "unknown")]
+        said += [badge("not due yet" if job.next_due_at else "no run", "unknown")]
     return said
 
 

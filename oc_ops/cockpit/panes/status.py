@@ -79,7 +79,7 @@ def _process(gateway: GatewayPart, now: float) -> list[str]:
         f"pid {gateway.pid}" if gateway.pid else "no process seen",
         f"up {since(gateway.started_at, now)}" if gateway.started_at and gateway.pid else "",
         f"answered in {gateway.answer_ms:.0f} ms" if gateway.answer_ms is not None else "",
-        f"started anew {gateway.restarts} times" if gateway.restarts else "",
+        f"restarted {gateway.restarts} times" if gateway.restarts else "",
     ]
 
 
@@ -124,7 +124,7 @@ def _inside(view: View) -> list[Text]:
 
 
 def _labour(view: View) -> list[Text]:
-    """Whether it does its work: channels, messages, models, due times, each figure with its age."""
+    """True if it does its work: channels, messages, models, due times, each figure with its age."""
     labour, now, width = view.state.labour, view.now, view.width
     if labour.seen.at is None or labour.seen.stale(now):  # one line: what is wrong with its life comes first
         return unseen("work", labour.seen, now, width)[:1]
@@ -196,7 +196,7 @@ def _verdict(view: View) -> list[Text]:
 
 
 def _watcher(view: View) -> list[Text]:
-    """Who looked, by which means, at what cost."""
+    """The watcher, its lanes, and what it cost."""
     watcher, now = view.state.watcher, view.now
     said = joined(
         {"events": "the gateway pushes events", "polling": "polling", "": ""}[watcher.mode],

@@ -68,7 +68,7 @@ class Watcher:
     words: str = ""
     """Why it polls and how often, one sentence; empty with events."""
     looked_at: bool = False
-    """Whether anybody watches: then the port is looked at every 2 s, else more rarely."""
+    """True if anybody watches: then the port is looked at every 2 s, else more rarely."""
     rss_bytes: int | None = None
     cpu_s: float | None = None
     """CPU seconds it has used since it started."""

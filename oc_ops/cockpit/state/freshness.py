@@ -33,7 +33,7 @@ class Freshness:
     """How often it is looked at when nothing is pushed; older than three of these and a writing is stale as well."""
 
     def stale(self, now: float) -> bool:
-        """Whether what the part shows may no longer be so."""
+        """True if what the part shows may no longer be so."""
         late = self.at is not None and self.every_s is not None and now - self.at > 3 * self.every_s + WRITE_S
         return self.at is None or bool(self.problem) or late
 

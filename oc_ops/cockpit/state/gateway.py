@@ -112,7 +112,7 @@ class Browser:
     expected: str = ""
     """The setting `browser`: running, answering or off."""
     enabled: bool | None = None
-    """Whether the config wants one."""
+    """True if the config wants one."""
     running: bool | None = None
     pid: int | None = None
     profile: str = ""

@@ -47,7 +47,7 @@ class Place:
     torn: LogHit | None = None
 
     def unchanged(self, found: os.stat_result) -> bool:
-        """Whether nothing was written since; needs no look into the file."""
+        """True if nothing was written since; needs no look into the file."""
         return (self.size, self.changed_ns) == (found.st_size, found.st_mtime_ns)
 
 

@@ -28,7 +28,7 @@ _LEVELS = {0: "FATAL", 1: "FATAL", 2: "FATAL", 3: "ERROR", 4: "WARN", 5: "INFO",
 
 
 def wanted(paths: Sequence[Path]) -> bool:
-    """Whether the log files hold so little that the journal is worth a call."""
+    """True if the log files hold so little that the journal is worth a call."""
     total = 0
     for path in paths:
         try:

@@ -38,7 +38,7 @@ class Needle:
     shape: str = ""
 
     def stands_in(self, text: str) -> bool:
-        """Whether a text holds one of the literals, in either form."""
+        """True if a text holds one of the literals, in either form."""
         return any(literal in text or _in_json(literal) in text for literal in self.literals)
 
 

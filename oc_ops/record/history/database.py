@@ -47,7 +47,7 @@ def write(memory_dir: Path, act: Callable[[sqlite3.Connection], T], lock_s: floa
                 if not _is_broken(error):
                     raise
                 aside = _set_aside(path)
-                notice = f"{path} was corrupt ({error}): set aside as {aside.name} and begun anew"
+                notice = f"{path} was corrupt ({error}): set aside as {aside.name} and started over"
                 return _written(path, act), notice
         except (sqlite3.Error, OSError, OverflowError, NewerHistory) as error:
             raise HistoryError(f"{path} could not be written: {_why(error)}") from error

@@ -38,7 +38,7 @@ _TEXT = 2000
 
 @dataclass(frozen=True, slots=True)
 class GatewayName:
-    """Whose incident it is: `key` names the state directory, the same in every process."""
+    """The gateway of an incident: `key` names the state directory, the same in every process."""
 
     key: Word
     profile: str | None = None

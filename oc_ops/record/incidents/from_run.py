@@ -42,6 +42,6 @@ def _summary(record: RunRecord, folder: str) -> RunSummary:
 
 
 def _looked(check: CheckRecord, *, whole: bool) -> bool:
-    """Whether it passed, or was left out by a setting of a whole run; one that was kept away or spared has not."""
+    """True if it passed, or was left out by a setting of a whole run; one that was kept away or spared has not."""
     unasked = check.note.startswith((WARNED, SPARED))
     return check.outcome == "passed" or (whole and check.outcome == "skipped" and not unasked)

@@ -26,7 +26,7 @@ class Incident:
 
     @property
     def gateway(self) -> GatewayName:
-        """Whose incident it is."""
+        """The gateway that it is about."""
         return self.events[0].gateway or GatewayName("")
 
     @property
@@ -147,7 +147,7 @@ class Incident:
 
     @property
     def acknowledged(self) -> Event | None:
-        """Who took it on, and when; that survives a reopen."""
+        """The acknowledgement, if there is one; it survives a reopen."""
         return self._last("acknowledged")
 
     def muted_until(self, now: datetime) -> datetime | None:

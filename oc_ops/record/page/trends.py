@@ -30,6 +30,8 @@ _GATEWAY_CALLS = ("http /healthz", "rpc status", "cli gateway status")
 _WORST: tuple[CheckOutcome, ...] = ("failed", "error", "blocked", "passed", "skipped")
 _WORDS = {"error": "could not look"}
 _HEAT_HOURS, _HEAT_DAYS, _CHART_DAYS = 48, 90, 14
+_LASTS_MS, _TOLD_LATE_MS = 300_000, 60_000
+"""A restart is told of up to so long before its process is there, and after it (as in history/starts)."""
 _MOST_JOBS, _MOST_ROWS, _MOST_DOTS = 8, 30, 400
 
 
@@ -106,6 +108,7 @@ class _Page:
 
     def _parts(self, history: History, gateway: GatewayRow, last: RunRow) -> dict[str, object]:
         now, id_ = self.now_ms, gateway.id
+        still = self._open_incidents(gateway)
         lasting = history.incidents(id_, now - _HEAT_DAYS * DAY_MS)
         restarts = history.restarts(id_, now - _HEAT_DAYS * DAY_MS)
         days = history.days(id_, now - _HEAT_DAYS * DAY_MS)
@@ -113,28 +116,35 @@ class _Page:
         marks = tuple(_marks(lasting, restarts, fortnight))
         red = history.not_green(id_, now - _HEAT_DAYS * DAY_MS, _MOST_ROWS)
         return {
-            "incident": self._open_incident(gateway),
+            "incident": next((each for each in still.values() if each.state == "red"), None),
+            "incident_lasts": self._lasts(still),
             "healthy_since": self._healthy_since(history, id_, red, last),
-            "figures": tuple(self._figures(history, id_, lasting, restarts)),
+            "figures": tuple(self._figures(history, id_, lasting, restarts, last)),
             "hours": self._heat(history, id_, 1, lasting, restarts),
             "days": self._heat(history, id_, 24, lasting, restarts),
             "availability": tuple(_days(days, now)),
             "availability_times": charts.times(Range(now - _HEAT_DAYS * DAY_MS, now)),
             "gateway_charts": tuple(self._gateway_charts(history, id_, fortnight, marks)),
             "job_charts": tuple(self._job_charts(history, id_, fortnight, marks)),
-            "incidents": tuple(self._rows_of_incidents(lasting)),
+            "incidents": tuple(self._rows_of_incidents(lasting, self._lasts(still))),
             "restarts": tuple((_utc(at), by) for at, by in reversed(restarts[-_MOST_ROWS:])),
             "red": tuple((_utc(each.at_ms), each, self.link(each.stamp)) for each in red),
         }
 
-    def _open_incident(self, gateway: GatewayRow) -> Incident | None:
-        """What is open, in its own words; a book that cannot be read has none to show."""
+    def _open_incidents(self, gateway: GatewayRow) -> dict[str, Incident]:
+        """What is open, in its own words, by id; a book that cannot be read has none to show."""
         try:
             book = incidents_book.journal(self.memory_dir)
             found = incidents_book.open_incidents(book, datetime.fromtimestamp(self.now_ms / 1000, UTC), gateway.key)
         except JournalError:
-            return None
-        return next((each for each in found if each.state == "red"), None)
+            return {}
+        return {each.id: each for each in found}
+
+    def _lasts(self, still: Mapping[str, Incident]) -> dict[str, str]:
+        """How long each open incident has been red in its present stretch, or that it is green once."""
+        now = datetime.fromtimestamp(self.now_ms / 1000, UTC)
+        words = {"red": "red for", "green once": "green once, was red for"}
+        return {name: f"{words[each.state]} {age(each.age_s(now))}" for name, each in still.items()}
 
     def _healthy_since(self, history: History, gateway: int, red: Sequence[RunRow], last: RunRow) -> str:
         """For how long no run was red; nothing while one is."""
@@ -144,7 +154,12 @@ class _Page:
         return age((self.now_ms - first) / 1000)
 
     def _figures(
-        self, history: History, gateway: int, lasting: Sequence[IncidentEntry], restarts: Sequence[tuple[int, str]]
+        self,
+        history: History,
+        gateway: int,
+        lasting: Sequence[IncidentEntry],
+        restarts: Sequence[tuple[int, str]],
+        last: RunRow,
     ) -> Iterator[tuple[str, str]]:
         first_ms = history.first_run_ms(gateway) or self.now_ms
         for days, name in ((1, "24 hours"), (7, "7 days"), (30, "30 days"), (90, "90 days")):
@@ -159,9 +174,15 @@ class _Page:
                 yield f"green, since {_utc(first_ms)}", green
                 break
             yield f"green, {name}", green
+        starts = sorted({*(at for at, _ in restarts), *_start_seen(last, restarts)})
+        first_ms = min(first_ms, *starts[:1], self.now_ms)
         for days, name in ((1, "24 hours"), (7, "7 days")):
-            since = self.now_ms - days * DAY_MS
-            yield f"starts, {name}", str(sum(at >= since for at, _ in restarts))
+            since_ms = self.now_ms - days * DAY_MS
+            count = str(sum(at >= since_ms for at in starts))
+            if first_ms > since_ms:
+                yield f"starts, since {_utc(first_ms)}", count
+                break
+            yield f"starts, {name}", count
         month = [each for each in lasting if each.opened_ms >= self.now_ms - 30 * DAY_MS]
         yield "incidents, 30 days", str(len(month))
         if took := [each.recover_s for each in month if each.recover_s is not None]:
@@ -213,13 +234,16 @@ class _Page:
             if chart := charts.latency(job.name, points, shown, marks, most_dots=_MOST_DOTS):
                 yield chart
 
-    def _rows_of_incidents(self, lasting: Sequence[IncidentEntry]) -> Iterator[tuple[str, IncidentEntry, str, str]]:
-        """When, which, how long, and the report of its first run."""
+    def _rows_of_incidents(
+        self, lasting: Sequence[IncidentEntry], still: Mapping[str, str]
+    ) -> Iterator[tuple[str, IncidentEntry, str, str]]:
+        """When, which, how long, and the report of its first run; of an open one its present stretch."""
         for each in list(reversed(lasting))[:_MOST_ROWS]:
             ended = each.green_ms or each.closed_ms
             took = age(_red_s(each, ended or self.now_ms))
             stamp = f"{datetime.fromtimestamp(each.opened_ms / 1000, UTC):%Y-%m-%dT%H-%M-%SZ}"
-            yield _utc(each.opened_ms), each, took if ended else f"open for {took}", self.link(stamp)
+            lasts = still.get(each.id) or (took if ended else f"open for {took}")
+            yield _utc(each.opened_ms), each, lasts, self.link(stamp)
 
 
 def _cell(x: int, check: str, at_ms: int, counts: Sequence[int], hours: int, link: str) -> Cell:
@@ -246,6 +270,13 @@ def _marks(lasting: Sequence[IncidentEntry], restarts: Sequence[tuple[int, str]]
 def _red_s(each: IncidentEntry, until_ms: int) -> float:
     """How long it was red: without what was green between, as far as the history tells."""
     return (until_ms - each.opened_ms) / 1000 if each.recover_s is None else each.recover_s
+
+
+def _start_seen(last: RunRow, restarts: Sequence[tuple[int, str]]) -> tuple[int, ...]:
+    """The start of the gateway that the last run saw, where none on record is it: the first run tells of no restart."""
+    began = last.serving_ms or last.started_ms
+    known = began is None or any(began - _LASTS_MS <= at <= began + _TOLD_LATE_MS for at, _ in restarts)
+    return () if began is None or known else (began,)
 
 
 def _days(days: Mapping[int, Mapping[str, int]], now_ms: int) -> Iterator[Day]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pexpect
@@ -31,15 +33,21 @@ pytestmark = pytest.mark.timeout(180)
 # -- looking -----------------------------------------------------------------------------------------------------------
 
 
+def marked(machine: StuckMachine) -> str:
+    """When the job's marker was set, as a person reads it."""
+    return f"{datetime.fromtimestamp(machine.marker_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
 def test_list_and_show_change_nothing(machine: StuckMachine) -> None:
     """The marker is listed with its id; shown with its evidence, a plan and its expiry; neither touches the job."""
     listed = machine.run("list")
     assert listed.returncode == 1, listed.stdout + listed.stderr
     assert MARKER in listed.stdout
-    assert f'the job "{NAME}" is marked as running, and nobody runs it' in listed.stdout
+    assert f'the job "{NAME}" is marked as running, and no process runs it' in listed.stdout
     shown = machine.run("show", NAME)
     assert shown.returncode == 0, shown.stderr
-    assert f"evidence: marker_ms = {machine.marker_ms}" in shown.stdout
+    assert f"evidence: marker = {marked(machine)}" in shown.stdout
+    assert not re.search(r"\d{13}|None|= *$", shown.stdout, re.M), "no epoch, nothing empty"
     assert "proof: the gateway (pid" in shown.stdout
     assert "void if anything changes" in shown.stdout
     untouched(machine)
@@ -85,7 +93,7 @@ def test_the_typed_name_breaks_it(machine: StuckMachine, release: str) -> None:
     machine.mark(apart=release == "2026.5.28")
     child = machine.on_terminal("break", MARKER)
     child.expect(PROMPT)
-    assert f"evidence: marker_ms = {machine.marker_ms}" in str(child.before)
+    assert f"evidence: marker = {marked(machine)}" in str(child.before)
     untouched(machine)
     child.sendline(NAME)
     code, said = ended(child)

@@ -100,7 +100,7 @@ def test_a_living_holder_is_refused(target: Target, holder: int) -> None:
     time.sleep(max(0.0, psutil.Process(holder).create_time() + 0.1 - time.time()))
     hold(target, holder)
     for each in found(target).values():
-        assert each.refused.endswith(f"pid {holder}, which lives")
+        assert each.refused.endswith(f"live process {holder}")
 
 
 def test_a_reused_pid_is_not_the_holder(target: Target, holder: int) -> None:
@@ -259,7 +259,7 @@ def test_a_new_holder_is_what_it_was_broken_for(target: Target, holder: int) -> 
 
     result = move_aside(mutex, replace(working, look=look))
     assert result.outcome == "verified"
-    assert f"held again, by pid {holder}, which lives" in result.said
+    assert f"held again, by live process {holder}" in result.said
 
 
 def test_the_evidence_is_the_file_itself(target: Target) -> None:

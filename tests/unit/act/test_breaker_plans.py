@@ -45,6 +45,33 @@ def test_an_expired_plan_is_void(machine: StuckMachine) -> None:
     assert words(machine) == ["planned", "refused"]
 
 
+def test_only_a_plan_that_still_counts_is_asked_for(machine: StuckMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not one that has expired, nor one of which the evidence has changed since; and one look does for all."""
+    from oc_ops import settings
+    from oc_ops.act.breaker import plan
+    from oc_ops.act.breaker.carry_out import mutexes
+    from oc_ops.act.breaker.find import Workplace
+
+    monkeypatch.setenv("XDG_STATE_HOME", machine.environ["XDG_STATE_HOME"])
+    expired = machine.plan(OC_OPS_BREAKER_PLAN_S="0.001")
+    valid = machine.plan()
+    place = Workplace(settings.load({"memory_dir": str(machine.memory)}), machine.environ)
+    looks: list[int] = []
+
+    def now() -> tuple[Blocker, ...]:
+        looks.append(1)
+        return mutexes(place.look(), place.book)
+
+    def asked() -> list[str]:
+        looks.clear()
+        return plan.still_asked([expired, valid, "none-such"], place.book, 900.0, now)
+
+    assert (asked(), len(looks)) == ([valid], 1)
+    machine.marker_ms += 1000
+    machine.mark()
+    assert asked() == []
+
+
 def rewrite(machine: StuckMachine, **changes: object) -> str:
     """The plan in the book as somebody with an editor would have it; its id."""
     (made,) = [each for each in machine.book if each["what"] == "planned"]

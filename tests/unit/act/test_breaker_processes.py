@@ -121,6 +121,20 @@ def test_a_hung_one_that_ignores_sigterm_is_killed(machine: MuteMachine) -> None
     assert [each.split()[0] for each in machine.steps] == ["terminate", "kill"]
 
 
+def test_a_stopped_one_is_let_go_on_and_ended_only_if_that_does_not_help(machine: MuteMachine) -> None:
+    """CONT first, said before it is approved; this one does not answer then either, so TERM follows."""
+    with machine.mute("--hung", str(machine.port)) as process:
+        psutil.Process(process.pid).suspend()
+        until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
+        shown = machine.run("show", f"hung:{process.pid}").stdout
+        assert f"SIGCONT to pid {process.pid}; only if it still does not answer, SIGTERM" in shown
+        done = machine.run("break", "--approve", machine.plan(f"hung:{process.pid}"))
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert process.wait(10) == -15
+    assert f"pid {process.pid} was let go on and still does not answer" in done.stdout
+    assert [each.split()[0] for each in machine.steps] == ["resume", "terminate"]
+
+
 def test_the_process_name_is_what_is_typed(machine: MuteMachine) -> None:
     """On a terminal; another name leaves it alive."""
     with machine.mute() as process:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from oc_ops.observe.service import Service
-from tests.support.stage import DOWN, HUNG, STARTING, WELL, Stage, opened, saw
+from tests.support.stage import DOWN, HUNG, STARTING, WELL, Stage, opened, saw, saw_start
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_what_changes_from_look_to_look_is_not_acted_on(stage: Stage) -> None:
 def test_a_starting_gateway_is_waited_for(stage: Stage) -> None:
     """A slow start is not a failed one: exit 0 without any act."""
     stage.looks = [STARTING] * 100 + [WELL]
-    stage.seen = [saw("gateway/starting"), saw()]
+    stage.seen = [saw_start(), saw()]
     outcome = stage.recover()
     assert (outcome.exit, outcome.word, stage.acts) == (0, "healthy", [])
     assert stage.elapsed_s >= 100
@@ -49,7 +49,7 @@ def test_a_starting_gateway_is_waited_for(stage: Stage) -> None:
 
 def test_a_start_beyond_its_budget_is_refused_not_restarted(stage: Stage) -> None:
     """Still starting after the budget: exit 3, the next run judges anew."""
-    stage.looks, stage.seen = [STARTING], [saw("gateway/starting")]
+    stage.looks, stage.seen = [STARTING], [saw_start()]
     outcome = stage.recover()
     assert (outcome.exit, stage.acts) == (3, [])
     assert stage.elapsed_s >= 240
@@ -109,4 +109,11 @@ def test_a_wait_is_not_said_to_have_lasted_longer_than_it_did(stage: Stage) -> N
     assert (outcome.exit, outcome.acted) == (3, False)
     assert stage.elapsed_s < stage.settings.start_budget_s
     assert "240 s" not in outcome.why
-    assert "though it was waited for" in outcome.why
+    assert "has not settled after the wait" in outcome.why
+
+
+def test_an_act_whose_gateway_is_still_starting_is_no_recovery(stage: Stage) -> None:
+    """Degraded is no outage, and a gateway that is on its way up has not proved that it came up."""
+    stage.seen = [saw("gateway/hung"), saw("gateway/hung"), saw_start()]
+    outcome = stage.recover()
+    assert (outcome.exit, outcome.word, stage.acts) == (1, "ineffective", ["gateway restart --json"])

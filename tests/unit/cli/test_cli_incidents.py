@@ -251,3 +251,48 @@ def test_wrong_times(text: str) -> None:
     """A time that is over, or none at all, is refused."""
     with pytest.raises(OcOpsError, match="need a time to come such as 2026-11-22T18:00 or 18:00"):
         moment(text, NOW)
+
+
+def book_of(book: Journal, minutes_ago: float, cause: str, key: str) -> str:
+    """An incident of some gateway, opened then; its id."""
+    at = datetime.now(UTC) - timedelta(minutes=minutes_ago)
+    fault = Fault(cause, "error", f"the fact of {cause}", "seen", "none automatic: look")
+    run = RunSummary("unhealthy", True, GatewayName(key), (fault,), cause)
+    update = incidents_book.observe_run(book, run, at)
+    assert update.incident is not None
+    return update.incident.id
+
+
+def test_another_home_s_incident_does_not_stand_among_ours(
+    book: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told apart, above ours, and `last` is the last row."""
+    from oc_ops.cli import incidents
+
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    mine = book_of(book, 60, "gateway/hung", incidents._this_gateway())
+    theirs = book_of(book, 5, "cli/missing", "other0")
+    lines = says("list").splitlines()
+    heads = [line.split()[0] for line in lines if not line.startswith("   ") and "fact of" not in line]
+    assert heads[0] == "another"
+    assert lines[0] == "another gateway (other0, profile default, port unknown):"
+    assert lines[1].startswith(f"  {theirs}  red")
+    assert lines[lines.index("this gateway:") + 1].startswith(f"{mine}  red")
+    assert says("show", "last").startswith(f"{mine}: red")
+
+
+def test_last_is_the_last_row_of_the_list(book: Journal) -> None:
+    """One that is open, though another was opened after it and is over; a reopened one stands last as well."""
+    look(book, 125, HUNG)
+    look(book, 120, HUNG, HOSTILE)
+    first, *_ = incidents_book.read(book).incidents
+    look(book, 60, looked=GREEN)
+    look(book, 50, looked=GREEN)
+    look(book, 40, HOSTILE)
+    look(book, 30, HOSTILE)
+    look(book, 20, HUNG)
+    for options in ((), ("--all",)):
+        rows = [line.split()[0] for line in says("list", *options).splitlines() if line.startswith("20")]
+        assert says("show", "last").startswith(f"{rows[-1]}: ")
+    assert rows[-1] == first, "it was reopened last"

@@ -79,6 +79,22 @@ def test_plain_lines_where_there_is_no_terminal(shown: Shown) -> None:
     assert lines[-2:] == [f"Not watched yet; oc-ops jobs watch JOB, or these lines, put them into {place}:", "weekly"]
 
 
+@pytest.mark.parametrize(
+    ("state", "verdict"),
+    [
+        ({}, "not due yet"),
+        ({"running_ms": NOW_MS - 1000}, "first run"),
+        ({"last_status": "ok", "last_run_ms": NOW_MS - 9 * HOUR + 20}, "ok"),
+    ],
+    ids=["never ran", "runs for the first time", "ran"],
+)
+def test_a_job_that_never_ran_is_not_called_ok(shown: Shown, state: dict[str, Any], verdict: str) -> None:
+    """Nothing says yet that it works; its row says when it is due."""
+    never = replace(NIGHTLY, last_run_ms=None, last_status="", last_duration_ms=None, created_ms=NOW_MS - HOUR)
+    row = shown(replace(never, **state), watched=LIST[:1]).splitlines()[2].split("\t")
+    assert (row[4], row[5]) == ("in 15 h", verdict)
+
+
 def test_the_table_reads_at_80_columns(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, shown: Shown
 ) -> None:

@@ -109,7 +109,7 @@ def test_a_signature_fires_is_counted_and_leaves_with_its_window(follow: Follow,
 
 
 def test_a_rotated_log_goes_on(follow: Follow, log: Path) -> None:
-    """The file is renamed and begun anew: the lines of both are shown, in order, and no more than fit."""
+    """The file is renamed and started over: the lines of both are shown, in order, and no more than fit."""
     follow.look([log], NOW, 1.0)
     old = log.rename(log.with_name("gateway.1.log"))
     log.write_text(record("second", "2026-11-23T02:00:01.000+00:00"))

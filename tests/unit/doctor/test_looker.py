@@ -158,7 +158,9 @@ def listener_not_shown(scene: Scene) -> None:
 
 def sockets_hidden(scene: Scene) -> None:
     """The sockets of its process are another user's."""
-    scene.look(listener=None, hidden="the sockets of pid 16916 are not ours to see; run the doctor as user nobody")
+    scene.look(
+        listener=None, hidden="the sockets of pid 16916 cannot be seen from this account; run the doctor as user nobody"
+    )
 
 
 def no_bus(scene: Scene) -> None:

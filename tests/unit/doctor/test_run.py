@@ -19,6 +19,9 @@ from tests.support.sights import call
 SECRET = "s3cret-of-the-gateway-0123"
 HUNG = Finding("gateway/hung", "error", "the gateway hangs", "no byte in 2.0 s", "openclaw gateway restart")
 NOT_READY = Finding("gateway/not-ready", "error", "it is not ready", "503", "openclaw channels status --probe")
+STARTING = Finding(
+    "gateway/starting", "warning", "it is starting", "GET /startupz says starting", "none automatic: wait"
+)
 DRIFT = Finding("gateway/version-drift", "warning", "releases differ", "CLI 1, gateway 2", "openclaw gateway restart")
 
 Begin = Callable[[], DoctorRun]
@@ -298,3 +301,14 @@ def test_the_checkouts_own_report_folder_is_private(run: DoctorRun, source: str,
     run.settings.report_dir.chmod(0o755)
     assert run.report.folder.path.is_dir()
     assert run.settings.report_dir.stat().st_mode & 0o777 == mode
+
+
+def test_a_start_that_was_waited_for_is_looked_at_again(run: DoctorRun) -> None:
+    """What told of the start and what it kept from being asked look again after the wait; what passed does not."""
+    end(run, "host/disk")
+    end(run, "gateway/started", found=STARTING)
+    assert end(run, "gateway/rpc", Blocked(STARTING))[0] == "skipped"
+    end(run, "host/swap", NotAsked("no swap here"))
+    again = run.begin_again()
+    assert again == {"checks/test_a.py::gateway/started", "checks/test_a.py::gateway/rpc"}
+    assert not run.findings

@@ -22,7 +22,7 @@ def test_a_drain_is_waited_for_as_long_as_its_budget(lasts_s: float, check: str)
     drain = Drain(NOW - timedelta(seconds=lasts_s), NOW, restart_at=NOW - timedelta(hours=1))
     finding = drain_stuck(DRAINING, drain, 330)
     assert finding.check == f"gateway/{check}"
-    assert "gateway-restart.log tells of a restart at 2026-11-28 13:00:00 UTC" in finding.saw
+    assert "gateway-restart.log shows a restart at 2026-11-28 13:00:00 UTC" in finding.saw
     assert KINDS["gateway/drain-stuck"].cure.action == "none"
 
 

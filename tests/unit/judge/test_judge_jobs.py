@@ -298,14 +298,17 @@ def test_one_finding_a_job_and_cause() -> None:
         (WATCHED, runs(40, 4, 4, 5, 4), {}, None),
         (WATCHED, runs(40, status="error") + runs(4, 4, 4, 4, 4, 4), {"last_status": "ok"}, None),
         (replace(WATCHED, timeout_s=30), runs(40), {}, "longer than its timeout of 30 s"),
-        (replace(WATCHED, timeout_s=30), (), {"running_ms": NOW_MS - 6 * MINUTE},
-         "longer than its timeout of 5 min 30 s"),
+        (replace(WATCHED, timeout_s=30), (), {"running_ms": NOW_MS - 31 * SECOND}, "longer than its timeout of 30 s"),
+        (replace(WATCHED, timeout_s=30), (), {"running_ms": NOW_MS - 29 * SECOND}, None),
+        (WATCHED, (), {"running_ms": NOW_MS - 95 * SECOND, "timeout_s": 60.0}, "longer than its timeout of 1 min;"),
+        (WATCHED, (), {"running_ms": NOW_MS - 85 * SECOND, "timeout_s": 60.0}, None),
         (WATCHED, runs(4, 4, 5, 4, 6), {"running_ms": NOW_MS - MINUTE}, "longer than the 16 s that its 5 earlier"),
         (WATCHED, runs(4, 4, 5, 4, 6), {"running_ms": NOW_MS - 15 * SECOND}, None),
     ],
     ids=["beyond its history", "failures are no history", "within it",
          "three times the middle", "too little history", "a failure is not slow",
-         "beyond the line's timeout", "running beyond the timeout", "running beyond its history", "running"],
+         "beyond the line's timeout", "running beyond the line's timeout", "within the line's timeout",
+         "running beyond the job's own timeout", "OpenClaw is ending it", "running beyond its history", "running"],
 )  # fmt: skip
 def test_slow(watched: Watched, history: tuple[JobRun, ...], state: dict[str, Any], saw: str | None) -> None:
     """Against the job's own good runs, of which there must be enough, and against the line's timeout."""

@@ -177,17 +177,23 @@ def test_an_act_that_waits_for_approval_is_told_once() -> None:
     assert news([], {"p1": found.told}, at(2), 3600.0, asked=[asked]) == ()
 
 
+def test_an_agent_s_plan_is_a_request_though_its_gateway_runs_on_a_terminal() -> None:
+    """A gateway in the foreground lends its terminal to the agents in it."""
+    assert len(state.waiting([line("planned", by={"tty": "/dev/pts/1", "agent": "pid 7 is a gateway"})], at(1))) == 1
+
+
 @pytest.mark.parametrize(
     ("lines", "minutes"),
     [
         ([line("planned", by={"tty": "/dev/pts/1"})], 1),
+        ([line("planned", by={"tty": "/dev/pts/1", "agent": None})], 1),
         ([line("planned"), line("approved")], 1),
         ([line("planned"), line("refused")], 1),
         ([line("planned")], 31),
         ([line("planned", expires_at="soon")], 1),
         ([{}, {"what": "planned"}], 1),
     ],
-    ids=["made by who can decide", "approved", "refused", "void", "no time", "foreign"],
+    ids=["made by who can decide", "made by no agent", "approved", "refused", "void", "no time", "foreign"],
 )
 def test_what_does_not_wait_for_anybody(lines: list[dict[str, object]], minutes: float) -> None:
     """Decided, void, or made by a person who was asked there and then."""

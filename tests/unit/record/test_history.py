@@ -296,7 +296,7 @@ def test_a_corrupt_file_is_set_aside(tmp_path: Path, damage: str) -> None:
     assert rows(tmp_path, "SELECT at_ms FROM runs") == [(past.NOW_MS + 99,)]
     assert bool(aside) == (damage != "empty")
     assert bool(notice) == (damage != "empty")
-    assert not aside or (f"set aside as {aside[0]} and begun anew" in notice and str(path) in notice)
+    assert not aside or (f"set aside as {aside[0]} and started over" in notice and str(path) in notice)
 
 
 def test_a_reader_of_a_corrupt_file_moves_nothing(tmp_path: Path) -> None:

@@ -230,3 +230,29 @@ def test_a_failing_run_s_report_tells_it(tmp_path: Path) -> None:
     [(at, words)] = operator.latest()["around"]["timeline"]
     assert at.endswith("Z")
     assert words.startswith("first red: gateway/down")
+
+
+def test_an_open_incident_tells_its_present_stretch(tmp_path: Path) -> None:
+    """Red, green once, red again: the time between counts nowhere, and how often it came back is said."""
+    hour = 3_600_000
+    runs = [past.hung(past.NOW_MS - n * past.STEP_MS) for n in (2, 1, 0)]
+    folder = past.remembered(tmp_path / "memory", *runs)
+    opened, _ = hung(past.NOW_MS - 9 * hour)
+    back = replace(opened, at=moment(past.NOW_MS - 10 * 60_000), what="red")
+    with book.journal(folder).writing() as append:
+        for each in (opened, replace(opened, at=moment(past.NOW_MS - 8 * hour), what="green", fault=None), back):
+            append(each.as_json())
+    page = drawn(folder, tmp_path)
+    first = page[page.index("<main>") : page.index("The last 48 hours")]
+    assert f"{back.at:%Y-%m-%d %H:%M:%S} UTC (red for 10 min; back 1× after green, first red" in " ".join(first.split())
+    assert "open for 9 h" not in page
+
+
+@pytest.mark.parametrize(("ago_ms", "told"), [(20_000, "1"), (None, "0")], ids=["a start was seen", "nothing was"])
+def test_a_gateway_that_was_just_started_has_one_start(tmp_path: Path, ago_ms: int | None, told: str) -> None:
+    """The first run tells of no restart, and yet a start was seen; since when is said."""
+    process = Process(7, past.NOW_MS - ago_ms, 2**20) if ago_ms else None
+    run = past.run(past.NOW_MS, process=process)
+    page = drawn(past.remembered(tmp_path / "memory", run), tmp_path)
+    since = moment(past.NOW_MS - (ago_ms or 0))
+    assert f"<b>{told}</b> starts, since {since:%Y-%m-%d %H:%M}" in page

@@ -511,7 +511,7 @@ def test_only_a_lost_run_says_something_to_cron(shell: Path, fake_doctor: Path) 
     fake_doctor.write_text("exit 3")
     done = oc_ops("run")
     assert done.exit_code == 1
-    assert done.stderr.startswith("oc-ops: the scheduled doctor came to no verdict: ")
+    assert done.stderr.startswith("oc-ops: the scheduled doctor gave no verdict: ")
 
 
 def test_the_scheduled_command_is_the_one_that_exists() -> None:
