@@ -151,7 +151,7 @@ def without_systemd(release: str | None = None, booted: Path = Path("/run/system
 
 
 def is_wsl2(release: str | None = None) -> bool:
-    """Whether the kernel is that of Windows' subsystem for Linux, by its release (`…-microsoft-standard-WSL2`)."""
+    """True for the kernel of Windows' subsystem for Linux, by its release (`…-microsoft-standard-WSL2`)."""
     name = (os.uname().release if release is None else release).lower()
     return "microsoft" in name and "wsl2" in name
 
