@@ -17,12 +17,17 @@ from oc_ops.judge.finding import Finding
 from oc_ops.judge.findings import state_of
 from oc_ops.judge.registry import KINDS
 from oc_ops.judge.words import clock
+from oc_ops.observe import service
 from oc_ops.record.incidents import book
 
 _DOCTOR = "oc-ops doctor"
 _COMMANDS = "(?:gateway|browser|channels|config|cron|devices|doctor|tasks)"
 _BY_HAND = "none automatic: "
 _ACTS = ("restart", "start", "browser-restart", "channel-restart")
+_NO_SYSTEMD = (
+    "in this WSL2 systemd is off, so no unit can bring it back: [boot] systemd=true in /etc/wsl.conf, then "
+    "wsl --shutdown from Windows"
+)
 _NIX = "in your Nix configuration"
 
 _IN_NIX: tuple[tuple[str, str], ...] = (
@@ -50,6 +55,8 @@ class Advice:
         """The finding with its commands as they reach this gateway; the redaction is the caller's."""
         clean = self._after_what_was_tried(finding)
         fix = in_nix(clean.fix) if self._nix else clean.fix
+        if finding.check == "gateway/down" and "no service unit runs it" in fix and service.without_systemd():
+            fix = f"{fix}; {_NO_SYSTEMD}"
         return replace(clean, fix=self._here(fix), verify=self._here(finding.verify))
 
     def _here(self, command: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from oc_ops.judge import container, port
+from oc_ops.judge.container import NEVER_RETRY
 from oc_ops.judge.descriptors import fd_limit
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.port import port_drift, taken
@@ -22,9 +23,6 @@ RESTART = "openclaw gateway restart"
 START = "openclaw gateway start"
 BY_HAND = "start it as it was started before (openclaw gateway run)"
 """Without a service unit `gateway start` and `restart` are refused or do nothing (2026.9.6, 2026.5.28)."""
-
-NEVER_RETRY = 78
-"""The gateway's exit code for a configuration or lock at fault: OpenClaw's own service units do not restart on it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,10 @@ _SWAP_FULL, _SHORT_PART = 0.9, 4
 """Swap that is used this much counts once less memory is available than this many times what is low."""
 
 
+_STALLED_PERCENT = 10.0
+"""The kernel's own measure (PSI, full): beyond this over minutes a gateway is slow for want of memory, not of CPU."""
+
+
 @dataclass(frozen=True, slots=True)
 class HostLimits:
     """What the judges measure against; from the settings."""
@@ -231,6 +235,10 @@ def _gateway_faults(seen: HostView, series: Sequence[Sample], limits: HostLimits
     rss_bytes, growth, faults = seen.gateway.rss_bytes, growth_bytes_h(series), []
     if rss_bytes > limits.gateway_rss_bytes:
         faults.append(f"the gateway takes {size(rss_bytes)} of memory, limit {size(limits.gateway_rss_bytes)}")
+    if seen.stalled_percent is not None and seen.stalled_percent >= _STALLED_PERCENT:
+        faults.append(
+            f"its control group stands still for {seen.stalled_percent:.0f} % of the time, waiting for memory"
+        )
     if growth > limits.rss_growth_bytes_h and rss_bytes > _SETTLED_BYTES:
         faults.append(f"the gateway's memory grows by {size(growth)} an hour")
     return faults

@@ -10,6 +10,7 @@ from oc_ops.judge.finding import Finding, Severity
 from oc_ops.judge.registry import finds, wait
 from oc_ops.judge.words import clock
 from oc_ops.observe import processes
+from oc_ops.observe.healers import LONGEST_INSTALL_S
 from oc_ops.observe.http import Probe
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.process.jsontext import at, text_at
@@ -35,6 +36,9 @@ def starting(seen: GatewayProbe, budget_s: float) -> Finding | None:
         saw = seen.service.summary
     else:
         return None
+    at_it = seen.installing
+    if seen.up_s is not None and at_it and shut(seen) and not stopped and at_it.age_s < LONGEST_INSTALL_S:
+        return starting_now(f"{saw}; {at_it.summary}", " until that has ended")
     if seen.up_s is not None and seen.up_s >= budget_s:
         return None
     if shut(seen) and process is not None and not process.certain:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -20,6 +21,20 @@ def memory(pid: int, root: Path = _ROOT, proc: Path = Path("/proc")) -> tuple[in
     """
     found = [each for folder, names in _folders(pid, root, proc) if (each := _read(folder, names))]
     return min(found, key=lambda each: each[0] - each[1], default=None)
+
+
+def stalled_percent(pid: int, root: Path = _ROOT, proc: Path = Path("/proc")) -> float | None:
+    """How much of the last minutes all of a process' control group stood still for want of memory (kernel's PSI).
+
+    The least of its averages over one and five minutes, so that a moment does not count; None where it is not told.
+    """
+    own = next((folder for folder, names in _folders(pid, root, proc) if names is _V2), None)
+    full = (
+        re.search(r"^full avg10=\S+ avg60=(\d+\.\d+) avg300=(\d+\.\d+)", _text(own / "memory.pressure"), re.M)
+        if own
+        else None
+    )
+    return min(float(full[1]), float(full[2])) if full else None
 
 
 def _folders(pid: int, root: Path, proc: Path) -> Iterator[tuple[Path, tuple[str, str, str]]]:

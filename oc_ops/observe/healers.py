@@ -25,7 +25,10 @@ _HANDOFF = "managed-handoff"
 _MANAGERS = ("systemctl", "launchctl", "podman", "docker", "service")
 _VERBS = ("start", "restart", "stop", "reload-or-restart", "try-restart", "kickstart", "bootstrap", "bootout", "up")
 _INSTALLERS = ("npm", "pnpm", "yarn", "bun", "brew")
-_INSTALLS = ("install", "i", "add", "update", "up", "upgrade", "uninstall", "rm", "remove")
+LONGEST_INSTALL_S = 1800.0
+"""How long a package manager of the gateway's own start may take before the start counts as failed."""
+_PACKAGES = (*_INSTALLERS, "npm-cli")
+_INSTALLS = ("ci", "install", "i", "add", "update", "up", "upgrade", "uninstall", "rm", "remove")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,24 @@ def healers(target: Target) -> tuple[Healer, ...]:
         except (psutil.Error, OSError):
             continue
     return tuple(sorted(found, key=lambda each: -each.age_s))
+
+
+def install_of(pid: int) -> Healer | None:
+    """The package manager that this gateway itself has started, and for how long it runs.
+
+    2026.4.24 fetches what its plugins need before it listens, for minutes on a slow line.
+    """
+    now = time.time()
+    with contextlib.suppress(psutil.Error):
+        for child in psutil.Process(pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error, OSError):
+                words = " ".join(child.cmdline()).split()
+                program = next((PurePath(word) for word in words[:2] if PurePath(word).stem in _PACKAGES), None)
+                verb = next((word for word in words[1:6] if word in _INSTALLS), "")
+                if program and verb and child.status() != psutil.STATUS_ZOMBIE:
+                    what = f"{program.stem.removesuffix('-cli')} {verb}"
+                    return Healer(child.pid, what, max(0.0, now - child.create_time()))
+    return None
 
 
 def _what(words: Sequence[str], target: Target) -> str:

@@ -109,6 +109,8 @@ class HostView:
     orphans: tuple[Orphan, ...] = ()
     group: Memory | None = None
     """What the gateway's control group may take at most, where that is less than the machine has."""
+    stalled_percent: float | None = None
+    """How much of the last minutes that group stood still for want of memory."""
 
     @property
     def sample(self) -> Sample | None:
@@ -142,6 +144,7 @@ def look(
         at_s=time.time(),
         memory=memory(),
         group=_group(gateway),
+        stalled_percent=cgroup.stalled_percent(gateway.pid) if gateway else None,
         filesystems=filesystems(named),
         gateway=gateway,
         logs=tuple(_logs(target, log_files, gateway)),

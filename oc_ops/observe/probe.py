@@ -16,6 +16,7 @@ from oc_ops.observe import processes as observe_processes
 from oc_ops.observe.container import Container, publishing
 from oc_ops.observe.descriptors import Descriptors, descriptors
 from oc_ops.observe.forwarders import forwarder
+from oc_ops.observe.healers import Healer, install_of
 from oc_ops.observe.http import Probe
 from oc_ops.observe.processes import GatewayProcess, Listener
 from oc_ops.observe.service import NO_SERVICE, Service, unit_of
@@ -63,6 +64,8 @@ class GatewayProbe:
     foreign: Path | None = None
     runtimes: tuple[str, ...] = ()
     """The container runtimes whose commands are at hand; looked for when no answer came."""
+    installing: Healer | None = None
+    """The package manager that the gateway itself runs; looked for when no answer came."""
     container: Container | None = None
     """The container that was chosen, as its runtime tells of it; then `live` is no more than that port's answer."""
     behind: Container | None = None
@@ -166,6 +169,8 @@ def look(
         seen = replace(seen, descriptors=descriptors(holder.pid))
     if seen.live.kind != "answered":
         runtimes = tuple(each for each in ("podman", "docker") if shutil.which(each))
+        certain = next((each for each in seen.processes if each.certain), None)
+        seen = replace(seen, installing=install_of(certain.pid) if certain else None)
         return replace(seen, runtimes=runtimes, behind=_publishing(target, seen) if runtimes else None)
     startup, ready = probe("/startupz"), probe("/readyz")
     if ready.kind == "silent":

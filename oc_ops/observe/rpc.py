@@ -111,6 +111,36 @@ class RpcClient:
             return _cut_off(method, gone, sent, self._wire, time.monotonic() - started)
         return _reply(method, answer, self._wire, time.monotonic() - started)
 
+    def requests(self, questions: Mapping[str, Mapping[str, object]], deadline_s: float) -> Mapping[str, RpcReply]:
+        """Ask all of these at once and wait at most `deadline_s` for the answers, in whatever order they come.
+
+        What the gateway looks up for one of them, it looks up while it answers another. Never raises for an answer.
+        """
+        from websockets.exceptions import ConnectionClosed
+
+        started = time.monotonic()
+        replies: dict[str, RpcReply] = {}
+        asked: dict[str, str] = {}
+        for method in questions:
+            if not self.has(method):
+                replies[method] = RpcReply(method, "unsupported", message=f"this gateway has no {method}")
+        try:
+            for method in [each for each in questions if each not in replies]:
+                self._asked += 1
+                asked[str(self._asked)] = method
+                self._wire.send(str(self._asked), method, questions[method], started + deadline_s)
+            while asked:
+                id_, answer = self._wire.answer_to(asked, started + deadline_s)
+                method = asked.pop(id_)
+                replies[method] = _reply(method, answer, self._wire, time.monotonic() - started)
+        except TimeoutError:
+            wall_s, words = time.monotonic() - started, f"no answer within {deadline_s:g} s"
+            replies |= {each: RpcReply(each, "silent", message=words, wall_s=wall_s) for each in asked.values()}
+        except ConnectionClosed as gone:
+            wall_s = time.monotonic() - started
+            replies |= {each: _cut_off(each, gone, True, self._wire, wall_s) for each in asked.values()}
+        return replies
+
     def next_push(self, wait_s: float) -> Push | None:
         """The next event the gateway pushed, waiting at most `wait_s`; None when none came.
 

@@ -8,7 +8,7 @@ import select
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from oc_ops.observe.handshake import (
@@ -123,10 +123,15 @@ class Wire:
 
     def answer(self, request_id: str, deadline: float) -> Mapping[str, object]:
         """The response to one request; events that come before it go to `on_event`."""
+        return self.answer_to({request_id}, deadline)[1]
+
+    def answer_to(self, request_ids: Collection[str], deadline: float) -> tuple[str, Mapping[str, object]]:
+        """The first response to any of these requests, with its id."""
         while True:
             frame = self.receive(deadline)
-            if frame.get("type") == "res" and frame.get("id") == request_id:
-                return frame
+            id_ = frame.get("id")
+            if frame.get("type") == "res" and isinstance(id_, str) and id_ in request_ids:
+                return id_, frame
             if frame.get("type") == "event":
                 self.on_event(frame)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from oc_ops import __version__
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.verdict import Verdict
+from oc_ops.observe.service import is_wsl2
 from oc_ops.settings import Settings, declared
 
 if TYPE_CHECKING:
@@ -239,15 +240,22 @@ class RunRecord:
         return tuple(each for each in self.checks if each.outcome == "error")
 
 
+_WSL2 = (
+    "(WSL2: it ends with its last window, systemd may be off, its clock may stand still while Windows sleeps, and "
+    "Windows reaches its ports through a forwarder, wslrelay)"
+)
+
+
 def environment(settings: Settings) -> Environment:
     """Describe this machine's versions and the settings somebody changed."""
     system = os.uname()
     release = platform.mac_ver()[0] if system.sysname == "Darwin" else _distribution()
+    windows = _WSL2 if is_wsl2() else ""
     return Environment(
         versions=(
             ("oc-ops", __version__),
             ("python", platform.python_version()),
-            ("os", " ".join(part for part in (release, system.sysname, system.release) if part)),
+            ("os", " ".join(part for part in (release, system.sysname, system.release, windows) if part)),
             ("machine", system.machine),
             ("executable", sys.executable),
         ),

@@ -97,9 +97,10 @@ def examine_in(environ: Mapping[str, str], folder: Path, *options: str, browser:
 
 
 def assert_healthy(seen: Examination) -> None:
-    """Exit 0 and no finding of any severity; nothing is left out but what this run or release cannot have."""
+    """Exit 0 and nothing found; nothing is left out but what this run or release cannot have."""
     assert seen.exit == 0, seen.output
-    assert seen.report["findings"] == []
+    # What is known of an old release is said of a healthy one too, once.
+    assert [each for each in seen.report["findings"] if each["check"] != "gateway/known-release"] == []
     assert seen.report["verdict"] == "healthy"
     outcomes = {each["id"]: each["outcome"] for each in seen.report["checks"]}
     # What an older release cannot say is left out, and not green.

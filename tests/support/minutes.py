@@ -27,6 +27,8 @@ MINUTES = {
     "test_tmux": 2.0,
     "test_report_in_chromium": 1.5,
     "test_telling": 1.0,
+    "test_ports": 1.0,
+    "test_kills": 0.5,
     "test_wiring": 1.0,
 }
 """Modules that are not here take less than half a minute, or are new."""

@@ -10,6 +10,7 @@ from oc_ops.judge import work as judge
 from oc_ops.judge.finding import Finding
 from oc_ops.observe.rpc import RpcClient, RpcRefused
 from oc_ops.observe.work import Account, accounts_of
+from oc_ops.text import span
 
 HEAR_S = judge.DEAF_MS / 1000
 """What a restarted account gets until it is heard from: as long as its silence may last before it is called deaf."""
@@ -58,7 +59,7 @@ def until_heard(gateway: Gateway, cause: Finding, log: RecoveryLog, clock: Clock
                 break
             clock.wait(_POLL_S)
         result.update(heard=False)
-    return f"nothing was heard of it within {HEAR_S:.0f} s of its start ({why or 'it says nothing'})"
+    return f"nothing was heard of it within {span(HEAR_S)} of its start ({why or 'it says nothing'})"
 
 
 def moment_ms(clock: Clock) -> int:

@@ -22,7 +22,7 @@ from oc_ops.cockpit.panes.canvas import (
     words,
 )
 from oc_ops.cockpit.state import GatewayPart, MemoryPart
-from oc_ops.text import span
+from oc_ops.text import age, span
 
 PARTS = ("gateway", "rpc", "event_loop", "memory", "scheduler", "service", "labour", "doctor", "incidents")
 _GATEWAY: dict[str, Mood] = {
@@ -128,7 +128,7 @@ def _labour(view: View) -> list[Text]:
     labour, now, width = view.state.labour, view.now, view.width
     if labour.seen.at is None or labour.seen.stale(now):  # one line: what is wrong with its life comes first
         return unseen("work", labour.seen, now, width)[:1]
-    seen = f"{span(now - labour.seen.at)} old"
+    seen = f"{age(now - labour.seen.at)} old"
     rows: list[tuple[str, str | Text, str]] = []
     if labour.channels:
         up = f"{labour.up} of {labour.channels} up"
@@ -142,7 +142,7 @@ def _labour(view: View) -> list[Text]:
         rows.append(("messages", joined(waits, f"{labour.given_up} given up"), seen))
     if labour.model and labour.models_at is not None:
         parked = f"left alone until {clock(labour.parked_until, now)}" if labour.parked_until else "not left alone"
-        rows.append(("model", joined(words(labour.model, most=40), parked), f"{span(now - labour.models_at)} old"))
+        rows.append(("model", joined(words(labour.model, most=40), parked), f"{age(now - labour.models_at)} old"))
     if labour.jobs is not None:
         first = f", the first since {clock(labour.overdue_since, now)}" if labour.overdue_since else ""
         late = (

@@ -60,9 +60,9 @@ def test_signatures_beside_a_cure_forbid_a_restart_of_their_own() -> None:
 
 @pytest.mark.parametrize("check", sorted(KINDS))
 def test_an_act_names_its_proof(check: str) -> None:
-    """A restart or a start is done only on what the gateway's own process or socket has shown."""
+    """A restart or a start, of the gateway or a channel, is done only on what the gateway itself has shown."""
     cure = KINDS[check].cure
-    assert bool(cure.proof) == (cure.action in ("restart", "start", "channel-restart"))
+    assert cure.proof or cure.action not in ("restart", "start", "channel-restart")
 
 
 @pytest.mark.parametrize(

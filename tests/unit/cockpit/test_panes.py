@@ -128,7 +128,7 @@ def test_status_shows_work_beside_life() -> None:
     for words in (
         "channels   2 of 2 up · heard 12 s ago (03:00:28) · 40 s old",
         "messages   none waits · 0 given up · 40 s old",
-        "model      openai/gpt-6 · not left alone · 3 min old",
+        "model      openai/gpt-6 · not left alone · 3 min 20 s old",
         "due times  none of 7 overdue · 40 s old",
     ):
         assert words in text, text
@@ -139,9 +139,9 @@ def test_status_of_a_gateway_that_lives_and_does_no_work() -> None:
     text = drawn("status", "idle")
     for words in (
         "gateway     READY ",
-        "channels    1 OF 2 UP  · heard 11 min ago",
+        "channels    1 OF 2 UP  · heard 11 min",
         "messages   3 wait since 02:35:40 · 4 given up · 40 s old",
-        "model      openai/gpt-6 · left alone until 03:10:40 · 3 min old",
+        "model      openai/gpt-6 · left alone until 03:10:40 · 3 min 20 s old",
         "due times  3 of 7 overdue, the first since 02:00:40 · 40 s old",
         " ERROR  channels/deaf: the channel telegram says connected and",
         " ERROR  models/parked: ",

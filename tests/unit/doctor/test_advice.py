@@ -11,9 +11,11 @@ import pytest
 from oc_ops.doctor.advice import Advice, in_nix
 from oc_ops.gateway import Gateway
 from oc_ops.judge.finding import Finding
+from oc_ops.observe import service
 from oc_ops.record.incidents import book
 from oc_ops.record.incidents.events import Attempt, Event, Fault, GatewayName, Outcome
 from oc_ops.record.incidents.rules import RunSummary
+from oc_ops.record.run import environment
 from oc_ops.settings import Settings
 
 RESTART = "openclaw gateway restart"
@@ -136,3 +138,37 @@ def test_a_nix_installation_is_recognised(tmp_path: Path, monkeypatch: pytest.Mo
         )
     edit = fault("config/mode-missing", "openclaw config set gateway.mode local")
     assert ("in your Nix configuration" in advice(tmp_path, **environ).on(edit).fix) is (by != "neither")
+
+
+WSL2 = "5.15.153.1-microsoft-standard-WSL2"
+
+
+@pytest.mark.parametrize(
+    ("release", "booted", "told"),
+    [
+        (WSL2, False, True),
+        (WSL2, True, False),
+        ("6.1.0-18-amd64", False, False),
+        ("4.4.0-19041-Microsoft", False, False),
+    ],
+    ids=["WSL2, systemd off", "WSL2 with systemd", "a machine of its own", "WSL1"],
+)
+def test_wsl2_without_systemd_is_told_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, release: str, booted: bool, told: bool
+) -> None:
+    """A gateway that no unit runs cannot be brought back there until systemd is switched on."""
+    folder = tmp_path / "systemd"
+    if booted:
+        folder.mkdir()
+    assert service.without_systemd(release, folder) is told
+    monkeypatch.setattr("oc_ops.observe.service.without_systemd", lambda: service.is_wsl2(release) and not booted)
+    down = fault("gateway/down", "none automatic: no service unit runs it; start it as it was started before")
+    assert ("/etc/wsl.conf" in advice(tmp_path).on(down).fix) is told
+    assert "wsl" not in advice(tmp_path).on(fault()).fix
+
+
+def test_a_report_names_wsl2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what is different there; on any other machine the system's line says nothing of it."""
+    assert "WSL2" not in dict(environment(Settings()).versions)["os"]
+    monkeypatch.setattr("oc_ops.record.run.is_wsl2", lambda: True)
+    assert "(WSL2: it ends with its last window" in dict(environment(Settings()).versions)["os"]

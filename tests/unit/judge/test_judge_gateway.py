@@ -13,6 +13,7 @@ from oc_ops.judge import startup
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.findings import in_state, of_check
 from oc_ops.judge.gateway import Limits
+from oc_ops.observe.healers import Healer
 from oc_ops.observe.http import Kind, Probe
 from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.probe import GatewayProbe
@@ -94,6 +95,15 @@ SCENARIOS: Mapping[str, Scenario] = {
     "refused, old process, no service": Scenario(sight(REFUSED), "gateway/zombie", f"none automatic: end pid {PID}"),
     "refused, old process of a service": Scenario(
         sight(REFUSED, service=unit("running", pid=PID)), "gateway/zombie", judge.RESTART
+    ),
+    "refused, old process that installs": Scenario(
+        sight(REFUSED, installing=Healer(99, "npm install", 200.0)), "gateway/starting", "none automatic: wait until"
+    ),
+    "refused, old process whose install never ends": Scenario(
+        sight(REFUSED, installing=Healer(99, "npm install", 7200.0)), "gateway/zombie", f"none automatic: end pid {PID}"
+    ),
+    "silent, and a tool of its own installs": Scenario(
+        sight(SILENT, installing=Healer(99, "npm install", 200.0)), "gateway/hung"
     ),
     "refused, stopped process before it listened": Scenario(sight(REFUSED, processes=STOPPED), "gateway/zombie"),
     "refused, first automatic restart": Scenario(

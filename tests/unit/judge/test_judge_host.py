@@ -350,3 +350,13 @@ def test_swap_counts_where_memory_is_short_too(swap_used: float, available: floa
 def test_a_machine_without_swap_has_none_to_use_up() -> None:
     """No division by what is not there."""
     assert judge.swap_high(view(memory=Memory(16 * GB, GB)), LIMITS) is None
+
+
+@pytest.mark.parametrize(("percent", "heard"), [(None, False), (0.0, False), (9.9, False), (10.0, True), (64.0, True)])
+def test_a_gateway_that_stands_still_for_want_of_memory(percent: float | None, heard: bool) -> None:
+    """A warning by the kernel's own measure; a little of it is an ordinary day."""
+    found = judge.memory_high(view(gateway=gateway(), stalled_percent=percent), (), LIMITS)
+    assert (found is not None) is heard
+    if found is not None:
+        assert found.severity == "warning"
+        assert f"{percent:.0f} % of the time" in found.fact

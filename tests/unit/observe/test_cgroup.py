@@ -56,3 +56,28 @@ def test_without_a_limit_there_is_none(tmp_path: Path, lines: str) -> None:
     root, proc = machine(tmp_path, lines)
     assert cgroup.memory(7, root, proc) is None
     assert cgroup.memory(8, root, proc) is None
+
+
+PRESSURE = "some avg10=60.00 avg60=50.00 avg300=40.00 total=9\nfull avg10=90.00 avg60={} avg300={} total=7\n"
+
+
+@pytest.mark.parametrize(
+    ("minute", "five", "stalled"), [("31.50", "12.25", 12.25), ("0.00", "12.25", 0.0), ("80.00", "0.10", 0.1)]
+)
+def test_standing_still_for_want_of_memory_is_told_by_the_kernel(
+    tmp_path: Path, minute: str, five: str, stalled: float
+) -> None:
+    """Of its own group, over minutes: neither a moment nor what is long past counts, nor do the groups above."""
+    root, proc = machine(tmp_path, "0::/user.slice/cell\n")
+    written(root / "user.slice/cell", {"memory.pressure": PRESSURE.format(minute, five)})
+    written(root / "user.slice", {"memory.pressure": PRESSURE.format("99.00", "99.00")})
+    assert cgroup.stalled_percent(7, root, proc) == stalled
+
+
+@pytest.mark.parametrize("text", ["", "full avg10=x\n", "some avg10=1.00 avg60=1.00 avg300=1.00 total=1\n"])
+def test_a_kernel_that_does_not_tell_is_not_read_into(tmp_path: Path, text: str) -> None:
+    """PSI is off, or the file is of another form."""
+    root, proc = machine(tmp_path, "0::/cell\n")
+    written(root / "cell", {"memory.pressure": text})
+    assert cgroup.stalled_percent(7, root, proc) is None
+    assert cgroup.stalled_percent(8, root, proc) is None

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from oc_ops.observe.container import Container
-from oc_ops.observe.healers import _what, healers
+from oc_ops.observe.healers import _what, healers, install_of
 from oc_ops.observe.processes import OWN_CALL
 from oc_ops.observe.target import Target, locate
 
@@ -101,3 +101,19 @@ def test_who_started_us_is_not_waited_for(tmp_path: Path) -> None:
     argv = [sys.executable, str(script), "triage", sys.executable, "-c", code, home]
     done = subprocess.run(argv, env={**os.environ, "HOME": home}, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "0", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "what"), [("install acpx@0.5.3", "npm install"), ("view acpx", "")], ids=["installs", "only asks"]
+)
+def test_a_package_manager_of_the_gateway_s_own(tmp_path: Path, command: str, what: str) -> None:
+    """A start that fetches packages is seen by its child, for as long as that lives."""
+    npm = tmp_path / "npm"
+    npm.write_text("#!/bin/sh\nread line\n")
+    npm.chmod(0o755)
+    with subprocess.Popen([str(npm), *command.split()], stdin=subprocess.PIPE) as child:
+        found = install_of(os.getpid())
+        assert (found.what if found else "") == what
+        assert found is None or found.pid == child.pid
+        child.communicate(b"\n")
+    assert install_of(os.getpid()) is None

@@ -57,6 +57,61 @@ def test_garbage_between_frames_is_passed_over(tmp_path: Path, garbage: str | by
     assert (reply.outcome, reply.payload) == ("ok", {"fine": True})
 
 
+def test_questions_are_asked_at_once_and_answered_in_any_order(tmp_path: Path) -> None:
+    """All of them are on their way before the first answer; each answer finds its question, events go by."""
+
+    def script(talk: Talk) -> None:
+        talk.welcome()
+        frames = [talk.take() for _ in range(3)]
+        for frame in reversed(frames):
+            talk.send({"type": "event", "event": "tick", "payload": {}})
+            talk.answer(frame, {"method": frame["method"]})
+        talk.hang()
+
+    with gateway(script) as (port, _), join(port, tmp_path) as client:
+        replies = client.requests({"health": {}, "models.list": {}, "cron.list": {}, "no.such": {}}, SLACK_S)
+        assert client.next_push(0.0) is not None
+    told = {each: (reply.outcome, reply.payload) for each, reply in replies.items() if reply.outcome == "ok"}
+    assert told == {each: ("ok", {"method": each}) for each in ("health", "models.list", "cron.list")}
+    assert replies["no.such"].outcome == "unsupported"
+
+
+def test_one_question_that_is_not_answered_keeps_no_other_from_being(tmp_path: Path) -> None:
+    """Their time is one: what came in it counts, the rest is silent, and the connection serves on."""
+
+    def script(talk: Talk) -> None:
+        talk.welcome()
+        frames = [talk.take() for _ in range(2)]
+        talk.answer(frames[1], {"fine": True})
+        late = talk.take()
+        talk.answer(frames[0], {"late": True})
+        talk.answer(late, {"fine": True})
+        talk.hang()
+
+    with gateway(script) as (port, _), join(port, tmp_path) as client:
+        began = time.monotonic()
+        replies = client.requests({"models.authStatus": {}, "health": {}}, 0.5)
+        assert time.monotonic() - began < 0.5 + SLACK_S
+        assert {each: reply.outcome for each, reply in replies.items()} == {
+            "models.authStatus": "silent",
+            "health": "ok",
+        }
+        assert client.request("status").payload == {"fine": True}
+
+
+def test_a_connection_that_ends_amid_questions_says_so_of_each(tmp_path: Path) -> None:
+    """What was answered before counts."""
+
+    def script(talk: Talk) -> None:
+        talk.welcome()
+        frames = [talk.take() for _ in range(2)]
+        talk.answer(frames[0], {"fine": True})
+
+    with gateway(script) as (port, _), join(port, tmp_path) as client:
+        replies = client.requests({"health": {}, "models.list": {}}, SLACK_S)
+    assert {each: reply.outcome for each, reply in replies.items()} == {"health": "ok", "models.list": "closed"}
+
+
 def test_request_is_answered(tmp_path: Path) -> None:
     """A request carries its method and parameters and brings back the payload and how long it took."""
     with gateway(healthy) as (port, _), join(port, tmp_path) as client:
