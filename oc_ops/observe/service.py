@@ -146,12 +146,12 @@ def _launch_daemons(target: Target) -> Iterator[Service]:
 
 
 def without_systemd(release: str | None = None, booted: Path = Path("/run/systemd/system")) -> bool:
-    """Whether this is a WSL2 machine whose systemd is switched off, as its older distributions are."""
+    """True if this is a WSL2 machine whose systemd is switched off, as its older distributions are."""
     return is_wsl2(release) and not booted.is_dir()
 
 
 def is_wsl2(release: str | None = None) -> bool:
-    """Whether the kernel is that of Windows' subsystem for Linux, by its release (`…-microsoft-standard-WSL2`)."""
+    """True if the kernel is that of Windows' subsystem for Linux, by its release (`…-microsoft-standard-WSL2`)."""
     name = (os.uname().release if release is None else release).lower()
     return "microsoft" in name and "wsl2" in name
 
