@@ -17,7 +17,7 @@ from oc_ops.doctor.handover import Handover
 from oc_ops.doctor.run import DoctorRun
 from oc_ops.errors import CouldNotLook
 from oc_ops.locks import LockHeld, held_by
-from oc_ops.record.run import SCHEMA, RunRecord
+from oc_ops.record.run import SCHEMA, WARNED, RunRecord
 
 Form = Literal["text", "json"]
 FORMS: tuple[Form, ...] = ("text", "json")
@@ -176,7 +176,7 @@ def tally(record: RunRecord, left_out: Iterable[tuple[str, str]], redact: Callab
         for why in dict.fromkeys(each for _id, each in named):
             ids = [id for id, reason in named if reason == why]
             named_ids = ", ".join(ids) if len(ids) <= _MOST_NAMED else f"{len(ids)} checks"
-            yield "  " + redact(f"{word}: {named_ids} ({why})")
+            yield "  " + redact(f"{word}: {named_ids} ({why.removeprefix(WARNED)})")
 
 
 def _by(record: RunRecord) -> str:

@@ -54,7 +54,8 @@ def run_job(asked: JobRequest, gateway: Gateway, say: Say) -> RunResult:
         prune(gateway.settings.memory_dir, gateway.settings.keep_job_runs, log.path)
         watched = lastword.told(gateway.settings.memory_dir, gateway.target.key)
         transcript.begin(log, asked.command, job, known, seen, cause, watched)
-        say.begin(job, asked.limit_s, str(log.path))
+        if not refused and job.running_ms is None:
+            say.begin(job, asked.limit_s, str(log.path))
         result = replace(_decided(asked, gateway, job, known, seen, cause, log, say), log=log.path)
         with signals.held():
             transcript.end(log, result)

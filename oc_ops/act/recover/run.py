@@ -316,7 +316,7 @@ class _Recovery:
             raise Conclusion(
                 3, "refused", f"{self._cause.check}: {refused} (--force lifts this) · fix: {remedy(self._cause.fix)}"
             )
-        else:
+        elif not self.looks:
             self._say(f"restarts so far today: {len(acts)} (limit {limits.per_hour} an hour, {limits.per_day} a day)")
 
     def _unconfirmed(self) -> bool:

@@ -20,6 +20,7 @@ from oc_ops.cockpit.panes.canvas import (
     wrapped,
 )
 from oc_ops.cockpit.state import LogLine
+from oc_ops.text import remedy
 
 PARTS = ("browser", "digest", "log")
 _LOUD = {"ERROR": "bold", "FATAL": "bold", "WARN": "bold"}
@@ -70,7 +71,7 @@ def _browser(view: View) -> list[Text]:
         said = joined(
             badge(note.severity or "info", SEVERE[note.severity]), words(f"{note.check}: {note.fact}"), by=" "
         )
-        lines += row("", said, width, 2) + row("first aid", words(note.fix, "bold"), width, 2)
+        lines += row("", said, width, 2) + row("first aid", words(remedy(note.fix), "bold"), width, 2)
     return lines + unseen("", browser.seen, now, width)
 
 

@@ -18,6 +18,7 @@ from oc_ops.cockpit.panes.canvas import (
     wrapped,
 )
 from oc_ops.cockpit.state import Firing, IncidentPart
+from oc_ops.text import remedy
 
 PARTS = ("incidents", "log")
 
@@ -72,7 +73,7 @@ def _incident(incident: IncidentPart, view: View) -> list[Text]:
     return [
         *_hanging(first, width),
         *under(words(incident.fact), width, 2),
-        *under(joined(Text("first aid", "bold"), words(incident.fix), by=" "), width, 2),
+        *under(joined(Text("first aid", "bold"), words(remedy(incident.fix)), by=" "), width, 2),
         *under(standing, width, 1),
     ]
 

@@ -22,7 +22,7 @@ from oc_ops.cockpit.panes.canvas import (
     words,
 )
 from oc_ops.cockpit.state import GatewayPart, MemoryPart
-from oc_ops.text import age, span
+from oc_ops.text import age, remedy, span
 
 PARTS = ("gateway", "rpc", "event_loop", "memory", "scheduler", "service", "labour", "doctor", "incidents")
 _GATEWAY: dict[str, Mood] = {
@@ -69,7 +69,7 @@ def _gateway(view: View) -> list[Text]:
     if gateway.check:
         lines += row("", words(f"{gateway.check}: {gateway.fact}", "bold"), width, 2)
         lines += row("saw", words(gateway.saw), width, 2)
-        lines += row("first aid", words(gateway.fix, "bold"), width, 2)
+        lines += row("first aid", words(remedy(gateway.fix), "bold"), width, 2)
     lines += row("process", joined(*_process(gateway, now)), width)
     return lines + unseen("", gateway.seen, now, width)
 
@@ -191,7 +191,7 @@ def _verdict(view: View) -> list[Text]:
     open_ = len(view.state.incidents.open)
     if open_:
         lines += row("incidents", Text(f"{open_} open, see the window incidents", "bold"), width)
-    action = view.state.gateway.fix or doctor.next_action or "nothing: all is well"
+    action = remedy(view.state.gateway.fix) or remedy(doctor.next_action or "") or "nothing: all is well"
     return lines + row("next", words(action, "bold"), width, 2)
 
 

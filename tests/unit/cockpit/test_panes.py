@@ -304,7 +304,7 @@ def test_open_incidents_come_first_with_who_has_them_and_what_helps() -> None:
             "  first aid kill -CONT 1042",
             "  not acknowledged · came back 1× · 2026-11-23-gateway-hung-7f3a",
             "cron/job-failing",
-            "  taken on by ana",
+            "  acknowledged by ana",
             "log signatures that fired",
             " WARNING  gateway.slow_fetch 1× of the 3 that count",
             "  first aid openclaw channels status --probe (restart: useless)",

@@ -330,6 +330,7 @@ OWN_READS = {
     "cockpit/panes/log": "appends to a log of its own",
     "cockpit/panes/screen": "/dev/null",
     "schedule/run": "appends to a log of its own",
+    "judge/advisories": "package data",
     "judge/catalogue": "package data, and the operator's by the bounded reader",
     "record/page/html": "package data",
     "record/folder": "its own files, just written",
