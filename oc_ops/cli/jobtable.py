@@ -26,6 +26,8 @@ _HEAD = ("job", "on", "schedule", "last run", "next", "verdict")
 _NOT_WATCHED = "not watched"
 _NOT_DUE = "not due yet"
 """It never ran, and nothing says that it should have: no proof that it works."""
+_SKIPPED = "last skipped"
+"""Its last run was none: OpenClaw had nothing to do, or would not do it; no proof that it works either."""
 _SOURCES = {"rpc": "over RPC", "cli": "through the CLI", "store": "by its own store: the gateway does not answer"}
 
 
@@ -79,7 +81,7 @@ def _verdict(verdict: Verdict | None) -> str:
     if verdict.findings:
         return ", ".join(each.check.removeprefix("cron/") for each in verdict.findings)
     if (job := verdict.job) is None or job.last_run_ms is not None or job.last_status:
-        return "ok"
+        return _SKIPPED if job and job.last_status == "skipped" else "ok"
     return "first run" if job.running_ms is not None else _NOT_DUE
 
 
@@ -152,7 +154,7 @@ def _table(rows: Sequence[tuple[str, ...]]) -> None:
     table: Table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for title in _HEAD:
         table.add_column(title, overflow="fold", no_wrap=title == "on")
-    colours = {"ok": "green", _NOT_WATCHED: "dim", _NOT_DUE: "dim"}
+    colours = {"ok": "green", _NOT_WATCHED: "dim", _NOT_DUE: "dim", _SKIPPED: "dim"}
     for row in rows:
         cells: list[Text] = [Text(each) for each in row]
         cells[-1].stylize(colours.get(row[-1], "bold red"))

@@ -145,7 +145,7 @@ def test_a_leaked_marker_is_the_doctors_only_error_and_a_break_clears_it(operato
     assert seen.errors == ["cron/marker-stale"], seen.output
     assert seen.exit == 1
     finding = seen.finding("cron/marker-stale")
-    assert "nobody runs it" in finding["fact"]
+    assert "no process runs it" in finding["fact"]
     assert "in the future" in finding["saw"]
     assert "no run receipt is open for it" in finding["saw"]
     assert done.returncode == 2, done.stdout + done.stderr

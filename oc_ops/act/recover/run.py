@@ -367,7 +367,8 @@ class _Recovery:
         """Let a stopped process go on; ends here when that was all, else what it shows then is judged anew."""
         cause, command = self._cause, wake.command(found)
         if self.dry_run:
-            words = f"it would run `{command}` first, and restart only what still does not answer; nothing was changed"
+            then = "" if by_hand(self.cure, cause) else ", and restart only what still does not answer"
+            words = f"it would run `{command}` first{then}; nothing was changed"
             raise Conclusion(1, "would act", f"{cause.check}: {words}")
         self._keep_evidence()
         incident = self.seen.incident

@@ -85,8 +85,9 @@ def test_plain_lines_where_there_is_no_terminal(shown: Shown) -> None:
         ({}, "not due yet"),
         ({"running_ms": NOW_MS - 1000}, "first run"),
         ({"last_status": "ok", "last_run_ms": NOW_MS - 9 * HOUR + 20}, "ok"),
+        ({"last_status": "skipped", "last_run_ms": NOW_MS - 9 * HOUR + 20}, "last skipped"),
     ],
-    ids=["never ran", "runs for the first time", "ran"],
+    ids=["never ran", "runs for the first time", "ran", "was skipped"],
 )
 def test_a_job_that_never_ran_is_not_called_ok(shown: Shown, state: dict[str, Any], verdict: str) -> None:
     """Nothing says yet that it works; its row says when it is due."""
