@@ -28,7 +28,7 @@ JOB = Job(
     running_ms=NOW_MS - 3 * HOUR_MS, last_run_ms=NOW_MS - 4 * HOUR_MS, next_run_ms=NOW_MS + HOUR_MS,
 )  # fmt: skip
 NOBODY = Ownership("j1", "none", "no run receipt is open for it")
-STALE = Finding("cron/marker-stale", "error", "nobody runs it", "its marker", "openclaw cron disable j1")
+STALE = Finding("cron/marker-stale", "error", "no process runs it", "its marker", "openclaw cron disable j1")
 
 
 def seen(
