@@ -41,7 +41,7 @@ from oc_ops.observe.target import Target, locate
         ("journalctl -u openclaw.service -f", ""),
         ("npm install -g openclaw-doctor", ""),
         ("npm view openclaw", ""),
-        ("vim /root/.openclaw/openclaw.json", ""),
+        ("vim /home/u/.openclaw/openclaw.json", ""),
     ],
 )
 def test_what_is_a_healer_by_its_command(command: str, what: str, tmp_path: Path) -> None:
