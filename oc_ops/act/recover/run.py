@@ -276,7 +276,7 @@ class _Recovery:
         self.seen = self._look_again()
 
     def _others(self) -> bool:
-        """True when somebody else repaired or restarted it, who was waited for: what that came to is looked at anew."""
+        """True after waiting for another repair or restart: what that came to is looked at afresh."""
         settings = self.settings
         budget_s = settings.start_budget_s + settings.drain_budget_s
         if not (found := healers(self.gateway.target)):
