@@ -37,7 +37,7 @@ def processes(sight: BreakerView) -> Iterator[Blocker]:
         f"{kind}:{process.pid}",
         _name(process),
         fact=cause.fact,
-        act=f"{_first(look)}{_request(service)}SIGTERM to pid {process.pid}, then SIGKILL",
+        act=_way(look, process, service),
         evidence={
             "pid": found.pid,
             "started": found.started,
@@ -51,10 +51,14 @@ def processes(sight: BreakerView) -> Iterator[Blocker]:
         shown=(
             cause.saw,
             f"the doctor's fix: {cause.fix}",
-            service.summary if service.manager != "none" else "no service unit runs it",
+            service.summary if service.manager != "none" else _unsupervised(look),
         ),
         refused=_refusal(sight, process, cause),
     )
+
+
+def _unsupervised(look: GatewayProbe) -> str:
+    return f"{look.container.runtime} runs it" if look.container else "no service unit runs it"
 
 
 def _refusal(sight: BreakerView, process: GatewayProcess, cause: Finding) -> str:
@@ -103,14 +107,19 @@ def _name(process: GatewayProcess) -> str:
     return words[0].rpartition("/")[2] if words else str(process.pid)
 
 
-def _first(look: GatewayProbe) -> str:
-    return f"SIGCONT to pid {found.pid}; only if it still does not answer, " if (found := wake.stopped(look)) else ""
+def _way(look: GatewayProbe, process: GatewayProcess, service: Service) -> str:
+    """The steps in their order; a stopped process is let go on before anything ends it."""
+    found, there = wake.stopped(look), look.container
+    first = f"{wake.command(found)}; only if it still does not answer, " if found else ""
+    if there is not None:
+        return first + " ".join(there.words("restart"))
+    return f"{first}{_request(service)}SIGTERM to pid {process.pid}, then SIGKILL"
 
 
 def _woken(found: Pid, hands: Tools) -> BreakResult | None:
     """Let it go on and wait until it answers; None where it does not, however often it was looked at."""
     hands.note(f"resume pid {found.pid}, started {found.started}")
-    if why := wake.let_go_on(found):
+    if why := wake.resume(found):
         raise Refused(f"{why}: nothing was done")
     until = hands.clock() + hands.settings.breaker_stop_s
     while True:

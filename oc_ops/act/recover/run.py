@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from oc_ops.act import wake
 from oc_ops.act.agent import inside, refuse_agents
-from oc_ops.act.breaker.scan import Pid
 from oc_ops.act.recover import act, budget, channel, evidence, log, steps
 from oc_ops.act.recover.log import IncidentLink, RecoveryLog
 from oc_ops.act.recover.outcome import Conclusion, Observation, Outcome, proof
@@ -113,8 +112,8 @@ class _Recovery:
         self.cure = Cure("none", "")
         self.after: Observation | None = None
         self.acted = self.waited = self._yielded = self._restarts = False
-        self._woken = ""
-        """The command that let a stopped process go on, once it was given."""
+        self._woken: wake.Stopped | None = None
+        """The stopped process that was let go on, once it was."""
         self.looks: list[str] = []
         self._calls = 0
 
@@ -152,9 +151,10 @@ class _Recovery:
         """The end of a run that let a stopped process go on and could do no more: that was tried, and did not help."""
         if not self._woken or self._restarts:
             return ended
+        woken = wake.command(self._woken)
         if ended.exit == 4:
-            ended = Conclusion(1, "ineffective", f"`{self._woken}` did not help, and {ended.why}")
-        self.book.tell(self.seen.incident, self.log, self._woken, ended.attempt, self.clock.now(), ended.why)
+            ended = Conclusion(1, "ineffective", f"`{woken}` did not help, and {ended.why}")
+        self.book.tell(self.seen.incident, self.log, woken, ended.attempt, self.clock.now(), ended.why)
         return ended
 
     def _closed(self, ended: Conclusion) -> Outcome:
@@ -243,7 +243,7 @@ class _Recovery:
             self._say(f"saw:   {seen.cause.saw}")
             why = by_hand(self.cure, seen.cause)
             cure = f"none from here: {why}" if why else f"{self.cure.action}: {self.cure.why}"
-            if seen.cause.fix.startswith("kill -CONT ") and not self._woken:
+            if wake.comes_first(seen.cause.fix) and not self._woken:
                 cure = "its process is stopped: let it go on first; a restart only if it still does not answer"
             self._say(f"cure:  {cure}")
 
@@ -354,16 +354,15 @@ class _Recovery:
             return None
         if clearance.refusal:
             fix = clearance.fix
-            if self._woken and fix == self._woken:
-                pid = fix.split()[-1]
-                fix = f"none automatic: kill {pid}, then kill -KILL {pid} if that does not end it, then {BY_HAND}"
+            if self._woken and fix == wake.command(self._woken):
+                fix = wake.by_force(self._woken, BY_HAND)
             raise Conclusion(4, "refused", self._not_cured(clearance.refusal, fix))
         self._say(f"preflight: it would come up again; a {self.cure.action} aborts: {shown(clearance.aborts)}")
         return clearance
 
     # -- the act ------------------------------------------------------------------------------------------------------
 
-    def _wake(self, found: Pid) -> None:
+    def _wake(self, found: wake.Stopped) -> None:
         """Let a stopped process go on; ends here when that was all, else what it shows then is judged anew."""
         cause, command = self._cause, wake.command(found)
         if self.dry_run:
@@ -373,7 +372,7 @@ class _Recovery:
         self._keep_evidence()
         incident = self.seen.incident
         self.book.tell(incident, self.log, command, "begun", self.clock.now())
-        self.acted, self._woken = True, command
+        self.acted, self._woken = True, found
         settled = act.wake(found, self.gateway, self.log, self.clock, self._say)
         self.after = self._last_look()
         ended = proof(cause, self.after, command, settled, "")
