@@ -113,7 +113,7 @@ def _restarting(there: Container) -> Finding:
 def _stopping(there: Container) -> Finding:
     return Finding(
         "gateway/draining",
-        "error",
+        "warning",
         fact=f"container {there.name} is being stopped: the gateway in it finishes its work",
         saw=_said(there),
         fix="none automatic: wait until it has stopped, then look again",

@@ -16,7 +16,7 @@ from oc_ops.observe.probe import GatewayProbe
 from oc_ops.process.jsontext import at, text_at
 from oc_ops.text import span
 
-STARTING = "gateway/starting"
+STARTING, DRAINING = "gateway/starting", "gateway/draining"
 _OFTEN = 2
 """So many restarts by its supervisor since a person started it: then a young process proves no good start."""
 
@@ -91,8 +91,8 @@ def again_and_again(found: Finding, first: datetime, now: datetime, starts: int,
 
 
 def on_its_way(findings: Iterable[Finding]) -> Finding | None:
-    """The finding that says that the gateway is on its way up, whatever its severity: it explains what is mute."""
-    return next((each for each in findings if each.check == STARTING), None)
+    """The finding that says that the gateway starts or drains, whatever its severity: it explains what is mute."""
+    return next((each for each in findings if each.check in (STARTING, DRAINING)), None)
 
 
 def shut(seen: GatewayProbe) -> bool:
