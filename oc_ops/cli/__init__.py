@@ -32,7 +32,7 @@ from oc_ops.cli import (
     tmux,
     uninstall,
 )
-from oc_ops.cli.groups import Grouped
+from oc_ops.cli.groups import Grouped, Whole
 from oc_ops.cli.streams import lenient, need_clock
 from oc_ops.errors import OcOpsError
 from oc_ops.settings import CHECKOUT, CONFIG, PROJECT
@@ -45,6 +45,7 @@ app = typer.Typer(
     help="The operator's control plane for OpenClaw: what is wrong with the gateway, once, and the one thing to do.",
 )
 lab_app = typer.Typer(
+    cls=Whole,
     no_args_is_help=True,
     rich_markup_mode=None,
     help="A throwaway real OpenClaw gateway in its own home: to try oc-ops on, to drill, to test. "

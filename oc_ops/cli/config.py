@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from oc_ops.cli import table
 
 if TYPE_CHECKING:
     from oc_ops.settings import Settings
@@ -45,11 +46,13 @@ def config(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for 
     for key, path in files.items():
         print(f"{key + ':':12}{path}{'' if os.path.lexists(path) else ' (not there)'}")
     print()
-    _table(
+    table.show(
+        _HEAD,
         [
             (declared.environment_name(name), _value(settings, name), settings.source(name), meanings[name])
             for name in names
-        ]
+        ],
+        lambda row: ["" if row[2] == "default" else "bold"] * len(row),
     )
 
 
@@ -72,19 +75,3 @@ def _value(settings: Settings, name: str) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return "(none)" if value is None else f"{value:g}" if isinstance(value, float) else settings.shown(name)
-
-
-def _table(rows: list[tuple[str, str, str, str]]) -> None:
-    if not sys.stdout.isatty():
-        print("\n".join("\t".join(row) for row in (_HEAD, *rows)))
-        return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*_HEAD, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for row in rows:
-        style = "" if row[2] == "default" else "bold"
-        table.add_row(*(Text(each, style=style) for each in row))
-    Console().print(table)

@@ -38,6 +38,16 @@ GROUPS = {
 }
 
 
+class Whole(TyperGroup):
+    """A group whose commands are told in whole sentences, however narrow the terminal is."""
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """One list of definitions, in the order in which the commands were declared."""
+        told = [(name, self.commands[name]) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, each.get_short_help_str(300)) for name, each in told if not each.hidden])
+
+
 class Grouped(TyperGroup):
     """The commands under the headings of GROUPS; one that is in none of them comes last."""
 

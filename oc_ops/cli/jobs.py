@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oc_ops.cli.groups import Whole
 from oc_ops.doctor.outcomes import Blocked
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.observe import watchlist
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from oc_ops.observe.watchlist import Watched
 
 app = typer.Typer(
+    cls=Whole,
     rich_markup_mode=None,
     invoke_without_command=True,
     help="Show the cron jobs and which of them are watched; watch a job, or no longer.",

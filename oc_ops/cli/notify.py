@@ -6,12 +6,14 @@ import socket
 
 import typer
 
+from oc_ops.cli.groups import Whole
 from oc_ops.errors import OcOpsError
 
 app = typer.Typer(
+    cls=Whole,
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Telling people what changed, out of band: OC_OPS_NOTIFY_URLS (Apprise, pip install -e '.[notify]') and a "
+    help="Tell people what changed, out of band: OC_OPS_NOTIFY_URLS (Apprise, pip install -e '.[notify]') and a "
     "dead-man OC_OPS_PING_URL.",
 )
 
@@ -21,7 +23,9 @@ def group() -> None:
     """Keep `test` a command of its own, though there is no other."""
 
 
-@app.command(help="Send a test message to every address, and one beat to the dead-man URL; says who took it.")
+@app.command(
+    help="Send a test message to every address, and one beat to the dead-man URL; say which accepted it."
+)
 def test() -> None:
     """Exit code 0: all accepted it; 1: one did not; 4: no address is set. No address is shown."""
     from oc_ops import settings

@@ -10,9 +10,11 @@ from typing import Annotated
 
 import typer
 
+from oc_ops.cli.groups import Whole
 from oc_ops.errors import OcOpsError
 
 app = typer.Typer(
+    cls=Whole,
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Teach the gateway's agents when to look, what needs a person, and what they must never do.",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oc_ops.cli.groups import Whole
 from oc_ops.errors import OcOpsError
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from oc_ops.settings import Settings
 
 app = typer.Typer(
+    cls=Whole,
     no_args_is_help=True,
     rich_markup_mode=None,
     help="The cockpit: the tmux session oc-ops with the windows status, runs, browser, incidents and adhoc, a shell.",
@@ -30,7 +32,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to 
 
 
 @app.command(
-    help="Make sure that the session is up: make it, or put back what is missing of it. The shell in adhoc, its "
+    help="Make sure the session is up: create it, or put back what is missing. The shell in adhoc, its "
     "history and whatever runs in it are never touched. It needs no terminal."
 )
 def start(socket: Socket = None, target: Target = None, as_json: Json = False) -> None:
@@ -56,7 +58,7 @@ def attach(socket: Socket = None, target: Target = None) -> None:
 
 
 @app.command(
-    help="Say what there is of the session, changing nothing. Exit code: 0 all of it is up, 1 it is not, or not all."
+    help="Say which parts of the session are there; nothing is changed. Exit code: 0 it is up whole, 1 it is not."
 )
 def status(socket: Socket = None, target: Target = None, as_json: Json = False) -> None:
     """Window by window."""
