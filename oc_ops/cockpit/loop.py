@@ -22,7 +22,7 @@ from oc_ops.cockpit.labour import Labouring
 from oc_ops.cockpit.log import Follow
 from oc_ops.cockpit.memory import GatewayMemory, own_costs
 from oc_ops.cockpit.rpc_link import Line
-from oc_ops.cockpit.state.freshness import WRITE_S
+from oc_ops.cockpit.state.gateway import WRITE_S
 from oc_ops.doctor import log
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.observe import inside, install, logs, rpc
