@@ -178,7 +178,7 @@ def _tell(
     from oc_ops.record.incidents import book
     from oc_ops.record.incidents import text as incidents_text
     from oc_ops.record.incidents.events import Event
-    from oc_ops.record.secret_patterns import without_secrets
+    from oc_ops.record.redact import without_secrets
 
     if what == "noted" and not text.strip():
         raise OcOpsError("note: need a text")

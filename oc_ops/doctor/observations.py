@@ -32,7 +32,7 @@ from oc_ops.observe.reads import RpcReads
 from oc_ops.observe.rpc import RpcRefused, RpcReply
 from oc_ops.process.jsontext import at
 from oc_ops.process.run import Call
-from oc_ops.record import config_cache
+from oc_ops.record import memory
 from oc_ops.settings import Settings
 
 Lane = Literal["http", "rpc", "cli", "files", "log"]
@@ -316,8 +316,8 @@ class Doctor:
             return cause
         if cause := self.rpc_cause() or self.cli_fault():
             raise Blocked(cause)
-        mark = config_cache.fingerprint(self.config.path, self.cli_release)
-        if config_cache.is_known(self.settings.memory_dir, mark):
+        mark = memory.config_fingerprint(self.config.path, self.cli_release)
+        if memory.config_is_known(self.settings.memory_dir, mark):
             return None
         answer = self.openclaw().config_validate()
         if finding := start.refused(answer, self.target, self.config, self.start.seen(), lives=True):
@@ -326,7 +326,7 @@ class Doctor:
             return judge_cli.rejected_config(self.openclaw().gateway_status(), self.config, lives=True)
         if at(answer.value, "valid") is not True:
             raise CouldNotLook(f"the config's validation gave no answer: {answer.call.summary}")
-        config_cache.remember(self.settings.memory_dir, mark)
+        memory.remember_config(self.settings.memory_dir, mark)
         return None
 
     @once

@@ -11,7 +11,7 @@ import pytest
 from oc_ops.observe.jobs import Job, JobRun, Schedule
 from oc_ops.record.history import FILE, reading
 from oc_ops.record.history.from_run import _command, _runs
-from oc_ops.record.recoveries import restarts_by_us
+from oc_ops.record.journal import restarts_by_us
 from tests.support.machine import Operator, closed_port, gateway
 
 
