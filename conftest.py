@@ -183,7 +183,7 @@ def _cockpit(config: pytest.Config, run: DoctorRun) -> str:
     """See that the cockpit is up where that is wanted; what there is to say of it, in one line."""
     if config.getoption("lab") or not (config.getoption("tmux") or config.getini("oc_ops_tmux")):
         return ""
-    from oc_ops.cockpit.ensure import ensure
+    from oc_ops.cockpit.session import ensure
 
     return ensure(run.settings, dict(os.environ))
 

@@ -15,25 +15,8 @@ from typing import Annotated, Any
 import typer
 
 from oc_ops import __version__
-from oc_ops.cli import (
-    breaker,
-    config,
-    history,
-    incidents,
-    jobs,
-    logs,
-    metrics,
-    notify,
-    recover,
-    run,
-    schedule,
-    skill,
-    targets,
-    tmux,
-    uninstall,
-)
-from oc_ops.cli.groups import Grouped, Whole
-from oc_ops.cli.streams import lenient, need_clock
+from oc_ops.cli import breaker, incidents, jobs, logs, recover, reports, run, schedule, setup, tmux, uninstall
+from oc_ops.cli.frame import Grouped, Whole, lenient, need_clock
 from oc_ops.errors import OcOpsError
 from oc_ops.settings import CHECKOUT, CONFIG, PROJECT
 
@@ -57,15 +40,15 @@ app.add_typer(incidents.app, name="incidents")
 app.add_typer(logs.app, name="logs")
 app.add_typer(tmux.app, name="tmux")
 app.add_typer(jobs.app, name="jobs")
-app.add_typer(notify.app, name="notify")
+app.add_typer(setup.notify_app, name="notify")
 app.add_typer(schedule.app, name="schedule")
-app.add_typer(skill.app, name="skill")
-targets.register(app)
+app.add_typer(setup.skill_app, name="skill")
+setup.register_targets(app)
 recover.register(app)
 run.register(app)
-metrics.register(app)
-history.register(app)
-config.register(app)
+reports.register_metrics(app)
+reports.register_history(app)
+setup.register_config(app)
 uninstall.register(app)
 
 USAGE = 4
@@ -179,9 +162,7 @@ def doctor(
     if nagios and as_json:
         raise OcOpsError("--nagios and --json: need one of the two")
     if nagios:
-        from oc_ops.cli.nagios import run
-
-        raise typer.Exit(run(lambda: examine.argv([*options, *context.args])))
+        raise typer.Exit(reports.run_as_plugin(lambda: examine.argv([*options, *context.args])))
     argv = examine.argv([*options, "--answer", "json" if as_json else "text", *context.args])
     _say_where()
     sys.stdout.flush()

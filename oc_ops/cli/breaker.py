@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
 
 import typer
 
-from oc_ops.cli.groups import Whole
+from oc_ops.cli.frame import Whole
 from oc_ops.errors import CouldNotLook, OcOpsError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oc_ops.cli.groups import Whole
+from oc_ops.cli.frame import Whole
 from oc_ops.errors import OcOpsError
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _tell(
     from oc_ops.record.incidents import book
     from oc_ops.record.incidents import text as incidents_text
     from oc_ops.record.incidents.events import Event
-    from oc_ops.record.secret_patterns import without_secrets
+    from oc_ops.record.redact import without_secrets
 
     if what == "noted" and not text.strip():
         raise OcOpsError("note: need a text")

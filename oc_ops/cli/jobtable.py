@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from oc_ops.cli import table
+from oc_ops.cli.frame import Row, show_table
 from oc_ops.errors import SettingError
 from oc_ops.judge.cron import Verdict
 from oc_ops.judge.finding import Finding
@@ -116,7 +116,7 @@ def _shown(text: str, most: int) -> str:
 def show(seen: Jobs, verdicts: Sequence[Verdict], to_watch: Sequence[Watched], path: Path, cause: str) -> None:
     """Print it all: a table on a terminal, tab-separated lines elsewhere; `path` is the watchlist's."""
     print(f"{len(seen.jobs)} jobs {_SOURCES[seen.source]}" + (f" ({cause})" if cause else ""))
-    table.show(_HEAD, _rows(seen, verdicts), _styles)
+    show_table(_HEAD, _rows(seen, verdicts), _styles)
     for each in verdicts:
         if each.unseen:
             print(f"\n{_shown(each.subject, _NAME_WIDTH)}: could not look: {_shown(each.unseen, 400)}")
@@ -135,6 +135,6 @@ def _harmless(finding: Finding) -> Finding:
     )
 
 
-def _styles(row: table.Row) -> Sequence[str]:
+def _styles(row: Row) -> Sequence[str]:
     colours = {"ok": "green", _NOT_WATCHED: "dim", _NOT_DUE: "dim", _SKIPPED: "dim"}
     return [*[""] * (len(row) - 1), colours.get(row[-1], "bold red")]

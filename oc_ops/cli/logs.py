@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from oc_ops.cli import table
-from oc_ops.cli.groups import Whole
+from oc_ops.cli.frame import Whole, show_table
 from oc_ops.errors import OcOpsError
 
 if TYPE_CHECKING:
@@ -175,7 +174,7 @@ def _print_table(tally: Tally) -> None:
             (name, str(each.count), _utc(each.first) or "-", _utc(each.last) or "-", excerpt)
             for name, each, excerpt in tally._rows()
         ]
-        table.show(("signature", "count", "first", "last", "newest line"), rows)
+        show_table(("signature", "count", "first", "last", "newest line"), rows)
     own = f", {tally.own} records of CLI calls not counted" if tally.own else ""
     found = f"{len(tally.fired)} signature{'s' * (len(tally.fired) != 1)}" if tally.fired else "no known signature"
     print(f"{found} in {tally.lines:,} lines, {tally.bytes:,} bytes{own}")

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from oc_ops.cli.streams import lenient, need_clock
+from oc_ops.cli.frame import lenient, need_clock
 from oc_ops.errors import OcOpsError
 
 _INTERRUPTED = 2

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oc_ops.cli.groups import Whole
+from oc_ops.cli.frame import Whole
 from oc_ops.errors import OcOpsError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from oc_ops.judge.finding import Finding
 from oc_ops.observe.logs.restarts import planned_restarts
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.process.jsontext import number_at
-from oc_ops.record import drains
+from oc_ops.record import memory
 
 _STATUS = "gateway.suspend.status"
 _NOBODY = "oc-ops"
@@ -25,10 +25,10 @@ def told(gateway: Gateway, seen: GatewayProbe, cause: Finding | None, now: datet
     """The cause, that of a gateway that drains with since when and by whom; forgets the drain of one that does not."""
     settings, key, now = gateway.settings, gateway.target.key, now or datetime.now(UTC)
     if cause is None or cause.check != "gateway/draining":
-        drains.forget(settings.memory_dir, key)
+        memory.forget_drain(settings.memory_dir, key)
         return cause
     up_s = seen.up_s
-    since = drains.since(settings.memory_dir, key, None if up_s is None else now.timestamp() - up_s, now)
+    since = memory.drain_since(settings.memory_dir, key, None if up_s is None else now.timestamp() - up_s, now)
     if seen.container is not None and seen.live.kind != "answered":
         return drain_stuck(cause, Drain(since, now, stops=seen.container.runtime), settings.drain_budget_s)
     suspended, until = _suspension(gateway)

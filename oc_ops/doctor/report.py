@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from oc_ops.doctor import handover, summary
 from oc_ops.errors import SettingError
 from oc_ops.process.run import Call
-from oc_ops.record import cli_proof, folder
-from oc_ops.record.incidents import from_run
+from oc_ops.record import folder, memory
+from oc_ops.record.incidents import book
 from oc_ops.record.journal import JournalError
 from oc_ops.record.page import report
 from oc_ops.record.redact import Redactor
@@ -87,7 +87,7 @@ class Reporting:
             return record
         for sink in (self._into_incidents, self._into_history):
             record = sink(record)
-        cli_proof.note(record, self.settings.memory_dir)
+        memory.keep_cli_proof(record, self.settings.memory_dir)
         return record
 
     @staticmethod
@@ -97,7 +97,7 @@ class Reporting:
     def _into_incidents(self, record: RunRecord) -> RunRecord:
         """If incidents.jsonl cannot be written, the run goes on without an incident."""
         try:
-            self.incidents = from_run.note(record, self.settings, self.redactor, self.folder.path)
+            self.incidents = book.note(record, self.settings, self.redactor, self.folder.path)
         except (JournalError, OSError, SettingError) as error:
             self.tell(f"no incident was recorded: {error}")
             return record

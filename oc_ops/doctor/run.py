@@ -22,7 +22,7 @@ from oc_ops.judge.startup import on_its_way
 from oc_ops.locks import single_flight
 from oc_ops.observe import gateways
 from oc_ops.process.run import Call
-from oc_ops.record import cli_proof
+from oc_ops.record import memory
 from oc_ops.record.run import (
     SPARED,
     WARNED,
@@ -91,7 +91,7 @@ class DoctorRun:
         """Why a scheduled run need not prove the command line: it was proven lately, and no cheaper lane saw news."""
         if SCHEDULED not in self.environ or self.deep:
             return ""
-        proof, seen = cli_proof.read(self.settings.memory_dir, self.doctor.key), self.doctor.look.seen
+        proof, seen = memory.cli_proof(self.settings.memory_dir, self.doctor.key), self.doctor.look.seen
         found = frozenset(each.check for each in self.findings.values())
         pid = seen.serving.pid if seen and seen.serving else None
         if proof is None or not proof.covers(found, pid, self.settings.cli_every_s):

@@ -26,7 +26,7 @@ from oc_ops.observe.openclaw import Answer, Openclaw
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.state import StateView
 from oc_ops.observe.target import Target
-from oc_ops.record import drains
+from oc_ops.record import memory
 
 DOWN = in_state("absent")
 """Causes of a gateway that does not live: only then is it asked why it would not come up."""
@@ -42,11 +42,11 @@ def bounded(gateway: Gateway, seen: GatewayProbe, cause: Finding | None, now: da
     """The cause, that of a start as an error where one start has followed the other beyond the budget of one."""
     settings, key, now = gateway.settings, gateway.target.key, now or datetime.now(UTC)
     if cause is None or cause.check in _UP:
-        drains.is_up(settings.memory_dir, key)
+        memory.forget_starts(settings.memory_dir, key)
         return cause
     if cause.check != STARTING:
         return cause
-    spell = drains.start_seen(settings.memory_dir, key, None if seen.up_s is None else now.timestamp() - seen.up_s, now)
+    spell = memory.start_seen(settings.memory_dir, key, None if seen.up_s is None else now.timestamp() - seen.up_s, now)
     return again_and_again(cause, spell.first, now, spell.starts, settings.start_budget_s)
 
 

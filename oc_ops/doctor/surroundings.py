@@ -17,7 +17,7 @@ from oc_ops.judge.releases import shown
 from oc_ops.locks import lock_dir
 from oc_ops.observe import install
 from oc_ops.process.jsontext import at
-from oc_ops.record import lastlook
+from oc_ops.record.memory import remember_release, told_releases
 
 if TYPE_CHECKING:
     from oc_ops.doctor.observations import Doctor
@@ -50,9 +50,9 @@ class Surroundings:
 
         memory = self.doctor.settings.memory_dir
         number = install.release(gateway_version(self.doctor) or "")
-        found = advisories.known_release(number, lastlook.told_releases(memory))
+        found = advisories.known_release(number, told_releases(memory))
         if found is not None and number is not None:
-            lastlook.remember_release(memory, shown(number))
+            remember_release(memory, shown(number))
         return found
 
     # -- cron jobs ------------------------------------------------------------------------------------------------
@@ -165,6 +165,6 @@ class Surroundings:
     @once
     def memory_series(self) -> tuple[Sample, ...]:
         """The gateway's memory over the last day, this moment included."""
-        from oc_ops.record import memory_series
+        from oc_ops.record.memory import memory_series as kept_samples
 
-        return memory_series.remember(self.doctor.settings.memory_dir, self.doctor.key, self.host().sample)
+        return kept_samples(self.doctor.settings.memory_dir, self.doctor.key, self.host().sample)

@@ -16,8 +16,8 @@ from oc_ops.observe import work
 from oc_ops.observe.rpc import RpcRefused
 from oc_ops.observe.work import WorkView
 from oc_ops.process.jsontext import number_at
-from oc_ops.record import lastlook
-from oc_ops.record.lastlook import LastLook
+from oc_ops.record import memory
+from oc_ops.record.memory import LastLook
 
 if TYPE_CHECKING:
     from oc_ops.doctor.observations import Doctor
@@ -60,12 +60,12 @@ class WorkLook:
     @once
     def before(self) -> LastLook:
         """What the last look left."""
-        return lastlook.read(self._doctor.settings.memory_dir, self._doctor.key)
+        return memory.last_look(self._doctor.settings.memory_dir, self._doctor.key)
 
     def _keep(self, **parts: object) -> None:
         """Keep what was judged just now, and only that, for the next look: a run of some checks forgets no other's."""
         self._kept = replace(self._kept or self.before(), at_ms=self.seen().at_ms, **parts)  # type: ignore[arg-type]
-        lastlook.remember(self._doctor.settings.memory_dir, self._doctor.key, self._kept)
+        memory.remember_look(self._doctor.settings.memory_dir, self._doctor.key, self._kept)
 
     def _listed(self) -> Jobs | None:
         """The jobs, as the gateway itself told them."""

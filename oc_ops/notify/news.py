@@ -10,8 +10,8 @@ from typing import Literal
 from oc_ops.record.incidents.events import Moment, utc
 from oc_ops.record.incidents.incident import Incident
 from oc_ops.record.incidents.text import told as words_of
-from oc_ops.record.recoveries import SPENT
-from oc_ops.record.secret_patterns import without_secrets
+from oc_ops.record.journal import SPENT
+from oc_ops.record.redact import without_secrets
 from oc_ops.text import age, one_line, remedy
 
 Kind = Literal["down", "still down", "recovered", "budget spent", "approval wanted"]

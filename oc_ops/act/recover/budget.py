@@ -11,7 +11,7 @@ from typing import Literal
 from oc_ops.act.recover import log
 from oc_ops.observe.logs import planned_restarts
 from oc_ops.record.incidents.incident import Incident
-from oc_ops.record.recoveries import SPENT
+from oc_ops.record.journal import SPENT
 
 Kind = Literal["gateway", "browser", "channel"]
 DAY = timedelta(days=1)

@@ -10,20 +10,33 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from oc_ops.cockpit.state.freshness import Freshness, Lane, Note, Severity
 from oc_ops.cockpit.state.gateway import (
     Browser,
     Digest,
     EventLoop,
+    Freshness,
     GatewayPart,
+    Labour,
+    Lane,
     MemoryPart,
+    Note,
     Rpc,
     Scheduler,
     ServicePart,
+    Severity,
 )
-from oc_ops.cockpit.state.jobs import JobPart, JobsPart, RunPart, TranscriptPart
-from oc_ops.cockpit.state.labour import Labour
-from oc_ops.cockpit.state.trouble import DoctorPart, Firing, IncidentPart, Incidents, LogLine, LogPart
+from oc_ops.cockpit.state.jobs import (
+    DoctorPart,
+    Firing,
+    IncidentPart,
+    Incidents,
+    JobPart,
+    JobsPart,
+    LogLine,
+    LogPart,
+    RunPart,
+    TranscriptPart,
+)
 
 __all__ = [
     "SCHEMA",

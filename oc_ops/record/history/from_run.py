@@ -33,8 +33,7 @@ from oc_ops.record.history import (
 )
 from oc_ops.record.incidents import book
 from oc_ops.record.incidents.incident import Incident
-from oc_ops.record.journal import JournalError
-from oc_ops.record.recoveries import restarts_by_us
+from oc_ops.record.journal import JournalError, restarts_by_us
 from oc_ops.record.redact import Redactor
 from oc_ops.record.run import Around, Observations, RunRecord
 from oc_ops.settings import Settings

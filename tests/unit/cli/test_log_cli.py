@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from oc_ops.cli.logs import _print_table, app, scanned
 from oc_ops.errors import OcOpsError
 from oc_ops.judge.signatures import catalogue
+from oc_ops.process.pty import plain
 from tests.support.log_lines import line
 
 SAMPLES = {each.id: each.sample for each in catalogue()}
@@ -160,10 +161,11 @@ def test_a_narrow_table_cuts_neither_a_time_nor_an_id(tmp_path: Path, monkeypatc
     tally = scanned([str(log)])
     with pytest.MonkeyPatch.context() as terminal:
         shown = io.StringIO()
-        shown.isatty = lambda: True  # type: ignore[method-assign]
+        terminal.setattr(shown, "isatty", lambda: True)
         terminal.setattr("sys.stdout", shown)
         _print_table(tally)
-    head, _rule, *rows = [each for each in shown.getvalue().splitlines() if each.strip()][:-1]
+    lines = [each for each in plain(shown.getvalue()).splitlines() if each.strip()]
+    head, rows = lines[0], lines[2:-1]
     first, last = head.index("first"), head.index("last")
     assert "".join(row[first:last].strip() for row in rows) == "2026-11-22T10:11:12Z"
     assert "".join(row[: head.index("count")].strip() for row in rows) == "ws.1000_handshake"

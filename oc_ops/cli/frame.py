@@ -1,10 +1,16 @@
-"""What `oc-ops --help` shows: the commands by what one wants to do, each with one whole line."""
+"""What every command rests on: the headings of `oc-ops --help`, tables, streams that take any character, a clock."""
 
 from __future__ import annotations
 
+import io
+import sys
+import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from typer.core import TyperGroup
+
+from oc_ops.text import clock_trouble
 
 if TYPE_CHECKING:
     from typer._click import Context, HelpFormatter  # typer carries click with it
@@ -67,3 +73,48 @@ class Grouped(TyperGroup):
         if rows:
             with formatter.section("Also"):
                 formatter.write_dl(rows)
+
+
+Row = Sequence[str]
+Styles = Callable[[Row], Sequence[str]]
+"""The style of each cell of a row, as rich names it."""
+
+
+def show_table(head: Row, rows: Sequence[Row], styles: Styles = lambda row: [""] * len(row)) -> None:
+    """Print it, its header first; no cell is cut, and none breaks a line of a pipe, however narrow COLUMNS is."""
+    if not sys.stdout.isatty():
+        for row in (head, *rows):
+            print("\t".join(" ".join(cell.splitlines()).replace("\t", " ") for cell in row))
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table: Table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for title in head:
+        table.add_column(title, overflow="fold", no_wrap=len(title) < 3)
+    for row in rows:
+        table.add_row(*(Text(cell, style=style) for cell, style in zip(row, styles(row), strict=True)))
+    Console().print(table)
+
+
+def lenient() -> None:
+    """A locale that lacks a character costs neither an answer nor an act: it is printed as its escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def need_clock() -> None:
+    """End in one sentence, with exit code 4, where this machine's clock is beyond what Python can read (2262).
+
+    One that is merely wrong is told, and the command goes on: what it looks at says whether it can.
+    """
+    try:
+        wrong = clock_trouble(time.time())
+        if wrong:
+            print(f"oc-ops: {wrong}: ages, due times and expiries mean nothing", file=sys.stderr)
+    except OverflowError:
+        print("oc-ops: this machine's clock is beyond the year 2262: set it right first (see `date`)", file=sys.stderr)
+        sys.exit(4)
