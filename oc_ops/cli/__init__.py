@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import shlex
@@ -161,12 +162,22 @@ def doctor(
     options += [name for name, wanted in flags if wanted]
     if nagios and as_json:
         raise OcOpsError("--nagios and --json: need one of the two")
+    _refuse_misspelt(context)
     if nagios:
         raise typer.Exit(reports.run_as_plugin(lambda: examine.argv([*options, *context.args])))
     argv = examine.argv([*options, "--answer", "json" if as_json else "text", *context.args])
     _say_where()
     sys.stdout.flush()
     os.execv(sys.executable, argv)  # noqa: S606 - an argv list, no shell
+
+
+def _refuse_misspelt(context: typer.Context) -> None:
+    """Name the option that was meant: pytest, which takes what is not ours, would only print its own usage."""
+    ours = [word for each in context.command.params for word in each.opts if word.startswith("--")]
+    for word in context.args:
+        name = word.partition("=")[0]
+        if name.startswith("--") and (near := difflib.get_close_matches(name, ours, n=1, cutoff=0.85)):
+            raise OcOpsError(f"{name}: there is no such option; nearest: {near[0]}")
 
 
 def _say_where() -> None:

@@ -150,7 +150,7 @@ def _look(doctor: Doctor, watched: Sequence[Watched]) -> tuple[Jobs, tuple[Verdi
     except Blocked as blocked:
         found = blocked.cause
         why = _harmless(f"{found.check}: {found.fact} (saw: {found.saw}) · fix: {remedy(found.fix)}", doctor)
-        raise CouldNotLook(f"neither the gateway nor its store tells its jobs: {why}") from None
+        raise CouldNotLook(f"the jobs could not be learnt, from the gateway or from its store: {why}") from None
     except CouldNotLook as error:
         raise CouldNotLook(_harmless(str(error), doctor)) from None
 
