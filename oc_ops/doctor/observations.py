@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from oc_ops.doctor import drain, log, start
+from oc_ops.doctor import log, start
 from oc_ops.doctor.outcomes import Blocked, Memo, NotAsked, once
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.gateway import Gateway
@@ -18,7 +18,7 @@ from oc_ops.judge import cli as judge_cli
 from oc_ops.judge import container as judge_container
 from oc_ops.judge import cron as judge_cron
 from oc_ops.judge import gateway as judge_gateway
-from oc_ops.judge import listener as judge_listener
+from oc_ops.judge import port as judge_port
 from oc_ops.judge import state as judge_state
 from oc_ops.judge.catalogue import Signature
 from oc_ops.judge.finding import Finding
@@ -172,7 +172,7 @@ class Doctor:
         """What keeps the gateway from answering, as far as HTTP and the process list tell."""
         if cause := self.config_cause():
             return cause
-        cause = drain.told(self.gateway, self.look(), judge_gateway.cause(self.look(), self.limits))
+        cause = start.with_drain(self.gateway, self.look(), judge_gateway.cause(self.look(), self.limits))
         cause = start.bounded(self.gateway, self.look(), cause)
         if cause is not None and (another := self._held_by_another()):
             return another
@@ -185,7 +185,7 @@ class Doctor:
     def _held_by_another(self) -> Finding | None:
         """Another user's process on the port: what ails it is not this gateway's state."""
         error = listener.stranger(self.target, self.config.host, self.port())
-        return judge_listener.held_by_another(self.port(), error.why, str(error)) if error else None
+        return judge_port.held_by_another(self.port(), error.why, str(error)) if error else None
 
     # -- the RPC lane -------------------------------------------------------------------------------------------
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oc_ops import files
+from oc_ops.doctor.jobs import WorkLook
 from oc_ops.doctor.outcomes import Blocked, Memo, NotAsked, once
-from oc_ops.doctor.work import WorkLook
 from oc_ops.errors import CouldNotLook
-from oc_ops.judge import advisories, cronwork
 from oc_ops.judge import browser as judge_browser
+from oc_ops.judge import cronwork, releases
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.releases import shown
 from oc_ops.locks import lock_dir
@@ -50,7 +50,7 @@ class Surroundings:
 
         memory = self.doctor.settings.memory_dir
         number = install.release(gateway_version(self.doctor) or "")
-        found = advisories.known_release(number, told_releases(memory))
+        found = releases.known_release(number, told_releases(memory))
         if found is not None and number is not None:
             remember_release(memory, shown(number))
         return found

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from oc_ops import __version__
 from oc_ops.judge.finding import Finding
-from oc_ops.judge.verdict import Verdict
+from oc_ops.judge.findings import Verdict
 from oc_ops.observe.service import is_wsl2
 from oc_ops.settings import Settings, declared
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from oc_ops.act.recover.wait import Settled
 from oc_ops.judge.finding import Finding
-from oc_ops.judge.startup import on_its_way
-from oc_ops.judge.verdict import Verdict
+from oc_ops.judge.findings import Verdict
+from oc_ops.judge.lifecycle import on_its_way
 from oc_ops.process.jsontext import at, text_at
 from oc_ops.record.incidents import events
 from oc_ops.text import remedy

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from oc_ops.judge.verdict import Verdict
+from oc_ops.judge.findings import Verdict
 from oc_ops.record.run import CheckOutcome
 
 Restarter = str

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple, cast
 
-from oc_ops.judge.verdict import Verdict
+from oc_ops.judge.findings import Verdict
 from oc_ops.record.history.entry import IncidentEntry
 from oc_ops.record.history.write import ANSWERED, OUTCOMES, TIMED_OUT
 from oc_ops.record.run import CheckOutcome

@@ -7,8 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from oc_ops.judge.findings import in_state, state_of
-from oc_ops.judge.verdict import Verdict
+from oc_ops.judge.findings import Verdict, in_state, state_of
 from oc_ops.record.incidents.events import Event, Fault, GatewayName, Versions, What
 from oc_ops.record.incidents.incident import PASSING, Incident
 
