@@ -17,7 +17,7 @@ from oc_ops.judge.findings import of_check
 from oc_ops.judge.gateway import Limits
 from oc_ops.judge.port import http_broken
 from oc_ops.observe import service
-from oc_ops.observe.descriptors import watches
+from oc_ops.observe.limits import watches
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.sockets import user_name
 

@@ -15,7 +15,7 @@ from oc_ops.cockpit.ledger import Ledger
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.judge.jobtimes import Terms
 from oc_ops.observe import jobs_now, owners, watchlist
-from oc_ops.observe.zone import gateway_zone
+from oc_ops.observe.jobs_now import gateway_zone
 from oc_ops.process.jsontext import at, number_at
 
 if TYPE_CHECKING:

@@ -101,7 +101,7 @@ def sight(doctor: Doctor, watched: Sequence[Watched]) -> tuple[Jobs, Mapping[str
 
 def zone(doctor: Doctor) -> tzinfo:
     """The zone in which the gateway reads a cron expression that names none."""
-    from oc_ops.observe.zone import gateway_zone
+    from oc_ops.observe.jobs_now import gateway_zone
 
     serving = doctor.look().serving
     return gateway_zone(serving.pid if serving else None, doctor.target.environ)

@@ -23,7 +23,7 @@ from oc_ops.observe import install, lastwords, state
 from oc_ops.observe import processes as observe_processes
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.lastwords import LastWords
-from oc_ops.observe.logs.restarts import planned_restarts
+from oc_ops.observe.logs.records import planned_restarts
 from oc_ops.observe.openclaw import Answer, Openclaw
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.state import StateView

@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 
 from oc_ops import files
-from oc_ops.observe import cgroup
-from oc_ops.observe.orphans import Orphan, orphans
-from oc_ops.observe.package import Package, package
+from oc_ops.observe import limits
+from oc_ops.observe.install import Package, package
+from oc_ops.observe.leftovers import Orphan, orphans
 from oc_ops.observe.processes import GatewayProcess
 from oc_ops.observe.target import Target
 
@@ -144,7 +144,7 @@ def look(
         at_s=time.time(),
         memory=memory(),
         group=_group(gateway),
-        stalled_percent=cgroup.stalled_percent(gateway.pid) if gateway else None,
+        stalled_percent=limits.stalled_percent(gateway.pid) if gateway else None,
         filesystems=filesystems(named),
         gateway=gateway,
         logs=tuple(_logs(target, log_files, gateway)),
@@ -193,7 +193,7 @@ def memory() -> Memory:
 
 def _group(gateway: GatewayProcess | None) -> Memory | None:
     """The memory of the gateway's control group, where that is limited below the machine's."""
-    found = cgroup.memory(gateway.pid) if gateway else None
+    found = limits.memory(gateway.pid) if gateway else None
     if found is None or found[0] >= psutil.virtual_memory().total:
         return None
     return Memory(found[0], found[0] - min(found))

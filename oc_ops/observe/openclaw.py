@@ -15,7 +15,7 @@ from urllib.parse import quote
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.locks import scratch, single_flight
 from oc_ops.observe import config, install, listener
-from oc_ops.observe.pairing import pairing
+from oc_ops.observe.device import pairing
 from oc_ops.observe.target import Target
 from oc_ops.process.jsontext import at, complaint, json_object, number_at, telling_line, text_at
 from oc_ops.process.run import Call, run

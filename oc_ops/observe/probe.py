@@ -14,12 +14,12 @@ import psutil
 from oc_ops.observe import http, whereabouts
 from oc_ops.observe import processes as observe_processes
 from oc_ops.observe.container import Container, publishing
-from oc_ops.observe.descriptors import Descriptors, descriptors
-from oc_ops.observe.forwarders import forwarder
 from oc_ops.observe.healers import Healer, install_of
 from oc_ops.observe.http import Probe
+from oc_ops.observe.limits import Descriptors, descriptors
 from oc_ops.observe.processes import GatewayProcess, Listener
 from oc_ops.observe.service import NO_SERVICE, Service, unit_of
+from oc_ops.observe.sockets import forwarder
 from oc_ops.observe.target import Target
 from oc_ops.observe.whereabouts import TcpAddress
 from oc_ops.process.jsontext import at, number_at, text_at

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from oc_ops.act.commands import Commands
 from oc_ops.act.cron_run.answer import JobRecord, Ours, Said, lacks, ours, understood
-from oc_ops.act.cron_run.lanes import JobView
-from oc_ops.act.cron_run.poller import Beside, Sighting
+from oc_ops.act.cron_run.lanes import Beside, JobView, Sighting
 from oc_ops.act.cron_run.request import Outcome, RunResult
 from oc_ops.errors import CouldNotLook
 from oc_ops.text import span

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import psutil
 
+from oc_ops.act.breaker.processes import stopped
 from oc_ops.act.breaker.scan import Pid
 from oc_ops.act.commands import Commands
-from oc_ops.act.recover import authority, channel
+from oc_ops.act.recover import policy, steps
 from oc_ops.act.recover.outcome import Observation
 from oc_ops.act.recover.policy import standing_against
 from oc_ops.act.recover.wait import REAL, Clock, cause_now
-from oc_ops.act.wake import stopped
 from oc_ops.doctor import start
 from oc_ops.errors import CouldNotLook
 from oc_ops.gateway import Gateway
@@ -149,13 +149,13 @@ def _hand(gateway: Gateway, cure: Cure, seen: GatewayProbe, service: Service) ->
         return (), f"{there.name} only forwards the port: the gateway runs {there.place}"
     if seen.drifted:
         return (), f"it listens on port {seen.port} and is wanted on {seen.wanted}: a restart may leave it on either"
-    verb: authority.Verb = "start" if cure.action == "start" else "restart"
+    verb: policy.Verb = "start" if cure.action == "start" else "restart"
     units = (each for each in (seen.service, service) if each.manager != "none")
     unit = next((each for each in units if seen.external or not each.managed), None)
     if unit is None:
-        alone = verb == "start" and service.manager == "systemd" and authority.no_system_manager(gateway.environ)
-        return authority.command(service, verb) if alone else (), ""
-    words = authority.allowed(unit, verb, gateway.environ)
+        alone = verb == "start" and service.manager == "systemd" and policy.no_system_manager(gateway.environ)
+        return policy.command(service, verb) if alone else (), ""
+    words = policy.allowed(unit, verb, gateway.environ)
     if not words:
         return (), f"its {unit.summary}: this account may not {verb} that unit without a password"
     if verb == "restart" and seen.holder is not None and not holds(unit, seen.holder):
@@ -187,9 +187,9 @@ def _browser(config: GatewayConfig) -> Clearance:
 
 def _channel(gateway: Gateway, cause: Finding, clock: Clock) -> Clearance:
     gateway.look()
-    if words := channel.lacking(gateway):
+    if words := steps.lacking(gateway):
         return Clearance(words, "none automatic: switch the account off and on in the config (channels.…enabled)")
-    if not channel.ails(gateway, cause, clock):
+    if not steps.ails(gateway, cause, clock):
         return Clearance(elsewhere=f"the channel {cause.subject} has come back by itself")
     return Clearance(aborts=("what this channel is just sending",))
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from oc_ops.act import wake
 from oc_ops.act.agent import inside, refuse_agents
+from oc_ops.act.breaker import processes
 from oc_ops.act.breaker.scan import Pid
-from oc_ops.act.recover import act, budget, channel, evidence, log, steps
+from oc_ops.act.recover import act, budget, evidence, log, steps
 from oc_ops.act.recover.log import IncidentLink, RecoveryLog
 from oc_ops.act.recover.outcome import Conclusion, Observation, Outcome, proof
 from oc_ops.act.recover.policy import cure_of, never
@@ -84,7 +84,7 @@ def longest_s(settings: Settings) -> float:
     """The worst case of `recover` after its first look, in seconds: see there."""
     waits_s = 3 * (settings.start_budget_s + settings.drain_budget_s)
     looks_s = 4 * (settings.run_s + settings.check_s)
-    return settings.recover_act_s + waits_s + max(steps.BROWSER_START_S, channel.HEAR_S) + looks_s
+    return settings.recover_act_s + waits_s + max(steps.BROWSER_START_S, steps.HEAR_S) + looks_s
 
 
 class _Recovery:
@@ -365,7 +365,7 @@ class _Recovery:
 
     def _wake(self, found: Pid) -> None:
         """Let a stopped process go on; ends here when that was all, else what it shows then is judged anew."""
-        cause, command = self._cause, wake.command(found)
+        cause, command = self._cause, processes.command(found)
         if self.dry_run:
             then = "" if by_hand(self.cure, cause) else ", and restart only what still does not answer"
             words = f"it would run `{command}` first{then}; nothing was changed"

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe.logs.buffer import clipped
-from oc_ops.observe.logs.records import Record, read
-from oc_ops.observe.logs.restarts import Window
+from oc_ops.observe.logs.records import Record, Window, read
 from oc_ops.observe.logs.scan import Needle
 from oc_ops.observe.logs.view import LogView
 from oc_ops.observe.target import Target

@@ -14,8 +14,7 @@ from oc_ops import files
 from oc_ops.observe.logs import cursor
 from oc_ops.observe.logs.buffer import HitBuffer, LogHit, entry_of
 from oc_ops.observe.logs.cursor import LogCursor, Place
-from oc_ops.observe.logs.records import Record, first_time, last_time
-from oc_ops.observe.logs.restarts import Window
+from oc_ops.observe.logs.records import Record, Window, first_time, last_time
 from oc_ops.observe.logs.scan import Needle, Scan, finder
 
 _BISECTED_TO = 256 * 1024

@@ -19,9 +19,8 @@ import pytest
 from cronsim import CronSim
 from typer.testing import CliRunner, Result
 
-from oc_ops.act.recover.channel import HEAR_S
 from oc_ops.act.recover.run import longest_s
-from oc_ops.act.recover.steps import BROWSER_START_S
+from oc_ops.act.recover.steps import BROWSER_START_S, HEAR_S
 from oc_ops.cli import main, schedule
 from oc_ops.errors import OcOpsError
 from oc_ops.locks import single_flight
