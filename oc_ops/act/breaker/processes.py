@@ -1,4 +1,4 @@
-"""A gateway process that does not answer: let go on if it is stopped, else its manager is asked, then TERM, then KILL."""
+"""A gateway process that does not answer: let go on if it is stopped, else its manager is asked, then TERM, KILL."""
 
 from __future__ import annotations
 
