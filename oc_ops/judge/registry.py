@@ -71,8 +71,6 @@ def finds(
         raise ValueError(f"{id}: cure, means and helps each need words")
     if cure.action in PROVEN and not cure.proof:
         raise ValueError(f"{id}: a {cure.action} needs a proof from the gateway's own process or socket")
-    if advises(helps) and not cure.proof:
-        raise ValueError(f"{id}: advice to restart, kill, stop or edit needs a proof: {helps}")
     if id in _KINDS:
         raise ValueError(f"{id} is declared twice")
     _KINDS[id] = kind
@@ -107,19 +105,3 @@ def channel_restart(why: str, *, proof: str) -> Cure:
 def none(why: str, *, proof: str = "") -> Cure:
     """Do nothing: the finding's own fix is for a person; with `proof` where that is to restart, kill, stop or edit."""
     return Cure("none", why, proof)
-
-
-_NOT = re.compile(
-    r"\b(?:no|never a|not|or|before\W+any|before you|another|a|only|changes?|without a) (?:\w+ )?"
-    r"(?:re)?starts?(?: (?:it|now|alone|does|would|aborts|changes|helps)\b[^;,:.]*)?|\bdo not \w+ it"
-)
-"""How a text speaks of a restart that is not to be done."""
-_DOES = re.compile(
-    r"\b(?:re)?start\b(?! up| here|ed)|\bkill\b|\bstop\b|\bconfig set\b|\bedit\b"
-    r"|\bend (?:that |those )?pids?\b|disable --now"
-)
-
-
-def advises(text: str) -> bool:
-    """True if a help or a fix tells a person to restart, start, kill, stop or edit something."""
-    return bool(_DOES.search(_NOT.sub("", text)))
