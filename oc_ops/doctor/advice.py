@@ -13,9 +13,8 @@ import psutil
 
 from oc_ops.errors import OcOpsError
 from oc_ops.gateway import Gateway
-from oc_ops.judge.finding import Finding
+from oc_ops.judge.finding import KINDS, Finding
 from oc_ops.judge.findings import state_of
-from oc_ops.judge.registry import KINDS
 from oc_ops.judge.words import clock
 from oc_ops.observe import service
 from oc_ops.record.incidents import book

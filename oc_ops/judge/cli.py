@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from oc_ops.judge.finding import Finding
-from oc_ops.judge.registry import finds, none
+from oc_ops.judge.finding import Finding, finds, none
 from oc_ops.judge.state import is_config_issue
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.openclaw import Answer

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from oc_ops.judge import lifecycle
-from oc_ops.judge.finding import Finding
-from oc_ops.judge.registry import finds, start
+from oc_ops.judge.finding import Finding, finds, start
 from oc_ops.observe.container import Container
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.service import Service

@@ -6,8 +6,7 @@ import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from oc_ops.judge.finding import Finding
-from oc_ops.judge.registry import finds, none
+from oc_ops.judge.finding import Finding, finds, none
 from oc_ops.judge.schedule import milliseconds, moment
 from oc_ops.judge.words import clock, cut, named, ran
 from oc_ops.observe.jobs import Job, Jobs

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from oc_ops.judge.finding import Finding
+from oc_ops.judge.finding import Finding, finds, none
 from oc_ops.judge.gateway import RESTART
 from oc_ops.judge.host import HostLimits, size
-from oc_ops.judge.registry import finds, none
 from oc_ops.observe.host import HostView
 from oc_ops.observe.install import release
 from oc_ops.observe.leftovers import Leftovers

@@ -25,8 +25,7 @@ from oc_ops.judge import (
     state,
     work,
 )
-from oc_ops.judge.finding import Finding
-from oc_ops.judge.registry import KINDS, FindingKind, State
+from oc_ops.judge.finding import KINDS, Finding, FindingKind, State
 
 __all__ = ["JUDGES", "KINDS", "FindingKind", "in_state", "of_check", "state_of"]
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from oc_ops.judge import container, port
 from oc_ops.judge.container import NEVER_RETRY
 from oc_ops.judge.descriptors import fd_limit
-from oc_ops.judge.finding import Finding
+from oc_ops.judge.finding import Finding, finds, none, restart, start, wait
 from oc_ops.judge.lifecycle import body_of, failing_of, shut, starting
 from oc_ops.judge.port import port_drift, taken
-from oc_ops.judge.registry import finds, none, restart, start, wait
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.processes import GatewayProcess
 from oc_ops.process.jsontext import at, number_at, text_at

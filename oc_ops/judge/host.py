@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from oc_ops.judge.finding import Finding, Severity
+from oc_ops.judge.finding import Finding, Severity, finds, none
 from oc_ops.judge.gateway import RESTART
-from oc_ops.judge.registry import finds, none
 from oc_ops.observe.host import Filesystem, HostView, Memory, Sample
 from oc_ops.text import clock_trouble
 

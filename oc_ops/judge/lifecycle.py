@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from oc_ops.judge.finding import Finding, Severity
-from oc_ops.judge.registry import finds, none, wait
+from oc_ops.judge.finding import Finding, Severity, finds, none, wait
 from oc_ops.judge.words import clock
 from oc_ops.observe import processes
 from oc_ops.observe.healers import LONGEST_INSTALL_S

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from oc_ops.judge.finding import Finding, Severity
-from oc_ops.judge.registry import finds, none
+from oc_ops.judge.finding import Finding, Severity, finds, none
 from oc_ops.judge.schedule import moment
 from oc_ops.judge.words import clock, cut
 from oc_ops.observe.jobs import Job

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from oc_ops.judge.finding import Finding
-from oc_ops.judge.registry import finds, none
+from oc_ops.judge.finding import Finding, finds, none
 
 Release = tuple[int, ...]
 """`2026.2.2-3` as (2026, 2, 2, 3)."""

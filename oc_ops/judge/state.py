@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from types import MappingProxyType
 
-from oc_ops.judge.finding import Finding
-from oc_ops.judge.registry import finds, none
+from oc_ops.judge.finding import Finding, finds, none
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.install import release
 from oc_ops.observe.openclaw import Answer

@@ -9,8 +9,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from oc_ops.judge.finding import Finding
-from oc_ops.judge.registry import channel_restart, finds, none
+from oc_ops.judge.finding import Finding, channel_restart, finds, none
 from oc_ops.judge.schedule import moment
 from oc_ops.judge.words import clock, cut
 from oc_ops.observe.work import Account, Letters, WorkView

@@ -13,8 +13,7 @@ from oc_ops.act.recover import steps
 from oc_ops.act.recover.log import RecoveryLog
 from oc_ops.act.recover.wait import Clock, Settled, cause_now, until_started
 from oc_ops.gateway import Gateway
-from oc_ops.judge.finding import Finding
-from oc_ops.judge.registry import Action
+from oc_ops.judge.finding import Action, Finding
 from oc_ops.observe.browser import profile_lock
 from oc_ops.observe.openclaw import BROWSER_PROFILE
 

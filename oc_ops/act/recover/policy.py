@@ -13,9 +13,8 @@ from typing import Literal
 import psutil
 
 from oc_ops.judge.catalogue import Signature, catalogue
-from oc_ops.judge.finding import Finding
+from oc_ops.judge.finding import Cure, Finding
 from oc_ops.judge.findings import KINDS
-from oc_ops.judge.registry import Cure
 from oc_ops.observe.service import Service, ask
 
 NEVER = (

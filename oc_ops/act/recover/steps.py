@@ -13,8 +13,7 @@ from oc_ops.act.recover.wait import Clock
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.gateway import Gateway
 from oc_ops.judge import work as judge
-from oc_ops.judge.finding import Finding
-from oc_ops.judge.registry import Action
+from oc_ops.judge.finding import Action, Finding
 from oc_ops.judge.work import account_params, restart_command
 from oc_ops.locks import single_flight
 from oc_ops.observe.container import Container
