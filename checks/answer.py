@@ -1,4 +1,4 @@
-"""What `oc-ops doctor` prints in place of pytest's frame: what it looks at now, then the findings and the verdict."""
+"""Output of `oc-ops doctor` in place of pytest's frame: the check under way, then the findings and the verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the checks are given: each observation of the run, and how a check says what it thinks of it."""
+"""Fixtures of the checks: each observation of the run, and how a check says what it thinks of it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def doctor(run: DoctorRun) -> Doctor:
 
 @pytest.fixture
 def surroundings(run: DoctorRun) -> Surroundings:
-    """What is looked at beside the gateway: its watched jobs, the machine."""
+    """The surroundings of the gateway: its watched jobs, the machine."""
     return run.surroundings
 
 
@@ -45,7 +45,7 @@ def named_cause(run: DoctorRun) -> Finding | None:
 
 @pytest.fixture
 def limits(doctor: Doctor) -> Limits:
-    """What the gateway's judges measure against."""
+    """Limits that the gateway's judges measure against."""
     return doctor.limits
 
 

@@ -103,7 +103,7 @@ def test_rpc_answers(doctor: Doctor, report: Report) -> None:
 
 @check("gateway/release", lane="rpc")
 def test_release_has_no_known_fault(surroundings: Surroundings, report: Report) -> None:
-    """What is known of the running release, and its operator can act on, was said before, or is nothing."""
+    """Nothing is known of the running release that its operator can act on and was not told before."""
     report(surroundings.known_release())
 
 

@@ -97,7 +97,7 @@ def _one_sentence(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _check_ids(incomplete: str) -> list[str]:
-    """What a shell completes `--check` to."""
+    """The ids that a shell completes `--check` to."""
     from oc_ops import settings
     from oc_ops.doctor import selection
 

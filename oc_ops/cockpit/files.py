@@ -1,4 +1,4 @@
-"""What lies in files beside the gateway: the last doctor report, the book of incidents, transcripts of ad-hoc runs."""
+"""The parts that come from files: the last doctor report, the book of incidents, transcripts of ad-hoc runs."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ _PATIENCE_S = 1.2
 
 
 class Port:
-    """What the port, the processes and the config file tell. Nothing here raises for what is observed."""
+    """The gateway by its port, its processes and its config file. Nothing here raises for what is observed."""
 
     def __init__(
         self,
@@ -260,7 +260,7 @@ class Port:
 
 
 def _stamp(gateway: Gateway) -> object:
-    """What changes when the config is another one: its file, and the container that it is about."""
+    """Return what decides that the config is another one: its file, and the container that it is about."""
     there = gateway.target.container
     contained = (there.id, tuple(there.ports.items()), there.mounts) if there else None
     try:

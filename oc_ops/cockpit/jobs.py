@@ -1,4 +1,4 @@
-"""What the gateway works on: jobs, scheduler and digest, from whichever lane tells them now."""
+"""The gateway's work: jobs, scheduler and digest, from whichever lane tells them now."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def _connected(doctor: Doctor) -> RpcClient:
 
 
 class WorkLook:
-    """What the open connection and the stores tell of a gateway's work; a method that a release lacks closes its part.
+    """A gateway's work by its open connection and its stores; a method that a release lacks closes its part.
 
     Observations raise NotAsked where nothing tells: a gateway in trouble has its own cause named elsewhere.
     """
@@ -133,7 +133,7 @@ class WorkLook:
 
     @once
     def seen(self) -> WorkView:
-        """What the gateway says; NotAsked where the connection is not to be had."""
+        """The gateway's answer; NotAsked where the connection is not to be had."""
         doctor = self._doctor
         if cause := doctor.rpc_cause():
             raise Blocked(cause)
@@ -148,7 +148,7 @@ class WorkLook:
 
     @once
     def before(self) -> LastLook:
-        """What the last look left."""
+        """The record that the last look left."""
         return memory.last_look(self._doctor.settings.memory_dir, self._doctor.key)
 
     def _keep(self, **parts: object) -> None:
@@ -167,7 +167,7 @@ class WorkLook:
     # -- findings -------------------------------------------------------------------------------------------------
 
     def cron(self) -> tuple[Finding, ...]:
-        """What is wrong with the scheduler's work as a whole."""
+        """Findings on the scheduler's work as a whole."""
         jobs, _ = self._judged_jobs()
         view, last = self.seen(), self.before()
         if jobs.source != "rpc":

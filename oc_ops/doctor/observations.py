@@ -99,7 +99,7 @@ class Doctor:
 
     @once
     def cli_fault(self) -> Finding | None:
-        """What is wrong with the command itself: it is not there, or it does not work."""
+        """The finding on the command itself: it is not there, or it does not work."""
         if self.found_executable is not None:
             return judge_cli.unusable(self.version())
         with contextlib.suppress(OcOpsError):
@@ -169,7 +169,7 @@ class Doctor:
 
     @once
     def http_cause(self) -> Finding | None:
-        """What keeps the gateway from answering, as far as HTTP and the process list tell."""
+        """The finding that keeps the gateway from answering, as far as HTTP and the process list tell."""
         if cause := self.config_cause():
             return cause
         cause = start.with_drain(self.gateway, self.look(), judge_gateway.cause(self.look(), self.limits))
@@ -212,7 +212,7 @@ class Doctor:
 
     @once
     def rpc_cause(self) -> Finding | None:
-        """What keeps an authenticated read from being answered."""
+        """The finding that keeps an authenticated read from being answered."""
         if cause := self.http_cause():
             return cause
         return self.rpc_fault()
@@ -286,7 +286,7 @@ class Doctor:
 
     @once
     def cli_cause(self) -> Finding | None:
-        """What keeps the operator's own commands from being answered."""
+        """The finding that keeps the operator's own commands from being answered."""
         if cause := self.rpc_cause():
             return cause
         if finding := self.cli_fault():
@@ -298,14 +298,14 @@ class Doctor:
 
     @once
     def status_fault(self) -> Finding | None:
-        """What keeps `openclaw gateway status` from getting through."""
+        """The finding that keeps `openclaw gateway status` from getting through."""
         return self.cli_unpaired() or judge_access.status_answered(
             self.gateway_status(), read=self.rpc_cause() is None, credential=self.config.credential, held=self.held
         )
 
     @once
     def config_rejected(self) -> Finding | None:
-        """What OpenClaw's own validation has against the config; one that it accepted before is not validated again.
+        """The objection of OpenClaw's own validation to the config; one that it accepted before is not validated again.
 
         `gateway status` calls a config valid that `config validate` rejects (seen on 2026.9.6), so it is not asked.
         """
@@ -346,7 +346,7 @@ class Doctor:
 
     @once
     def browser_fault(self) -> Finding | None:
-        """What keeps the browser control from answering; a browser that the config switches off is not asked for."""
+        """The finding that keeps the browser control from answering; one that the config switches off is not asked."""
         wanted = self.browser_wanted()
         if cause := self.http_cause():
             raise Blocked(cause)

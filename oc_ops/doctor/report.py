@@ -1,4 +1,4 @@
-"""What happens to a finished run: incidents, history, its folder and files, its page, messages, its last lines."""
+"""The way of a finished run: incidents, history, its folder and files, its page, messages, its last lines."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def leave_handover(lock: Path, verdict: Verdict, sentence: str, plugin_line: str
 
 
 def take_handover(lock: Path, since: float) -> Handover | None:
-    """What a run left that ended after `since` (seconds since the epoch); None where there is none such."""
+    """The handover of a run that ended after `since` (seconds since the epoch); None where there is none such."""
     try:
         data = files.read_bytes(_beside(lock), files.SMALL_BYTES)
         found = msgspec.json.decode(data, type=Handover, dec_hook=lambda kind, said: kind(said))
@@ -74,7 +74,7 @@ def _beside(lock: Path) -> Path:
 
 
 class Reporting:
-    """What is kept and said of one run. A file that cannot be written is named beside the report, at no other cost."""
+    """Keep and print one run. A file that cannot be written is named beside the report, at no other cost."""
 
     def __init__(self, settings: Settings, redactor: Redactor, started_at: datetime) -> None:
         """Touches nothing yet."""

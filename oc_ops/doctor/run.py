@@ -1,4 +1,4 @@
-"""What one doctor run gathers: findings, checks, calls, and the record made of them."""
+"""One doctor run as it gathers findings, checks, calls, and the record made of them."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ class DoctorRun:
         self.found_by: dict[tuple[str, str], str] = {}
         """The check, by nodeid, that found each: by its id and subject."""
         self.said: dict[str, Finding] = {}
-        """What each check, by nodeid, found: an error where it found one."""
+        """Findings of each check by nodeid: an error where it found one."""
         self.before: RunRecord | None = None
         """The run as it stood before a recovery."""
         self._unseen: dict[int, tuple[str, BaseException]] = {}
-        """What kept something from being looked at, with the first check that met it: kept, so that no id is reused."""
+        """Errors that kept a check from looking, with the first check that met each: held, so that no id is reused."""
         self.calls: list[CallRecord] = []
         self.lab = lab
         self.planned = 0

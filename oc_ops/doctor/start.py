@@ -87,7 +87,7 @@ def bounded(gateway: Gateway, seen: GatewayProbe, cause: Finding | None, now: da
 
 
 class GatewayFacts(Protocol):
-    """What is needed of a doctor."""
+    """The part of a doctor that is needed here."""
 
     target: Target
     config: GatewayConfig
@@ -108,7 +108,7 @@ class GatewayFacts(Protocol):
 
 
 class StartLook:
-    """What keeps a gateway from coming up, cheapest first, each looked at once."""
+    """Reasons for which a gateway does not come up, cheapest first, each looked at once."""
 
     def __init__(self, doctor: GatewayFacts) -> None:
         self._doctor = doctor
@@ -125,7 +125,7 @@ class StartLook:
 
     @once
     def fault(self) -> Finding | None:
-        """What is wrong with the state directory, as far as its files tell."""
+        """The finding on the state directory, as far as its files tell."""
         if self._doctor.target.container is not None:
             raise NotAsked("the users of a container are others than this machine's: who owns its files says nothing")
         return judge_state.fault(self.seen())
@@ -164,7 +164,7 @@ class StartLook:
 
     @once
     def last_words(self) -> LastWords | None:
-        """What a gateway that is down last said, by its log, its journal or its stability bundle."""
+        """The last words of a gateway that is down, by its log, its journal or its stability bundle."""
         doctor = self._doctor
         service = doctor.look().service
         return lastwords.look(doctor.target, doctor.config, service, doctor.found_executable, datetime.now(UTC))
@@ -195,7 +195,7 @@ def outdated(target: Target, config: GatewayConfig, command: Path, known: tuple[
 def refused(
     answer: Answer, target: Target, config: GatewayConfig, seen: StateView, *, lives: bool = False
 ) -> Finding | None:
-    """What an answer of `config validate` has against a start, if anything.
+    """The objection to a start in an answer of `config validate`; None where there is none.
 
     Raises CouldNotLook for a refusal that is not known: nobody can say then that a start helps, or what would.
     """

@@ -1,4 +1,4 @@
-"""What a run can tell of itself: releases, notes, how each lane did, and all of it in one sentence."""
+"""A run's word on itself: releases, notes, how each lane did, and all of it in one sentence."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def gateway_version(doctor: Doctor) -> str | None:
 
 
 def notes(doctor: Doctor) -> tuple[str, ...]:
-    """What the operator should know of how the RPC lane got in, such as a device key that had to be renewed."""
+    """Notes for the operator on how the RPC lane got in, such as a device key that had to be renewed."""
     lane = doctor.rpc_lane.seen
     return lane.notes if isinstance(lane, RpcReads) else ()
 
@@ -112,7 +112,7 @@ _NEIGHBOURS = 5
 
 
 def excerpts(doctor: Doctor, *, failed: bool) -> tuple[Evidence, ...]:
-    """What the RPC lane had to say; of a failing run also the lines around each hit, and the end of each log."""
+    """Notes of the RPC lane; of a failing run also the lines around each hit, and the end of each log."""
     rpc = notes(doctor)
     said: tuple[Evidence, ...] = (Evidence("Of the RPC lane", rpc),) if rpc else ()
     if not failed:

@@ -1,4 +1,4 @@
-"""What stands beside the gateway and is looked at once a run, whether the gateway answers or not."""
+"""The gateway's surroundings, looked at once a run, whether the gateway answers or not."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Surroundings:
 
     @once
     def known_release(self) -> Finding | None:
-        """What is known of the gateway's release, unless this machine's operator was told before."""
+        """The finding on what is known of the gateway's release, unless this machine's operator was told before."""
         from oc_ops.doctor.summary import gateway_version
 
         memory = self.doctor.settings.memory_dir
@@ -73,7 +73,7 @@ class Surroundings:
 
     @once
     def verdicts(self) -> tuple[Verdict, ...]:
-        """What is to be said of each watched job, and of every marker."""
+        """A verdict on each watched job, and on every marker."""
         return self.judged_jobs()[1]
 
     def watched_jobs(self) -> tuple[Finding, ...]:
@@ -137,7 +137,7 @@ class Surroundings:
 
     @property
     def host_limits(self) -> HostLimits:
-        """What the machine's judges measure against."""
+        """Limits that the machine's judges measure against."""
         from oc_ops.judge.host import HostLimits
 
         return HostLimits(**{each.name: getattr(self.doctor.settings, each.name) for each in fields(HostLimits)})

@@ -127,7 +127,7 @@ def status_answered(
 
 
 def cli_rejected(answer: Answer) -> Finding | None:
-    """What on our own side keeps a call from being answered, whatever was asked for: a warning beside a live read."""
+    """The finding on our own side that keeps a call from being answered; a warning beside a live read."""
     if answer.came and at(answer.value, "rpc", "ok") is not False:
         return None
     why = reason(answer.complaint, answer.codes)

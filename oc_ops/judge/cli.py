@@ -109,7 +109,7 @@ _OLD_NODE = re.compile(
     r"requires Node|Node(?:\.js)? \S+ is (?:required|unsupported)|node:sqlite is unavail|Use Node\.js"
 )
 _NO_NODE = re.compile(r"env: \W?node\W?: No such file|node: (?:command )?not found")
-"""What the releases measured print when Node.js is too old, and what `#!/usr/bin/env node` prints without one."""
+"""Output of the measured releases when Node.js is too old, and what `#!/usr/bin/env node` prints without one."""
 
 
 def unusable(version: Call) -> Finding | None:

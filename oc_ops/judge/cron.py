@@ -85,7 +85,7 @@ def _reply(reply: RpcReply) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is to be said of one job: of a watched one always, of another only that its marker is stale."""
+    """The verdict on one job: of a watched one always, of another only that its marker is stale."""
 
     watched: Watched | None
     job: Job | None

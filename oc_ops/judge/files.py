@@ -168,7 +168,7 @@ def upgraded_under(seen: HostView, running: str | None) -> Finding | None:
 
 
 def _largest(sizes: Mapping[Path, int], limit_bytes: float) -> list[tuple[Path, int]]:
-    """What is larger than the limit, largest first."""
+    """Files larger than the limit, largest first."""
     return sorted(((path, count) for path, count in sizes.items() if count > limit_bytes), key=lambda each: -each[1])
 
 

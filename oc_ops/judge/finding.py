@@ -78,7 +78,7 @@ _Judge = TypeVar("_Judge", bound=Callable[..., object])
 
 @dataclass(frozen=True, slots=True)
 class Cure:
-    """What recovery does about a finding, and the reason in words, without a period.
+    """The act of recovery for a finding, and the reason in words, without a period.
 
     `proof` says what the gateway's own process, socket or files have shown before a restart or start may be done, or a
     person is told to restart, kill, stop or edit something; advice that only looks needs none.

@@ -26,7 +26,7 @@ BY_HAND = "start it as it was started before (openclaw gateway run)"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the judges measure against."""
+    """Limits that the judges measure against."""
 
     start_budget_s: float = 240.0
     late_answer_s: float = 1.0
@@ -53,7 +53,7 @@ def _starting(seen: GatewayProbe, limits: Limits) -> Finding | None:
 
 
 def unseen(seen: GatewayProbe, found: Finding | None) -> str:
-    """What we may not see, where the finding rests on it: then whether the gateway is down is not known."""
+    """Say what we may not see, where the finding rests on it: then whether the gateway is down is not known."""
     if found is None or found.check not in ("gateway/down", "gateway/zombie") or not seen.hidden:
         return ""
     return f"nothing was seen to listen on port {seen.port}, and whether the gateway runs is not known: {seen.hidden}"

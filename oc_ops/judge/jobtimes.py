@@ -29,7 +29,7 @@ _MARGIN_MS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What one look goes by. `zone` is the gateway's own; `grace_s` how late a run may begin or be recorded."""
+    """The terms of one look. `zone` is the gateway's own; `grace_s` how late a run may begin or be recorded."""
 
     zone: tzinfo = UTC
     grace_s: float = 300.0
@@ -37,7 +37,7 @@ class Terms:
     """Something else is wrong that explains this: everything said here is a warning, so that one cause stands alone."""
 
     def severity(self, alone: Severity) -> Severity:
-        """What a finding weighs in this look."""
+        """The severity of a finding in this look."""
         return "warning" if self.beside_cause else alone
 
 

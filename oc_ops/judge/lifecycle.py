@@ -107,7 +107,7 @@ def body_of(probe: Probe | None) -> object:
 
 
 def failing_of(ready: Probe | None) -> list[str]:
-    """What /readyz lists as failing."""
+    """Parts that /readyz lists as failing."""
     failing = at(body_of(ready), "failing")
     return [str(each) for each in failing] if isinstance(failing, list) else []
 

@@ -77,7 +77,7 @@ def held_by_another(port: int, why: str, reason: str) -> Finding | None:
 
 
 _DEAD, _SILENT = (502, 503), (504, 522, 524)
-"""What a reverse proxy answers for a backend that is gone, and for one that does not answer."""
+"""Status codes of a reverse proxy for a backend that is gone, and for one that does not answer."""
 
 
 EXTERNAL = "none automatic: a supervisor of its own runs this gateway (OPENCLAW_SUPERVISOR_MODE=external)"

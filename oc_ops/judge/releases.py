@@ -104,7 +104,7 @@ def advisories() -> tuple[Advisory, ...]:
     helps="what it names, or the release that does not do it",
 )
 def known_release(release: Release | None, told: Collection[str]) -> Finding | None:
-    """What is known of the release that runs; nothing of one that `told` says was spoken of here before."""
+    """The finding on the release that runs; nothing of one that `told` says was spoken of here before."""
     if release is None or shown(release) in told:
         return None
     found = [each for each in advisories() if release in each.releases]

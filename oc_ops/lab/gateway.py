@@ -25,7 +25,7 @@ START_S = 300.0
 """Deadline of a start: the first one of an old release compiles its plugins for a minute in silence."""
 
 STOP_S = 20.0
-"""What SIGTERM gets before SIGKILL. A gateway at work would drain for 315 s; the lab has no work worth that."""
+"""Time between SIGTERM and SIGKILL. A gateway at work would drain for 315 s; the lab has no work worth that."""
 
 CALL_S = 90.0
 OFF = "off"
@@ -39,7 +39,7 @@ _ANSWERED = ("answered", "lingered")
 
 @dataclass(frozen=True, slots=True)
 class LabStatus:
-    """What a lab is doing. `healthy` is its own word over HTTP, `browser` whether its Chromium listens."""
+    """The state of a lab. `healthy` is its own word over HTTP, `browser` whether its Chromium listens."""
 
     up: bool
     healthy: bool

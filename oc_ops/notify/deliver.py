@@ -34,7 +34,7 @@ _LOOK: Mapping[Kind, str] = {"recovered": "success", "still down": "failure", "d
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What one run has to tell. `urls` and `ping_url` are secrets; times are seconds."""
+    """The message of one run. `urls` and `ping_url` are secrets; times are seconds."""
 
     memory_dir: Path
     again_s: float
@@ -43,7 +43,7 @@ class Request:
     ping_url: str = ""
     beat: Beat | None = None
     text: str = ""
-    """What the dead-man service may show beside its beat: the run's last line."""
+    """Text that the dead-man service may show beside its beat: the run's last line."""
     gateway: str = ""
     refused: Mapping[str, str] | None = None
     plans: Sequence[str] = ()

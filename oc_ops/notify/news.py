@@ -1,4 +1,4 @@
-"""What changed since people were told last, in words; and what they were told so far, `memory/notify.json`."""
+"""News since people were told last, in words; and what they were told so far, `memory/notify.json`."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _WORDS: Mapping[Kind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """What people were told of one incident: first at `at`, `times` in all; `over` once told that it has ended."""
+    """People's knowledge of one incident: told first at `at`, `times` in all; `over` once told that it has ended."""
 
     at: Moment
     times: int = 1
     over: bool = False
     said: tuple[Kind, ...] = ()
-    """What is told once in an incident's life."""
+    """News already told that is told once in an incident's life."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def news(
     refused: Mapping[str, str] | None = None,
     host: str = "",
 ) -> tuple[News, ...]:
-    """What has to be told now: at most one thing an incident, in the order of the incidents, then what is asked for.
+    """The news to tell now: at most one thing an incident, in the order of the incidents, then what is asked for.
 
     `told` is by incident id or plan. `refused` says of which incident recovery was refused in this run, and why. Muted
     incidents are silent until the mute is over; acknowledged ones are not told again. What lasts is told again after
@@ -105,7 +105,7 @@ def _of_incidents(
 def _change(
     incident: Incident, known: Announcement | None, now: datetime, again_s: float, spent: str
 ) -> tuple[Kind, Announcement] | None:
-    """What has changed since people were told, and what they know when they are told that."""
+    """The news since people were told, and what they know once they are told that."""
     if not incident.is_open:
         return ("recovered", replace(known, over=True)) if known and not known.over else None
     if known is None or known.over:
@@ -179,7 +179,7 @@ KEPT = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class NotifyState:
-    """What was told, by incident or plan, and why the last delivery failed; empty when it did not."""
+    """The news that was told, by incident or plan, and why the last delivery failed; empty when it did not."""
 
     told: dict[str, Announcement] = field(default_factory=dict)
     failed: str = ""

@@ -24,7 +24,7 @@ _MOST_ENTRIES = 2000
 
 _LOG_FOLDER = "/tmp/openclaw"  # noqa: S108 - hard-coded in OpenClaw itself
 _SUPPRESSED = b"log file size cap reached; suppressing writes"
-"""What releases before the rotation write as their log's last line (2026.2.26, at 500 MB); then they log no more."""
+"""The last line in the log of releases before the rotation (2026.2.26, at 500 MB); then they log no more."""
 
 _STAMP = re.compile(r"\.clobbered\.(\d{4}-\d\d-\d\d)T(\d\d)-(\d\d)-(\d\d)-(\d{3})Z")
 
@@ -87,7 +87,7 @@ class WriteAheadLog:
 
 @dataclass(frozen=True, slots=True)
 class ConfigCopies:
-    """What OpenClaw has put beside its config: former contents it replaced, newest first, and its backups."""
+    """Copies that OpenClaw has put beside its config: former contents it replaced, newest first, and its backups."""
 
     config: Path
     clobbered: tuple[tuple[datetime, Path], ...] = ()
@@ -108,7 +108,7 @@ class HostView:
     package: Package | None = None
     orphans: tuple[Orphan, ...] = ()
     group: Memory | None = None
-    """What the gateway's control group may take at most, where that is less than the machine has."""
+    """The most memory that the gateway's control group may take, where that is less than the machine has."""
     stalled_percent: float | None = None
     """How much of the last minutes that group stood still for want of memory."""
 

@@ -45,7 +45,7 @@ def by_rpc(client: RpcClient, watched: Sequence[Watched]) -> Jobs:
 
 
 def by_cli(listed: Answer) -> Jobs:
-    """What `openclaw cron list` said; without `--all` it keeps disabled jobs back: then none may be called missing.
+    """The answer of `openclaw cron list`; without `--all` it keeps disabled jobs back: then none may be called missing.
 
     Raises CouldNotLook when it did not answer.
     """
@@ -56,7 +56,7 @@ def by_cli(listed: Answer) -> Jobs:
 
 
 def by_store(target: Target, config: GatewayConfig) -> Jobs:
-    """What lies in the gateway's own store; raises CouldNotLook when that cannot be read."""
+    """The jobs in the gateway's own store; raises CouldNotLook when that cannot be read."""
     return jobstore.read(target.state_dir, config.cron_store)
 
 

@@ -1,4 +1,4 @@
-"""What OpenClaw left behind: directories by class, and processes that outlived their gateway."""
+"""Leftovers of OpenClaw: directories by class, and processes that outlived their gateway."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ _FOSTER = (
 """Programs that take over a process whose parent died, beside pid 1: a user's own systemd, a container's small init."""
 
 _MARKS = ("OPENCLAW_CLI", "OPENCLAW_PATH_BOOTSTRAPPED", "OPENCLAW_SERVICE_MARKER", "OPENCLAW_STATE_DIR")
-"""What a gateway hands down to the programs it starts (2026.9.6, 2026.5.28); MCP servers may get a bare environment."""
+"""Variables that a gateway hands to the programs it starts (2026.9.6, 2026.5.28); MCP servers may get none."""
 
 _MCP = ("mcp", "modelcontextprotocol")
 
@@ -137,7 +137,7 @@ class Orphan:
 def orphans(
     target: Target, gateways: Sequence[GatewayProcess], mcp_commands: Sequence[Sequence[str]] = ()
 ) -> tuple[Orphan, ...]:
-    """What is left of dead gateways of this state directory, largest first. Costs about 10 ms.
+    """Processes left of dead gateways of this state directory, largest first. Costs about 10 ms.
 
     Only what was handed over to init and is older than every living gateway counts. A Chromium that listens on its
     debugging port beside a living gateway is in use: 2026.9.6 and 2026.5.28 take it over. `mcp_commands` are the
@@ -184,7 +184,7 @@ def _fostered(process: psutil.Process) -> bool:
 def _kind(
     process: psutil.Process, words: Sequence[str], target: Target, mcp_commands: Sequence[Sequence[str]], *, lives: bool
 ) -> str:
-    """What the process was to its gateway; empty when it is in use, or none of this state directory's."""
+    """The process' part in its gateway; empty when it is in use, or none of this state directory's."""
     if _user_data(words) is not None:
         return "" if lives and _listens(process) else "browser"
     environ = process.environ()

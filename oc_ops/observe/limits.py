@@ -42,7 +42,7 @@ class Watches:
 
 
 def descriptors(pid: int) -> Descriptors | None:
-    """What a process has open; None where it is not ours to look at, or where the system tells no limit (macOS)."""
+    """The open files of a process; None where it is not ours to look at, or where the system tells no limit (macOS)."""
     if sys.platform != "linux":
         return None
     try:

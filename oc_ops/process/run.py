@@ -78,7 +78,7 @@ class Call:
 
     @property
     def summary(self) -> str:
-        """What happened, on one line of at most 300 characters; not redacted."""
+        """The call on one line of at most 300 characters; not redacted."""
         command = _clipped(_named(self.argv), _SUMMARY_CHARS // 2)
         took = f"after {self.wall_s:.1f} s"
         return _clipped(f"`{command}` {self._ending(took)}", _SUMMARY_CHARS)

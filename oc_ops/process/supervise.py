@@ -68,14 +68,14 @@ class Capture:
                 self._in_tail -= len(self._tail.popleft())
 
     def output(self) -> Output:
-        """What has been kept so far."""
+        """The output kept so far."""
         tail = b"".join(self._tail)
         return Output(bytes(self._head), tail[max(0, len(tail) - self._tail_bytes) :], self.total_bytes)
 
 
 _CHUNK_BYTES = 1 << 16
 _SLACK_S = 3.0
-"""What ending a tree may take beyond the grace (SIGKILL's own patience included) before the warden counts as stuck."""
+"""Time to end a tree beyond the grace (SIGKILL's own patience included) before the warden counts as stuck."""
 _ADOPTS = sys.platform == "linux"
 _TICK_S = 0.25
 _PIPE_BYTES = 1 << 20

@@ -1,4 +1,4 @@
-"""What Prometheus gets to know, all of it from the history; names and labels are added to, never renamed."""
+"""Metrics for Prometheus, all from the history; names and labels are added to, never renamed."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ class _Families:
 
 
 class _OneGateway:
-    """What one gateway adds to the families."""
+    """One gateway's share of the families."""
 
     def __init__(self, history: History, gateway: GatewayRow, families: _Families, label: str, now_ms: int) -> None:
         self.history, self.gateway, self.families, self.label, self.now_ms = history, gateway, families, label, now_ms

@@ -1,4 +1,4 @@
-"""What a schedule runs: the command with absolute paths, and the little environment that cron does not give."""
+"""The plan of a schedule: the command with absolute paths, and the little environment that cron does not give."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ PLACES = (
     "OPENCLAW_HOME", "OPENCLAW_STATE_DIR", "OPENCLAW_CONFIG_PATH", "OPENCLAW_PROFILE", "OPENCLAW_GATEWAY_PORT",
     "XDG_STATE_HOME", "TMPDIR",
 )  # fmt: skip
-"""What decides which gateway is looked at, and where the processes of oc-ops meet."""
+"""Variables that decide which gateway is looked at, and where the processes of oc-ops meet."""
 _INSIDE = ("OPENCLAW_CLI", "OPENCLAW_SHELL", "OPENCLAW_PATH_BOOTSTRAPPED", "OPENCLAW_SERVICE_MARKER")
-"""What a gateway hands down to its cron jobs and agents (a command job of 2026.9.6; `exec` sets OPENCLAW_SHELL)."""
+"""Variables that a gateway gives its cron jobs and agents (a command job of 2026.9.6; `exec` sets OPENCLAW_SHELL)."""
 _CREDENTIAL = re.compile(r"OPENCLAW_\w*(?:TOKEN|PASSWORD)")
 
 PERIODS_S = (
@@ -49,7 +49,7 @@ PERIODS_S = (
     43200,
     86400,
 )
-"""What a crontab can say evenly: minutes that divide the hour, hours that divide the day."""
+"""Intervals that a crontab can say evenly: minutes that divide the hour, hours that divide the day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +225,7 @@ def how_to(plan: SchedulePlan, manager: Manager, home: Path) -> tuple[str, ...]:
 
 
 def without_cron(platform: str = sys.platform) -> str:
-    """What to take where there is no crontab command, in words."""
+    """The way to schedule without a crontab command, in words."""
     return "--launchd" if platform == "darwin" else "--systemd, or install cron"
 
 

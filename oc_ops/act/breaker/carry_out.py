@@ -130,7 +130,7 @@ def _heard_or_not(say: Callable[[str], None]) -> Callable[[str], None]:
 
 
 def _quietly(write: Callable[[], None], say: Callable[[str], None] = lambda _: None) -> None:
-    """What has begun goes on to its end, even on a full disk."""
+    """Finish what was begun, even on a full disk."""
     try:
         write()
     except JournalError as error:

@@ -23,7 +23,7 @@ def stopped(look: GatewayProbe | None) -> Pid | None:
 
 
 def command(found: Pid) -> str:
-    """What a person types for it."""
+    """The command that a person types for it."""
     return f"kill -CONT {found.pid}"
 
 

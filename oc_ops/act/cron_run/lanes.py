@@ -1,4 +1,4 @@
-"""What can be seen of a job through the cheapest lane that answers: RPC, else the gateway's store, else the CLI."""
+"""A job through the cheapest lane that answers: RPC, else the gateway's store, else the CLI."""
 
 from __future__ import annotations
 

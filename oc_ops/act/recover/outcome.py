@@ -1,4 +1,4 @@
-"""What a recovery goes by and what came of it: the observation before, the proof, the outcome after."""
+"""A recovery's data: the observation before, the proof, the outcome after."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ or grace. 4 refused because this cause is not cured by what recovery may do. `--
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What one doctor run, or a part of one, found. `cause` explains the other findings; `folder` is the run's."""
+    """The findings of one doctor run, or a part of one. `cause` explains the other findings; `folder` is the run's."""
 
     verdict: Verdict
     cause: Finding | None = None

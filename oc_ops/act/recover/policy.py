@@ -1,4 +1,4 @@
-"""What recovery may do: which cure fits which finding, and whether it may command the unit of the gateway."""
+"""The bounds of recovery: which cure fits which finding, and whether it may command the unit of the gateway."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ def _hand(gateway: Gateway, cure: Cure, seen: GatewayProbe, service: Service) ->
 
 
 def _no_room(gateway: Gateway) -> str:
-    """What keeps a gateway that starts from writing its state, or us from keeping evidence."""
+    """Obstacles that keep a starting gateway from writing its state, or us from keeping evidence."""
     least = gateway.settings.disk_low_bytes / _FULL
     for place in (gateway.target.state_dir, gateway.settings.memory_dir):
         there = next((each for each in (place, *place.parents) if each.exists()), Path("/"))
@@ -233,7 +233,7 @@ def _start_fault(gateway: Gateway, look: GatewayProbe) -> Finding | None:
 
 
 def _contained_fault(gateway: Gateway) -> Finding | None:
-    """What the validation inside a container has against another start; raises CouldNotLook without a word."""
+    """The objection of a container's own validation to another start; raises CouldNotLook without a word."""
     answer = gateway.cli(Commands).config_validate()
     if found := judge_cli.rejected_config(answer, gateway.config):
         return found
@@ -243,7 +243,7 @@ def _contained_fault(gateway: Gateway) -> Finding | None:
 
 
 def _config_fault(gateway: Gateway, seen: StateView) -> Finding | None:
-    """What OpenClaw's own validation has against a start; raises CouldNotLook when there is no word on it."""
+    """The objection of OpenClaw's own validation to a start; raises CouldNotLook when there is no word on it."""
     if found := judge_cli.missing_config(gateway.config):
         return found
     answer = gateway.cli(Commands).config_validate()
@@ -264,7 +264,7 @@ def _config_fault(gateway: Gateway, seen: StateView) -> Finding | None:
 
 
 def _work(gateway: Gateway, seen: GatewayProbe) -> tuple[tuple[str, ...], bool]:
-    """What is under way, and whether the gateway can still be asked to let it end."""
+    """Return what is under way, and whether the gateway can still be asked to let it end."""
     if seen.live.kind == "answered":
         with contextlib.suppress(rpc.RpcRefused, CouldNotLook):
             with gateway.connect() as client:

@@ -413,7 +413,7 @@ class _Recovery:
         raise ended
 
     def _last_look(self) -> Observation:
-        """What cannot be looked at after the act is unknown, not undone."""
+        """Anything that cannot be looked at after the act is unknown, not undone."""
         try:
             return self._look_again()
         except OcOpsError as error:  # also a doctor that refuses now: its report folder may be full since

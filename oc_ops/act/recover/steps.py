@@ -25,7 +25,7 @@ from oc_ops.process.jsontext import at, text_at
 from oc_ops.text import span
 
 HEAR_S = judge.DEAF_MS / 1000
-"""What a restarted account gets until it is heard from: as long as its silence may last before it is called deaf."""
+"""Time for a restarted account to be heard from: as long as its silence may last before it is called deaf."""
 _POLL_S = 2.0
 _NEEDED = ("channels.stop", "channels.start")
 
@@ -90,12 +90,12 @@ BROWSER_START_S = 60.0
 """A start takes 2 to 17 s; beside a gateway that has just come up it may take longer."""
 _BROWSER_STOP_S = 20.0
 _NOTHING_DONE = ("not-loaded", "not-installed", "skipped")
-"""What the CLI calls its result when it did nothing; on 2026.5.28 with exit 0 and `ok: true`."""
+"""The CLI's word for a result when it did nothing; on 2026.5.28 with exit 0 and `ok: true`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a command came to by its own word. `said` is that word, or what became of the process."""
+    """A command's result by its own word. `said` is that word, or what became of the process."""
 
     accepted: bool
     said: str

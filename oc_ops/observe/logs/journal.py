@@ -90,7 +90,7 @@ def added(view: LogView, unit: str, found: Sequence[Record], planned: Sequence[W
 
 
 def records(text: str, unit: str) -> Iterator[Record]:
-    """What `journalctl --output=json` printed; lines that are no entries (a boot mark, a torn
+    """The output of `journalctl --output=json`; lines that are no entries (a boot mark, a torn
     end) are passed over, and so is what our own connections caused."""
     for line in text.splitlines():
         if len(line) > _LONGEST_LINE:

@@ -66,7 +66,7 @@ def _dated(target: Target, today: datetime) -> Iterator[Path]:
 
 
 def _supervised(target: Target, platform: str) -> list[Path]:
-    """What launchd or a hand-made unit redirects to; under systemd that is the journal instead."""
+    """Files that launchd or a hand-made unit redirects to; under systemd that is the journal instead."""
     prefix = target.environ.get("OPENCLAW_LOG_PREFIX", "").strip()
     state = target.state_dir / "logs"
     found = [state / f"{prefix or 'gateway'}{end}" for end in (".log", ".err.log")]

@@ -170,7 +170,7 @@ def _is_cli(entry: Mapping[str, object]) -> bool:
 
 
 def _message(entry: Mapping[str, object]) -> str:
-    """What the logger said, and of the payload beside it only what names a fault.
+    """The logger's words, and of the payload beside them only the part that names a fault.
 
     A payload may hold a chat message (`body`, `text`, `prompt`): its other fields are never looked at.
     """

@@ -25,7 +25,7 @@ _SET_BACK = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class LogView:
-    """What one look gave: the gateway's records of the window that hold a needle, and what was looked at.
+    """The yield of one look: the gateway's records of the window that hold a needle, and what was looked at.
 
     Of a flood a bounded part is in `records` (see `kept`); `left_out` counts the lines that are not, by needle id.
     `own_dropped` counts those that a CLI call or our own RPC connection left there, `planned_dropped` those inside a

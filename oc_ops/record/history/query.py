@@ -1,4 +1,4 @@
-"""What the history is asked: every question that a metric or a page has, each answered in milliseconds over a year."""
+"""Questions to the history: every one that a metric or a page has, each answered in milliseconds over a year."""
 
 from __future__ import annotations
 

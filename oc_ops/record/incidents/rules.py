@@ -1,4 +1,4 @@
-"""What a run means for the incidents of its gateway: pure decisions, the events to append come out."""
+"""The meaning of a run for its gateway's incidents: pure decisions, the events to append come out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ROOTS = ("state", "config", "gateway", "cli")
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """What incidents need to know of a run.
+    """The part of a run that incidents need.
 
     `cause`: the id of the finding that explains the others (judge.verdict.cause). `whole`: every check was planned and
     came to its end; --quick and -k left none out. `looked`: the names (as in `Fault.found_by`) of what looked and
@@ -112,7 +112,7 @@ def _echoes(incident: Incident, run: RunSummary) -> bool:
 
 
 def _explains_all(fault: Fault) -> bool:
-    """What leaves the gateway serving explains nothing else, as in judge/verdict."""
+    """A finding that leaves the gateway serving explains nothing else, as in judge/findings."""
     return _area(fault) in _ROOTS and state_of(fault.check) != "serving"
 
 
@@ -162,7 +162,7 @@ def new_id(cause: str, now: datetime, taken: Collection[str] = ()) -> str:
 
 
 def _red(incident: Incident, fault: Fault, run: RunSummary, now: datetime) -> Iterator[Event]:
-    """What an open incident gains from a run that shows it: nothing, as a rule."""
+    """The event that an open incident gains from a run that shows it: none, as a rule."""
     if incident.green_at:
         yield _event(incident, "red", run, now, fault)
     elif _differs(incident.shows, fault) or _learnt_sign(incident, run):
@@ -172,7 +172,7 @@ def _red(incident: Incident, fault: Fault, run: RunSummary, now: datetime) -> It
 
 
 def _not_red(incident: Incident, run: RunSummary, now: datetime) -> Iterator[Event]:
-    """What an open incident gains from a run that does not show it."""
+    """The event that an open incident gains from a run that does not show it."""
     root = run.root
     if _is_green(incident, run):
         yield _event(incident, "closed" if incident.green_at else "green", run, now)
