@@ -30,7 +30,7 @@ from oc_ops.observe.openclaw import Answer, Openclaw
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.reads import RpcReads
 from oc_ops.observe.rpc import RpcRefused, RpcReply
-from oc_ops.process.jsontext import at, text_at
+from oc_ops.process.jsontext import at
 from oc_ops.process.run import Call
 from oc_ops.record import memory
 from oc_ops.settings import Settings
@@ -269,11 +269,12 @@ class Doctor:
     # -- the CLI lane -------------------------------------------------------------------------------------------
 
     @once
-    def gateway_status(self) -> Answer:
-        """`openclaw gateway status`: the operator's own path, the service manager and the config's validation."""
+    def cli_status(self) -> Answer:
+        """The gateway's status by the operator's own path; the answer that was read by it already, where it was."""
         if unpaired := self.cli_unpaired():
             raise Blocked(unpaired)
-        return self.openclaw().gateway_status()
+        read = self.status_read()
+        return read if isinstance(read, Answer) else self.openclaw().status()
 
     @once
     def cli_unpaired(self) -> Finding | None:
@@ -298,9 +299,9 @@ class Doctor:
 
     @once
     def status_fault(self) -> Finding | None:
-        """The finding that keeps `openclaw gateway status` from getting through."""
+        """The finding that keeps the operator's own `openclaw` from reaching the gateway."""
         return self.cli_unpaired() or judge_access.status_answered(
-            self.gateway_status(), read=self.rpc_cause() is None, credential=self.config.credential, held=self.held
+            self.cli_status(), read=self.rpc_cause() is None, credential=self.config.credential, held=self.held
         )
 
     @once
@@ -322,7 +323,7 @@ class Doctor:
         if finding := start.refused(answer, self.target, self.config, self.start.seen(), lives=True):
             return finding
         if answer.not_offered:
-            return judge_cli.rejected_config(self.gateway_status(), self.config, lives=True)
+            return judge_cli.rejected_config(self.openclaw().gateway_status(), self.config, lives=True)
         if at(answer.value, "valid") is not True:
             raise CouldNotLook(f"the config's validation gave no answer: {answer.call.summary}")
         memory.remember_config(self.settings.memory_dir, mark)
@@ -391,12 +392,10 @@ class Doctor:
 
     @once
     def log_files(self) -> tuple[Path, ...]:
-        """The gateway's log files; the CLI's own word counts when it was asked anyway. A container has none."""
+        """The gateway's log files. A container has none."""
         if self.target.container is not None:
             return ()
-        told = self.gateway_status.seen
-        named = text_at(told.value, "logFile") if told else ""
-        found = logs.files(self.target, self.config, datetime.now(), (named,) if named else ())
+        found = logs.files(self.target, self.config, datetime.now())
         return found or log.asked_for(self.gateway.connect if isinstance(self.rpc_lane.seen, RpcReads) else None)
 
     @once

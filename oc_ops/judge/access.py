@@ -117,11 +117,11 @@ def _is_status(payload: object) -> bool:
 def status_answered(
     answer: Answer, *, read: bool = False, credential: Credential | None = None, held: Held | None = None
 ) -> Finding | None:
-    """`openclaw gateway status` by content: its exit code is 0 in every bad state of every release measured.
+    """A status that our own `openclaw` asked for, by content: exit codes lie in every release measured.
 
     `read` says that the gateway has just answered an authenticated read: then it is a warning, whatever the CLI says.
     """
-    if at(answer.value, "rpc", "ok") is True:
+    if answer.came and _is_status(answer.value):
         return None
     return _lane_lost(answer, "warning" if read else "error", credential, held)
 

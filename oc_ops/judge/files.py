@@ -13,8 +13,6 @@ from oc_ops.judge.host import HostLimits, size
 from oc_ops.observe.host import HostView
 from oc_ops.observe.install import release
 from oc_ops.observe.leftovers import Leftovers
-from oc_ops.observe.openclaw import Answer
-from oc_ops.process.jsontext import text_at
 from oc_ops.text import span
 
 
@@ -185,10 +183,12 @@ def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
 
 
-def version_drift(cli: tuple[int, ...] | None, gateway: str | None, status: Answer | None = None) -> Finding | None:
-    """CLI, service and running gateway are not of one release; None as well when one of them is not known."""
-    service = text_at(status.value, "service", "command", "environment", "OPENCLAW_SERVICE_VERSION") if status else ""
-    running = release(gateway or "")
+def version_drift(cli: tuple[int, ...] | None, gateway: str | None, service: str = "") -> Finding | None:
+    """CLI, service and running gateway are not of one release; None as well when one of them is not known.
+
+    `service` is the release that the unit or daemon was installed by, where it names one.
+    """
+    running, service = release(gateway or ""), service if release(service) else ""
     if running is None or cli is None or (cli == running and not service):
         return None
     versions = {"CLI": ".".join(map(str, cli)), "gateway": gateway or "", "service": service}

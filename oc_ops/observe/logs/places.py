@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,16 +25,13 @@ _ROLLING = re.compile(r"openclaw-(?:YYYY-MM-DD|\d{4}-\d{2}-\d{2})\.log")
 _LONGEST_PROFILE = 220
 
 
-def files(
-    target: Target, config: GatewayConfig, today: datetime, told: Sequence[str] = (), platform: str = sys.platform
-) -> tuple[Path, ...]:
+def files(target: Target, config: GatewayConfig, today: datetime, platform: str = sys.platform) -> tuple[Path, ...]:
     """The log files that may hold records of today and yesterday, newest last, each behind its rotated archives.
 
-    `logging.file` wins; else /tmp/openclaw and its per-user fallback (#18274), by profile and local date; `told` are
-    paths a gateway or CLI named itself. The supervisor's copies of standard output and error come last.
+    `logging.file` wins; else /tmp/openclaw and its per-user fallback (#18274), by profile and local date. The
+    supervisor's copies of standard output and error come last.
     """
     found = list(_configured(config.log_file, today) if config.log_file else _dated(target, today))
-    found += [Path(path) for path in told]
     found = [each for path in found for each in (*archives(path), path)]
     found += _supervised(target, platform)
     return tuple(path for path in dict.fromkeys(found) if os.path.isfile(path))  # noqa: PTH113 - never raises

@@ -26,7 +26,7 @@ from oc_ops.record.run import CheckOutcome
 from oc_ops.text import age
 
 INDEX_HTML = "index.html"
-_GATEWAY_CALLS = ("http /healthz", "rpc status", "cli gateway status")
+_GATEWAY_CALLS = ("http /healthz", "rpc status", "cli gateway call status")
 _WORST: tuple[CheckOutcome, ...] = ("failed", "error", "blocked", "passed", "skipped")
 _WORDS = {"error": "could not look"}
 _HEAT_HOURS, _HEAT_DAYS, _CHART_DAYS = 48, 90, 14
