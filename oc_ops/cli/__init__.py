@@ -97,7 +97,7 @@ def _one_sentence(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _check_ids(incomplete: str) -> list[str]:
-    """What a shell completes `--check` to."""
+    """The ids that a shell completes `--check` to."""
     from oc_ops import settings
     from oc_ops.doctor import selection
 
@@ -146,7 +146,7 @@ def doctor(
     ] = False,
 ) -> None:
     """Hand over to pytest in this very process, so that signals and exit codes are pytest's own."""
-    from oc_ops.act.recover import examine
+    from oc_ops.act.recover import outcome
 
     given = (
         ("--openclaw", openclaw),
@@ -161,8 +161,8 @@ def doctor(
     if nagios and as_json:
         raise OcOpsError("--nagios and --json: need one of the two")
     if nagios:
-        raise typer.Exit(reports.run_as_plugin(lambda: examine.argv([*options, *context.args])))
-    argv = examine.argv([*options, "--answer", "json" if as_json else "text", *context.args])
+        raise typer.Exit(reports.run_as_plugin(lambda: outcome.argv([*options, *context.args])))
+    argv = outcome.argv([*options, "--answer", "json" if as_json else "text", *context.args])
     _say_where()
     sys.stdout.flush()
     os.execv(sys.executable, argv)  # noqa: S606 - an argv list, no shell

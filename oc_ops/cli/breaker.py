@@ -208,7 +208,7 @@ def _end(result: BreakResult, place: Workplace, as_json: bool) -> NoReturn:
 
 @contextmanager
 def _exits() -> Iterator[None]:
-    """What was raised on purpose is one sentence and the exit code that is documented for it."""
+    """Turn an error raised on purpose into one sentence and the exit code that is documented for it."""
     from oc_ops.act.breaker.carry_out import Busy
 
     try:

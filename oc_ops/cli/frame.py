@@ -1,4 +1,4 @@
-"""What every command rests on: the headings of `oc-ops --help`, streams that take any character, a readable clock."""
+"""The ground of every command: the headings of `oc-ops --help`, streams that take any character, a readable clock."""
 
 from __future__ import annotations
 

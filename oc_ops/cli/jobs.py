@@ -154,7 +154,7 @@ def _look(doctor: Doctor, watched: Sequence[Watched]) -> tuple[Jobs, tuple[Verdi
 
 
 def _handle(name: str, doctor: Doctor, before: Sequence[Watched]) -> str:
-    """What the watchlist calls this job; raises OcOpsError, with the nearest names, where there is no such one."""
+    """The watchlist's name for this job; raises OcOpsError, with the nearest names, where there is no such one."""
     from oc_ops.cli import jobtable
 
     if watched := _watched_as(name, before):
@@ -200,7 +200,7 @@ def _shown(text: str) -> str:
 
 
 def _harmless(text: str, doctor: Doctor) -> str:
-    """What an `openclaw` said to a failure, as it may stand on a terminal."""
+    """An error that quotes `openclaw`, safe to print on a terminal."""
     from oc_ops.record.redact import Redactor, secrets_in
 
     secrets = (*doctor.config.secrets, *secrets_in(os.environ))

@@ -31,7 +31,7 @@ _EXCERPT_CHARS = 200
 
 @app.callback()
 def logs() -> None:
-    """What the gateway's log files tell."""
+    """Print what the gateway's log files tell."""
 
 
 @app.command(help="Scan whole log files for every known signature; no time window, no threshold.")
@@ -68,7 +68,7 @@ class Fired:
 
 @dataclass(slots=True)
 class Tally:
-    """What a scan counted, over all files."""
+    """The counts of a scan, over all files."""
 
     fired: dict[str, Fired] = field(default_factory=dict)
     lines: int = 0

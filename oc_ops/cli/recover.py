@@ -57,7 +57,7 @@ def recover(
     try:
         from oc_ops import settings as oc_settings
         from oc_ops.act.recover import run
-        from oc_ops.act.recover.examine import examine
+        from oc_ops.act.recover.outcome import examine
 
         loaded = oc_settings.load({"openclaw": openclaw, "profile": oc_profile, "target": target})
         environ = dict(os.environ)

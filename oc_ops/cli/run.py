@@ -63,7 +63,7 @@ def run(
     target: Annotated[str | None, typer.Option(metavar="T", help="The gateway, as `oc-ops targets` names it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")] = False,
 ) -> None:
-    """What goes on is told on stderr, the result on stdout."""
+    """Progress goes to stderr, the result on stdout."""
     from oc_ops import settings
     from oc_ops.act.cron_run import EXITS, NO_SUCH_JOB, JobNotChosen, JobRequest, run_job
     from oc_ops.cli import runshow

@@ -52,7 +52,7 @@ def install(
     systemd: Annotated[bool, typer.Option("--systemd", help="Print a systemd service and timer.")] = False,
 ) -> None:
     """Every other line of the crontab stays as it is."""
-    from oc_ops.schedule import crontab, plan, units
+    from oc_ops.schedule import crontab, plan
 
     if launchd and systemd:
         raise OcOpsError("--launchd and --systemd: need one of the two")
@@ -65,7 +65,7 @@ def install(
         _say_what_would_be(made)
         return
     if shutil.which("crontab") is None:
-        raise OcOpsError(f"there is no `crontab` command here: take {units.without_cron()}")
+        raise OcOpsError(f"there is no `crontab` command here: take {plan.without_cron()}")
     line = crontab.line(made)
     changed = crontab.change(os.environ, made.name, line)
     print(f"{'installed' if changed else 'installed already'}: {line}")
@@ -156,14 +156,14 @@ def _flags(**wanted: bool) -> list[str]:
 
 
 def _print_units(made: SchedulePlan, *, launchd: bool) -> None:
-    from oc_ops.schedule import units
+    from oc_ops.schedule import plan
 
     if launchd:
-        print(units.launchd(made), end="")
+        print(plan.launchd(made), end="")
     else:
-        for name, text in units.systemd(made):
+        for name, text in plan.systemd(made):
             print(f"# {name}\n{text}")
-    for line in units.how_to(made, "launchd" if launchd else "systemd", Path.home()):
+    for line in plan.how_to(made, "launchd" if launchd else "systemd", Path.home()):
         print(line, file=sys.stderr)
     _say_notes(made)
 
@@ -174,9 +174,9 @@ def _say_what_would_be(made: SchedulePlan) -> None:
     line = crontab.line(made)
     before = crontab.read(os.environ) if shutil.which("crontab") else None
     if before is None:
-        from oc_ops.schedule import units
+        from oc_ops.schedule import plan
 
-        print(f"there is no `crontab` command here (take {units.without_cron()}); the line would be:")
+        print(f"there is no `crontab` command here (take {plan.without_cron()}); the line would be:")
     elif before.with_line(made.name, line) == before:
         print("installed already; nothing would change:")
     else:

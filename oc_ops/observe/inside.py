@@ -201,7 +201,7 @@ def _processes(there: Container) -> tuple[GatewayProcess, ...]:
 
 
 def output(there: Container, since: datetime) -> Iterator[Record]:
-    """What the gateway printed since a moment, oldest first, of the last 4 MiB; raises CouldNotLook."""
+    """Lines that the gateway printed since a moment, oldest first, of the last 4 MiB; raises CouldNotLook."""
     call = there.ask("logs", "--timestamps", "--since", since.strftime("%Y-%m-%dT%H:%M:%SZ"), there.id or there.name,
                      deadline_s=_LOGS_S)  # fmt: skip
     if call.outcome != "answered":

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from oc_ops.act import wake
 from oc_ops.act.agent import inside, refuse_agents
+from oc_ops.act.breaker import processes
 from oc_ops.act.breaker.scan import Pid
-from oc_ops.act.recover import act, budget, channel, evidence, log, steps
+from oc_ops.act.recover import act, budget, evidence, log, steps
 from oc_ops.act.recover.log import IncidentLink, RecoveryLog
 from oc_ops.act.recover.outcome import Conclusion, Observation, Outcome, proof
 from oc_ops.act.recover.policy import cure_of, never
@@ -20,9 +20,8 @@ from oc_ops.act.recover.wait import REAL, Clock
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.gateway import Gateway
 from oc_ops.judge.catalogue import load
-from oc_ops.judge.finding import Finding
+from oc_ops.judge.finding import Cure, Finding
 from oc_ops.judge.gateway import BY_HAND
-from oc_ops.judge.registry import Cure
 from oc_ops.locks import LockHeld, held_by, is_held, single_flight
 from oc_ops.observe.healers import healers
 from oc_ops.record import folder
@@ -84,7 +83,7 @@ def longest_s(settings: Settings) -> float:
     """The worst case of `recover` after its first look, in seconds: see there."""
     waits_s = 3 * (settings.start_budget_s + settings.drain_budget_s)
     looks_s = 4 * (settings.run_s + settings.check_s)
-    return settings.recover_act_s + waits_s + max(steps.BROWSER_START_S, channel.HEAR_S) + looks_s
+    return settings.recover_act_s + waits_s + max(steps.BROWSER_START_S, steps.HEAR_S) + looks_s
 
 
 class _Recovery:
@@ -365,7 +364,7 @@ class _Recovery:
 
     def _wake(self, found: Pid) -> None:
         """Let a stopped process go on; ends here when that was all, else what it shows then is judged anew."""
-        cause, command = self._cause, wake.command(found)
+        cause, command = self._cause, processes.command(found)
         if self.dry_run:
             then = "" if by_hand(self.cure, cause) else ", and restart only what still does not answer"
             words = f"it would run `{command}` first{then}; nothing was changed"
@@ -414,7 +413,7 @@ class _Recovery:
         raise ended
 
     def _last_look(self) -> Observation:
-        """What cannot be looked at after the act is unknown, not undone."""
+        """Anything that cannot be looked at after the act is unknown, not undone."""
         try:
             return self._look_again()
         except OcOpsError as error:  # also a doctor that refuses now: its report folder may be full since
