@@ -262,7 +262,7 @@ class Wiring:
         self.run.left_out += 0 if self._why in (_DEEP, _PAID) else len(checks)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """What the run means to look at; a check that is not reached must not go unnoticed."""
+        """The checks that the run means to look at; a check that is not reached must not go unnoticed."""
         self.run.planned = len([item for item in session.items if item.get_closest_marker("doctor")])
         if not (self.run.lab or self.run.left_out):
             self.run.report.announce(self.run.doctor.key)

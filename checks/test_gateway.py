@@ -17,7 +17,7 @@ from oc_ops.judge.findings import of_check
 from oc_ops.judge.gateway import Limits
 from oc_ops.judge.port import http_broken
 from oc_ops.observe import service
-from oc_ops.observe.descriptors import watches
+from oc_ops.observe.limits import watches
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.sockets import user_name
 
@@ -103,7 +103,7 @@ def test_rpc_answers(doctor: Doctor, report: Report) -> None:
 
 @check("gateway/release", lane="rpc")
 def test_release_has_no_known_fault(surroundings: Surroundings, report: Report) -> None:
-    """What is known of the running release, and its operator can act on, was said before, or is nothing."""
+    """Nothing is known of the running release that its operator can act on and was not told before."""
     report(surroundings.known_release())
 
 

@@ -17,7 +17,7 @@ import typer
 
 from oc_ops import __version__
 from oc_ops.cli import breaker, incidents, jobs, logs, recover, reports, run, schedule, setup, tmux, uninstall
-from oc_ops.cli.frame import Grouped, Whole, lenient, need_clock
+from oc_ops.cli.frame import Executable, Grouped, Json, Target, Whole, lenient, need_clock
 from oc_ops.errors import OcOpsError
 from oc_ops.settings import CHECKOUT, CONFIG, PROJECT
 
@@ -54,8 +54,6 @@ uninstall.register(app)
 
 USAGE = 4
 """Exit code of a usage error, the same as pytest's."""
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -99,7 +97,7 @@ def _one_sentence(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _check_ids(incomplete: str) -> list[str]:
-    """What a shell completes `--check` to."""
+    """The ids that a shell completes `--check` to."""
     from oc_ops import settings
     from oc_ops.doctor import selection
 
@@ -118,9 +116,9 @@ def _check_ids(incomplete: str) -> list[str]:
 @_one_sentence
 def doctor(
     context: typer.Context,
-    openclaw: Annotated[str | None, typer.Option(metavar="PATH", help="The `openclaw` executable.")] = None,
+    openclaw: Executable = None,
     oc_profile: Annotated[str | None, typer.Option(metavar="NAME", help="The OpenClaw profile to look at.")] = None,
-    target: Annotated[str | None, typer.Option(metavar="T", help="The gateway, as `oc-ops targets` names it.")] = None,
+    target: Target = None,
     check: Annotated[
         list[str] | None,
         typer.Option(
@@ -148,7 +146,7 @@ def doctor(
     ] = False,
 ) -> None:
     """Hand over to pytest in this very process, so that signals and exit codes are pytest's own."""
-    from oc_ops.act.recover import examine
+    from oc_ops.act.recover import outcome
 
     given = (
         ("--openclaw", openclaw),
@@ -164,8 +162,8 @@ def doctor(
         raise OcOpsError("--nagios and --json: need one of the two")
     _refuse_misspelt(context)
     if nagios:
-        raise typer.Exit(reports.run_as_plugin(lambda: examine.argv([*options, *context.args])))
-    argv = examine.argv([*options, "--answer", "json" if as_json else "text", *context.args])
+        raise typer.Exit(reports.run_as_plugin(lambda: outcome.argv([*options, *context.args])))
+    argv = outcome.argv([*options, "--answer", "json" if as_json else "text", *context.args])
     _say_where()
     sys.stdout.flush()
     os.execv(sys.executable, argv)  # noqa: S606 - an argv list, no shell

@@ -242,7 +242,7 @@ class Loop:
             self.aside.begin(task)
 
     def _output_due(self) -> Task | None:
-        """What a gateway in a container printed lately; of a container that runs alone."""
+        """Ask what a gateway in a container printed lately; only of one that runs."""
         there = self.target.container
         if there is None or there.state not in ("running", "paused") or not self._output.comes(self.clock.steady()):
             return None
@@ -344,7 +344,7 @@ class Loop:
 
 
 def _core(gateway: state.GatewayPart) -> state.GatewayPart:
-    """What of the gateway is news when it changes."""
+    """The values of the gateway whose change is news."""
     return replace(gateway, answer_ms=None, started_at=None, saw="", seen=state.Freshness())
 
 

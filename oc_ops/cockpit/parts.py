@@ -124,7 +124,7 @@ class Labouring:
         return silent | {each.label for each in accounts if judge.is_down(each, view.at_ms)}
 
     def _findings(self, view: WorkView, jobs: list[Job]) -> list[Finding]:
-        """What is wrong now; what is only to be known, such as letters that were given up long ago, is a figure."""
+        """Findings of now; a thing only to be known, such as letters given up long ago, is a figure."""
         down = list(judge.down(view.accounts or (), view.at_ms))
         found = [*down, *judge.deaf(view.accounts or (), view.at_ms, self._silent)]
         found += judge.backlog(view.waiting or (), view.at_ms, [each.subject for each in down])

@@ -43,7 +43,7 @@ class SessionError(OcOpsError):
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What there is of the cockpit: each window's state, who looks, and how old the watcher's last word is."""
+    """The cockpit as it stands: each window's state, who looks, and how old the watcher's last word is."""
 
     socket: str
     windows: Mapping[str, State]
@@ -53,7 +53,7 @@ class Session:
     watcher_age_s: float | None = None
     """Seconds since the watcher wrote; None when it never did."""
     done: tuple[str, ...] = field(default=())
-    """What was done to get here, in words."""
+    """Steps that were taken to get here, in words."""
 
     @property
     def exists(self) -> bool:
@@ -270,7 +270,7 @@ class Cockpit:
         return call.stdout.text.splitlines()
 
     def _tmux(self, *words: str, missing_ok: bool = False) -> list[str]:
-        """What tmux prints; what it complains of is raised."""
+        """Return tmux's output; raise its complaints."""
         import libtmux
 
         os.environ["PATH"] = f"{self.tmux.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
@@ -303,6 +303,6 @@ def ensure(settings: Settings, environ: Mapping[str, str]) -> str:
 
 
 def _options(settings: Settings) -> dict[str, str]:
-    """What came by an option, as the variables that another process reads; the rest it has from where we had it."""
+    """Settings given by option, as the variables that another process reads; the rest it has from where we had it."""
     given = (name for name, source in settings.sources.items() if source.startswith("--"))
     return {environment_name(name): str(getattr(settings, name)) for name in given}

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from oc_ops.doctor import drain, log, start
+from oc_ops.doctor import log, start
 from oc_ops.doctor.outcomes import Blocked, Memo, NotAsked, once
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.gateway import Gateway
@@ -18,7 +18,7 @@ from oc_ops.judge import cli as judge_cli
 from oc_ops.judge import container as judge_container
 from oc_ops.judge import cron as judge_cron
 from oc_ops.judge import gateway as judge_gateway
-from oc_ops.judge import listener as judge_listener
+from oc_ops.judge import port as judge_port
 from oc_ops.judge import state as judge_state
 from oc_ops.judge.catalogue import Signature
 from oc_ops.judge.finding import Finding
@@ -99,7 +99,7 @@ class Doctor:
 
     @once
     def cli_fault(self) -> Finding | None:
-        """What is wrong with the command itself: it is not there, or it does not work."""
+        """The finding on the command itself: it is not there, or it does not work."""
         if self.found_executable is not None:
             return judge_cli.unusable(self.version())
         with contextlib.suppress(OcOpsError):
@@ -169,10 +169,10 @@ class Doctor:
 
     @once
     def http_cause(self) -> Finding | None:
-        """What keeps the gateway from answering, as far as HTTP and the process list tell."""
+        """The finding that keeps the gateway from answering, as far as HTTP and the process list tell."""
         if cause := self.config_cause():
             return cause
-        cause = drain.told(self.gateway, self.look(), judge_gateway.cause(self.look(), self.limits))
+        cause = start.with_drain(self.gateway, self.look(), judge_gateway.cause(self.look(), self.limits))
         cause = start.bounded(self.gateway, self.look(), cause)
         if cause is not None and (another := self._held_by_another()):
             return another
@@ -185,7 +185,7 @@ class Doctor:
     def _held_by_another(self) -> Finding | None:
         """Another user's process on the port: what ails it is not this gateway's state."""
         error = listener.stranger(self.target, self.config.host, self.port())
-        return judge_listener.held_by_another(self.port(), error.why, str(error)) if error else None
+        return judge_port.held_by_another(self.port(), error.why, str(error)) if error else None
 
     # -- the RPC lane -------------------------------------------------------------------------------------------
 
@@ -212,7 +212,7 @@ class Doctor:
 
     @once
     def rpc_cause(self) -> Finding | None:
-        """What keeps an authenticated read from being answered."""
+        """The finding that keeps an authenticated read from being answered."""
         if cause := self.http_cause():
             return cause
         return self.rpc_fault()
@@ -287,7 +287,7 @@ class Doctor:
 
     @once
     def cli_cause(self) -> Finding | None:
-        """What keeps the operator's own commands from being answered."""
+        """The finding that keeps the operator's own commands from being answered."""
         if cause := self.rpc_cause():
             return cause
         if finding := self.cli_fault():
@@ -299,14 +299,14 @@ class Doctor:
 
     @once
     def status_fault(self) -> Finding | None:
-        """What keeps the operator's own `openclaw` from reaching the gateway."""
+        """The finding that keeps the operator's own `openclaw` from reaching the gateway."""
         return self.cli_unpaired() or judge_access.status_answered(
             self.cli_status(), read=self.rpc_cause() is None, credential=self.config.credential, held=self.held
         )
 
     @once
     def config_rejected(self) -> Finding | None:
-        """What OpenClaw's own validation has against the config; one that it accepted before is not validated again.
+        """The objection of OpenClaw's own validation to the config; one that it accepted before is not validated again.
 
         `gateway status` calls a config valid that `config validate` rejects (seen on 2026.9.6), so it is not asked.
         """
@@ -347,7 +347,7 @@ class Doctor:
 
     @once
     def browser_fault(self) -> Finding | None:
-        """What keeps the browser control from answering; a browser that the config switches off is not asked for."""
+        """The finding that keeps the browser control from answering; one that the config switches off is not asked."""
         wanted = self.browser_wanted()
         if cause := self.http_cause():
             raise Blocked(cause)

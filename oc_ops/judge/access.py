@@ -6,13 +6,11 @@ import re
 from dataclasses import replace
 from typing import Literal
 
-from oc_ops.judge.credential import reason
-from oc_ops.judge.finding import Finding, Severity
+from oc_ops.judge.cli import reason
+from oc_ops.judge.finding import Finding, Severity, finds, none, restart
 from oc_ops.judge.gateway import RESTART, Limits, taken
-from oc_ops.judge.identity import is_openclaw, proves_openclaw
-from oc_ops.judge.listener import held_by_another
-from oc_ops.judge.registry import finds, none, restart
-from oc_ops.judge.startup import within
+from oc_ops.judge.lifecycle import within
+from oc_ops.judge.port import held_by_another, is_openclaw, proves_openclaw
 from oc_ops.observe.config import Credential, GatewayConfig
 from oc_ops.observe.credential import Held
 from oc_ops.observe.openclaw import Answer
@@ -129,7 +127,7 @@ def status_answered(
 
 
 def cli_rejected(answer: Answer) -> Finding | None:
-    """What on our own side keeps a call from being answered, whatever was asked for: a warning beside a live read."""
+    """The finding on our own side that keeps a call from being answered; a warning beside a live read."""
     if answer.came and at(answer.value, "rpc", "ok") is not False:
         return None
     why = reason(answer.complaint, answer.codes)

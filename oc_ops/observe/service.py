@@ -1,4 +1,4 @@
-"""What the service managers (systemd or launchd, the user's and the system's) say of the gateway."""
+"""The gateway by its service managers: systemd or launchd, the user's and the system's."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Service:
         return self.manager != "none" and self.scope == "user" and self.standard
 
     def command(self, verb: Literal["start", "restart"]) -> str:
-        """What a person types to have it started or restarted."""
+        """The command that a person types to have it started or restarted."""
         if self.manager == "launchd":
             domain = "system" if self.scope == "system" else f"gui/{os.getuid()}"
             kickstart = f"launchctl kickstart {'-k ' if verb == 'restart' else ''}{domain}/{self.unit}"
@@ -207,7 +207,7 @@ def lingers(uid: int, target: Target) -> bool | None:
 
 
 def stop_command(service: Service) -> tuple[str, ...]:
-    """What ends the unit's process: `stop` without waiting for it; launchd's agent gets SIGTERM and comes again."""
+    """The command to end the unit's process: `stop`, not waited for; launchd's agent gets SIGTERM and comes again."""
     if service.manager == "launchd":
         domain = "system" if service.scope == "system" else f"gui/{os.getuid()}"
         return ("launchctl", "kill", "SIGTERM", f"{domain}/{service.unit}")

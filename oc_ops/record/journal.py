@@ -106,7 +106,7 @@ def _write(descriptor: int, data: bytes) -> None:
 
 FOLDER = "recoveries"
 SPENT = "is spent until"
-"""What every refusal for a spent budget says, and no other refusal does."""
+"""Words of every refusal for a spent budget, and of no other refusal."""
 _MOST_RECORDS = 20
 """Records that are looked at, the newest: every run looks, so none is missed for long."""
 

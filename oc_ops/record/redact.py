@@ -119,7 +119,7 @@ def _named(text: str, at: int) -> str:
 
 
 def _hidden(text: str, at: int, name: str, *, quoted: bool) -> tuple[int, int, str]:
-    """What stands behind a label and is to be replaced, and by what; an empty span where it is no secret."""
+    """The span behind a label to replace, and its replacement; an empty span where it is no secret."""
     if text.startswith("[", at) and not text.startswith(PLACEHOLDER, at):
         listed = _LIST.match(text, at)
         if listed is None or PLACEHOLDER in listed[0] or not re.search(r"[A-Za-z]|\d{4}", listed[0]):

@@ -1,4 +1,4 @@
-"""A gateway process that cannot be reached: its service manager is asked first, then TERM, then KILL."""
+"""A gateway process that does not answer: let go on if it is stopped, else its manager is asked, then TERM, KILL."""
 
 from __future__ import annotations
 

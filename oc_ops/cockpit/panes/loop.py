@@ -133,7 +133,7 @@ class Window(Protocol):
         """The lines, most important first; `fitted` cuts them."""
 
     def gist(self, view: View) -> object:
-        """What has to change for the screen to be worth keeping at once."""
+        """Return the values whose change makes the screen worth keeping at once."""
 
 
 class Pane:
@@ -163,7 +163,7 @@ class Pane:
         return any(getattr(now_is.snapshot, each) is not getattr(was.snapshot, each) for each in self._window.PARTS)
 
     def lines(self, now: float, size: tuple[int, int]) -> list[Text]:
-        """What the screen has to show at this moment; keeps it."""
+        """The lines of the screen at this moment; keeps them."""
         width, height = size
         view = View(self._reading, now, width, height, self._trouble or self._unkept)
         drawn = fitted(self._window.draw(view), width, height)

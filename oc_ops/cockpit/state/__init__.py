@@ -1,4 +1,4 @@
-"""What the watcher knows of one gateway at one moment: the types that panes, `run` and recovery read.
+"""The watcher's knowledge of one gateway at one moment: the types that panes, `run` and recovery read.
 
 Every text in it is one clean line: redacted and printable, yet still a stranger's, so it is no markup. Moments are Unix
 time in seconds, sizes bytes, durations seconds; None is "not known" and "" is "nothing to say". Every field has a
@@ -88,7 +88,7 @@ class Watcher:
     cli_calls: int = 0
     """`openclaw` processes it has started."""
     trouble: str = ""
-    """What went wrong inside the watcher itself, one sentence; empty when nothing did."""
+    """A fault inside the watcher itself, one sentence; empty when nothing did."""
     ended: str = ""
     """Why it ended, in the last snapshot that it wrote; empty while it lives."""
 

@@ -112,7 +112,7 @@ class EventLoop:
     utilization: float | None = None
     """0 to 1."""
     cpu_cores: float | None = None
-    """What the gateway uses of a core (1.0 is a whole one)."""
+    """The gateway's use of a core (1.0 is a whole one)."""
     degraded: bool = False
     """The gateway's own verdict."""
     reasons: tuple[str, ...] = ()
@@ -157,15 +157,15 @@ class Browser:
     pid: int | None = None
     profile: str = ""
     words: str = ""
-    """What there is to say beside whether it runs, in one line."""
+    """Words beside whether it runs, in one line."""
     note: Note | None = None
-    """What the judges say of it, when something is wrong."""
+    """The judges' word on it when something is wrong."""
     seen: Freshness = field(default_factory=Freshness)
 
 
 @dataclass(frozen=True, slots=True)
 class ServicePart:
-    """What the service manager says of the gateway's unit."""
+    """The service manager's word on the gateway's unit."""
 
     manager: str = ""
     """systemd, launchd or none."""
@@ -179,7 +179,7 @@ class ServicePart:
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """What `openclaw status` would tell, in a few lines: (label, words)."""
+    """A digest like that of `openclaw status`, in a few lines: (label, words)."""
 
     lines: tuple[tuple[str, str], ...] = ()
     seen: Freshness = field(default_factory=Freshness)
@@ -211,5 +211,5 @@ class Labour:
     """Those of them whose due time has passed by more than the setting `job_grace_s`."""
     overdue_since: float | None = None
     notes: tuple[Note, ...] = ()
-    """What the doctor's judges say of it."""
+    """The doctor's judges' findings on it."""
     seen: Freshness = field(default_factory=Freshness)

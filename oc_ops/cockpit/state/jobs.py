@@ -52,7 +52,7 @@ class JobPart:
     failures: int = 0
     """Failed runs in a row."""
     notes: tuple[Note, ...] = ()
-    """What the judges say of it, as the doctor would."""
+    """The judges' findings on it, as the doctor gives them."""
     unseen: str = ""
     """Why it could not be judged, or not in all."""
 
@@ -97,7 +97,7 @@ class DoctorPart:
     findings: tuple[Note, ...] = ()
     """At most 12, errors first."""
     next_action: str = ""
-    """What to do next: the cause's fix, else the first finding's; `oc-ops doctor` when there is no report."""
+    """The next step: the cause's fix, else the first finding's; `oc-ops doctor` when there is no report."""
     report: str = ""
     """The page of that run (`reports/latest.html`)."""
     seen: Freshness = field(default_factory=Freshness)
@@ -109,7 +109,7 @@ class IncidentPart:
 
     id: str = ""
     check: str = ""
-    """What it is called by, such as `gateway/hung`."""
+    """Its name, such as `gateway/hung`."""
     severity: Severity = ""
     fact: str = ""
     state: str = ""
@@ -172,5 +172,5 @@ class LogPart:
     """The last ones, oldest first, at most 60."""
     files: tuple[str, ...] = ()
     signatures: tuple[Firing, ...] = ()
-    """What fired, errors first, then the latest first."""
+    """Signatures that fired, errors first, then the latest first."""
     seen: Freshness = field(default_factory=Freshness)

@@ -1,4 +1,4 @@
-"""What one run leaves in the history, as plain values: texts are redacted and short before they come here.
+"""The rows that one run leaves in the history, as plain values: texts are redacted and short before they come here.
 
 Rows on their way into tables, hence named tuples: every run pays for the making of these classes, and theirs costs a
 seventh of a dataclass' 0.8 ms.
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from oc_ops.judge.verdict import Verdict
+from oc_ops.judge.findings import Verdict
 from oc_ops.record.run import CheckOutcome
 
 Restarter = str
@@ -195,6 +195,6 @@ class _Starts:
         )
 
     def _one(self, query: str, *values: int) -> int | None:
-        """What a query of this gateway's runs before this one says."""
+        """The answer to a query of this gateway's runs before this one."""
         row = self.connection.execute(query, (self.gateway, self.entry.at_ms, *values)).fetchone()
         return None if row is None else int(row[0])

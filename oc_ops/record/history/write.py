@@ -29,7 +29,7 @@ _MOST_PRUNED = 300
 
 
 Ended = Callable[[Collection[str]], Iterable[IncidentEntry]]
-"""What became of incidents that were open in the history and are not open any more, by their ids."""
+"""The outcome of incidents that were open in the history and no longer are, by their ids."""
 
 
 def remember(

@@ -27,7 +27,7 @@ _LEAD = re.compile(rb'\{"v":1,"id":"([^"\\]+)","at":"([^"\\]+)","what":"(\w+)"')
 
 @dataclass(frozen=True, slots=True)
 class IncidentBook:
-    """What was read: incidents by id in the order of their opening, every id ever given, lines that were no events."""
+    """The book as it was read: incidents by id as they were opened, every id ever given, lines that were no events."""
 
     incidents: Mapping[str, Incident]
     ids: frozenset[str]
@@ -41,7 +41,7 @@ class IncidentBook:
 
 @dataclass(frozen=True, slots=True)
 class IncidentUpdate:
-    """What a run changed. `incident` is the one to name beside the verdict; `changed` what happened to which."""
+    """The changes by a run. `incident` is the one to name beside the verdict; `changed` what happened to which."""
 
     incident: Incident | None
     changed: tuple[Event, ...]
@@ -50,7 +50,7 @@ class IncidentUpdate:
 
     @property
     def what(self) -> str:
-        """What this run did to that incident: `opened`, `changed`, `green`, `closed`, …; `lasts` when nothing."""
+        """The run's effect on that incident: `opened`, `changed`, `green`, `closed`, …; `lasts` when nothing."""
         done = [each.what for each in self.changed if self.incident and each.id == self.incident.id]
         return done[-1] if done else "lasts"
 
@@ -264,7 +264,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def tried(book: Journal, key: str, now: datetime) -> dict[str, tuple[datetime, str]]:
-    """What recovery did without success about each open red cause of a gateway: by its id, when and by which command.
+    """Recovery's attempts without success at each open red cause of a gateway: by its id, when and by which command.
 
     An attempt that a green look followed has helped for a time, and is not told. Raises JournalError.
     """

@@ -230,11 +230,11 @@ def _seconds(seconds: float) -> str:
 
 
 _STEP = ("v", "at", "step", "state", "report", "incident", "pid", "gateway")
-"""What a step says of itself, or what stands elsewhere on the page."""
+"""A step's own words, or a pointer to elsewhere on the page."""
 
 
 def sentence(told: Mapping[str, Json] | None) -> str:
-    """What was tried, or why nothing was; empty where there was nothing to recover from."""
+    """The attempt, or why there was none; empty where there was nothing to recover from."""
     return _text(told.get("sentence", "")) if told and told.get("outcome") != "healthy" else ""
 
 

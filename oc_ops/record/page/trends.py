@@ -132,7 +132,7 @@ class _Page:
         }
 
     def _open_incidents(self, gateway: GatewayRow) -> dict[str, Incident]:
-        """What is open, in its own words, by id; a book that cannot be read has none to show."""
+        """Open incidents in their own words, by id; a book that cannot be read has none to show."""
         try:
             book = incidents_book.journal(self.memory_dir)
             found = incidents_book.open_incidents(book, datetime.fromtimestamp(self.now_ms / 1000, UTC), gateway.key)

@@ -15,7 +15,7 @@ from oc_ops.doctor.observations import Doctor
 from oc_ops.doctor.outcomes import Blocked, NotAsked
 from oc_ops.errors import CouldNotLook, SettingError
 from oc_ops.gateway import Gateway
-from oc_ops.judge import verdict
+from oc_ops.judge import findings
 from oc_ops.judge.finding import Finding
 from oc_ops.observe import install, state
 from oc_ops.observe.openclaw import Openclaw
@@ -347,7 +347,7 @@ def test_an_unset_variable_is_one_finding_and_no_fault_of_the_gateway(world: Wor
         cause = found["rpc_cause"]
         assert isinstance(cause, Finding)
         assert (cause.severity, cause.proof, "$GW_TOK" in cause.fact) == ("error", "", True)
-        assert verdict.verdict([cause], ["failed", "blocked", "passed"]) == "unknown"
+        assert findings.verdict([cause], ["failed", "blocked", "passed"]) == "unknown"
 
 
 def test_an_unresolved_token_is_no_finding_where_the_cli_reads(world: World, make: Make) -> None:

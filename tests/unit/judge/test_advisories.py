@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from oc_ops.judge.advisories import Advisory, advisories, known_release
-from oc_ops.judge.releases import release
+from oc_ops.judge.releases import Advisory, advisories, known_release, release
 from oc_ops.record.memory import remember_release, told_releases
 
 

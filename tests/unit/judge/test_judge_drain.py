@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from oc_ops.judge.drain import Drain, drain_stuck
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.findings import KINDS
+from oc_ops.judge.lifecycle import Drain, drain_stuck
 from oc_ops.record import memory
 
 NOW = datetime(2026, 11, 28, 14, 0, tzinfo=UTC)

@@ -9,7 +9,7 @@ import pytest
 
 from oc_ops.judge import files as judge_files
 from oc_ops.judge import gateway as judge
-from oc_ops.judge import startup
+from oc_ops.judge import lifecycle
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.findings import in_state, of_check
 from oc_ops.judge.gateway import Limits
@@ -237,7 +237,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "delay is no number": Scenario(sight(ready=said({"eventLoop": {"delayP99Ms": True}}, "/readyz")), None),
 }  # fmt: skip
 JUDGES = (
-    judge.port_taken, judge.crash_loop, startup.starting, judge.zombie, judge.down, judge.hung, judge.draining,
+    judge.port_taken, judge.crash_loop, lifecycle.starting, judge.zombie, judge.down, judge.hung, judge.draining,
     judge.saturated,
 )  # fmt: skip
 ON_TIME = (
@@ -335,8 +335,8 @@ def test_limits_are_those_of_the_settings(seen: GatewayProbe, check: str | None)
 def test_a_start_that_never_ends_is_not_called_starting_for_ever() -> None:
     """Beyond the start budget the gateway counts as not ready: somebody has to look."""
     uptime_ms = 3_600_000
-    startup = replace(STARTING, body=STARTING.body.replace("4176", str(uptime_ms)))
-    seen = sight(startup=startup, ready=ready(("startup-sidecars",), uptime_ms=uptime_ms))
+    lifecycle = replace(STARTING, body=STARTING.body.replace("4176", str(uptime_ms)))
+    seen = sight(startup=lifecycle, ready=ready(("startup-sidecars",), uptime_ms=uptime_ms))
     assert judge.cause(seen, Limits()) is None
     finding = judge.not_ready(seen)
     assert finding is not None

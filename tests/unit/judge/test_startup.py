@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from oc_ops.judge import startup
+from oc_ops.judge import lifecycle
 from oc_ops.observe import probe as observe_probe
 from oc_ops.observe.http import Probe
 from oc_ops.observe.probe import GatewayProbe
@@ -56,7 +56,7 @@ def undated(step: str = "startup-sidecars", **changes: object) -> GatewayProbe:
 )
 def test_only_a_start_that_is_bounded_is_a_warning(seen: GatewayProbe, severity: str, words: str) -> None:
     """Its age by its own word or its certain process, or progress between two looks; else nothing says it ends."""
-    found = startup.starting(seen, BUDGET_S)
+    found = lifecycle.starting(seen, BUDGET_S)
     assert found is not None
     assert (found.check, found.severity) == ("gateway/starting", severity)
     assert words in f"{found.saw} {found.fix}"
@@ -65,7 +65,7 @@ def test_only_a_start_that_is_bounded_is_a_warning(seen: GatewayProbe, severity:
 def test_a_start_beyond_its_budget_is_none() -> None:
     """Then it is not ready, hung or a zombie: an error, and no longer waited for."""
     late = sight(startup=waits_for("startup-sidecars", uptimeMs=240_000))
-    assert startup.starting(late, BUDGET_S) is None
+    assert lifecycle.starting(late, BUDGET_S) is None
 
 
 @pytest.mark.parametrize(
@@ -102,15 +102,15 @@ def test_starts_that_follow_each_other_are_no_slow_start(tmp_path: Path) -> None
     for minute in range(0, 6, 2):
         now = NOW + timedelta(minutes=minute)
         spell = memory.start_seen(tmp_path, "key", now.timestamp() - 20, now)
-        found = startup.starting(sight(REFUSED, processes=YOUNG), BUDGET_S)
+        found = lifecycle.starting(sight(REFUSED, processes=YOUNG), BUDGET_S)
         assert found is not None
-        found = startup.again_and_again(found, spell.first, now, spell.starts, BUDGET_S)
+        found = lifecycle.again_and_again(found, spell.first, now, spell.starts, BUDGET_S)
         verdicts.append((found.severity, spell.starts))
     assert verdicts == [("warning", 1), ("warning", 2), ("warning", 3)]
     now = NOW + timedelta(minutes=6)
     spell = memory.start_seen(tmp_path, "key", now.timestamp() - 20, now)
     assert found is not None
-    found = startup.again_and_again(found, spell.first, now, spell.starts, BUDGET_S)
+    found = lifecycle.again_and_again(found, spell.first, now, spell.starts, BUDGET_S)
     assert (found.severity, found.fact) == (
         "error",
         "the gateway starts again and again: 4 starts in 6 min, and none was seen to end well",
