@@ -16,7 +16,7 @@ import typer
 
 from oc_ops import __version__
 from oc_ops.cli import breaker, incidents, jobs, logs, recover, reports, run, schedule, setup, tmux, uninstall
-from oc_ops.cli.frame import Grouped, lenient, need_clock
+from oc_ops.cli.frame import Executable, Grouped, Json, Target, lenient, need_clock
 from oc_ops.errors import OcOpsError
 from oc_ops.settings import CHECKOUT, CONFIG, PROJECT
 
@@ -52,8 +52,6 @@ uninstall.register(app)
 
 USAGE = 4
 """Exit code of a usage error, the same as pytest's."""
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -116,9 +114,9 @@ def _check_ids(incomplete: str) -> list[str]:
 @_one_sentence
 def doctor(
     context: typer.Context,
-    openclaw: Annotated[str | None, typer.Option(metavar="PATH", help="The `openclaw` executable.")] = None,
+    openclaw: Executable = None,
     oc_profile: Annotated[str | None, typer.Option(metavar="NAME", help="The OpenClaw profile to look at.")] = None,
-    target: Annotated[str | None, typer.Option(metavar="T", help="The gateway, as `oc-ops targets` names it.")] = None,
+    target: Target = None,
     check: Annotated[
         list[str] | None,
         typer.Option(

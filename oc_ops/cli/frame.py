@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from typer.core import TyperGroup
 
 from oc_ops.text import clock_trouble
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from typer._click import Context, HelpFormatter
 
 # typer carries click with it
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
+Target = Annotated[str | None, typer.Option("--target", metavar="T", help="The gateway, as `oc-ops targets` names it.")]
+Executable = Annotated[str | None, typer.Option("--openclaw", metavar="PATH", help="The `openclaw` executable.")]
 
 GROUPS = {
     "Look (nothing is changed)": {

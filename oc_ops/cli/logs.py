@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from oc_ops.cli.frame import Json
 from oc_ops.errors import OcOpsError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def logs() -> None:
 @app.command(help="Scan whole log files for every known signature; no time window, no threshold.")
 def scan(
     files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Log files, also gzip; - is standard input.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Only what the gateway itself wrote counts. Raises OcOpsError for a file that cannot be read."""
     tally = scanned(files)

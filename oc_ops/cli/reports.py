@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oc_ops.cli.frame import Json
 from oc_ops.errors import OcOpsError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def history(
     target: Annotated[
         str | None, typer.Option(metavar="T", help="Of this gateway, as `oc-ops targets` names it.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")] = False,
+    as_json: Json = False,
 ) -> None:
     """The page of one gateway."""
     import os
@@ -100,7 +101,7 @@ def metrics(
     target: Annotated[
         str | None, typer.Option(metavar="T", help="Of this gateway alone, as `oc-ops targets` names it.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")] = False,
+    as_json: Json = False,
 ) -> None:
     """At most one of the three; none prints the text."""
     if sum((textfile is not None, listen is not None, as_json)) > 1:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oc_ops.cli.frame import Executable, Json, Target
 from oc_ops.errors import OcOpsError
 
 if TYPE_CHECKING:
@@ -24,10 +25,7 @@ app = typer.Typer(
     "which is silent exactly when the gateway hangs (#22652).",
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
 Profile = Annotated[str | None, typer.Option("--oc-profile", metavar="NAME", help="The OpenClaw profile to look at.")]
-Target = Annotated[str | None, typer.Option("--target", metavar="T", help="The gateway, as `oc-ops targets` names it.")]
-Openclaw = Annotated[str | None, typer.Option("--openclaw", metavar="PATH", help="The `openclaw` executable.")]
 Recover = Annotated[bool, typer.Option("--recover", help="Recover once per incident, within limits; not unless asked.")]
 Deep = Annotated[bool, typer.Option("--deep", help="Also the slow checks, in every run.")]
 Quick = Annotated[bool, typer.Option("--quick", help="No `openclaw` call: HTTP, RPC and logs.")]
@@ -42,7 +40,7 @@ def install(
     recover: Recover = False,
     deep: Deep = False,
     quick: Quick = False,
-    openclaw: Openclaw = None,
+    openclaw: Executable = None,
     oc_profile: Profile = None,
     target: Target = None,
     dry_run: Annotated[
@@ -118,7 +116,7 @@ def run(
     recover: Recover = False,
     deep: Deep = False,
     quick: Quick = False,
-    openclaw: Openclaw = None,
+    openclaw: Executable = None,
     oc_profile: Profile = None,
     target: Target = None,
 ) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oc_ops.cli.frame import Json
 from oc_ops.errors import OcOpsError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def register_targets(app: typer.Typer) -> None:
 
 
 def targets(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")] = False,
+    as_json: Json = False,
 ) -> None:
     """One look, nothing changed."""
     from pathlib import Path
@@ -70,7 +71,7 @@ def register_config(app: typer.Typer) -> None:
     )(config)
 
 
-def config(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")] = False) -> None:
+def config(as_json: Json = False) -> None:
     """Looks, changes nothing; a secret is never shown."""
     from oc_ops import settings as declared
 

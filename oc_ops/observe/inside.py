@@ -39,7 +39,6 @@ _RELAY_S = 10.0
 LASTS_S = 120.0
 """How long a way in lasts where it is not said otherwise."""
 _LOGS_S = 10.0
-_LOG_BYTES = 4 << 20
 
 
 def config_of(target: Target) -> GatewayConfig:

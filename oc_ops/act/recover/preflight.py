@@ -62,7 +62,6 @@ class Clearance:
 
     refusal: str = ""
     fix: str = ""
-    unsure: bool = False
     elsewhere: str = ""
     safe: bool = False
     aborts: tuple[str, ...] = ()

@@ -265,28 +265,24 @@ class _Recovery:
         """Let a start or drain that is under way come to its end, once, and look again."""
         settings = self.settings
         budget = f"{settings.start_budget_s:.0f} s ({settings.drain_budget_s:.0f} s more if it drains)"
-        if self.waited:
-            raise Conclusion(3, "refused", f"the gateway has not settled after the wait: {saw}")
-        if self.dry_run:
-            raise Conclusion(3, "refused", f"it would wait up to {budget} for the gateway and look again: {saw}")
+        self._may_wait(
+            f"up to {budget} for the gateway and look again: {saw}",
+            f"the gateway has not settled after the wait: {saw}" if self.waited else "",
+        )
         self.waited = True
         self._say(f"wait:  up to {budget} for the gateway to start; nothing is restarted meanwhile")
-        act.wait(self.gateway, self.log, self.clock, self._say, idle_s=act.REFUSED_IDLE_S)
-        self.seen = self._look_again()
+        self._settle()
 
     def _others(self) -> bool:
-        """True after waiting for another repair or restart: what that came to is looked at afresh."""
-        settings = self.settings
-        budget_s = settings.start_budget_s + settings.drain_budget_s
+        """True after waiting for another repair or restart; its result is looked at."""
+        budget_s = self.settings.start_budget_s + self.settings.drain_budget_s
         if not (found := healers(self.gateway.target)):
             return False
         who = found[0].summary
-        if self.dry_run:
-            raise Conclusion(3, "refused", f"it would wait up to {budget_s:.0f} s for another who is at it: {who}")
-        if self._yielded:
-            raise Conclusion(3, "refused", f"another is at it again, though it was waited for: {who}")
+        wait = f"up to {budget_s:.0f} s for another who is at it: {who}"
+        self._may_wait(wait, f"another is at it again, though it was waited for: {who}" if self._yielded else "")
         self._yielded = True
-        self._say(f"wait:  up to {budget_s:.0f} s for another who is at it: {who}")
+        self._say(f"wait:  {wait}")
         began = self.clock.monotonic()
         with self.log.step("others", who=who) as result:
             while healers(self.gateway.target):
@@ -294,9 +290,17 @@ class _Recovery:
                     raise Conclusion(3, "refused", f"another is still at it after {budget_s:.0f} s: {who}")
                 self.clock.wait(_LOOK_S)
             result.update(waited_s=round(self.clock.monotonic() - began, 1))
+        self._settle()
+        return True
+
+    def _may_wait(self, wait: str, again: str) -> None:
+        """Refuse in a dry run, which only says what it would wait for, and a second wait, for the reason `again`."""
+        if again or self.dry_run:
+            raise Conclusion(3, "refused", again or f"it would wait {wait}")
+
+    def _settle(self) -> None:
         act.wait(self.gateway, self.log, self.clock, self._say, idle_s=act.REFUSED_IDLE_S)
         self.seen = self._look_again()
-        return True
 
     def _within_bounds(self) -> None:
         """Budget, cool-down, one attempt per incident."""

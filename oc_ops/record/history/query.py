@@ -165,11 +165,6 @@ class History:
             found.setdefault(day * DAY_MS, {})[verdict] = count
         return found
 
-    def call_names(self, gateway: int) -> tuple[str, ...]:
-        """Every call that was ever made."""
-        rows = self._all("SELECT DISTINCT label FROM totals WHERE gateway = ? AND what = 'call_s'", gateway)
-        return tuple(label for (label,) in rows)
-
     def calls(self, gateway: int, name: str, since_ms: int) -> tuple[CallSeen, ...]:
         """Every call of a name, oldest first."""
         rows = self._all(
