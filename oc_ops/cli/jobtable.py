@@ -15,7 +15,7 @@ from oc_ops.judge.words import cut, schedule_words
 from oc_ops.observe import watchlist
 from oc_ops.observe.jobs import Job, Jobs
 from oc_ops.observe.watchlist import Watched
-from oc_ops.text import one_line, span
+from oc_ops.text import one_line, span, utc
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -55,7 +55,7 @@ def as_json(seen: Jobs, verdicts: Sequence[Verdict], to_watch: Sequence[Watched]
     said = {each.job.id: each for each in verdicts if each.job}
     return {
         "source": seen.source,
-        "seen_at": seen.seen_at.isoformat(),
+        "seen_at": utc(seen.seen_at, "microseconds"),
         "watched": [
             {
                 "job": each.subject,
