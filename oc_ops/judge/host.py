@@ -11,7 +11,7 @@ from pathlib import Path
 from oc_ops.judge.finding import Finding, Severity, finds, none
 from oc_ops.judge.gateway import RESTART
 from oc_ops.observe.host import Filesystem, HostView, Memory, Sample
-from oc_ops.text import clock_trouble
+from oc_ops.text import clock, clock_trouble
 
 _ERROR_PART = 5
 """An error needs to be this many times scarcer than a warning."""
@@ -123,7 +123,7 @@ def clock_off(now_s: float) -> Finding | None:
         "host/clock-off",
         "error",
         fact=f"{wrong}: no age, due time or expiry can be judged by it",
-        saw=f"it is {datetime.fromtimestamp(now_s, UTC):%Y-%m-%d %H:%M:%S} UTC by it",
+        saw=f"it is {clock(datetime.fromtimestamp(now_s, UTC))} by it",
         fix="none automatic: set the clock (timedatectl set-ntp true, or sudo date -s), then look again",
     )
 
