@@ -279,15 +279,17 @@ class _Recovery:
         if not (found := healers(self.gateway.target)):
             return False
         who = found[0].summary
-        wait = f"up to {budget_s:.0f} s for another who is at it: {who}"
-        self._may_wait(wait, f"another is at it again, though it was waited for: {who}" if self._yielded else "")
+        wait = f"up to {budget_s:.0f} s for another repair or restart to end: {who}"
+        self._may_wait(wait, f"another repair or restart began after the wait: {who}" if self._yielded else "")
         self._yielded = True
         self._say(f"wait:  {wait}")
         began = self.clock.monotonic()
         with self.log.step("others", who=who) as result:
             while healers(self.gateway.target):
                 if self.clock.monotonic() - began >= budget_s:
-                    raise Conclusion(3, "refused", f"another is still at it after {budget_s:.0f} s: {who}")
+                    raise Conclusion(
+                        3, "refused", f"another repair or restart is still at it after {budget_s:.0f} s: {who}"
+                    )
                 self.clock.wait(_LOOK_S)
             result.update(waited_s=round(self.clock.monotonic() - began, 1))
         self._settle()
