@@ -213,6 +213,21 @@ def of_launchd(home: Home, printed: str) -> LastWords | None:
     return lastwords.look(home.target, config.read(home.target), service, None, NOW)
 
 
+def test_a_database_that_cannot_be_opened_is_no_migration(home: Home) -> None:
+    """2026.9.6 with 40 descriptors says both in one breath: to migrate what cannot be opened is the wrong advice."""
+    words = of_launchd(
+        home,
+        "[gateway] requires state migration. Stop the service with openclaw gateway stop, then openclaw doctor --fix.\n"
+        "Gateway failed to start: unable to open database file | gateway.maintenance_required | ERR_SQLITE_ERROR.\n",
+    )
+    assert words is not None
+    found = judge.refused(words)
+    assert found is not None
+    assert "cannot open its state database" in found.fact
+    assert "ulimit -n" in found.fix
+    assert "doctor --fix" not in found.fix
+
+
 def test_launchd_s_output_speaks(home: Home) -> None:
     """A line without a time has that of the one before, or of the file; the known refusal is the cause."""
     words = of_launchd(home, PRINTED)
