@@ -172,10 +172,10 @@ def look(
         seen = replace(seen, descriptors=descriptors(holder.pid))
     if seen.live.kind != "answered":
         runtimes = tuple(each for each in ("podman", "docker") if shutil.which(each))
-        seen = replace(seen, installing=_install_of(seen) or met)
         there = _publishing(target, seen) if runtimes else None
         asleep = observe_processes.stopped_inside(there) if there and seen.live.kind == "silent" else None
-        return replace(seen, runtimes=runtimes, behind=there, stopped_inside=asleep)
+        met = _install_of(seen) or met
+        return replace(seen, installing=met, runtimes=runtimes, behind=there, stopped_inside=asleep)
     startup, ready = probe("/startupz"), probe("/readyz")
     if ready.kind == "silent":
         # It asks channels and agents before it answers: on a busy machine that takes longer than a sign of life.

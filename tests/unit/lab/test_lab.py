@@ -425,7 +425,7 @@ def test_a_stranger_does_not_outlive_its_master() -> None:
     _until(lambda: probe("127.0.0.1", port, "/", budget_s=1.0).kind == "refused")
 
 
-@pytest.mark.parametrize("fault", [faults.stopped, faults.killed, faults.port_taken, faults.starting])
+@pytest.mark.parametrize("fault", [faults.stopped, faults.killed, faults.port_taken, faults.started_anew])
 def test_a_fault_needs_a_lab_that_is_up(lab: Lab, fault: Callable[[Lab], object]) -> None:
     """No fault is pretended on a lab that is down."""
     with pytest.raises(LabError, match="no gateway listens on port 0"), fault(lab):  # type: ignore[attr-defined]
