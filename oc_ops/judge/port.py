@@ -215,7 +215,8 @@ def port_drift(seen: GatewayProbe, wanted_by: str) -> Finding | None:
         return None
     back = f"openclaw config set gateway.port {seen.port}"
     if wanted_by.startswith("OPENCLAW_GATEWAY_PORT"):
-        back = f"set OPENCLAW_GATEWAY_PORT to {seen.port} or unset it where you look from"
+        away = "unset it where you look from" if wanted_by.endswith("the environment") else "take it out there"
+        back = f"set OPENCLAW_GATEWAY_PORT to {seen.port}, or {away}"
     return Finding(
         "gateway/port-drift",
         "warning",

@@ -15,6 +15,7 @@ from oc_ops.errors import CouldNotLook
 from oc_ops.observe.target import Target
 from oc_ops.secrecy import secrets_in_broken, secrets_in_table, secrets_of
 
+_PORT = "OPENCLAW_GATEWAY_PORT"
 DEFAULT_PORT = 18789
 """The documented default of `gateway.port`."""
 
@@ -51,6 +52,8 @@ class GatewayConfig:
     mode: str = "local"
     """The config's `gateway.mode`, "" in a config that has none."""
     port: int = DEFAULT_PORT
+    port_by: str = ""
+    """The place of the OPENCLAW_GATEWAY_PORT that counts; empty where none does."""
     host: str = "127.0.0.1"
     tls: bool = False
     credential: Credential = Credential("none")
@@ -78,8 +81,9 @@ def read(target: Target) -> GatewayConfig:
         text = files.read_text(path, files.CONFIG_BYTES, errors="replace")
     except (FileNotFoundError, NotADirectoryError):
         credential = _credential({}, environ)
+        port, port_by = _port(environ, {}), _port_by(target, dotenv, {}, path)
         return GatewayConfig(
-            path, False, port=_port(environ, {}), credential=credential, url=_url(environ), secrets=own_secrets
+            path, False, port=port, port_by=port_by, credential=credential, url=_url(environ), secrets=own_secrets
         )
     except OSError as error:
         as_whom = "; run the doctor as the user who owns it" if isinstance(error, PermissionError) else ""
@@ -90,10 +94,8 @@ def read(target: Target) -> GatewayConfig:
         secrets = tuple(secrets_in_broken(text))
         return GatewayConfig(path, True, error=str(error), port=_port(environ, {}), secrets=secrets + own_secrets)
     own = _table(root, "env")
-    environ = {
-        **{name: value for name, value in {**own, **_table(own, "vars")}.items() if isinstance(value, str)},
-        **environ,
-    }
+    set_here = {name: value for name, value in {**own, **_table(own, "vars")}.items() if isinstance(value, str)}
+    environ = {**set_here, **environ}
     gateway = _table(root, "gateway")
     log_file = _substituted(_table(root, "logging").get("file"), environ)
     cron_store = _table(root, "cron").get("store")
@@ -103,6 +105,7 @@ def read(target: Target) -> GatewayConfig:
         exists=True,
         mode=str(gateway.get("mode") or ""),
         port=_port(environ, gateway),
+        port_by=_port_by(target, dotenv, set_here, path),
         tls=bool(_table(gateway, "tls").get("enabled")),
         credential=credential,
         browser_enabled=_table(root, "browser").get("enabled") is not False,
@@ -274,7 +277,7 @@ def _port(environ: Mapping[str, str], gateway: Mapping[str, object]) -> int:
     A named profile's own port is 2026.9.6's FNV-1a hash of its name, 19001 for `dev`; older releases always want one
     set. Nonsense is left to the config check.
     """
-    told = re.fullmatch(r"(?:\[[^\]]+\]:|[^:]+:)?([0-9]{1,5})", environ.get("OPENCLAW_GATEWAY_PORT", "").strip())
+    told = re.fullmatch(r"(?:\[[^\]]+\]:|[^:]+:)?([0-9]{1,5})", environ.get(_PORT, "").strip())
     for port in (int(told[1]) if told else None, gateway.get("port")):
         if isinstance(port, int) and not isinstance(port, bool) and 0 < port < 65536:
             return port
@@ -289,10 +292,21 @@ def _port(environ: Mapping[str, str], gateway: Mapping[str, object]) -> int:
     return 20000 + hashed % 40000
 
 
-def port_named_by(target: Target, config: GatewayConfig) -> str:
+def _port_by(target: Target, dotenv: Mapping[str, str], set_here: Mapping[str, str], path: Path) -> str:
+    """The place of the variable that names the port; the first one that has it counts, and nonsense names none."""
+    places = (
+        ("the environment", target.environ),
+        (str(target.state_dir / ".env"), dotenv),
+        (f"env of {path}", set_here),
+    )
+    where, text = next(((where, each[_PORT]) for where, each in places if _PORT in each), ("", ""))
+    return where if _port({_PORT: text}, {"port": 0}) == _port({_PORT: text}, {"port": 1}) else ""
+
+
+def port_named_by(config: GatewayConfig) -> str:
     """Where the config's port comes from, in words."""
-    if target.environ.get("OPENCLAW_GATEWAY_PORT", "").strip().rpartition(":")[2] == str(config.port):
-        return "OPENCLAW_GATEWAY_PORT in the environment"
+    if config.port_by:
+        return f"{_PORT} in {config.port_by}"
     return f"gateway.port in {config.path}" if config.exists else "the default"
 
 

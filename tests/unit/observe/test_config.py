@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oc_ops.errors import CouldNotLook
-from oc_ops.observe.config import DEFAULT_PORT, Credential, GatewayConfig, quieted, read
+from oc_ops.observe.config import DEFAULT_PORT, Credential, GatewayConfig, port_named_by, quieted, read
 from oc_ops.observe.target import Target, locate
 
 TOKEN = "t0ken-of-the-gateway"
@@ -280,6 +280,30 @@ def test_the_state_directory_s_env_file_counts_below_the_environment(config: Rea
     found = config(auth(token="${GT}"))
     assert (found.credential, found.port) == (Credential("token", TOKEN), 4713)
     assert config(auth(token="${GT}"), GT="environment").credential.value == "environment"
+
+
+@pytest.mark.parametrize(
+    ("in_shell", "in_file", "in_config", "place"),
+    [
+        (None, None, None, "gateway.port in "),
+        ("4", "5", "6", "OPENCLAW_GATEWAY_PORT in the environment"),
+        (None, "5", "6", "OPENCLAW_GATEWAY_PORT in STATE/.env"),
+        (None, None, "6", "OPENCLAW_GATEWAY_PORT in env of STATE"),
+        ("", "5", "6", "gateway.port in "),
+        ("nonsense", None, None, "gateway.port in "),
+    ],
+)
+def test_the_place_of_a_port_is_known(
+    config: Reader, tmp_path: Path, in_shell: str | None, in_file: str | None, in_config: str | None, place: str
+) -> None:
+    """Shell before `.env` before the config's own `env`, a blank one included; nonsense leaves it to gateway.port."""
+    name, folder = "OPENCLAW_GATEWAY_PORT", tmp_path / ".openclaw"
+    folder.mkdir()
+    if in_file is not None:
+        (folder / ".env").write_text(f"{name}={in_file}\n")
+    root = {"gateway": {"port": 7}, "env": {} if in_config is None else {name: in_config}}
+    said = port_named_by(config(root, **({} if in_shell is None else {name: in_shell})))
+    assert said.replace(str(folder), "STATE").startswith(place)
 
 
 @pytest.mark.parametrize("text", ['{"gateway": {}}', "{ broken", None], ids=["config", "broken config", "no config"])

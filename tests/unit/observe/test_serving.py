@@ -83,7 +83,17 @@ def test_a_port_that_the_shell_names_is_told_as_the_shell_s(home: Path, target: 
     with gateway_process(home) as own:
         finding = judge.port_drift(looked(target, closed_port()), "OPENCLAW_GATEWAY_PORT in the environment")
     assert finding is not None
-    assert f"set OPENCLAW_GATEWAY_PORT to {own.port} or unset it" in finding.fix
+    assert f"set OPENCLAW_GATEWAY_PORT to {own.port}, or unset it" in finding.fix
+
+
+def test_a_port_that_the_env_file_names_is_put_right_there(home: Path, target: Target) -> None:
+    """The config has the right port already: to set it again changes nothing."""
+    with gateway_process(home):
+        finding = judge.port_drift(looked(target, closed_port()), f"OPENCLAW_GATEWAY_PORT in {home}/.env")
+    assert finding is not None
+    assert f"{home}/.env says" in finding.fact
+    assert "take it out there" in finding.fix
+    assert "config set" not in finding.fix
 
 
 def test_a_stranger_on_the_wanted_port_does_not_hide_a_gateway_that_serves_elsewhere(
