@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -33,7 +32,7 @@ def package(executable: Path) -> Package | None:
         path = folder / "package.json"
         try:
             written_s = path.stat().st_mtime
-            told: object = json.loads(files.read_text(path, files.SMALL_BYTES))
+            told = files.json_of(files.read_text(path, files.SMALL_BYTES))
         except (OSError, ValueError):
             continue
         if isinstance(told, dict) and told.get("name") == "openclaw":
