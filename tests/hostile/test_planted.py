@@ -110,9 +110,8 @@ def holds(
 
 
 SHORT = [
-    ("config", hostile.endless), ("config", hostile.nested), ("include", hostile.pipe), ("dotenv", hostile.pipe),
-    ("signatures", hostile.huge), ("database", hostile.folder), ("incidents", hostile.pipe),
-    ("job store", hostile.no_text),
+    ("config", hostile.endless), ("config", hostile.nested), ("include", hostile.pipe), ("signatures", hostile.huge),
+    ("database", hostile.folder), ("incidents", hostile.pipe), ("job store", hostile.no_text),
 ]  # fmt: skip
 
 
