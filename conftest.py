@@ -183,7 +183,7 @@ def _cockpit(config: pytest.Config, run: DoctorRun) -> str:
     """See that the cockpit is up where that is wanted; what there is to say of it, in one line."""
     if config.getoption("lab") or not (config.getoption("tmux") or config.getini("oc_ops_tmux")):
         return ""
-    from oc_ops.cockpit.ensure import ensure
+    from oc_ops.cockpit.session import ensure
 
     return ensure(run.settings, dict(os.environ))
 
@@ -262,7 +262,7 @@ class Wiring:
         self.run.left_out += 0 if self._why in (_DEEP, _PAID) else len(checks)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """What the run means to look at; a check that is not reached must not go unnoticed."""
+        """The checks that the run means to look at; a check that is not reached must not go unnoticed."""
         self.run.planned = len([item for item in session.items if item.get_closest_marker("doctor")])
         if not (self.run.lab or self.run.left_out):
             self.run.report.announce(self.run.doctor.key)

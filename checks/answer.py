@@ -1,4 +1,4 @@
-"""What `oc-ops doctor` prints in place of pytest's frame: what it looks at now, then the findings and the verdict."""
+"""Output of `oc-ops doctor` in place of pytest's frame: the check under way, then the findings and the verdict."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from typing import Any, Literal
 import pytest
 
 from oc_ops import files
-from oc_ops.doctor import handover
-from oc_ops.doctor.handover import Handover
+from oc_ops.doctor.report import Handover, take_handover
 from oc_ops.doctor.run import DoctorRun
 from oc_ops.errors import CouldNotLook
 from oc_ops.locks import LockHeld, held_by
@@ -238,7 +237,7 @@ def not_alone(config: pytest.Config, run: DoctorRun, exits: ExitStack) -> Overla
     # What a recovery wants to know is how the gateway is now, after its act; a part wants its own checks.
     ours = ("check", "quick", "deep", "recover", "result")
     whole = not config.option.keyword and not any(config.getoption(each) for each in ours)
-    found = handover.take(run.lock, since) if whole else None
+    found = take_handover(run.lock, since) if whole else None
     return Overlapping(found.sentence, exits, found) if found else None
 
 

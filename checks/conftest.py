@@ -1,4 +1,4 @@
-"""What the checks are given: each observation of the run, and how a check says what it thinks of it."""
+"""Fixtures of the checks: each observation of the run, and how a check says what it thinks of it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from oc_ops.doctor.observations import Doctor, Lane
 from oc_ops.doctor.outcomes import Blocked
 from oc_ops.doctor.run import DoctorRun
 from oc_ops.doctor.surroundings import Surroundings
-from oc_ops.judge import verdict
+from oc_ops.judge import findings
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.gateway import Limits
 from oc_ops.judge.host import clock_off
-from oc_ops.judge.startup import on_its_way
+from oc_ops.judge.lifecycle import on_its_way
 from oc_ops.observe.probe import GatewayProbe
 
 
@@ -33,19 +33,19 @@ def doctor(run: DoctorRun) -> Doctor:
 
 @pytest.fixture
 def surroundings(run: DoctorRun) -> Surroundings:
-    """What is looked at beside the gateway: its watched jobs, the machine."""
+    """The surroundings of the gateway: its watched jobs, the machine."""
     return run.surroundings
 
 
 @pytest.fixture
 def named_cause(run: DoctorRun) -> Finding | None:
     """The cause that the checks so far have named; a start is one, though it is no error."""
-    return verdict.cause(run.findings.values()) or on_its_way(run.findings.values())
+    return findings.cause(run.findings.values()) or on_its_way(run.findings.values())
 
 
 @pytest.fixture
 def limits(doctor: Doctor) -> Limits:
-    """What the gateway's judges measure against."""
+    """Limits that the gateway's judges measure against."""
     return doctor.limits
 
 

@@ -10,7 +10,6 @@ from oc_ops.doctor.outcomes import NotAsked
 from oc_ops.doctor.surroundings import Surroundings
 from oc_ops.judge import files as judge_files
 from oc_ops.judge import host as judge
-from oc_ops.judge import leftovers as judge_leftovers
 from oc_ops.observe import leftovers
 
 
@@ -55,7 +54,7 @@ def test_openclaw_leaves_little_behind(doctor: Doctor, report: Report) -> None:
     """OpenClaw's own build and temporary directories do not pile up."""
     if why := "--quick walks no folder" if doctor.quick else doctor.spared():
         raise NotAsked(why)
-    report(judge_leftovers.openclaw_leftovers(leftovers.leftovers(doctor.target)))
+    report(judge_files.openclaw_leftovers(leftovers.leftovers(doctor.target)))
 
 
 @check("host/wal", lane="files")

@@ -31,7 +31,7 @@ AnyCli = TypeVar("AnyCli", bound=Openclaw)
 
 
 def _refuse_others(settings: Settings) -> None:
-    """What lies in our folders is believed: then nobody else may have put it there."""
+    """Files in our folders are believed, so no other user may have put them there."""
     for name in ("memory_dir", "config_dir", "report_dir"):
         try:
             files.refuse_others(folder := getattr(settings, name))
@@ -150,7 +150,7 @@ class Gateway:
         return replace(self.config, host=self.seen.host, port=self.seen.port) if self.seen else self.config
 
     def service(self) -> Service:
-        """What the service manager says of the gateway's unit, now."""
+        """The service manager's word on the gateway's unit, now."""
         return observe_service.NO_SERVICE if self.target.container else self.service_of(self.target)
 
     # -- asking ---------------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ _INSIDE = re.compile(
     r"passw(?:or)?d|passphrase|secret|credential|apikey|webhook|bearer|(?:access|private|signing|encryption)key|tokens?$"
     r"|^(?:db|pg|my|sql|mysql|user|root|admin|redis|mongo|rabbit|smtp|imap|pop|ftp|ssh|http|proxy|key|ldap|vpn)pass$"
 )
-"""What makes even an unseparated word secret: PGPASSWORD, authtoken, dbpass."""
+"""Words without a separator that are secret all the same: PGPASSWORD, authtoken, dbpass."""
 _PAIRS = (
     ({"notify", "ping", "callback"}, {"url", "urls"}),
     ({"connection", "conn"}, {"string", "str", "uri"}),
@@ -224,7 +224,7 @@ def secrets_in_table(table: Mapping[str, str]) -> Iterator[str]:
 
 
 def secrets_in_broken(text: str) -> Iterator[str]:
-    """What is secret in a config that does not parse: any string or number behind a secret's name, to its line's end
+    """Secrets in a config that does not parse: any string or number behind a secret's name, to its line's end
     or its closing bracket, and whatever looks random.
     """
     done = 0
@@ -325,7 +325,7 @@ def _held(value: str, inside: _Within) -> bool:
 
 
 def _parts(value: str, hidden: bool, environ: Mapping[str, str]) -> Iterator[str]:
-    """What is secret inside a value: an address' password and parameters, `--token=…`, a header, JSON as text."""
+    """Secrets inside a value: an address' password and parameters, `--token=…`, a header, JSON as text."""
     if scheme := _SCHEME.fullmatch(value):
         yield scheme[1]
         yield from _userpass(scheme[1])

@@ -77,7 +77,7 @@ def _seconds(default: float, text: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What one run goes by. Times are seconds on the monotonic clock, sizes bytes, unless the name says otherwise."""
+    """The settings of a run. Times are seconds on the monotonic clock, sizes bytes, unless the name says otherwise."""
 
     openclaw: Path | None = _setting(None, "the `openclaw` executable; found automatically when not given")
     profile: str | None = _setting(None, "the OpenClaw profile to look at (`openclaw --profile NAME`)")
@@ -222,7 +222,7 @@ class Settings:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must not be shown of the secret settings, as far as it can be read."""
+        """Values of the secret settings that must not be shown, as far as it can be read."""
         found: list[str] = []
         for name in (each.name for each in declared() if each.metadata["secret"] and getattr(self, each.name)):
             with contextlib.suppress(SettingError):
@@ -383,7 +383,7 @@ _MOST = 1_000_000.0
 """Longer times than this (11 days) overflow the timers of poll(2)."""
 
 ENDING_S = 1.0
-"""What a check keeps, beyond the grace of the kill, to end its last call, write it down and say what it saw."""
+"""Time that a check keeps, beyond the grace of the kill, to end its last call, write it down and say what it saw."""
 
 _ORDER = ("http_probe_s", "cli_timeout_s", "call_s", "check_s", "run_s", "schedule_s")
 """Innermost fires first: each of these must be below the next."""

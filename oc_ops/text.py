@@ -92,7 +92,7 @@ _EARLIEST_S, _LATEST_S = 1_577_836_800, 4_133_980_800
 
 
 def clock_trouble(now_s: float) -> str:
-    """What is wrong with a clock that says so (seconds since the epoch), in a clause; empty where it may be right."""
+    """The fault of a clock that says so (seconds since the epoch), in a clause; empty where it may be right."""
     if _EARLIEST_S <= now_s < _LATEST_S:
         return ""
     return f"this machine's clock says {datetime.fromtimestamp(now_s, UTC):%Y-%m-%d}"

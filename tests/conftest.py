@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The longest modules first. `-m nightly` selects the properties as well, which every other run has too."""
-    items.sort(key=lambda item: -minutes(item.path.stem))
+    items.sort(key=lambda item: -minutes(item.path))
     if config.option.markexpr == "nightly":
         for item in items:
             if hypothesis.is_hypothesis_test(getattr(item, "obj", None)):

@@ -15,25 +15,8 @@ from typing import Annotated, Any
 import typer
 
 from oc_ops import __version__
-from oc_ops.cli import (
-    breaker,
-    config,
-    history,
-    incidents,
-    jobs,
-    logs,
-    metrics,
-    notify,
-    recover,
-    run,
-    schedule,
-    skill,
-    targets,
-    tmux,
-    uninstall,
-)
-from oc_ops.cli.groups import Grouped
-from oc_ops.cli.streams import lenient, need_clock
+from oc_ops.cli import breaker, incidents, jobs, logs, recover, reports, run, schedule, setup, tmux, uninstall
+from oc_ops.cli.frame import Executable, Grouped, Json, Target, lenient, need_clock
 from oc_ops.errors import OcOpsError
 from oc_ops.settings import CHECKOUT, CONFIG, PROJECT
 
@@ -56,21 +39,19 @@ app.add_typer(incidents.app, name="incidents")
 app.add_typer(logs.app, name="logs")
 app.add_typer(tmux.app, name="tmux")
 app.add_typer(jobs.app, name="jobs")
-app.add_typer(notify.app, name="notify")
+app.add_typer(setup.notify_app, name="notify")
 app.add_typer(schedule.app, name="schedule")
-app.add_typer(skill.app, name="skill")
-targets.register(app)
+app.add_typer(setup.skill_app, name="skill")
+setup.register_targets(app)
 recover.register(app)
 run.register(app)
-metrics.register(app)
-history.register(app)
-config.register(app)
+reports.register_metrics(app)
+reports.register_history(app)
+setup.register_config(app)
 uninstall.register(app)
 
 USAGE = 4
 """Exit code of a usage error, the same as pytest's."""
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -114,7 +95,7 @@ def _one_sentence(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _check_ids(incomplete: str) -> list[str]:
-    """What a shell completes `--check` to."""
+    """The ids that a shell completes `--check` to."""
     from oc_ops import settings
     from oc_ops.doctor import selection
 
@@ -133,9 +114,9 @@ def _check_ids(incomplete: str) -> list[str]:
 @_one_sentence
 def doctor(
     context: typer.Context,
-    openclaw: Annotated[str | None, typer.Option(metavar="PATH", help="The `openclaw` executable.")] = None,
+    openclaw: Executable = None,
     oc_profile: Annotated[str | None, typer.Option(metavar="NAME", help="The OpenClaw profile to look at.")] = None,
-    target: Annotated[str | None, typer.Option(metavar="T", help="The gateway, as `oc-ops targets` names it.")] = None,
+    target: Target = None,
     check: Annotated[
         list[str] | None,
         typer.Option(
@@ -163,7 +144,7 @@ def doctor(
     ] = False,
 ) -> None:
     """Hand over to pytest in this very process, so that signals and exit codes are pytest's own."""
-    from oc_ops.act.recover import examine
+    from oc_ops.act.recover import outcome
 
     given = (
         ("--openclaw", openclaw),
@@ -178,10 +159,8 @@ def doctor(
     if nagios and as_json:
         raise OcOpsError("--nagios and --json: need one of the two")
     if nagios:
-        from oc_ops.cli.nagios import run
-
-        raise typer.Exit(run(lambda: examine.argv([*options, *context.args])))
-    argv = examine.argv([*options, "--answer", "json" if as_json else "text", *context.args])
+        raise typer.Exit(reports.run_as_plugin(lambda: outcome.argv([*options, *context.args])))
+    argv = outcome.argv([*options, "--answer", "json" if as_json else "text", *context.args])
     _say_where()
     sys.stdout.flush()
     os.execv(sys.executable, argv)  # noqa: S606 - an argv list, no shell

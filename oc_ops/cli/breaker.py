@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
 
 import typer
 
+from oc_ops.cli.frame import Json, Target
 from oc_ops.errors import CouldNotLook, OcOpsError
 
 if TYPE_CHECKING:
@@ -35,11 +36,6 @@ app = typer.Typer(
     "`oc-ops breaker list`, its unique beginning, or a job's name.",
 )
 
-Gateway = Annotated[
-    str | None, typer.Option("--target", metavar="T", help="The gateway, as `oc-ops targets` names it.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
-
 
 @app.command(
     "list",
@@ -50,7 +46,7 @@ def list_mutexes(
     everything: Annotated[
         bool, typer.Option("--all", help="Also what must be left alone, such as a lock whose holder lives, and why.")
     ] = False,
-    gateway: Gateway = None,
+    gateway: Target = None,
     as_json: Json = False,
 ) -> None:
     """One look; a job that an unfinished break left off stands here too."""
@@ -88,7 +84,7 @@ def list_mutexes(
     "yet; 4 nothing to break, or it must be left alone.",
 )
 def show(
-    target: Annotated[str, typer.Argument(metavar="TARGET")], gateway: Gateway = None, as_json: Json = False
+    target: Annotated[str, typer.Argument(metavar="TARGET")], gateway: Target = None, as_json: Json = False
 ) -> None:
     """Writes the plan into memory/approvals.jsonl, and nothing else anywhere."""
     from oc_ops.act.breaker import plan as plans
@@ -124,7 +120,7 @@ def break_(
     approve: Annotated[
         str | None, typer.Option("--approve", metavar="PLAN", help="The plan to carry out without a terminal.")
     ] = None,
-    gateway: Gateway = None,
+    gateway: Target = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read; needs --approve.")] = False,
 ) -> None:
     """Everything is recorded in memory/approvals.jsonl: who, when, what evidence, before, after."""
@@ -208,7 +204,7 @@ def _end(result: BreakResult, place: Workplace, as_json: bool) -> NoReturn:
 
 @contextmanager
 def _exits() -> Iterator[None]:
-    """What was raised on purpose is one sentence and the exit code that is documented for it."""
+    """Turn an error raised on purpose into one sentence and the exit code that is documented for it."""
     from oc_ops.act.breaker.carry_out import Busy
 
     try:

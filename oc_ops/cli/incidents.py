@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oc_ops.cli.frame import Json
 from oc_ops.errors import OcOpsError
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ app = typer.Typer(
 )
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="An id, the unique beginning of one, or `last`.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
 Target = Annotated[str | None, typer.Option("--target", metavar="T", help="Of this gateway alone.")]
 By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who says so; the user's name if not given.")]
 
@@ -178,7 +178,7 @@ def _tell(
     from oc_ops.record.incidents import book
     from oc_ops.record.incidents import text as incidents_text
     from oc_ops.record.incidents.events import Event
-    from oc_ops.record.secret_patterns import without_secrets
+    from oc_ops.record.redact import without_secrets
 
     if what == "noted" and not text.strip():
         raise OcOpsError("note: need a text")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oc_ops.cli.frame import Json, Target
 from oc_ops.doctor.outcomes import Blocked
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.observe import watchlist
@@ -29,8 +30,6 @@ app = typer.Typer(
     help="Show the cron jobs and which of them are watched; watch a job, or no longer.",
 )
 
-Target = Annotated[str | None, typer.Option(metavar="T", help="The gateway, as `oc-ops targets` names it.")]
-
 
 @app.callback(
     help="Show the watchlist beside the gateway's own cron jobs, and which jobs are not watched yet.\n\n"
@@ -42,7 +41,7 @@ Target = Annotated[str | None, typer.Option(metavar="T", help="The gateway, as `
 def jobs(
     context: typer.Context,
     target: Target = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")] = False,
+    as_json: Json = False,
 ) -> None:
     """One look, nothing changed; a job's name is a stranger's text and is shown harmless."""
     if context.invoked_subcommand is not None:
@@ -154,7 +153,7 @@ def _look(doctor: Doctor, watched: Sequence[Watched]) -> tuple[Jobs, tuple[Verdi
 
 
 def _handle(name: str, doctor: Doctor, before: Sequence[Watched]) -> str:
-    """What the watchlist calls this job; raises OcOpsError, with the nearest names, where there is no such one."""
+    """The watchlist's name for this job; raises OcOpsError, with the nearest names, where there is no such one."""
     from oc_ops.cli import jobtable
 
     if watched := _watched_as(name, before):
@@ -200,7 +199,7 @@ def _shown(text: str) -> str:
 
 
 def _harmless(text: str, doctor: Doctor) -> str:
-    """What an `openclaw` said to a failure, as it may stand on a terminal."""
+    """An error that quotes `openclaw`, safe to print on a terminal."""
     from oc_ops.record.redact import Redactor, secrets_in
 
     secrets = (*doctor.config.secrets, *secrets_in(os.environ))

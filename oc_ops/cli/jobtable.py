@@ -32,7 +32,7 @@ _SOURCES = {"rpc": "over RPC", "cli": "through the CLI", "store": "by its own st
 
 
 def handle(job: Job, seen: Jobs) -> str:
-    """What the watchlist calls a job: its name, or its id where the name does not do."""
+    """The watchlist's name for a job: its name, or its id where the name does not do."""
     own = [each.name for each in seen.jobs].count(job.name) == 1 and job.name not in {each.id for each in seen.jobs}
     return job.name if own and _readable(job.name) else job.id
 
@@ -51,7 +51,7 @@ def _readable(name: str) -> bool:
 
 
 def as_json(seen: Jobs, verdicts: Sequence[Verdict], to_watch: Sequence[Watched]) -> dict[str, object]:
-    """What a machine reads: every job as it was told, and the verdicts with their findings."""
+    """The JSON for a machine: every job as it was told, and the verdicts with their findings."""
     said = {each.job.id: each for each in verdicts if each.job}
     return {
         "source": seen.source,

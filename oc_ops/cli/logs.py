@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from oc_ops.cli.frame import Json
 from oc_ops.errors import OcOpsError
 
 if TYPE_CHECKING:
@@ -31,13 +32,13 @@ _EXCERPT_CHARS = 200
 
 @app.callback()
 def logs() -> None:
-    """What the gateway's log files tell."""
+    """Print what the gateway's log files tell."""
 
 
 @app.command(help="Scan whole log files for every known signature; no time window, no threshold.")
 def scan(
     files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Log files, also gzip; - is standard input.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Only what the gateway itself wrote counts. Raises OcOpsError for a file that cannot be read."""
     tally = scanned(files)
@@ -68,7 +69,7 @@ class Fired:
 
 @dataclass(slots=True)
 class Tally:
-    """What a scan counted, over all files."""
+    """The counts of a scan, over all files."""
 
     fired: dict[str, Fired] = field(default_factory=dict)
     lines: int = 0

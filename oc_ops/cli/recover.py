@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from oc_ops.cli.streams import lenient, need_clock
+from oc_ops.cli.frame import Executable, Json, Target, lenient, need_clock
 from oc_ops.errors import OcOpsError
 
 _INTERRUPTED = 2
@@ -31,10 +31,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say the whole decision 
 Force = Annotated[
     bool, typer.Option("--force", help="Lift budget, cool-down and the one attempt per incident; nothing else.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
-Executable = Annotated[str | None, typer.Option("--openclaw", metavar="PATH", help="The `openclaw` executable.")]
 Profile = Annotated[str | None, typer.Option("--oc-profile", metavar="NAME", help="The OpenClaw profile to recover.")]
-Target = Annotated[str | None, typer.Option(metavar="T", help="The gateway, as `oc-ops targets` names it.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -57,7 +54,7 @@ def recover(
     try:
         from oc_ops import settings as oc_settings
         from oc_ops.act.recover import run
-        from oc_ops.act.recover.examine import examine
+        from oc_ops.act.recover.outcome import examine
 
         loaded = oc_settings.load({"openclaw": openclaw, "profile": oc_profile, "target": target})
         environ = dict(os.environ)

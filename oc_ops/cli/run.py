@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oc_ops.cli.frame import Executable, Json, Target
 from oc_ops.errors import OcOpsError
 from oc_ops.settings import Settings
 
@@ -58,12 +59,12 @@ def run(
     ] = None,
     due: Annotated[bool, typer.Option("--due", help="Only if the job is due.")] = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Start it and do not wait for its end.")] = False,
-    openclaw: Annotated[str | None, typer.Option(metavar="PATH", help="The `openclaw` executable.")] = None,
+    openclaw: Executable = None,
     oc_profile: Annotated[str | None, typer.Option(metavar="NAME", help="The OpenClaw profile to use.")] = None,
-    target: Annotated[str | None, typer.Option(metavar="T", help="The gateway, as `oc-ops targets` names it.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")] = False,
+    target: Target = None,
+    as_json: Json = False,
 ) -> None:
-    """What goes on is told on stderr, the result on stdout."""
+    """Progress goes to stderr, the result on stdout."""
     from oc_ops import settings
     from oc_ops.act.cron_run import EXITS, NO_SUCH_JOB, JobNotChosen, JobRequest, run_job
     from oc_ops.cli import runshow

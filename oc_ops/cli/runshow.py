@@ -1,4 +1,4 @@
-"""What `oc-ops run` shows: a line that lives on a terminal, plain lines elsewhere, and the result."""
+"""The output of `oc-ops run`: a line that lives on a terminal, plain lines elsewhere, and the result."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class ProgressLine:
         self._print(f"transcript: {log}", "dim")
 
     def state(self, _kind: str, text: str) -> None:
-        """What the line says from now on."""
+        """Set the text of the line."""
         self._text = self._redactor.line(text, 400)
 
     def warn(self, text: str) -> None:

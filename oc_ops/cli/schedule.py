@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oc_ops.cli.frame import Executable, Json, Target
 from oc_ops.errors import OcOpsError
 
 if TYPE_CHECKING:
@@ -24,10 +25,7 @@ app = typer.Typer(
     "which is silent exactly when the gateway hangs (#22652).",
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
 Profile = Annotated[str | None, typer.Option("--oc-profile", metavar="NAME", help="The OpenClaw profile to look at.")]
-Target = Annotated[str | None, typer.Option("--target", metavar="T", help="The gateway, as `oc-ops targets` names it.")]
-Openclaw = Annotated[str | None, typer.Option("--openclaw", metavar="PATH", help="The `openclaw` executable.")]
 Recover = Annotated[bool, typer.Option("--recover", help="Recover once per incident, within limits; not unless asked.")]
 Deep = Annotated[bool, typer.Option("--deep", help="Also the slow checks, in every run.")]
 Quick = Annotated[bool, typer.Option("--quick", help="No `openclaw` call: HTTP, RPC and logs.")]
@@ -42,7 +40,7 @@ def install(
     recover: Recover = False,
     deep: Deep = False,
     quick: Quick = False,
-    openclaw: Openclaw = None,
+    openclaw: Executable = None,
     oc_profile: Profile = None,
     target: Target = None,
     dry_run: Annotated[
@@ -52,7 +50,7 @@ def install(
     systemd: Annotated[bool, typer.Option("--systemd", help="Print a systemd service and timer.")] = False,
 ) -> None:
     """Every other line of the crontab stays as it is."""
-    from oc_ops.schedule import crontab, plan, units
+    from oc_ops.schedule import crontab, plan
 
     if launchd and systemd:
         raise OcOpsError("--launchd and --systemd: need one of the two")
@@ -65,7 +63,7 @@ def install(
         _say_what_would_be(made)
         return
     if shutil.which("crontab") is None:
-        raise OcOpsError(f"there is no `crontab` command here: take {units.without_cron()}")
+        raise OcOpsError(f"there is no `crontab` command here: take {plan.without_cron()}")
     line = crontab.line(made)
     changed = crontab.change(os.environ, made.name, line)
     print(f"{'installed' if changed else 'installed already'}: {line}")
@@ -118,7 +116,7 @@ def run(
     recover: Recover = False,
     deep: Deep = False,
     quick: Quick = False,
-    openclaw: Openclaw = None,
+    openclaw: Executable = None,
     oc_profile: Profile = None,
     target: Target = None,
 ) -> None:
@@ -156,14 +154,14 @@ def _flags(**wanted: bool) -> list[str]:
 
 
 def _print_units(made: SchedulePlan, *, launchd: bool) -> None:
-    from oc_ops.schedule import units
+    from oc_ops.schedule import plan
 
     if launchd:
-        print(units.launchd(made), end="")
+        print(plan.launchd(made), end="")
     else:
-        for name, text in units.systemd(made):
+        for name, text in plan.systemd(made):
             print(f"# {name}\n{text}")
-    for line in units.how_to(made, "launchd" if launchd else "systemd", Path.home()):
+    for line in plan.how_to(made, "launchd" if launchd else "systemd", Path.home()):
         print(line, file=sys.stderr)
     _say_notes(made)
 
@@ -174,9 +172,9 @@ def _say_what_would_be(made: SchedulePlan) -> None:
     line = crontab.line(made)
     before = crontab.read(os.environ) if shutil.which("crontab") else None
     if before is None:
-        from oc_ops.schedule import units
+        from oc_ops.schedule import plan
 
-        print(f"there is no `crontab` command here (take {units.without_cron()}); the line would be:")
+        print(f"there is no `crontab` command here (take {plan.without_cron()}); the line would be:")
     elif before.with_line(made.name, line) == before:
         print("installed already; nothing would change:")
     else:

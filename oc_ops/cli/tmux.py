@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oc_ops.cli.frame import Json, Target
 from oc_ops.errors import OcOpsError
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ app = typer.Typer(
 Socket = Annotated[
     str | None, typer.Option("--socket", metavar="NAME", help="A tmux server of its own (`tmux -L NAME`).")
 ]
-Target = Annotated[str | None, typer.Option("--target", metavar="T", help="The gateway, as `oc-ops targets` names it.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
 
 
 @app.command(

@@ -218,7 +218,7 @@ def _removed(paths: list[Path]) -> str:
 
 
 def _bytes(path: Path) -> int:
-    """What it takes on disk; links are not followed."""
+    """Its size on disk in bytes; links are not followed."""
     try:
         own = path.lstat().st_blocks * 512
     except OSError:

@@ -1,4 +1,4 @@
-"""What only the CLI can tell: asked rarely, beside the loop, and never of a gateway in trouble."""
+"""Slow questions that only the CLI can answer: asked rarely, beside the loop, never of a gateway in trouble."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ class Cli:
 
 
 def _words(answer: Answer) -> str:
-    """What there is to say of the browser beside whether it runs, in one line."""
+    """Words about the browser beside whether it runs, in one line."""
     value = answer.value
     pid = number_at(value, "pid")
     parts = []

@@ -1,4 +1,4 @@
-"""What lies in files beside the gateway: the last doctor report, the book of incidents, transcripts of ad-hoc runs."""
+"""The parts that come from files: the last doctor report, the book of incidents, transcripts of ad-hoc runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import cast, get_args
 from oc_ops import files
 from oc_ops.cockpit import state
 from oc_ops.errors import OcOpsError
-from oc_ops.judge.verdict import Verdict
+from oc_ops.judge.findings import Verdict
 from oc_ops.process.jsontext import number_at, text_at
 from oc_ops.record.incidents import book
 from oc_ops.record.incidents.incident import Incident

@@ -14,9 +14,9 @@ from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.gateway import Gateway
 from oc_ops.judge import cli as judge_cli
 from oc_ops.judge import gateway as judge
-from oc_ops.judge import listener as judge_listener
+from oc_ops.judge import port as judge_port
 from oc_ops.judge.finding import Finding
-from oc_ops.judge.startup import starting_now
+from oc_ops.judge.lifecycle import starting_now
 from oc_ops.observe import http, listener
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.container import Container
@@ -40,7 +40,7 @@ _PATIENCE_S = 1.2
 
 
 class Port:
-    """What the port, the processes and the config file tell. Nothing here raises for what is observed."""
+    """The gateway by its port, its processes and its config file. Nothing here raises for what is observed."""
 
     def __init__(
         self,
@@ -167,7 +167,7 @@ class Port:
         if self.config.error is not None:
             return judge_cli.invalid_config(self.config, lives=seen.live.json is not None)
         if seen.listener and (error := listener.stranger(self.at.target, self.config.host, seen.port)):
-            return judge_listener.held_by_another(seen.port, error.why, str(error))
+            return judge_port.held_by_another(seen.port, error.why, str(error))
         found = judge.cause(seen, self._limits) or judge.not_ready(seen, self._limits)
         if found is None or found.check != "gateway/zombie":
             self._gap_began = None
@@ -260,7 +260,7 @@ class Port:
 
 
 def _stamp(gateway: Gateway) -> object:
-    """What changes when the config is another one: its file, and the container that it is about."""
+    """Return what decides that the config is another one: its file, and the container that it is about."""
     there = gateway.target.container
     contained = (there.id, tuple(there.ports.items()), there.mounts) if there else None
     try:

@@ -1,4 +1,4 @@
-"""What the gateway works on: jobs, scheduler and digest, from whichever lane tells them now."""
+"""The gateway's work: jobs, scheduler and digest, from whichever lane tells them now."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from oc_ops.cockpit.ledger import Ledger
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.judge.jobtimes import Terms
 from oc_ops.observe import jobs_now, owners, watchlist
-from oc_ops.observe.zone import gateway_zone
+from oc_ops.observe.jobs_now import gateway_zone
 from oc_ops.process.jsontext import at, number_at
 
 if TYPE_CHECKING:

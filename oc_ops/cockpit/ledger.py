@@ -178,7 +178,7 @@ class Ledger:
         transcripts: tuple[state.TranscriptPart, ...],
         watchlist_problem: str,
     ) -> state.JobsPart:
-        """What the panes show, judged as of now."""
+        """The jobs as the panes show them, judged as of now."""
         recent = tuple(self.recent)
         if self.known is None:
             jobs = tuple(state.JobPart(name=self._clean(each.job), unseen="not seen yet") for each in self.watched)
@@ -203,7 +203,7 @@ class Ledger:
         return ids
 
     def _compare(self, was: Job, job: Job) -> None:
-        """What happened between two readings, for releases and lanes that push nothing."""
+        """Events between two readings, for releases and lanes that push nothing."""
         now = self._clock.now()
         if job.running_ms is not None and job.running_ms != was.running_ms:
             self._note(_begun(job, job.running_ms, self._clean, now))

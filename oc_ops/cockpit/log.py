@@ -38,7 +38,7 @@ class Follow:
         self._stamps: dict[Path, tuple[int, int, int]] = {}
         self._tails: dict[Path, tuple[LogLine, ...]] = {}
         self.own: str = ""
-        """What the gateway's lines about our own connection hold; they are no news."""
+        """Marks of the gateway's lines about our own connection, which are no news."""
         self.log = LogPart()
         self._fired_at = since
 
@@ -79,7 +79,7 @@ class Follow:
         self.log = LogPart(lines, (self._clean(str(place), TEXT_CHARS),), self._firings(view, now), seen)
 
     def clean_again(self) -> None:
-        """What has been cleaned already may hold a secret that was not known then: it is read anew."""
+        """Read the log again: cleaned text may hold a secret that was not known then."""
         self._stamps.clear()
         self._tails.clear()
         self.log = replace(self.log, lines=())

@@ -12,24 +12,21 @@ from pathlib import Path
 
 from oc_ops.cockpit import snapshot, state
 from oc_ops.cockpit.background import Aside, Cli, Task
-from oc_ops.cockpit.browser import Browsing
-from oc_ops.cockpit.cleaner import Cleaner
 from oc_ops.cockpit.clock import TouchFile, Turn, WatchClock
 from oc_ops.cockpit.files import Papers
 from oc_ops.cockpit.gateway import Port
 from oc_ops.cockpit.jobs import Work
-from oc_ops.cockpit.labour import Labouring
 from oc_ops.cockpit.log import Follow
-from oc_ops.cockpit.memory import GatewayMemory, own_costs
+from oc_ops.cockpit.parts import Browsing, GatewayMemory, Labouring, own_costs
 from oc_ops.cockpit.rpc_link import Line
-from oc_ops.cockpit.state.freshness import WRITE_S
+from oc_ops.cockpit.state.gateway import WRITE_S
 from oc_ops.doctor import log
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.observe import inside, install, logs, rpc
 from oc_ops.observe.rpc import RpcClient, RpcRefused
 from oc_ops.observe.service import Service, service
 from oc_ops.observe.target import Target
-from oc_ops.record.redact import secrets_in
+from oc_ops.record.redact import Cleaner, secrets_in
 from oc_ops.settings import Settings
 
 UNWATCHED_LOOK_S = 10.0
@@ -245,7 +242,7 @@ class Loop:
             self.aside.begin(task)
 
     def _output_due(self) -> Task | None:
-        """What a gateway in a container printed lately; of a container that runs alone."""
+        """Ask what a gateway in a container printed lately; only of one that runs."""
         there = self.target.container
         if there is None or there.state not in ("running", "paused") or not self._output.comes(self.clock.steady()):
             return None
@@ -347,7 +344,7 @@ class Loop:
 
 
 def _core(gateway: state.GatewayPart) -> state.GatewayPart:
-    """What of the gateway is news when it changes."""
+    """The values of the gateway whose change is news."""
     return replace(gateway, answer_ms=None, started_at=None, saw="", seen=state.Freshness())
 
 

@@ -57,7 +57,7 @@ class Line:
 
     @property
     def conn_id(self) -> str | None:
-        """What the gateway's log calls this connection."""
+        """This connection's name in the gateway's log."""
         return self._client.hello.conn_id if self._client else None
 
     @property

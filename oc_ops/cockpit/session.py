@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,10 +14,11 @@ from typing import Literal
 
 from oc_ops.cockpit import snapshot, tmux
 from oc_ops.cockpit.panes import WINDOWS
-from oc_ops.errors import OcOpsError, SettingError
+from oc_ops.errors import CouldNotLook, OcOpsError, SettingError
 from oc_ops.locks import lock_dir, single_flight
 from oc_ops.process.run import run
-from oc_ops.settings import Settings, for_a_child, start_folder
+from oc_ops.settings import Settings, environment_name, for_a_child, start_folder
+from oc_ops.text import one_line
 
 SESSION = "oc-ops"
 SHELL = "adhoc"
@@ -41,7 +43,7 @@ class SessionError(OcOpsError):
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What there is of the cockpit: each window's state, who looks, and how old the watcher's last word is."""
+    """The cockpit as it stands: each window's state, who looks, and how old the watcher's last word is."""
 
     socket: str
     windows: Mapping[str, State]
@@ -51,7 +53,7 @@ class Session:
     watcher_age_s: float | None = None
     """Seconds since the watcher wrote; None when it never did."""
     done: tuple[str, ...] = field(default=())
-    """What was done to get here, in words."""
+    """Steps that were taken to get here, in words."""
 
     @property
     def exists(self) -> bool:
@@ -268,7 +270,7 @@ class Cockpit:
         return call.stdout.text.splitlines()
 
     def _tmux(self, *words: str, missing_ok: bool = False) -> list[str]:
-        """What tmux prints; what it complains of is raised."""
+        """Return tmux's output; raise its complaints."""
         import libtmux
 
         os.environ["PATH"] = f"{self.tmux.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
@@ -279,3 +281,28 @@ class Cockpit:
         if reply.stderr and not missing_ok:
             raise SessionError(f"tmux {words[0]}: {' '.join(reply.stderr)[:300]}")
         return [] if reply.stderr else [str(line) for line in reply.stdout]
+
+
+def ensure(settings: Settings, environ: Mapping[str, str]) -> str:
+    """`oc-ops tmux start` in a process of its own, within `call_s`. Never raises: no verdict hangs on it."""
+    start = [sys.executable, "-c", "from oc_ops.cli import main; main()", "tmux", "start"]
+    try:
+        call = run(
+            start,
+            environ={**environ, **_options(settings)},
+            deadline_s=settings.call_s,
+            cwd=start_folder(),
+            survivors_allowed=True,
+        )
+    except CouldNotLook as error:
+        return f"cockpit: not up: {one_line(str(error))}"
+    if call.outcome == "answered":
+        return one_line(call.stdout.first_line())
+    why = call.stderr.first_line().removeprefix("oc-ops: ")
+    return f"cockpit: not up: {one_line(why or call.summary, 600)}"
+
+
+def _options(settings: Settings) -> dict[str, str]:
+    """Settings given by option, as the variables that another process reads; the rest it has from where we had it."""
+    given = (name for name, source in settings.sources.items() if source.startswith("--"))
+    return {environment_name(name): str(getattr(settings, name)) for name in given}

@@ -30,7 +30,7 @@ _DECODERS = {name: msgspec.json.Decoder(kind) for name, kind in get_type_hints(S
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was in the file. `problem` says why there is nothing to show; then `snapshot` is an empty one."""
+    """The file's content. `problem` says why there is nothing to show; then `snapshot` is an empty one."""
 
     snapshot: Snapshot
     age_s: float | None = None

@@ -89,7 +89,7 @@ while :; do
   [ "$wait_s" -gt 60 ] && wait_s=60
 done
 """
-"""What runs in a drawn window: a shell of 1 MB that starts the drawing again, ever later, and says why it ended."""
+"""The command of a drawn window: a shell of 1 MB that starts the drawing again, ever later, and says why it ended."""
 
 
 def drawing(window: str, memory_dir: Path, key: str) -> list[str]:
@@ -112,7 +112,7 @@ def shell(default_shell: str, default_command: str, environ: Mapping[str, str]) 
 
 
 def variables(environ: Mapping[str, str], server: Sequence[str]) -> Iterator[str]:
-    """What names the gateway and the settings, as the caller has it; secrets stay out of a command line.
+    """Variables that name the gateway and the settings, as the caller has them; secrets stay out of a command line.
 
     `server` are the lines of `show-environment -g`: of another shell, which happened to start the tmux server.
     """

@@ -13,9 +13,8 @@ import psutil
 
 from oc_ops.errors import OcOpsError
 from oc_ops.gateway import Gateway
-from oc_ops.judge.finding import Finding
+from oc_ops.judge.finding import KINDS, Finding
 from oc_ops.judge.findings import state_of
-from oc_ops.judge.registry import KINDS
 from oc_ops.judge.words import clock
 from oc_ops.observe import service
 from oc_ops.record.incidents import book
@@ -41,8 +40,8 @@ _IN_NIX: tuple[tuple[str, str], ...] = (
     (r"correct ExecStart \([^)]*\)|raise LimitNOFILE \([^)]*\)", f"change the unit {_NIX}"),
     (r"\brepair (\S*openclaw\.json\S*)", rf"correct what makes \1, {_NIX}"),
 )
-"""What a Nix installation refuses or the next rebuild takes back: config, unit and program are its own (measured: each
-of these commands of 2026.9.6 refuses under OPENCLAW_NIX_MODE=1)."""
+"""Commands that a Nix installation refuses or the next rebuild takes back: config, unit and program are its own
+(measured: each of these commands of 2026.9.6 refuses under OPENCLAW_NIX_MODE=1)."""
 
 
 class Advice:
@@ -103,7 +102,7 @@ class Advice:
         return replace(finding, saw=saw, fix=self._next(finding, kind.cure.action))
 
     def _next(self, finding: Finding, action: str) -> str:
-        """What is left: for a process that answers nobody the breaker, else the reason why it does not come up."""
+        """The last advice: the breaker for a process that answers no one, else the reason why it does not start."""
         there, seen = self._gateway.target.container, self._gateway.seen
         if there is not None:
             return f"{there.runtime} logs --tail 50 {there.name}"

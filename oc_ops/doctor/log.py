@@ -81,7 +81,7 @@ def read(
 
 
 def printed(there: Container, signatures: Sequence[Signature], now: datetime) -> LogView:
-    """What a gateway in a container printed, as its runtime keeps it; raises CouldNotLook where that tells nothing."""
+    """Output of a gateway in a container, as its runtime keeps it; raises CouldNotLook where that tells nothing."""
     from oc_ops.observe.logs.journal import matching
 
     since = now - timedelta(seconds=window_s(signatures))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from oc_ops.doctor import drain, log, start
+from oc_ops.doctor import log, start
 from oc_ops.doctor.outcomes import Blocked, Memo, NotAsked, once
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.gateway import Gateway
@@ -18,7 +18,7 @@ from oc_ops.judge import cli as judge_cli
 from oc_ops.judge import container as judge_container
 from oc_ops.judge import cron as judge_cron
 from oc_ops.judge import gateway as judge_gateway
-from oc_ops.judge import listener as judge_listener
+from oc_ops.judge import port as judge_port
 from oc_ops.judge import state as judge_state
 from oc_ops.judge.catalogue import Signature
 from oc_ops.judge.finding import Finding
@@ -30,9 +30,9 @@ from oc_ops.observe.openclaw import Answer, Openclaw
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.reads import RpcReads
 from oc_ops.observe.rpc import RpcRefused, RpcReply
-from oc_ops.process.jsontext import at, text_at
+from oc_ops.process.jsontext import at
 from oc_ops.process.run import Call
-from oc_ops.record import config_cache
+from oc_ops.record import memory
 from oc_ops.settings import Settings
 
 Lane = Literal["http", "rpc", "cli", "files", "log"]
@@ -99,7 +99,7 @@ class Doctor:
 
     @once
     def cli_fault(self) -> Finding | None:
-        """What is wrong with the command itself: it is not there, or it does not work."""
+        """The finding on the command itself: it is not there, or it does not work."""
         if self.found_executable is not None:
             return judge_cli.unusable(self.version())
         with contextlib.suppress(OcOpsError):
@@ -169,10 +169,10 @@ class Doctor:
 
     @once
     def http_cause(self) -> Finding | None:
-        """What keeps the gateway from answering, as far as HTTP and the process list tell."""
+        """The finding that keeps the gateway from answering, as far as HTTP and the process list tell."""
         if cause := self.config_cause():
             return cause
-        cause = drain.told(self.gateway, self.look(), judge_gateway.cause(self.look(), self.limits))
+        cause = start.with_drain(self.gateway, self.look(), judge_gateway.cause(self.look(), self.limits))
         cause = start.bounded(self.gateway, self.look(), cause)
         if cause is not None and (another := self._held_by_another()):
             return another
@@ -185,7 +185,7 @@ class Doctor:
     def _held_by_another(self) -> Finding | None:
         """Another user's process on the port: what ails it is not this gateway's state."""
         error = listener.stranger(self.target, self.config.host, self.port())
-        return judge_listener.held_by_another(self.port(), error.why, str(error)) if error else None
+        return judge_port.held_by_another(self.port(), error.why, str(error)) if error else None
 
     # -- the RPC lane -------------------------------------------------------------------------------------------
 
@@ -212,7 +212,7 @@ class Doctor:
 
     @once
     def rpc_cause(self) -> Finding | None:
-        """What keeps an authenticated read from being answered."""
+        """The finding that keeps an authenticated read from being answered."""
         if cause := self.http_cause():
             return cause
         return self.rpc_fault()
@@ -269,11 +269,12 @@ class Doctor:
     # -- the CLI lane -------------------------------------------------------------------------------------------
 
     @once
-    def gateway_status(self) -> Answer:
-        """`openclaw gateway status`: the operator's own path, the service manager and the config's validation."""
+    def cli_status(self) -> Answer:
+        """The gateway's status by the operator's own path; the answer that was read by it already, where it was."""
         if unpaired := self.cli_unpaired():
             raise Blocked(unpaired)
-        return self.openclaw().gateway_status()
+        read = self.status_read()
+        return read if isinstance(read, Answer) else self.openclaw().status()
 
     @once
     def cli_unpaired(self) -> Finding | None:
@@ -286,7 +287,7 @@ class Doctor:
 
     @once
     def cli_cause(self) -> Finding | None:
-        """What keeps the operator's own commands from being answered."""
+        """The finding that keeps the operator's own commands from being answered."""
         if cause := self.rpc_cause():
             return cause
         if finding := self.cli_fault():
@@ -298,14 +299,14 @@ class Doctor:
 
     @once
     def status_fault(self) -> Finding | None:
-        """What keeps `openclaw gateway status` from getting through."""
+        """The finding that keeps the operator's own `openclaw` from reaching the gateway."""
         return self.cli_unpaired() or judge_access.status_answered(
-            self.gateway_status(), read=self.rpc_cause() is None, credential=self.config.credential, held=self.held
+            self.cli_status(), read=self.rpc_cause() is None, credential=self.config.credential, held=self.held
         )
 
     @once
     def config_rejected(self) -> Finding | None:
-        """What OpenClaw's own validation has against the config; one that it accepted before is not validated again.
+        """The objection of OpenClaw's own validation to the config; one that it accepted before is not validated again.
 
         `gateway status` calls a config valid that `config validate` rejects (seen on 2026.9.6), so it is not asked.
         """
@@ -315,17 +316,17 @@ class Doctor:
             return cause
         if cause := self.rpc_cause() or self.cli_fault():
             raise Blocked(cause)
-        mark = config_cache.fingerprint(self.config.path, self.cli_release)
-        if config_cache.is_known(self.settings.memory_dir, mark):
+        mark = memory.config_fingerprint(self.config.path, self.cli_release)
+        if memory.config_is_known(self.settings.memory_dir, mark):
             return None
         answer = self.openclaw().config_validate()
         if finding := start.refused(answer, self.target, self.config, self.start.seen(), lives=True):
             return finding
         if answer.not_offered:
-            return judge_cli.rejected_config(self.gateway_status(), self.config, lives=True)
+            return judge_cli.rejected_config(self.openclaw().gateway_status(), self.config, lives=True)
         if at(answer.value, "valid") is not True:
             raise CouldNotLook(f"the config's validation gave no answer: {answer.call.summary}")
-        config_cache.remember(self.settings.memory_dir, mark)
+        memory.remember_config(self.settings.memory_dir, mark)
         return None
 
     @once
@@ -346,7 +347,7 @@ class Doctor:
 
     @once
     def browser_fault(self) -> Finding | None:
-        """What keeps the browser control from answering; a browser that the config switches off is not asked for."""
+        """The finding that keeps the browser control from answering; one that the config switches off is not asked."""
         wanted = self.browser_wanted()
         if cause := self.http_cause():
             raise Blocked(cause)
@@ -391,12 +392,10 @@ class Doctor:
 
     @once
     def log_files(self) -> tuple[Path, ...]:
-        """The gateway's log files; the CLI's own word counts when it was asked anyway. A container has none."""
+        """The gateway's log files. A container has none."""
         if self.target.container is not None:
             return ()
-        told = self.gateway_status.seen
-        named = text_at(told.value, "logFile") if told else ""
-        found = logs.files(self.target, self.config, datetime.now(), (named,) if named else ())
+        found = logs.files(self.target, self.config, datetime.now())
         return found or log.asked_for(self.gateway.connect if isinstance(self.rpc_lane.seen, RpcReads) else None)
 
     @once

@@ -1,20 +1,26 @@
-"""What happens to a finished run: incidents, history, its folder and files, its page, messages, its last lines."""
+"""The way of a finished run: incidents, history, its folder and files, its page, messages, its last lines."""
 
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oc_ops.doctor import handover, summary
+import msgspec
+
+from oc_ops import files
+from oc_ops.doctor import summary
 from oc_ops.errors import SettingError
+from oc_ops.judge.findings import Verdict
 from oc_ops.process.run import Call
-from oc_ops.record import cli_proof, folder
-from oc_ops.record.incidents import from_run
+from oc_ops.record import folder, memory
+from oc_ops.record.incidents import book
 from oc_ops.record.journal import JournalError
 from oc_ops.record.page import report
 from oc_ops.record.redact import Redactor
@@ -27,8 +33,48 @@ if TYPE_CHECKING:
     from oc_ops.record.page.charts import Latency
 
 
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """The last whole run of a gateway: when it ended (seconds since the epoch), whose it was, and what it came to."""
+
+    ended_at: float
+    pid: int
+    verdict: Verdict
+    sentence: str
+    report: Path
+    plugin_line: str = ""
+
+    @property
+    def healthy(self) -> bool:
+        """True if it ended with exit code 0."""
+        return self.verdict in ("healthy", "degraded")
+
+
+def leave_handover(lock: Path, verdict: Verdict, sentence: str, plugin_line: str, report: Path) -> None:
+    """Put it beside the run's lock, which is still held; one that cannot be written costs the others a run."""
+    left = Handover(time.time(), os.getpid(), verdict, sentence, report, plugin_line)
+    try:
+        folder.write(_beside(lock), msgspec.json.encode(left, enc_hook=str))
+    except (OSError, ValueError):  # a path that is no UTF-8 is no JSON
+        return
+
+
+def take_handover(lock: Path, since: float) -> Handover | None:
+    """The handover of a run that ended after `since` (seconds since the epoch); None where there is none such."""
+    try:
+        data = files.read_bytes(_beside(lock), files.SMALL_BYTES)
+        found = msgspec.json.decode(data, type=Handover, dec_hook=lambda kind, said: kind(said))
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return found if since <= found.ended_at <= time.time() else None
+
+
+def _beside(lock: Path) -> Path:
+    return lock.with_suffix(".last.json")
+
+
 class Reporting:
-    """What is kept and said of one run. A file that cannot be written is named beside the report, at no other cost."""
+    """Keep and print one run. A file that cannot be written is named beside the report, at no other cost."""
 
     def __init__(self, settings: Settings, redactor: Redactor, started_at: datetime) -> None:
         """Touches nothing yet."""
@@ -87,7 +133,7 @@ class Reporting:
             return record
         for sink in (self._into_incidents, self._into_history):
             record = sink(record)
-        cli_proof.note(record, self.settings.memory_dir)
+        memory.keep_cli_proof(record, self.settings.memory_dir)
         return record
 
     @staticmethod
@@ -97,7 +143,7 @@ class Reporting:
     def _into_incidents(self, record: RunRecord) -> RunRecord:
         """If incidents.jsonl cannot be written, the run goes on without an incident."""
         try:
-            self.incidents = from_run.note(record, self.settings, self.redactor, self.folder.path)
+            self.incidents = book.note(record, self.settings, self.redactor, self.folder.path)
         except (JournalError, OSError, SettingError) as error:
             self.tell(f"no incident was recorded: {error}")
             return record
@@ -214,7 +260,7 @@ class Reporting:
         scope = record.scope
         if not (record.empty or scope.quick or scope.left_out or scope.interrupted or scope.lab):
             line, place = self.last_line(record), self.folder.path / folder.REPORT_JSON
-            handover.leave(lock, record.verdict, line, self.plugin_line(record), place)
+            leave_handover(lock, record.verdict, line, self.plugin_line(record), place)
 
     def plugin_line(self, record: RunRecord) -> str:
         """The same as the line of a monitoring plugin."""

@@ -1,4 +1,4 @@
-"""What one doctor run gathers: findings, checks, calls, and the record made of them."""
+"""One doctor run as it gathers findings, checks, calls, and the record made of them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oc_ops.doctor import excerpts, summary
+from oc_ops.doctor import summary
 from oc_ops.doctor.advice import Advice
 from oc_ops.doctor.observations import Doctor
 from oc_ops.doctor.outcomes import Blocked, NotAsked
 from oc_ops.doctor.report import Reporting
 from oc_ops.doctor.surroundings import Surroundings
-from oc_ops.judge import verdict as judge_verdict
+from oc_ops.judge import findings as judge_findings
 from oc_ops.judge.finding import Finding
-from oc_ops.judge.startup import STARTING, on_its_way
+from oc_ops.judge.lifecycle import STARTING, on_its_way
 from oc_ops.locks import single_flight
 from oc_ops.observe import gateways
 from oc_ops.process.run import Call
-from oc_ops.record import cli_proof
+from oc_ops.record import memory
 from oc_ops.record.run import (
     SPARED,
     WARNED,
@@ -68,11 +68,11 @@ class DoctorRun:
         self.found_by: dict[tuple[str, str], str] = {}
         """The check, by nodeid, that found each: by its id and subject."""
         self.said: dict[str, Finding] = {}
-        """What each check, by nodeid, found: an error where it found one."""
+        """Findings of each check by nodeid: an error where it found one."""
         self.before: RunRecord | None = None
         """The run as it stood before a recovery."""
         self._unseen: dict[int, tuple[str, BaseException]] = {}
-        """What kept something from being looked at, with the first check that met it: kept, so that no id is reused."""
+        """Errors that kept a check from looking, with the first check that met each: held, so that no id is reused."""
         self.calls: list[CallRecord] = []
         self.lab = lab
         self.planned = 0
@@ -91,7 +91,7 @@ class DoctorRun:
         """Why a scheduled run need not prove the command line: it was proven lately, and no cheaper lane saw news."""
         if SCHEDULED not in self.environ or self.deep:
             return ""
-        proof, seen = cli_proof.read(self.settings.memory_dir, self.doctor.key), self.doctor.look.seen
+        proof, seen = memory.cli_proof(self.settings.memory_dir, self.doctor.key), self.doctor.look.seen
         found = frozenset(each.check for each in self.findings.values())
         pid = seen.serving.pid if seen and seen.serving else None
         if proof is None or not proof.covers(found, pid, self.settings.cli_every_s):
@@ -221,10 +221,10 @@ class DoctorRun:
 
     def _summed_up(self) -> RunRecord:
         doctor, findings = self.doctor, tuple(self.findings.values())
-        cause = judge_verdict.cause(findings)
+        cause = judge_findings.cause(findings)
         outcomes = [each.outcome for each in self.checks.values()]
         return RunRecord(
-            verdict=judge_verdict.verdict(findings, outcomes, cut_short=self.cut_short),
+            verdict=judge_findings.verdict(findings, outcomes, cut_short=self.cut_short),
             cause=cause.check if cause else None,
             started_at=doctor.started_at,
             duration_s=time.monotonic() - self._began,
@@ -234,7 +234,7 @@ class DoctorRun:
             checks=tuple(self.checks.values()),
             calls=tuple(self.calls),
             load=self._load(),
-            evidence=excerpts.kept(doctor, failed=bool(findings)),
+            evidence=summary.excerpts(doctor, failed=bool(findings)),
             environment=environment(self.settings),
             scope=Scope(doctor.key, self.planned, self.left_out, self.quick, self.interrupted, self.lab),
             observed=self._observed(),
@@ -250,7 +250,7 @@ class DoctorRun:
             rpc=doctor.rpc_lane.seen,
             jobs=jobs,
             watched=frozenset(each.job.id for each in verdicts if each.watched and each.job),
-            first_signature_at=excerpts.first_sign(doctor),
+            first_signature_at=summary.first_sign(doctor),
             found_by=dict(self.found_by),
         )
 

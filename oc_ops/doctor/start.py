@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -12,21 +13,56 @@ from oc_ops.doctor.outcomes import Blocked, Memo, NotAsked, once
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.gateway import Gateway
 from oc_ops.judge import cli as judge_cli
-from oc_ops.judge import lastwords as judge_lastwords
+from oc_ops.judge import lifecycle as judge_lifecycle
 from oc_ops.judge import service as judge_service
 from oc_ops.judge import state as judge_state
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.findings import in_state
-from oc_ops.judge.startup import STARTING, again_and_again
+from oc_ops.judge.lifecycle import STARTING, Drain, again_and_again, drain_stuck
 from oc_ops.observe import install, lastwords, state
 from oc_ops.observe import processes as observe_processes
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.lastwords import LastWords
+from oc_ops.observe.logs.records import planned_restarts
 from oc_ops.observe.openclaw import Answer, Openclaw
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.state import StateView
 from oc_ops.observe.target import Target
-from oc_ops.record import drains
+from oc_ops.process.jsontext import number_at
+from oc_ops.record import memory
+
+_STATUS = "gateway.suspend.status"
+_NOBODY = "oc-ops"
+"""No suspension has this id, so that the gateway answers with the lease of the one that holds it (2026.9.6)."""
+
+_RECENT = timedelta(hours=6)
+
+
+def with_drain(
+    gateway: Gateway, seen: GatewayProbe, cause: Finding | None, now: datetime | None = None
+) -> Finding | None:
+    """The cause, that of a gateway that drains with since when and by whom; forgets the drain of one that does not."""
+    settings, key, now = gateway.settings, gateway.target.key, now or datetime.now(UTC)
+    if cause is None or cause.check != "gateway/draining" or gateway.target.container is not None:
+        memory.forget_drain(settings.memory_dir, key)
+        return cause
+    up_s = seen.up_s
+    since = memory.drain_since(settings.memory_dir, key, None if up_s is None else now.timestamp() - up_s, now)
+    suspended, until = _suspension(gateway)
+    begun = [begin for begin, _end in planned_restarts(gateway.target.state_dir, now - _RECENT, lasts_s=0.0)]
+    drain = Drain(since, now, suspended, until, begun[-1] if begun else None)
+    return drain_stuck(cause, drain, settings.drain_budget_s)
+
+
+def _suspension(gateway: Gateway) -> tuple[str, datetime | None]:
+    """The gateway's own word for a suspension and the end of its lease; nothing where it is none, or says nothing."""
+    with suppress(OcOpsError), gateway.connect() as client:
+        reply = client.request(_STATUS, {"suspensionId": _NOBODY})
+        if reply.outcome == "error" and "suspension" in reply.message:
+            ends_ms = number_at(reply.details, "expiresAtMs")
+            return f"{_STATUS} says so", datetime.fromtimestamp(ends_ms / 1000, UTC) if ends_ms else None
+    return "", None
+
 
 DOWN = in_state("absent")
 """Causes of a gateway that does not live: only then is it asked why it would not come up."""
@@ -42,16 +78,16 @@ def bounded(gateway: Gateway, seen: GatewayProbe, cause: Finding | None, now: da
     """The cause, that of a start as an error where one start has followed the other beyond the budget of one."""
     settings, key, now = gateway.settings, gateway.target.key, now or datetime.now(UTC)
     if cause is None or cause.check in _UP:
-        drains.is_up(settings.memory_dir, key)
+        memory.forget_starts(settings.memory_dir, key)
         return cause
     if cause.check != STARTING:
         return cause
-    spell = drains.start_seen(settings.memory_dir, key, None if seen.up_s is None else now.timestamp() - seen.up_s, now)
+    spell = memory.start_seen(settings.memory_dir, key, None if seen.up_s is None else now.timestamp() - seen.up_s, now)
     return again_and_again(cause, spell.first, now, spell.starts, settings.start_budget_s)
 
 
 class GatewayFacts(Protocol):
-    """What is needed of a doctor."""
+    """The part of a doctor that is needed here."""
 
     target: Target
     config: GatewayConfig
@@ -72,7 +108,7 @@ class GatewayFacts(Protocol):
 
 
 class StartLook:
-    """What keeps a gateway from coming up, cheapest first, each looked at once."""
+    """Reasons for which a gateway does not come up, cheapest first, each looked at once."""
 
     def __init__(self, doctor: GatewayFacts) -> None:
         self._doctor = doctor
@@ -89,7 +125,7 @@ class StartLook:
 
     @once
     def fault(self) -> Finding | None:
-        """What is wrong with the state directory, as far as its files tell."""
+        """The finding on the state directory, as far as its files tell."""
         if self._doctor.target.container is not None:
             raise NotAsked("the users of a container are others than this machine's: who owns its files says nothing")
         return judge_state.fault(self.seen())
@@ -128,7 +164,7 @@ class StartLook:
 
     @once
     def last_words(self) -> LastWords | None:
-        """What a gateway that is down last said, by its log, its journal or its stability bundle."""
+        """The last words of a gateway that is down, by its log, its journal or its stability bundle."""
         doctor = self._doctor
         service = doctor.look().service
         return lastwords.look(doctor.target, doctor.config, service, doctor.found_executable, datetime.now(UTC))
@@ -136,7 +172,7 @@ class StartLook:
     def told(self, cause: Finding) -> Finding:
         """The cause of a gateway that is down: what its own last words say of every start, else with those words."""
         words = self.last_words()
-        return judge_lastwords.refused(words) or judge_lastwords.with_words(cause, words)
+        return judge_lifecycle.refused(words) or judge_lifecycle.with_words(cause, words)
 
     def no_command(self) -> Finding | None:
         """The finding for a command that is not there."""
@@ -159,7 +195,7 @@ def outdated(target: Target, config: GatewayConfig, command: Path, known: tuple[
 def refused(
     answer: Answer, target: Target, config: GatewayConfig, seen: StateView, *, lives: bool = False
 ) -> Finding | None:
-    """What an answer of `config validate` has against a start, if anything.
+    """The objection to a start in an answer of `config validate`; None where there is none.
 
     Raises CouldNotLook for a refusal that is not known: nobody can say then that a start helps, or what would.
     """

@@ -1,17 +1,20 @@
-"""What a run can tell of itself: releases, notes, how each lane did, and all of it in one sentence."""
+"""A run's word on itself: releases, notes, how each lane did, and all of it in one sentence."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 from oc_ops.doctor.observations import Doctor
 from oc_ops.doctor.outcomes import NotAsked
 from oc_ops.errors import CouldNotLook
-from oc_ops.observe import install
+from oc_ops.judge.signatures import fired
+from oc_ops.observe import install, logs
 from oc_ops.observe.reads import RpcReads
 from oc_ops.observe.rpc import RpcRefused
 from oc_ops.process.jsontext import text_at
-from oc_ops.record.run import SPARED, OpenclawInfo, RunRecord
+from oc_ops.record.run import SPARED, Evidence, OpenclawInfo, RunRecord
 
 
 def about(doctor: Doctor) -> OpenclawInfo:
@@ -47,15 +50,15 @@ def gateway_version(doctor: Doctor) -> str | None:
 
 
 def notes(doctor: Doctor) -> tuple[str, ...]:
-    """What the operator should know of how the RPC lane got in, such as a device key that had to be renewed."""
+    """Notes for the operator on how the RPC lane got in, such as a device key that had to be renewed."""
     lane = doctor.rpc_lane.seen
     return lane.notes if isinstance(lane, RpcReads) else ()
 
 
 def lanes(doctor: Doctor) -> dict[str, str]:
     """How each lane did, in the words of the report."""
-    lane, status = doctor.rpc_lane.seen, doctor.gateway_status.seen
-    failed = doctor.gateway_status.failure
+    lane, status = doctor.rpc_lane.seen, doctor.cli_status.seen
+    failed = doctor.cli_status.failure
     rpc_word = "not needed"
     if isinstance(lane, RpcRefused):
         rpc_word = "off" if lane.kind == "off" else f"unavailable: {lane.reason}"
@@ -100,3 +103,46 @@ def sentence(record: RunRecord) -> str:
         return f"{head}: could not look: no check was selected"
     left = f"{scope.planned - len(record.checks)} checks were not reached"
     return f"{head}: could not look: {'interrupted' if scope.interrupted else notes[0] if notes else left}"
+
+
+_LOG_LINES = 40
+"""Records of the log's end that a failing run keeps."""
+_NEIGHBOURS = 5
+"""Records before and behind a hit that it keeps as well."""
+
+
+def excerpts(doctor: Doctor, *, failed: bool) -> tuple[Evidence, ...]:
+    """Notes of the RPC lane; of a failing run also the lines around each hit, and the end of each log."""
+    rpc = notes(doctor)
+    said: tuple[Evidence, ...] = (Evidence("Of the RPC lane", rpc),) if rpc else ()
+    if not failed:
+        return said
+    said += tuple(_around_hits(doctor))
+    return said + tuple(
+        Evidence(f"The last {_LOG_LINES} records of {path.name}", tuple(map(_line, logs.tail(path, _LOG_LINES))))
+        for path in log_files(doctor)
+    )
+
+
+def _around_hits(doctor: Doctor) -> Iterator[Evidence]:
+    """The lines around the newest record of each signature that fired, however far back it lies."""
+    view = doctor.log_view.seen
+    if view is None:
+        return
+    for signature, records in fired(view, doctor.signatures(), now=doctor.started_at).items():
+        lines = logs.around(records[-1], _NEIGHBOURS) or records[-1:]
+        yield Evidence(f"Around {signature.id} in {records[-1].file.name}", tuple(map(_line, lines)))
+
+
+def first_sign(doctor: Doctor) -> datetime | None:
+    """When the first log signature of the window fired, as far as the log was read."""
+    view = doctor.log_view.seen
+    if view is None:
+        return None
+    hits = fired(view, doctor.signatures(), now=doctor.started_at).values()
+    return min((each.time for records in hits for each in records if each.time), default=None)
+
+
+def _line(record: logs.Record) -> str:
+    when = record.time.strftime("%H:%M:%S") if record.time else "--:--:--"
+    return f"{when} {record.level:5} {record.source} {record.text}"

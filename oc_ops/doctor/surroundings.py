@@ -1,4 +1,4 @@
-"""What stands beside the gateway and is looked at once a run, whether the gateway answers or not."""
+"""The gateway's surroundings, looked at once a run, whether the gateway answers or not."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oc_ops import files
+from oc_ops.doctor.jobs import WorkLook
 from oc_ops.doctor.outcomes import Blocked, Memo, NotAsked, once
-from oc_ops.doctor.work import WorkLook
 from oc_ops.errors import CouldNotLook
-from oc_ops.judge import advisories, cronwork
 from oc_ops.judge import browser as judge_browser
+from oc_ops.judge import cronwork, releases
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.releases import shown
 from oc_ops.locks import lock_dir
 from oc_ops.observe import install
 from oc_ops.process.jsontext import at
-from oc_ops.record import lastlook
+from oc_ops.record.memory import remember_release, told_releases
 
 if TYPE_CHECKING:
     from oc_ops.doctor.observations import Doctor
@@ -45,14 +45,14 @@ class Surroundings:
 
     @once
     def known_release(self) -> Finding | None:
-        """What is known of the gateway's release, unless this machine's operator was told before."""
+        """The finding on what is known of the gateway's release, unless this machine's operator was told before."""
         from oc_ops.doctor.summary import gateway_version
 
         memory = self.doctor.settings.memory_dir
         number = install.release(gateway_version(self.doctor) or "")
-        found = advisories.known_release(number, lastlook.told_releases(memory))
+        found = releases.known_release(number, told_releases(memory))
         if found is not None and number is not None:
-            lastlook.remember_release(memory, shown(number))
+            remember_release(memory, shown(number))
         return found
 
     # -- cron jobs ------------------------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ class Surroundings:
 
     @once
     def verdicts(self) -> tuple[Verdict, ...]:
-        """What is to be said of each watched job, and of every marker."""
+        """A verdict on each watched job, and on every marker."""
         return self.judged_jobs()[1]
 
     def watched_jobs(self) -> tuple[Finding, ...]:
@@ -137,7 +137,7 @@ class Surroundings:
 
     @property
     def host_limits(self) -> HostLimits:
-        """What the machine's judges measure against."""
+        """Limits that the machine's judges measure against."""
         from oc_ops.judge.host import HostLimits
 
         return HostLimits(**{each.name: getattr(self.doctor.settings, each.name) for each in fields(HostLimits)})
@@ -165,6 +165,6 @@ class Surroundings:
     @once
     def memory_series(self) -> tuple[Sample, ...]:
         """The gateway's memory over the last day, this moment included."""
-        from oc_ops.record import memory_series
+        from oc_ops.record.memory import memory_series as kept_samples
 
-        return memory_series.remember(self.doctor.settings.memory_dir, self.doctor.key, self.host().sample)
+        return kept_samples(self.doctor.settings.memory_dir, self.doctor.key, self.host().sample)

@@ -6,13 +6,11 @@ import re
 from dataclasses import replace
 from typing import Literal
 
-from oc_ops.judge.credential import reason
-from oc_ops.judge.finding import Finding, Severity
+from oc_ops.judge.cli import reason
+from oc_ops.judge.finding import Finding, Severity, finds, none, restart
 from oc_ops.judge.gateway import RESTART, Limits, taken
-from oc_ops.judge.identity import is_openclaw, proves_openclaw
-from oc_ops.judge.listener import held_by_another
-from oc_ops.judge.registry import finds, none, restart
-from oc_ops.judge.startup import within
+from oc_ops.judge.lifecycle import within
+from oc_ops.judge.port import held_by_another, is_openclaw, proves_openclaw
 from oc_ops.observe.config import Credential, GatewayConfig
 from oc_ops.observe.credential import Held
 from oc_ops.observe.openclaw import Answer
@@ -119,17 +117,17 @@ def _is_status(payload: object) -> bool:
 def status_answered(
     answer: Answer, *, read: bool = False, credential: Credential | None = None, held: Held | None = None
 ) -> Finding | None:
-    """`openclaw gateway status` by content: its exit code is 0 in every bad state of every release measured.
+    """A status that our own `openclaw` asked for, by content: exit codes lie in every release measured.
 
     `read` says that the gateway has just answered an authenticated read: then it is a warning, whatever the CLI says.
     """
-    if at(answer.value, "rpc", "ok") is True:
+    if answer.came and _is_status(answer.value):
         return None
     return _lane_lost(answer, "warning" if read else "error", credential, held)
 
 
 def cli_rejected(answer: Answer) -> Finding | None:
-    """What on our own side keeps a call from being answered, whatever was asked for: a warning beside a live read."""
+    """The finding on our own side that keeps a call from being answered; a warning beside a live read."""
     if answer.came and at(answer.value, "rpc", "ok") is not False:
         return None
     why = reason(answer.complaint, answer.codes)

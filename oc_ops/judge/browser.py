@@ -6,8 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from oc_ops.judge.cli import said_nothing
-from oc_ops.judge.finding import Finding
-from oc_ops.judge.registry import browser_restart, finds, none
+from oc_ops.judge.finding import Finding, browser_restart, finds, none
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.openclaw import BROWSER_PROFILE, Answer
 from oc_ops.process.jsontext import at, text_at

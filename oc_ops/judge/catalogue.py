@@ -127,7 +127,7 @@ class _Entry:
         self.fields, self.origin, self.number = fields, origin, number
 
     def error(self, field: str, need: str) -> OcOpsError:
-        """What to say of a field that cannot be used."""
+        """The complaint about a field that cannot be used."""
         name = self.fields.get("id")
         entry = name if isinstance(name, str) and name.isprintable() and name else f"entry {self.number}"
         return OcOpsError(f"{self.origin}: {entry}: {field}={self.fields.get(field)!r}: need {need}")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from oc_ops.judge import startup
-from oc_ops.judge.finding import Finding
-from oc_ops.judge.registry import finds, start
+from oc_ops.judge import lifecycle
+from oc_ops.judge.finding import Finding, finds, start
 from oc_ops.observe.container import Container
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.service import Service
@@ -106,7 +105,7 @@ def _paused(there: Container) -> Finding:
 def _restarting(there: Container) -> Finding:
     if there.exit_code == NEVER_RETRY or there.restarts >= _OFTEN:
         return _looping(there)
-    return startup.starting_now(f"container {there.name} is being restarted; {_said(there)}")
+    return lifecycle.starting_now(f"container {there.name} is being restarted; {_said(there)}")
 
 
 def _stopping(there: Container) -> Finding:
@@ -141,7 +140,7 @@ def _mute(seen: GatewayProbe, there: Container, start_budget_s: float) -> Findin
     if seen.up_s is not None and seen.up_s < start_budget_s:
         if there.restarts >= _OFTEN:
             return _looping(there)
-        return startup.within(saw, seen, start_budget_s)
+        return lifecycle.within(saw, seen, start_budget_s)
     fix, proof = _cure(there, "restart")
     what = "answers no connection" if silent else "takes no connection"
     # Through the port alone it may be the forwarder that is at fault: then nothing is done about the gateway.

@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from oc_ops.errors import CouldNotLook
-from oc_ops.judge.finding import Finding
+from oc_ops.judge.finding import Finding, finds, none
 from oc_ops.judge.jobtimes import Terms, by, marker_stale, run_missed, slow
-from oc_ops.judge.registry import finds, none
 from oc_ops.judge.words import named, ran
 from oc_ops.observe.jobs import Job, Jobs
 from oc_ops.observe.openclaw import Answer
@@ -86,7 +85,7 @@ def _reply(reply: RpcReply) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is to be said of one job: of a watched one always, of another only that its marker is stale."""
+    """The verdict on one job: of a watched one always, of another only that its marker is stale."""
 
     watched: Watched | None
     job: Job | None

@@ -6,8 +6,7 @@ import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from oc_ops.judge.finding import Finding
-from oc_ops.judge.registry import finds, none
+from oc_ops.judge.finding import Finding, finds, none
 from oc_ops.judge.schedule import milliseconds, moment
 from oc_ops.judge.words import clock, cut, named, ran
 from oc_ops.observe.jobs import Job, Jobs
@@ -20,19 +19,19 @@ _SHARE = 0.5
 _MOST_LOST = 3
 _SHOWN = 5
 _CATCH_UP_S = 300.0
-"""What a gateway that has just started gets to make up for the runs it missed."""
+"""Time for a gateway that has just started to make up for the runs it missed."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeptJob:
-    """What is kept of a job from one look to the next; a one-shot job takes itself away."""
+    """The memory of a job from one look to the next; a one-shot job takes itself away."""
 
     name: str
     one_shot: bool = False
 
 
 def known(jobs: Jobs) -> dict[str, KeptJob]:
-    """What to keep of these jobs: those the gateway makes for itself come and go with its config."""
+    """The jobs to remember: those the gateway makes for itself come and go with its config."""
     return {each.id: KeptJob(each.name, each.schedule.kind == "at") for each in jobs.jobs if not each.managed}
 
 

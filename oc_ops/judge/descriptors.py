@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from oc_ops.judge.finding import Finding
-from oc_ops.judge.registry import finds, none
-from oc_ops.observe.descriptors import Watches
+from oc_ops.judge.finding import Finding, finds, none
+from oc_ops.observe.limits import Watches
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.service import Service
 

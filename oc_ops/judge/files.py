@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from oc_ops.judge.finding import Finding
+from oc_ops.judge.finding import Finding, finds, none
 from oc_ops.judge.gateway import RESTART
 from oc_ops.judge.host import HostLimits, size
-from oc_ops.judge.registry import finds, none
 from oc_ops.observe.host import HostView
 from oc_ops.observe.install import release
-from oc_ops.observe.openclaw import Answer
-from oc_ops.process.jsontext import text_at
+from oc_ops.observe.leftovers import Leftovers
+from oc_ops.text import span
 
 
 @finds(
@@ -167,7 +166,7 @@ def upgraded_under(seen: HostView, running: str | None) -> Finding | None:
 
 
 def _largest(sizes: Mapping[Path, int], limit_bytes: float) -> list[tuple[Path, int]]:
-    """What is larger than the limit, largest first."""
+    """Files larger than the limit, largest first."""
     return sorted(((path, count) for path, count in sizes.items() if count > limit_bytes), key=lambda each: -each[1])
 
 
@@ -184,10 +183,12 @@ def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
 
 
-def version_drift(cli: tuple[int, ...] | None, gateway: str | None, status: Answer | None = None) -> Finding | None:
-    """CLI, service and running gateway are not of one release; None as well when one of them is not known."""
-    service = text_at(status.value, "service", "command", "environment", "OPENCLAW_SERVICE_VERSION") if status else ""
-    running = release(gateway or "")
+def version_drift(cli: tuple[int, ...] | None, gateway: str | None, service: str = "") -> Finding | None:
+    """CLI, service and running gateway are not of one release; None as well when one of them is not known.
+
+    `service` is the release that the unit or daemon was installed by, where it names one.
+    """
+    running, service = release(gateway or ""), service if release(service) else ""
     if running is None or cli is None or (cli == running and not service):
         return None
     versions = {"CLI": ".".join(map(str, cli)), "gateway": gateway or "", "service": service}
@@ -205,3 +206,38 @@ def version_drift(cli: tuple[int, ...] | None, gateway: str | None, status: Answ
         fix=fix,
         proof=f"the running gateway itself says that it is release {gateway}" if cli >= running else "",
     )
+
+
+_TOLD_BYTES, _TOLD_COUNT = 100 * 2**20, 50
+_WARN_BYTES = 2 * 2**30
+
+
+@finds(
+    "host/openclaw-leftovers",
+    checks=("host/openclaw-leftovers",),
+    cure=none("data is never deleted by a program of ours"),
+    means="build and temporary directories that OpenClaw left behind (information; a warning from 2 GB on)",
+    helps="remove those that nothing has open",
+)
+def openclaw_leftovers(found: Sequence[Leftovers]) -> Finding | None:
+    """Old directories of OpenClaw's own that nothing has open; a few small ones are no finding (#155768: 141 GB)."""
+    count, total = sum(each.count for each in found), sum(each.size_bytes for each in found)
+    if total < _TOLD_BYTES and count < _TOLD_COUNT:
+        return None
+    largest = max(found, key=lambda each: each.size_bytes)
+    return Finding(
+        "host/openclaw-leftovers",
+        "warning" if total >= _WARN_BYTES else "info",
+        fact=f"OpenClaw left {count} directories behind, {_size(found, total)} in all",
+        saw="; ".join(
+            f"{each.count} of {each.place}/{each.pattern}, {size(each.size_bytes)}, none open, "
+            f"the oldest {span(each.oldest_s)} old"
+            for each in found
+        ),
+        fix="none automatic: those that nothing has open for a day are safe to remove; list them: "
+        f"find {largest.place} -maxdepth 1 -type d -name '{largest.pattern}' -mmin +1440",
+    )
+
+
+def _size(found: Sequence[Leftovers], total: int) -> str:
+    return size(total) if all(each.whole for each in found) else f"at least {size(total)}"

@@ -1,10 +1,12 @@
-"""A finding: what is wrong, what was seen, and the one thing to do about it."""
+"""A finding: the record that a judge returns, and the registry in which each of its ids is declared once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, TypeVar
 
 from oc_ops.text import remedy
 
@@ -57,3 +59,102 @@ class Finding:
     def sentence(self) -> str:
         """The finding on one line, for the last line of a run."""
         return f"{self.check}: {self.fact} · fix: {remedy(self.fix)}"
+
+
+Action = Literal["restart", "start", "wait", "browser-restart", "channel-restart", "none"]
+PROVEN: frozenset[Action] = frozenset(("restart", "start", "channel-restart"))
+"""Acts that take a proof: what the gateway itself has shown."""
+State = Literal["absent", "mute", "passing", "kept-out", "late", "serving", ""]
+"""How a gateway stands when the finding is true of it.
+
+absent: it does not run. mute: it runs and answers nobody. passing: on its way up or down. kept-out: it cannot serve
+until a person has changed something. late: it answers, too slowly. serving: it answers, so the finding explains nothing
+else that fails. Empty: the finding says nothing about the gateway as a whole.
+"""
+
+_ID = re.compile(r"[a-z]+/[a-z][a-z-]*[a-z]")
+_Judge = TypeVar("_Judge", bound=Callable[..., object])
+
+
+@dataclass(frozen=True, slots=True)
+class Cure:
+    """The act of recovery for a finding, and the reason in words, without a period.
+
+    `proof` says what the gateway's own process, socket or files have shown before a restart or start may be done, or a
+    person is told to restart, kill, stop or edit something; advice that only looks needs none.
+    """
+
+    action: Action
+    why: str
+    proof: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FindingKind:
+    """One finding id: its cure, what it means and what helps, each a phrase fit for a table.
+
+    `checks` are the ids of the checks that can find it; a finding without any is looked for by all checks of its area.
+    `state` is how the gateway stands when it is true.
+    """
+
+    id: str
+    cure: Cure
+    means: str
+    helps: str
+    checks: tuple[str, ...] = ()
+    state: State = ""
+
+
+_KINDS: dict[str, FindingKind] = {}
+KINDS: Mapping[str, FindingKind] = MappingProxyType(_KINDS)
+"""Every declared finding by id; complete once `oc_ops.judge.findings` is imported."""
+
+
+def finds(
+    id: str, *, cure: Cure, means: str, helps: str, checks: tuple[str, ...] = (), state: State = ""
+) -> Callable[[_Judge], _Judge]:
+    """Declare a finding that the decorated judge returns; the judge itself stays as it is.
+
+    Raises ValueError for an id of the wrong form, an empty text, an act without a proof, and an id declared twice.
+    """
+    kind = FindingKind(id, cure, means, helps, checks, state)
+    if not _ID.fullmatch(id):
+        raise ValueError(f"{id!r}: a finding id has the form area/kebab-id")
+    if not (cure.why and means and helps):
+        raise ValueError(f"{id}: cure, means and helps each need words")
+    if cure.action in PROVEN and not cure.proof:
+        raise ValueError(f"{id}: a {cure.action} needs a proof from the gateway's own process or socket")
+    if id in _KINDS:
+        raise ValueError(f"{id} is declared twice")
+    _KINDS[id] = kind
+    return lambda judge: judge
+
+
+def restart(why: str, *, proof: str) -> Cure:
+    """Restart the gateway; only where a restart cures."""
+    return Cure("restart", why, proof)
+
+
+def start(why: str, *, proof: str) -> Cure:
+    """Start a gateway that is down."""
+    return Cure("start", why, proof)
+
+
+def wait(why: str) -> Cure:
+    """Let what is under way come to its end."""
+    return Cure("wait", why)
+
+
+def browser_restart(why: str, *, proof: str) -> Cure:
+    """Stop and start the agent's browser, never the gateway."""
+    return Cure("browser-restart", why, proof)
+
+
+def channel_restart(why: str, *, proof: str) -> Cure:
+    """Stop and start one channel account, never the gateway."""
+    return Cure("channel-restart", why, proof)
+
+
+def none(why: str, *, proof: str = "") -> Cure:
+    """Do nothing: the finding's own fix is for a person; with `proof` where that is to restart, kill, stop or edit."""
+    return Cure("none", why, proof)

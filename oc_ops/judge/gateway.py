@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from oc_ops.judge import container, port
 from oc_ops.judge.container import NEVER_RETRY
 from oc_ops.judge.descriptors import fd_limit
-from oc_ops.judge.finding import Finding
+from oc_ops.judge.finding import Finding, finds, none, restart, start, wait
+from oc_ops.judge.lifecycle import body_of, failing_of, shut, starting
 from oc_ops.judge.port import port_drift, taken
-from oc_ops.judge.registry import finds, none, restart, start, wait
-from oc_ops.judge.startup import body_of, failing_of, shut, starting
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.processes import GatewayProcess
 from oc_ops.process.jsontext import at, number_at, text_at
@@ -27,7 +26,7 @@ BY_HAND = "start it as it was started before (openclaw gateway run)"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the judges measure against."""
+    """Limits that the judges measure against."""
 
     start_budget_s: float = 240.0
     late_answer_s: float = 1.0
@@ -54,7 +53,7 @@ def _starting(seen: GatewayProbe, limits: Limits) -> Finding | None:
 
 
 def unseen(seen: GatewayProbe, found: Finding | None) -> str:
-    """What we may not see, where the finding rests on it: then whether the gateway is down is not known."""
+    """Say what we may not see, where the finding rests on it: then whether the gateway is down is not known."""
     if found is None or found.check not in ("gateway/down", "gateway/zombie") or not seen.hidden:
         return ""
     return f"nothing was seen to listen on port {seen.port}, and whether the gateway runs is not known: {seen.hidden}"

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from oc_ops.judge.finding import Finding, Severity
+from oc_ops.judge.finding import Finding, Severity, finds, none
 from oc_ops.judge.gateway import RESTART
-from oc_ops.judge.registry import finds, none
 from oc_ops.observe.host import Filesystem, HostView, Memory, Sample
 from oc_ops.text import clock_trouble
 
 _ERROR_PART = 5
-"""What is an error is this many times scarcer than what is a warning."""
+"""An error needs to be this many times scarcer than a warning."""
 
 _PERCENT_CAP = 5
 """A percentage alone is no shortage on a large disk: it counts up to this many times the absolute limit."""
@@ -45,7 +44,7 @@ _STALLED_PERCENT = 10.0
 
 @dataclass(frozen=True, slots=True)
 class HostLimits:
-    """What the judges measure against; from the settings."""
+    """Limits that the judges measure against; from the settings."""
 
     disk_low_bytes: float = 2**30
     disk_low_percent: float = 5.0

@@ -9,8 +9,7 @@ from datetime import UTC, tzinfo
 
 from oc_ops.errors import CouldNotLook
 from oc_ops.judge import schedule
-from oc_ops.judge.finding import Finding, Severity
-from oc_ops.judge.registry import finds, none
+from oc_ops.judge.finding import Finding, Severity, finds, none
 from oc_ops.judge.words import clock, named, plan, ran
 from oc_ops.observe.jobs import Job, JobRun, Jobs
 from oc_ops.observe.owners import Ownership
@@ -30,7 +29,7 @@ _MARGIN_MS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What one look goes by. `zone` is the gateway's own; `grace_s` how late a run may begin or be recorded."""
+    """The terms of one look. `zone` is the gateway's own; `grace_s` how late a run may begin or be recorded."""
 
     zone: tzinfo = UTC
     grace_s: float = 300.0
@@ -38,7 +37,7 @@ class Terms:
     """Something else is wrong that explains this: everything said here is a warning, so that one cause stands alone."""
 
     def severity(self, alone: Severity) -> Severity:
-        """What a finding weighs in this look."""
+        """The severity of a finding in this look."""
         return "warning" if self.beside_cause else alone
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from oc_ops.judge.finding import Finding, Severity
-from oc_ops.judge.registry import finds, none
+from oc_ops.judge.finding import Finding, Severity, finds, none
 from oc_ops.judge.schedule import moment
 from oc_ops.judge.words import clock, cut
 from oc_ops.observe.jobs import Job
@@ -26,7 +25,7 @@ _REASONS = {
 }
 """OpenClaw's own words for why it leaves a provider alone."""
 _LASTING = ("billing", "auth", "auth_permanent")
-"""What does not pass by itself: OpenClaw asks again after a while, and is refused again."""
+"""Reasons that do not pass by themselves: OpenClaw asks again after a while, and is refused again."""
 _BRIEF_MS = 600_000
 """A pause for a rate or an overload that ends so soon is a warning: a busy hour has many of them."""
 _UNKNOWN = "Unknown model"
@@ -34,7 +33,7 @@ _OF_ITS_OWN = (":cron:", ":heartbeat", ":subagent:")
 
 
 def need(view: WorkView, jobs: Sequence[Job]) -> str:
-    """What needs an agent here, in words; nothing where no job, channel or session does, as on a fresh gateway."""
+    """Needs for an agent here, in words; nothing where no job, channel or session has one, as on a fresh gateway."""
     asking = [each.name for each in jobs if each.enabled and each.payload_kind == "agentTurn" and not each.managed]
     if asking:
         return f"the job {asking[0]}" + (f" and {len(asking) - 1} more" if len(asking) > 1 else "")

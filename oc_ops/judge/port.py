@@ -2,16 +2,82 @@
 
 from __future__ import annotations
 
-from oc_ops.judge.finding import Finding
-from oc_ops.judge.identity import is_openclaw, is_stranger, proves_openclaw, speaks_openclaw
-from oc_ops.judge.registry import finds, none
+from collections.abc import Sequence
+from pathlib import Path
+
+from oc_ops.judge.finding import Finding, finds, none
 from oc_ops.observe.container import Container
-from oc_ops.observe.forwarders import Forwarder, forwarder
 from oc_ops.observe.http import Probe
 from oc_ops.observe.probe import GatewayProbe
+from oc_ops.observe.processes import GatewayProcess, Listener, is_gateway_title
+from oc_ops.observe.sockets import Forwarder, forwarder
+from oc_ops.process.jsontext import at
+
+
+def is_openclaw(listener: Listener | None, gateways: Sequence[GatewayProcess]) -> bool:
+    """True when the process behind the port is known to be a gateway, whatever it answers."""
+    if listener is None or listener.pid is None:
+        return False
+    return listener.pid in {each.pid for each in gateways} or is_gateway_title(listener.title)
+
+
+def is_stranger(listener: Listener | None, gateways: Sequence[GatewayProcess]) -> bool:
+    """True when the process behind the port can be seen and its program is nothing of OpenClaw's.
+
+    A folder of that name proves nothing: `python3 /home/openclaw/server.py` is a stranger.
+    """
+    if listener is None or listener.pid is None or is_openclaw(listener, gateways):
+        return False
+    program = listener.title.split()[:2]
+    return not any("openclaw" in Path(word).name or "/node_modules/openclaw/" in word for word in program)
+
+
+def speaks_openclaw(probe: Probe) -> bool:
+    """The answer of a gateway's /healthz: the exact JSON (#110306), or the Control UI page of releases without it."""
+    answer = probe.json
+    if answer is not None:
+        return isinstance(answer.get("ok"), bool) and answer.get("status") == "live"
+    return _control_ui(probe)
+
+
+def proves_openclaw(probe: Probe) -> bool:
+    """An answer of /startupz or /readyz that a program which answers every path alike does not give."""
+    answer = probe.json
+    if answer is not None:
+        return answer.get("status") in ("started", "starting", "draining") or isinstance(at(answer, "failing"), list)
+    return _control_ui(probe)
+
+
+def _control_ui(probe: Probe) -> bool:
+    return probe.status == 200 and ("<title>OpenClaw" in probe.body or "<openclaw-app" in probe.body)
+
+
+@finds(
+    "gateway/port-taken",
+    state="kept-out",
+    checks=("gateway/live",),
+    cure=none(
+        "another program has the port; a gateway that starts now ends at once",
+        proof="the process that holds the port is named, and is not this gateway",
+    ),
+    means="another program or another gateway has the port, even one that answers HTTP 200",
+    helps="move it, or give the gateway another port",
+)
+def held_by_another(port: int, why: str, reason: str) -> Finding | None:
+    """Another user's process listens there, and was sent nothing; None for whatever else kept it from being shown."""
+    if why != "foreign":
+        return None
+    return Finding(
+        "gateway/port-taken",
+        "error",
+        fact=f"port {port} is held by another user's process, not by this gateway",
+        saw=reason,
+        fix=f"none automatic: if that is your gateway, look as the account that runs it; else move it off port {port}",
+    )
+
 
 _DEAD, _SILENT = (502, 503), (504, 522, 524)
-"""What a reverse proxy answers for a backend that is gone, and for one that does not answer."""
+"""Status codes of a reverse proxy for a backend that is gone, and for one that does not answer."""
 
 
 EXTERNAL = "none automatic: a supervisor of its own runs this gateway (OPENCLAW_SUPERVISOR_MODE=external)"

@@ -38,7 +38,7 @@ def last_due(schedule: Schedule, by: datetime, zone: tzinfo, *, created_ms: int 
     `created_ms`. Raises CouldNotLook for an expression or a zone that cannot be read.
     """
     if schedule.kind == "cron":
-        return next(_moments(schedule, by, zone, back=True), None)
+        return next(_moments(schedule, by, zone), None)
     if schedule.kind == "at" and schedule.at_ms is not None:
         return moment(schedule.at_ms) if schedule.at_ms <= milliseconds(by) else None
     if schedule.kind == "every" and schedule.every_ms > 0:
@@ -46,21 +46,6 @@ def last_due(schedule: Schedule, by: datetime, zone: tzinfo, *, created_ms: int 
         # At the anchor itself nothing runs when it is the moment of creation, which it is unless given by hand.
         steps = -1 if first_ms is None else (milliseconds(by) - first_ms) // schedule.every_ms
         return moment((first_ms or 0) + steps * schedule.every_ms) if steps >= 1 else None
-    return None
-
-
-def next_due(schedule: Schedule, after: datetime, zone: tzinfo, *, created_ms: int | None = None) -> datetime | None:
-    """The first moment after `after` at which the schedule itself is due; as `last_due` in all else."""
-    if schedule.kind == "cron":
-        return next(_moments(schedule, after, zone, back=False), None)
-    if schedule.kind == "at" and schedule.at_ms is not None:
-        return moment(schedule.at_ms) if schedule.at_ms > milliseconds(after) else None
-    if schedule.kind == "every" and schedule.every_ms > 0:
-        first_ms = schedule.anchor_ms if schedule.anchor_ms is not None else created_ms
-        if first_ms is None:
-            return None
-        steps = max(1, (milliseconds(after) - first_ms) // schedule.every_ms + 1)
-        return moment(first_ms + steps * schedule.every_ms)
     return None
 
 
@@ -133,30 +118,29 @@ def _backoff_until_ms(job: Job) -> int:
 # -- cron expressions -----------------------------------------------------------------------------------------------
 
 
-def _moments(schedule: Schedule, start: datetime, local: tzinfo, *, back: bool) -> Iterator[datetime]:
-    """The due moments before (up to) or after `start`, nearest first.
+def _moments(schedule: Schedule, start: datetime, local: tzinfo) -> Iterator[datetime]:
+    """The due moments up to `start`, the latest first.
 
     As 2026.9.6 does it: the wall clock decides. A time that a clock change leaves out is not due that day, one that
     comes twice is due the first time. Debian's rules, cronsim's own, differ; hence it is asked without a zone.
     """
     zone = _zone(schedule.zone) if schedule.zone else local
     here = start.astimezone(zone)
-    wall = here.replace(tzinfo=None)
-    if back:
-        # Inside the hour that comes twice, the whole of its first time has passed.
-        wall += here.astimezone(UTC) - here.replace(fold=0).astimezone(UTC) + timedelta(seconds=1)
-    for each in islice(_walls(schedule.expression, wall, back=back), _MOST_STEPS):
+    # Inside the hour that comes twice, the whole of its first time has passed.
+    again = here.astimezone(UTC) - here.replace(fold=0).astimezone(UTC)
+    wall = here.replace(tzinfo=None) + again + timedelta(seconds=1)
+    for each in islice(_walls(schedule.expression, wall), _MOST_STEPS):
         due = each.replace(tzinfo=zone).astimezone(UTC)
         exists = due.astimezone(zone).replace(tzinfo=None) == each
-        if exists and (due <= start if back else due > start):
+        if exists and due <= start:
             yield due
 
 
-def _walls(expression: str, wall: datetime, *, back: bool) -> Iterator[datetime]:
+def _walls(expression: str, wall: datetime) -> Iterator[datetime]:
     from cronsim import CronSim, CronSimError
 
     try:
-        return CronSim(_translated(expression), wall, reverse=back)
+        return CronSim(_translated(expression), wall, reverse=True)
     except CronSimError as error:
         raise CouldNotLook(f"cannot read the cron expression {_shown(expression)}: {error}") from error
 

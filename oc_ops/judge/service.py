@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from oc_ops.judge.finding import Finding
-from oc_ops.judge.registry import finds, none
+from oc_ops.judge.finding import Finding, finds, none
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.processes import GatewayProcess
 from oc_ops.observe.service import Service

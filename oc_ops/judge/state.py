@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from types import MappingProxyType
 
-from oc_ops.judge.finding import Finding
-from oc_ops.judge.registry import finds, none
+from oc_ops.judge.finding import Finding, finds, none
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.install import release
 from oc_ops.observe.openclaw import Answer
@@ -30,7 +29,7 @@ REASONS = (
     (r"\b(?:EACCES|EPERM)\b|not readable by the current process", "state/unreadable"),  # Node's own; 2026.9.6
     (r"\bENOSPC\b|no space left on device|database or disk is full|SQLITE_FULL", "host/disk-low"),  # Node's, SQLite's
 )
-"""What OpenClaw says when it refuses for another reason than its config, and the finding that this is; the first wins.
+"""OpenClaw's words when it refuses for another reason than its config, and the finding that this is; the first wins.
 Compared with the code of the installed releases that are named beside each."""
 
 _UNGUARDED = (2026, 2, 26)

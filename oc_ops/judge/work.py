@@ -9,8 +9,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from oc_ops.judge.finding import Finding
-from oc_ops.judge.registry import channel_restart, finds, none
+from oc_ops.judge.finding import Finding, channel_restart, finds, none
 from oc_ops.judge.schedule import moment
 from oc_ops.judge.words import clock, cut
 from oc_ops.observe.work import Account, Letters, WorkView
@@ -19,7 +18,7 @@ from oc_ops.text import span
 DEAF_MS = 120_000
 """A poll of a channel takes 30 to 50 s: this long without one that ended is more than twice that."""
 _CONNECT_MS = 120_000
-"""What a channel gets to connect after its start, as OpenClaw's own monitor allows."""
+"""Time for a channel to connect after its start, as OpenClaw's own monitor allows."""
 _WAITING_MS, _LONG_MS = 900_000, 3_600_000
 _MANY = 3
 _SHOWN = 5
@@ -42,7 +41,7 @@ _HELPS: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     (re.compile(r"\b429\b|rate.?limit|too many requests", re.I), "its service slows it down: wait, it tries again"),
 )
-"""What helps, by the channel's own last words: a refused token and one that two use want opposite cures. None of them
+"""Help by the channel's own last words: a refused token and one that two use want opposite cures. None of them
 is helped by another try."""
 _UNREACHED = re.compile(r"ECONN|ENOTFOUND|ETIMEDOUT|EAI_AGAIN|network|fetch failed|timed? ?out|certificate|proxy", re.I)
 _NETWORK = "its service is not reached from here: see to network, proxy and name service"
@@ -109,7 +108,7 @@ def given_up(account: Account) -> str:
 
 
 def restart_command(label: str) -> str:
-    """What stops and starts one channel account, by its label, as it is typed."""
+    """The command that stops and starts one channel account, by its label, as it is typed."""
     params = shlex.quote(json.dumps(account_params(label), separators=(",", ":")))
     call = "openclaw gateway call channels"
     return f"{call}.stop --params {params} && {call}.start --params {params}"
@@ -168,7 +167,7 @@ def deaf(accounts: Sequence[Account], now_ms: int, silent: Mapping[str, Silence]
 
 
 def silences(accounts: Sequence[Account], now_ms: int, before: Mapping[str, Silence]) -> dict[str, Silence]:
-    """What to keep of the silent accounts for the next look: the same poll keeps the moment it was first seen."""
+    """The silent accounts to remember for the next look: the same poll keeps the moment it was first seen."""
     found: dict[str, Silence] = {}
     for each in silent_accounts(accounts, now_ms):
         old, poll_ms = before.get(each.label), each.activity_ms or 0

@@ -13,10 +13,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import cast
 
 TELEGRAM_MODES = ("ok", "closed", "401", "409", "hang", "stale")
-"""What the fake Bot API does: `closed` answers polls and cuts every message off, `hang` never ends a poll, `stale` ends
+"""Modes of the fake Bot API: `closed` answers polls and cuts every message off, `hang` never ends a poll, `stale` ends
 none until the bot logs in anew, as a connection does whose other end is gone."""
 PROVIDER_MODES = ("ok", "401", "402", "429", "slow")
-"""What the fake provider answers; `slow` takes SLOW_S for a reply."""
+"""Modes of the fake provider; `slow` takes SLOW_S for a reply."""
 MODES: Mapping[str, tuple[str, ...]] = {"telegram": TELEGRAM_MODES, "provider": PROVIDER_MODES}
 TOKEN = "123456:lab-token-of-no-account"  # noqa: S105 - a form that Telegram never gave out
 SLOW_S = 8.0
@@ -62,7 +62,7 @@ class Fake:
 
     @property
     def config(self) -> Mapping[str, object]:
-        """What a lab's openclaw.json needs so that its gateway asks this one."""
+        """The part of a lab's openclaw.json that has its gateway ask this one."""
         url = f"http://127.0.0.1:{self.port}"
         if self.name == "telegram":
             account = {"enabled": True, "botToken": TOKEN, "apiRoot": url, "dmPolicy": "open", "allowFrom": ["*"]}

@@ -15,17 +15,17 @@ from pathlib import Path
 
 import psutil
 
-from oc_ops.lab import config, fakes, state, sweep
+from oc_ops.lab import config, fakes, sweep
+from oc_ops.lab.config import FakeState, LabState, read, write, write_private
 from oc_ops.lab.install import DEFAULT_VERSION, LabError, Progress, install, lab_dir, launcher, release
 from oc_ops.observe.http import probe
-from oc_ops.process import signals
-from oc_ops.process.run import Call, run
+from oc_ops.process.run import Call, run, signals_held
 
 START_S = 300.0
 """Deadline of a start: the first one of an old release compiles its plugins for a minute in silence."""
 
 STOP_S = 20.0
-"""What SIGTERM gets before SIGKILL. A gateway at work would drain for 315 s; the lab has no work worth that."""
+"""Time between SIGTERM and SIGKILL. A gateway at work would drain for 315 s; the lab has no work worth that."""
 
 CALL_S = 90.0
 OFF = "off"
@@ -39,7 +39,7 @@ _ANSWERED = ("answered", "lingered")
 
 @dataclass(frozen=True, slots=True)
 class LabStatus:
-    """What a lab is doing. `healthy` is its own word over HTTP, `browser` whether its Chromium listens."""
+    """The state of a lab. `healthy` is its own word over HTTP, `browser` whether its Chromium listens."""
 
     up: bool
     healthy: bool
@@ -70,7 +70,7 @@ class Lab:
         self.begun = False
         """True if this object found the lab down and began to bring it up: then its down is this one's business."""
         self._child: subprocess.Popen[bytes] | None = None
-        self._state = state.LabState(version, secrets.token_hex(24))
+        self._state = LabState(version, secrets.token_hex(24))
         self._recall()
 
     @property
@@ -134,7 +134,7 @@ class Lab:
             self._remember(fakes=there)
             self.write_config({})
 
-    def _serve(self, name: str, mode: str, port: int) -> state.FakeState:
+    def _serve(self, name: str, mode: str, port: int) -> FakeState:
         """Start a fake as a process of the lab, whose `down` ends it with all others."""
         port = port or fakes.free_port()
         words = [sys.executable, "-m", "oc_ops.lab.fakes", name, mode, str(port)]
@@ -150,7 +150,7 @@ class Lab:
                 child.kill()
                 raise LabError(f"the fake {name} did not come up on port {port}: {self._last_words()}")
             time.sleep(_POLL_S)
-        return state.FakeState(mode, port, child.pid, psutil.Process(child.pid).create_time())
+        return FakeState(mode, port, child.pid, psutil.Process(child.pid).create_time())
 
     def down(self) -> None:
         """End the gateway and every process that lives in the lab; its files stay. Raises LabError if one survives.
@@ -159,7 +159,7 @@ class Lab:
         """
         if not self.root.is_dir():
             return
-        with self._turn(), signals.held():
+        with self._turn(), signals_held():
             if process := self._process():
                 sweep.end([process], STOP_S)
             deadline = time.monotonic() + STOP_S
@@ -259,7 +259,7 @@ class Lab:
 
     def write_config(self, changes: Mapping[str, object]) -> None:
         """Write the lab's openclaw.json with `changes` laid over it; a running gateway may act on it at once."""
-        state.write_private(self.config_path, self.config(changes))
+        write_private(self.config_path, self.config(changes))
 
     def config(self, changes: Mapping[str, object]) -> str:
         """The text of the lab's openclaw.json, with `changes` laid over it table by table."""
@@ -349,13 +349,13 @@ class Lab:
             yield
 
     def _recall(self) -> None:
-        self._state = state.read(self.root / "lab.json") or self._state
+        self._state = read(self.root / "lab.json") or self._state
         if self._state.version != self.version:
             raise LabError(f"{self.root} holds a lab of OpenClaw {self._state.version}; take another folder")
 
     def _remember(self, **changes: object) -> None:
         self._state = replace(self._state, **changes)  # type: ignore[arg-type]  # replace checks the names
-        state.write(self.root / "lab.json", self._state)
+        write(self.root / "lab.json", self._state)
 
 
 def _listens(port: int) -> bool:

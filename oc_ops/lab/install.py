@@ -20,7 +20,7 @@ Progress = Callable[[str], None]
 """Told in a few words what is being waited for; a terminal shows it, cron does not."""
 
 ROOM_BYTES = 2_000_000_000
-"""What an install needs at its peak: 360 to 1400 MB of packages by release, npm's cache of them, and a Node."""
+"""The space of an install at its peak: 360 to 1400 MB of packages by release, npm's cache of them, and a Node."""
 
 _INSTALL_S = 900.0
 _VERSION_S = 60.0

@@ -1,21 +1,23 @@
-"""Send notifications and beats for a run, in a process of their own, which the run does not wait for."""
+"""Send notifications and beats for a run, in a process of their own, which no run waits for and none depends on."""
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from oc_ops import notify
 from oc_ops.errors import SettingError
-from oc_ops.notify import state
+from oc_ops.notify import news
 from oc_ops.record.run import RunRecord
-from oc_ops.settings import SCHEDULED, Settings
+from oc_ops.settings import SCHEDULED, Settings, for_a_child, start_folder
 
 if TYPE_CHECKING:
     from oc_ops.record.redact import Json
-
 
 Still = Callable[[Sequence[str]], Iterable[str]]
 """Which of these plans of the breaker still mean what they meant: it takes a look at the gateway."""
@@ -23,7 +25,7 @@ Still = Callable[[Sequence[str]], Iterable[str]]
 
 def of_the_start(settings: Settings, gateway: str) -> None:
     """Send one beat to the dead-man service: a run of the whole doctor begins."""
-    _start(settings, gateway, beat="start")
+    _send(settings, gateway, beat="start")
 
 
 def people(record: RunRecord, settings: Settings, sentence: str, still: Still = lambda _plans: ()) -> str:
@@ -38,21 +40,21 @@ def people(record: RunRecord, settings: Settings, sentence: str, still: Still = 
     beat = "ok" if record.verdict in ("healthy", "degraded") else "fail"
     mute = scope.left_out or scope.interrupted
     refused = _refused(record.recovery)
-    known = state.read(settings.memory_dir)
-    asked = [each.plan for each in state.asked(settings.memory_dir, datetime.now(UTC)) if each.plan not in known.told]
+    known = news.read(settings.memory_dir)
+    asked = [each.plan for each in news.asked(settings.memory_dir, datetime.now(UTC)) if each.plan not in known.told]
     plans = list(still(asked)) if asked and settings.notify_urls else []
-    _start(settings, scope.key, beat=None if mute else beat, text=sentence, refused=refused, plans=plans, told=True)
+    _send(settings, scope.key, beat=None if mute else beat, text=sentence, refused=refused, plans=plans, told=True)
     failed = known.failed
     return f"the last message was not accepted: {failed}" if failed else ""
 
 
-def _start(settings: Settings, gateway: str, *, told: bool = False, **request: object) -> None:
+def _send(settings: Settings, gateway: str, *, told: bool = False, **request: object) -> None:
     try:
         urls = settings.secret("notify_urls") if told else ""
         said = {**request, "urls": urls, "ping_url": settings.secret("ping_url"), "gateway": gateway}
     except SettingError:
         return  # it names a file that is not there: `oc-ops notify test` says so
-    notify.start(settings, said, wait=told and SCHEDULED in os.environ)
+    start_delivery(settings, said, wait=told and SCHEDULED in os.environ)
 
 
 def _refused(recovery: Mapping[str, Json] | None) -> dict[str, str]:
@@ -60,3 +62,38 @@ def _refused(recovery: Mapping[str, Json] | None) -> dict[str, str]:
     if recovery is None or recovery.get("outcome") != "refused":
         return {}
     return {str(recovery.get("incident")): str(recovery.get("sentence", ""))}
+
+
+_STARTED: list[subprocess.Popen[bytes]] = []
+"""Kept, so that none is collected, and warned of, while it is still delivering."""
+
+
+def start_delivery(settings: Settings, request: Mapping[str, object], *, wait: bool = False) -> None:
+    """Have `request` (see deliver.Request) carried out by a process of its own; that it cannot costs nobody anything.
+
+    It ends itself after `notify_s` seconds. Waits for it only when asked to: a scheduler may end what a run leaves
+    behind.
+    """
+    limits = {
+        "memory_dir": str(settings.memory_dir),
+        "again_s": settings.notify_again_s,
+        "deadline_s": settings.notify_s,
+    }
+    said = json.dumps({**limits, **request}).encode()
+    with suppress(OSError, subprocess.TimeoutExpired):
+        # Addresses are secrets: by a pipe, since everybody may read a command line.
+        child = subprocess.Popen(
+            [sys.executable, "-m", "oc_ops.notify.deliver"],
+            cwd=start_folder(),
+            env={name: value for name, value in for_a_child(os.environ).items() if name != "OC_OPS_CALL"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        _STARTED.append(child)
+        assert child.stdin is not None
+        with child.stdin as pipe:
+            pipe.write(said)
+        if wait:
+            child.wait(settings.notify_s + 1.0)

@@ -20,8 +20,8 @@ from typing import Literal
 
 from oc_ops.errors import OcOpsError
 from oc_ops.locks import single_flight
-from oc_ops.notify import state
-from oc_ops.notify.news import Kind, News, news
+from oc_ops.notify.news import Kind, News, news, read, save
+from oc_ops.notify.news import asked as asked_for
 from oc_ops.record.incidents import book as incidents_book
 from oc_ops.record.redact import Redactor
 
@@ -34,7 +34,7 @@ _LOOK: Mapping[Kind, str] = {"recovered": "success", "still down": "failure", "d
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What one run has to tell. `urls` and `ping_url` are secrets; times are seconds."""
+    """The message of one run. `urls` and `ping_url` are secrets; times are seconds."""
 
     memory_dir: Path
     again_s: float
@@ -43,7 +43,7 @@ class Request:
     ping_url: str = ""
     beat: Beat | None = None
     text: str = ""
-    """What the dead-man service may show beside its beat: the run's last line."""
+    """Text that the dead-man service may show beside its beat: the run's last line."""
     gateway: str = ""
     refused: Mapping[str, str] | None = None
     plans: Sequence[str] = ()
@@ -82,10 +82,10 @@ def tell(request: Request) -> None:
     until = time.monotonic() + request.deadline_s
     with suppress(OcOpsError, OSError), single_flight(request.memory_dir / "notify.lock", request.deadline_s):
         now = datetime.now(UTC)
-        known = state.read(request.memory_dir)
+        known = read(request.memory_dir)
         book = incidents_book.read(incidents_book.journal(request.memory_dir), now - _CLOSED_AGO)
         mine = [each for each in book.incidents.values() if request.gateway in ("", each.gateway.key)]
-        asked = [each for each in state.asked(request.memory_dir, now) if each.plan in request.plans]
+        asked = [each for each in asked_for(request.memory_dir, now) if each.plan in request.plans]
         host = socket.gethostname()
         for each in news(mine, known.told, now, request.again_s, asked=asked, refused=request.refused, host=host):
             sent = _send_in_time(request, each, until)
@@ -93,7 +93,7 @@ def tell(request: Request) -> None:
             failed = "; ".join(f"{one.service}: {one.why}" for one in sent if one.why)
             # One that reached anybody has been told: again to all would be worse than not to one.
             known = replace(known.after(each.subject, each.told) if taken else known, failed=failed)
-            state.save(request.memory_dir, known)
+            save(request.memory_dir, known)
 
 
 def _send_in_time(request: Request, each: News, until: float) -> Sequence[Sent]:

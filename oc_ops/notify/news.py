@@ -1,17 +1,22 @@
-"""What people do not know yet: the difference between the incidents as they are and what was told of them. Pure."""
+"""News since people were told last, in words; and what they were told so far, `memory/notify.json`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Literal
 
+import msgspec
+
+from oc_ops import files
+from oc_ops.record.folder import write
 from oc_ops.record.incidents.events import Moment, utc
 from oc_ops.record.incidents.incident import Incident
 from oc_ops.record.incidents.text import told as words_of
-from oc_ops.record.recoveries import SPENT
-from oc_ops.record.secret_patterns import without_secrets
+from oc_ops.record.journal import SPENT, Journal, JournalError, parsed
+from oc_ops.record.redact import without_secrets
 from oc_ops.text import age, one_line, remedy
 
 Kind = Literal["down", "still down", "recovered", "budget spent", "approval wanted"]
@@ -27,13 +32,13 @@ _WORDS: Mapping[Kind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """What people were told of one incident: first at `at`, `times` in all; `over` once told that it has ended."""
+    """People's knowledge of one incident: told first at `at`, `times` in all; `over` once told that it has ended."""
 
     at: Moment
     times: int = 1
     over: bool = False
     said: tuple[Kind, ...] = ()
-    """What is told once in an incident's life."""
+    """News already told that is told once in an incident's life."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,7 @@ def news(
     refused: Mapping[str, str] | None = None,
     host: str = "",
 ) -> tuple[News, ...]:
-    """What has to be told now: at most one thing an incident, in the order of the incidents, then what is asked for.
+    """The news to tell now: at most one thing an incident, in the order of the incidents, then what is asked for.
 
     `told` is by incident id or plan. `refused` says of which incident recovery was refused in this run, and why. Muted
     incidents are silent until the mute is over; acknowledged ones are not told again. What lasts is told again after
@@ -100,7 +105,7 @@ def _of_incidents(
 def _change(
     incident: Incident, known: Announcement | None, now: datetime, again_s: float, spent: str
 ) -> tuple[Kind, Announcement] | None:
-    """What has changed since people were told, and what they know when they are told that."""
+    """The news since people were told, and what they know once they are told that."""
     if not incident.is_open:
         return ("recovered", replace(known, over=True)) if known and not known.over else None
     if known is None or known.over:
@@ -164,3 +169,67 @@ def _asks(asked: PendingApproval, now: datetime, host: str) -> News:
 def _clean(text: str, limit: int) -> str:
     # Findings come redacted; a message leaves the house, so it is looked through once more.
     return one_line(without_secrets(text), limit)
+
+
+FILE = "notify.json"
+APPROVALS = "approvals.jsonl"
+KEPT = timedelta(days=30)
+"""How long it is known that somebody was told of what is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyState:
+    """The news that was told, by incident or plan, and why the last delivery failed; empty when it did not."""
+
+    told: dict[str, Announcement] = field(default_factory=dict)
+    failed: str = ""
+
+    def after(self, subject: str, told: Announcement) -> NotifyState:
+        """With this known of that subject; what is long over is forgotten."""
+        kept = {name: each for name, each in self.told.items() if not each.over or told.at - each.at < KEPT}
+        return replace(self, told={**kept, subject: told})
+
+
+def read(memory_dir: Path) -> NotifyState:
+    """The state as it was last written; nothing was told where there is none, or none that can be read."""
+    try:
+        return msgspec.json.decode(files.read_bytes(memory_dir / FILE, files.SMALL_BYTES), type=NotifyState)
+    except (OSError, msgspec.MsgspecError, RecursionError):
+        return NotifyState()
+
+
+def save(memory_dir: Path, state: NotifyState) -> None:
+    """Write it whole; raises OSError."""
+    write(memory_dir / FILE, msgspec.json.format(msgspec.json.encode(state), indent=1).decode() + "\n")
+
+
+def asked(memory_dir: Path, now: datetime) -> tuple[PendingApproval, ...]:
+    """The plans of the breaker that wait for a person; a book that cannot be read asks for nothing."""
+    try:
+        lines = [each for each in map(parsed, Journal(memory_dir / APPROVALS).lines()) if each is not None]
+    except JournalError:
+        return ()
+    return waiting(lines, now)
+
+
+def waiting(lines: Iterable[Mapping[str, object]], now: datetime) -> tuple[PendingApproval, ...]:
+    """Plans of an agent, or made without a terminal, that nothing more was written about and that still count."""
+    plans: dict[str, Mapping[str, object] | None] = {}
+    for line in lines:
+        # Whatever follows the plan, an approval or a refusal, is a decision.
+        plans[str(line.get("plan"))] = line if line.get("what") == "planned" and not _on_a_terminal(line) else None
+    found = (_asked(name, line) for name, line in plans.items() if line is not None)
+    return tuple(each for each in found if each is not None and each.expires_at > now)
+
+
+def _on_a_terminal(line: Mapping[str, object]) -> bool:
+    by = line.get("by")
+    return isinstance(by, dict) and bool(by.get("tty")) and not by.get("agent")
+
+
+def _asked(plan: str, line: Mapping[str, object]) -> PendingApproval | None:
+    try:
+        expires_at = datetime.fromisoformat(str(line.get("expires_at"))).astimezone(UTC)
+    except ValueError:
+        return None
+    return PendingApproval(plan, str(line.get("target", "")), str(line.get("fact", "")), expires_at)

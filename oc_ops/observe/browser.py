@@ -19,7 +19,7 @@ from oc_ops.observe.target import Target
 from oc_ops.process.jsontext import at, number_at, text_at
 
 _LOCK = re.compile(r"(?P<host>.+)-(?P<pid>[0-9]{1,10})")
-"""What Chromium's SingletonLock links to, on Linux and macOS alike."""
+"""The target of Chromium's SingletonLock, on Linux and macOS alike."""
 
 _USER_DATA = "--user-data-dir="
 
@@ -57,7 +57,7 @@ class ProfileLock:
 
 @dataclass(frozen=True, slots=True)
 class Chrome:
-    """What this machine shows of the profile's browser.
+    """The profile's browser as this machine shows it.
 
     `managed` is False for a browser that OpenClaw only attaches to: its port and profile are somebody else's business.
     `process` is the one the gateway calls its own. `program` is what it would start, `program_fault` why it cannot.

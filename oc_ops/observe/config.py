@@ -29,7 +29,7 @@ _REFERENCE = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What the gateway is asked with. `unresolved` says in `why` which form we do not follow (the CLI may).
+    """The credential of our calls. `unresolved` says in `why` which form we do not follow (the CLI may).
 
     `variables` are the environment variables that it rests on, set here or not: none for a value in the config itself.
     For `none` they are those that could name one.
@@ -43,13 +43,13 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class GatewayConfig:
-    """What one reading of the config file said. `error` is set when the file could not be parsed."""
+    """One reading of the config file. `error` is set when the file could not be parsed."""
 
     path: Path
     exists: bool
     error: str | None = None
     mode: str = "local"
-    """What `gateway.mode` says, "" in a config that has none."""
+    """The config's `gateway.mode`, "" in a config that has none."""
     port: int = DEFAULT_PORT
     host: str = "127.0.0.1"
     tls: bool = False

@@ -32,13 +32,13 @@ podman's `configured` and `initialized` are created, `stopped` exited.
 """
 
 STOP_S = 330
-"""What a gateway gets to drain before it is killed: OpenClaw's own units give it as much."""
+"""Time for a gateway to drain before it is killed: OpenClaw's own units give it as much."""
 
 PLACES = (
     "CONTAINER_CONNECTION", "CONTAINER_HOST", "CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF", "DOCKER_CONFIG",
     "DOCKER_CONTEXT", "DOCKER_HOST", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR",
 )  # fmt: skip
-"""What decides which containers a runtime knows of: a rootless one's lie in its user's own folders."""
+"""Variables that decide which containers a runtime knows of: a rootless one's lie in its user's own folders."""
 
 _ASK_S = 10.0
 """One question to the runtime: 0.05 to 0.4 s were measured on podman 4.3."""
@@ -54,7 +54,7 @@ _UNIT = "PODMAN_SYSTEMD_UNIT"
 _POD = "io.kubernetes.pod.name"
 _REMOTE = ("nfs", "cifs", "smb", "9p", "virtiofs", "ceph", "gluster", "lustre", "afs", "fuse.", "vboxsf", "vmhgfs")
 _INIT = ("tini", "dumb-init", "catatonit", "docker-init", "docker-entrypoint.sh", "podman-init", "--", "-s", "-g")
-"""What stands before the program in many images' command lines."""
+"""Wrappers before the program in many images' command lines."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,7 @@ def snapshot(path: Path, deadline_s: float) -> Iterator[ReadTransaction]:
 
 
 def _hold_still(path: Path, before: _State) -> None:
-    """What was read as it lies counts only if nobody wrote to it meanwhile."""
+    """Make sure that no program wrote to the file while it was read as it lies."""
     if "immutable" in before.how and _state(path) != before:
         raise Unsteady(f"{path} was written to while it was read")
 

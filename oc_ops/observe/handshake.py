@@ -51,7 +51,7 @@ class RpcRefused(OcOpsError):
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """What the gateway said of itself in hello-ok. `conn_id` is the `conn=` of its log lines about this connection."""
+    """The gateway's word on itself in hello-ok. `conn_id` is the `conn=` of its log lines about this connection."""
 
     server_version: str | None
     protocol: int
@@ -148,7 +148,7 @@ def device_token_from(payload: object) -> str | None:
 
 
 def refusal_from(error: Mapping[str, object]) -> RpcRefused:
-    """What a `connect` answered with an error means (codes: connect-error-details of the published protocol)."""
+    """The meaning of a `connect` answered with an error (codes: connect-error-details of the published protocol)."""
     details = table(error.get("details"))
     message = one_line(_text(error.get("message")) or "the gateway refused the connection")
     code = _label(details.get("code")) or _label(details.get("reason")) or _label(error.get("code"))
@@ -157,7 +157,7 @@ def refusal_from(error: Mapping[str, object]) -> RpcRefused:
 
 
 def refusal_from_close(code: int | None, reason: str) -> RpcRefused:
-    """What a connection closed before hello means: 1008 policy, 1013 starting, 1012 restarting, 1002 protocol."""
+    """The meaning of a connection closed before hello: 1008 policy, 1013 starting, 1012 restarting, 1002 protocol."""
     shown = one_line(reason) or "no reason given"
     if code in (1012, 1013):
         kind: RefusalKind = "starting"

@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 
 from oc_ops import files
-from oc_ops.observe import cgroup
-from oc_ops.observe.orphans import Orphan, orphans
-from oc_ops.observe.package import Package, package
+from oc_ops.observe import limits
+from oc_ops.observe.install import Package, package
+from oc_ops.observe.leftovers import Orphan, orphans
 from oc_ops.observe.processes import GatewayProcess
 from oc_ops.observe.target import Target
 
@@ -24,7 +24,7 @@ _MOST_ENTRIES = 2000
 
 _LOG_FOLDER = "/tmp/openclaw"  # noqa: S108 - hard-coded in OpenClaw itself
 _SUPPRESSED = b"log file size cap reached; suppressing writes"
-"""What releases before the rotation write as their log's last line (2026.2.26, at 500 MB); then they log no more."""
+"""The last line in the log of releases before the rotation (2026.2.26, at 500 MB); then they log no more."""
 
 _STAMP = re.compile(r"\.clobbered\.(\d{4}-\d\d-\d\d)T(\d\d)-(\d\d)-(\d\d)-(\d{3})Z")
 
@@ -87,7 +87,7 @@ class WriteAheadLog:
 
 @dataclass(frozen=True, slots=True)
 class ConfigCopies:
-    """What OpenClaw has put beside its config: former contents it replaced, newest first, and its backups."""
+    """Copies that OpenClaw has put beside its config: former contents it replaced, newest first, and its backups."""
 
     config: Path
     clobbered: tuple[tuple[datetime, Path], ...] = ()
@@ -108,7 +108,7 @@ class HostView:
     package: Package | None = None
     orphans: tuple[Orphan, ...] = ()
     group: Memory | None = None
-    """What the gateway's control group may take at most, where that is less than the machine has."""
+    """The most memory that the gateway's control group may take, where that is less than the machine has."""
     stalled_percent: float | None = None
     """How much of the last minutes that group stood still for want of memory."""
 
@@ -144,7 +144,7 @@ def look(
         at_s=time.time(),
         memory=memory(),
         group=_group(gateway),
-        stalled_percent=cgroup.stalled_percent(gateway.pid) if gateway else None,
+        stalled_percent=limits.stalled_percent(gateway.pid) if gateway else None,
         filesystems=filesystems(named),
         gateway=gateway,
         logs=tuple(_logs(target, log_files, gateway)),
@@ -193,7 +193,7 @@ def memory() -> Memory:
 
 def _group(gateway: GatewayProcess | None) -> Memory | None:
     """The memory of the gateway's control group, where that is limited below the machine's."""
-    found = cgroup.memory(gateway.pid) if gateway else None
+    found = limits.memory(gateway.pid) if gateway else None
     if found is None or found[0] >= psutil.virtual_memory().total:
         return None
     return Memory(found[0], found[0] - min(found))

@@ -147,7 +147,7 @@ def _whole(raw: bytearray) -> bool:
 
 
 class _Answer:
-    """What http.client wants to read from: bytes that look like a socket."""
+    """Bytes that look like a socket, as http.client wants them."""
 
     def __init__(self, raw: bytes) -> None:
         self._raw = raw

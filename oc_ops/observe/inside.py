@@ -39,7 +39,6 @@ _RELAY_S = 10.0
 LASTS_S = 120.0
 """How long a way in lasts where it is not said otherwise."""
 _LOGS_S = 10.0
-_LOG_BYTES = 4 << 20
 
 
 def config_of(target: Target) -> GatewayConfig:
@@ -201,7 +200,7 @@ def _processes(there: Container) -> tuple[GatewayProcess, ...]:
 
 
 def output(there: Container, since: datetime) -> Iterator[Record]:
-    """What the gateway printed since a moment, oldest first, of the last 4 MiB; raises CouldNotLook."""
+    """Lines that the gateway printed since a moment, oldest first, of the last 4 MiB; raises CouldNotLook."""
     call = there.ask("logs", "--timestamps", "--since", since.strftime("%Y-%m-%dT%H:%M:%SZ"), there.id or there.name,
                      deadline_s=_LOGS_S)  # fmt: skip
     if call.outcome != "answered":

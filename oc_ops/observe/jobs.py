@@ -69,7 +69,7 @@ class Job:
     auto_disabled: str = ""
     """Why OpenClaw itself switched the job off (`state.autoDisabled.reason`)."""
     payload_kind: str = ""
-    """What a run does. Without a `timeout_s` of its own an `agentTurn` gets 3600 s, every other kind 600 s."""
+    """The kind of a run's work. Without a `timeout_s` of its own an `agentTurn` gets 3600 s, every other kind 600 s."""
     queued_ms: int | None = None
     """2026.9.6 and later: since when a run waits for its turn (`queuedAtMs`); it has a receipt, but no marker yet."""
     managed: bool = False

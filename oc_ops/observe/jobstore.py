@@ -36,7 +36,7 @@ _RUNS = (
     " WHERE runtime = 'cron' AND source_id = ? AND ended_at IS NOT NULL ORDER BY ended_at DESC LIMIT ?"
 )
 _ENDINGS = {"succeeded": "ok", "failed": "error"}
-"""What the task ledger calls the ends of a run, in the words of `cron.runs`."""
+"""The task ledger's ends of a run, in the words of `cron.runs`."""
 
 
 def read(state_dir: Path, cron_store: Path | None = None, *, deadline_s: float = DEADLINE_S) -> Jobs:

@@ -27,7 +27,7 @@ _OF_A_START = re.compile(
     r"Gateway (?:failed to start|start blocked|requires|refused)|Refusing to |Port \d+ is already|FATAL|Startup failed"
     r"|Invalid config at|Cannot find (?:module|package)|[Uu]nsupported Node|.*requires Node"
 )
-"""What a start prints under the bare name that a command's own lines have too: only these are a gateway's."""
+"""Lines that a start prints under the bare name that a command's own lines have too: only these are a gateway's."""
 _PRINTED = re.compile(
     r"\s*(?:(?P<stamp>\d{4}-\d\d-\d\dT\S+)\s+)?(?:\[(?P<source>[a-z][\w/.-]*)\]\s+)?(?P<text>.*)", re.S
 )
@@ -41,7 +41,7 @@ _ONE_START = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class LastWords:
-    """What it complained of before its end, oldest first, with the place they stand in; `stopped` when it was told to.
+    """Complaints before its end, oldest first, with the place they stand in; `stopped` when it was told to.
 
     `at` is the time of the last of them; `changed` says that config, .env or command were written after that, so that
     they may not hold any more.
@@ -131,12 +131,12 @@ def _of_journal(service: Service, target: Target, now: datetime) -> LastWords | 
 
 
 def _of_output(path: Path) -> LastWords | None:
-    """What stands at the end of a file that launchd has the gateway write to."""
+    """Records at the end of a file that launchd has the gateway write to."""
     return of_output(logs.tail(path, _RECORDS), str(path), _time_of(path))
 
 
 def _of_container(there: Container) -> LastWords | None:
-    """What its runtime kept of the life that has ended; nothing of one that lives or was never begun."""
+    """Output of the life that has ended, as its runtime kept it; nothing of one that lives or was never begun."""
     if there.started_at is None or there.state not in ("exited", "dead", "restarting"):
         return None
     since = f"{there.started_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -91,7 +91,7 @@ def prove(target: Target, host: str, port: int) -> tuple[Proven, ...]:
 
 
 def stranger(target: Target, host: str, port: int) -> Unproven | None:
-    """What shows the port's listener to be another user's process; None for anything else, seen or not."""
+    """Evidence that the port's listener is another user's process; None for anything else, seen or not."""
     if target.container is not None:
         return None  # the runtime's own word says whose the port is
     try:
@@ -292,7 +292,7 @@ def _owner(target: Target) -> int:
 
 
 def _evidence(target: Target, process: psutil.Process) -> str:
-    """What shows a process to be the target's gateway, cheapest first; empty when nothing does."""
+    """Evidence that a process is the target's gateway, cheapest first; empty when nothing does."""
     locked = lock_pids(target).get(process.pid)
     # A process younger than the lock that names it has only got the pid of one that is gone.
     if locked is not None and process.create_time() <= locked + _CLOCK_GRACE_S:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.locks import scratch, single_flight
 from oc_ops.observe import config, install, listener
-from oc_ops.observe.pairing import pairing
+from oc_ops.observe.device import pairing
 from oc_ops.observe.target import Target
 from oc_ops.process.jsontext import at, complaint, json_object, number_at, telling_line, text_at
 from oc_ops.process.run import Call, run
@@ -34,7 +34,7 @@ _ANSWER_S = 1.0
 """How much longer the CLI waits than it lets the gateway's browser control work: for the words why it gave up."""
 
 _TOLD_INSIDE = ("NO_COLOR", "OPENCLAW_GATEWAY_URL", "OPENCLAW_NO_RESPAWN", "OPENCLAW_LOG_LEVEL")
-"""What a call in a container is given of our environment; everything else is its own."""
+"""The part of our environment that a call in a container gets; everything else is its own."""
 
 _ASKS_NOBODY = (("config", "validate"),)
 """Commands that connect to no gateway, and so pair with none."""
@@ -199,7 +199,7 @@ class Openclaw:
         )
 
     def restart_preflight(self) -> Answer:
-        """What a restart would have to wait for or abort, as the gateway itself sees it; only newer ones know."""
+        """Work that a restart would have to wait for or abort, as the gateway itself sees it; only newer ones know."""
         return self._ask("gateway", "call", "gateway.restart.preflight", "--json")
 
     def refusal(self) -> str | None:
@@ -346,7 +346,7 @@ class Openclaw:
             yield environ
 
     def _quieted(self, folder: Path) -> dict[str, str]:
-        """What points a call to a copy of the config that logs elsewhere; nothing where there can be none."""
+        """Variables that point a call to a copy of the config that logs elsewhere; none where there can be none."""
         copy, quiet = folder / "openclaw.json", config.quieted(self.target, folder / "cli.log")
         if quiet is None:
             return {}

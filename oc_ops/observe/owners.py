@@ -16,7 +16,7 @@ from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.rpc import RpcReply
 
 TASKS_PARAMS: Mapping[str, object] = {"status": ["running", "queued"], "limit": 500}
-"""What `tasks.list` is asked: only what is under way, so that a page holds it all; 2026.5.28 and later."""
+"""The question to `tasks.list`: only what is under way, so that a page holds it all; 2026.5.28 and later."""
 
 _SLACK_MS = 5000
 """A process' start is told by another clock than a marker: they may differ by a second and by the adjusting of one."""
@@ -29,7 +29,7 @@ _Said = tuple[_Owner, str]
 
 @dataclass(frozen=True, slots=True)
 class OwnerEvidence:
-    """What was seen of possible owners, gathered before or together with the jobs it is held against."""
+    """Possible owners as they were seen, gathered before or together with the jobs it is held against."""
 
     gateway: Literal["lives", "gone", "unknown"] = "unknown"
     """lives: its process was seen for certain. gone: its port refuses and no process of it was seen."""

@@ -14,12 +14,12 @@ import psutil
 from oc_ops.observe import http, whereabouts
 from oc_ops.observe import processes as observe_processes
 from oc_ops.observe.container import Container, publishing
-from oc_ops.observe.descriptors import Descriptors, descriptors
-from oc_ops.observe.forwarders import forwarder
 from oc_ops.observe.healers import Healer, install_of
 from oc_ops.observe.http import Probe
+from oc_ops.observe.limits import Descriptors, descriptors
 from oc_ops.observe.processes import GatewayProcess, Listener
 from oc_ops.observe.service import NO_SERVICE, Service, unit_of
+from oc_ops.observe.sockets import forwarder
 from oc_ops.observe.target import Target
 from oc_ops.observe.whereabouts import TcpAddress
 from oc_ops.process.jsontext import at, number_at, text_at
@@ -38,7 +38,7 @@ _READY_PATIENCE = 3
 
 @dataclass(frozen=True, slots=True)
 class GatewayProbe:
-    """What port, HTTP probes, processes and service manager show. `again` is the second probe after a silent one.
+    """The gateway by port, HTTP probes, processes and service manager. `again` is the second probe after a silent one.
 
     `port` and `host` are where it was looked at: where this target's gateway was seen to listen, `wanted` and `learnt`
     saying then what was asked for and how the place was learnt. `hidden` says what we may not see of its processes;
@@ -77,7 +77,7 @@ class GatewayProbe:
     external: bool = False
     """True if OPENCLAW_SUPERVISOR_MODE=external is told to it, or to us where it does not run; no answer came then."""
     descriptors: Descriptors | None = None
-    """What the holder of the port has open, where that can be seen."""
+    """Open files of the port's holder, where that can be seen."""
     progress: str = ""
     """How a start whose age is not known moved on between two looks, in words."""
 
@@ -197,7 +197,7 @@ def _dated(seen: GatewayProbe, probe: Callable[[str], Probe], wait: Callable[[fl
 
 
 def _pending(seen: GatewayProbe) -> str:
-    """What a gateway that says that it starts waits for, by its own word; nothing where it says no such thing."""
+    """The thing that a starting gateway waits for, by its own word; nothing where it says no such thing."""
     startup, ready = seen.startup.json if seen.startup else None, seen.ready.json if seen.ready else None
     failing = at(ready, "failing")
     named = [str(each) for each in failing] if isinstance(failing, list) else []

@@ -13,9 +13,8 @@ import psutil
 
 from oc_ops.errors import SettingError
 from oc_ops.observe import http
-from oc_ops.observe.forwarders import forwarder
 from oc_ops.observe.gatewaylocks import lock_pids, locked_port, same_place
-from oc_ops.observe.sockets import Listener, listener, lives_apart, sockets, user_name
+from oc_ops.observe.sockets import Listener, forwarder, listener, lives_apart, sockets, user_name
 from oc_ops.observe.target import Target, locate
 
 __all__ = [

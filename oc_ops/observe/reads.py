@@ -14,14 +14,14 @@ WORK: Mapping[str, Mapping[str, object]] = {
     "models.list": {"view": "configured"},
     "models.authStatus": {},
 }
-"""What is asked of the gateway's own work; of an answer that was there before, 10 to 60 ms in all on 2026.9.6."""
+"""Questions about the gateway's own work; of an answer that was there before, 10 to 60 ms in all on 2026.9.6."""
 WORK_S = 2.0
 """How long all of them may take together: what is not told in time is not judged, and keeps nothing else from being."""
 
 
 @dataclass(frozen=True, slots=True)
 class RpcReads:
-    """What the connection answered. After a silent `status` the others are not asked: they would only wait as well."""
+    """Answers over the connection. After a silent `status` the others are not asked: they would only wait as well."""
 
     hello: Hello
     status: RpcReply

@@ -56,7 +56,7 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class RpcReply:
-    """What became of one request. `code` is the gateway's error code; a reply too large has the code `TOO_LARGE`."""
+    """The outcome of one request. `code` is the gateway's error code; a reply too large has the code `TOO_LARGE`."""
 
     method: str
     outcome: Literal["ok", "error", "silent", "closed", "unsupported"]
@@ -65,7 +65,7 @@ class RpcReply:
     message: str = ""
     wall_s: float = 0.0
     details: object = field(default=None, repr=False)
-    """What the gateway adds to an error."""
+    """Details that the gateway adds to an error."""
 
 
 class RpcClient:
@@ -75,7 +75,7 @@ class RpcClient:
         self.hello = hello
         self.connect_s = connect_s
         self.notes = notes
-        """What the operator should know of how we got in (a device key that had to be renewed, …)."""
+        """Notes for the operator on how we got in (a device key that had to be renewed, …)."""
         self._wire, self._request_s, self._asked = wire, request_s, 0
         self._pushed: deque[tuple[int, Push]] = deque(maxlen=_MOST_PUSHED)
         wire.on_event = self._take
@@ -275,7 +275,7 @@ def _shown(prove: Prove) -> Sequence[Proven]:
 
 
 def _auth(credential: Credential, issued: str | None) -> dict[str, str]:
-    """What goes into `auth`: the shared secret first, a token issued to our device where there is none to be had."""
+    """The content of `auth`: the shared secret first, a token issued to our device where there is none to be had."""
     if credential.kind in ("token", "password"):
         return {credential.kind: credential.value}
     if credential.kind == "none":

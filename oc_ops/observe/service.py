@@ -1,4 +1,4 @@
-"""What the service managers (systemd or launchd, the user's and the system's) say of the gateway."""
+"""The gateway by its service managers: systemd or launchd, the user's and the system's."""
 
 from __future__ import annotations
 
@@ -47,6 +47,8 @@ class Service:
     """True if systemd starts it at boot or login: enabled, disabled, static, …"""
     outputs: tuple[Path, ...] = ()
     """The files that launchd has it write its output to."""
+    release: str = ""
+    """The release of OpenClaw that wrote the unit, by its environment; empty where it names none."""
 
     @property
     def managed(self) -> bool:
@@ -54,7 +56,7 @@ class Service:
         return self.manager != "none" and self.scope == "user" and self.standard
 
     def command(self, verb: Literal["start", "restart"]) -> str:
-        """What a person types to have it started or restarted."""
+        """The command that a person types to have it started or restarted."""
         if self.manager == "launchd":
             domain = "system" if self.scope == "system" else f"gui/{os.getuid()}"
             kickstart = f"launchctl kickstart {'-k ' if verb == 'restart' else ''}{domain}/{self.unit}"
@@ -205,7 +207,7 @@ def lingers(uid: int, target: Target) -> bool | None:
 
 
 def stop_command(service: Service) -> tuple[str, ...]:
-    """What ends the unit's process: `stop` without waiting for it; launchd's agent gets SIGTERM and comes again."""
+    """The command to end the unit's process: `stop`, not waited for; launchd's agent gets SIGTERM and comes again."""
     if service.manager == "launchd":
         domain = "system" if service.scope == "system" else f"gui/{os.getuid()}"
         return ("launchctl", "kill", "SIGTERM", f"{domain}/{service.unit}")
@@ -233,7 +235,10 @@ _PROPERTIES = (
     "ExecMainStatus",
     "ExecStart",
     "UnitFileState",
+    "Environment",
 )
+_RELEASE = re.compile(r"\bOPENCLAW_SERVICE_VERSION(?:=| => )\"?([\w.+-]{1,40})")
+"""As systemctl and launchctl print the variable that OpenClaw puts into the units that it installs."""
 
 
 def _asked(argv: list[str], target: Target) -> Call | None:
@@ -282,6 +287,7 @@ def _systemd(unit: str, answer: str | None) -> Service:
         argv=argv,
         gone=_gone(says, argv),
         file_state=says.get("UnitFileState", ""),
+        release=_release(says.get("Environment", "")),
     )
 
 
@@ -323,7 +329,13 @@ def _launchd(label: str, answer: str | None) -> Service:
     restarts = max(runs - 1, 0) if runs is not None else None
     outputs = dict.fromkeys(says[key] for key in ("stdout path", "stderr path") if says.get(key, "").startswith("/"))
     files = tuple(Path(each) for each in outputs if not each.startswith("/dev/"))
-    return Service("launchd", label, state, pid, restarts, exit_status, detail=words, outputs=files)
+    written = _release(answer)
+    return Service("launchd", label, state, pid, restarts, exit_status, detail=words, outputs=files, release=written)
+
+
+def _release(environment: str) -> str:
+    found = _RELEASE.search(environment)
+    return found[1] if found else ""
 
 
 def _number(says: Mapping[str, str], key: str) -> int | None:

@@ -206,7 +206,7 @@ def _groups(uid: int, processes: Sequence[GatewayProcess]) -> set[int]:
 
 
 def _barred(target: Target, uid: int, groups: Collection[int]) -> Iterator[Piece]:
-    """What the gateway's user cannot use, outermost first; nothing below a folder that is named already."""
+    """Paths that the gateway's user cannot use, outermost first; nothing below a folder that is named already."""
     for path, bits in _needed(target):
         try:
             facts = path.lstat()
@@ -242,7 +242,7 @@ def _needed(target: Target) -> Iterator[tuple[Path, int]]:
 
 
 def _bits(name: str, inside: bool, folder: Path, depth: int) -> int:
-    """What the gateway needs of an entry: 7, 6 or 4 as in a mode, 0 for nothing."""
+    """The access that the gateway needs to an entry: 7, 6 or 4 as in a mode, 0 for nothing."""
     if (name.startswith(".") and name != ".env") or _ASIDE.search(name):
         return 0
     if depth == 0:
@@ -284,7 +284,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _misplaced(database: Path) -> str:
-    """What stands in the place of the database and can be none: a pipe, a folder, a link that leads nowhere."""
+    """A thing in the database's place that can be none: a pipe, a folder, a link that leads nowhere."""
     try:
         files.refuse(database)
     except files.FileRefused as error:
@@ -349,7 +349,7 @@ def _is_dead(pid: int, began: object) -> bool:
 
 
 def _detached(database: Path, processes: Sequence[GatewayProcess]) -> tuple[str, ...]:
-    """What a gateway has open of the database's side files and nobody else can see: seen twice, as a close is short."""
+    """Deleted side files of the database that a gateway still has open: seen twice, as a close is short."""
     if not (found := set(_deleted(database, processes))):
         return ()
     time.sleep(_LOOK_AGAIN_S)

@@ -34,7 +34,7 @@ class Target:
     state_dir: Path
     config_path: Path
     choice: str = "local"
-    """What was chosen: `local`, `profile:NAME`, or a container."""
+    """The choice: `local`, `profile:NAME`, or a container."""
     container: Container | None = None
     """The container as it was when it was found; its paths above are those of its mounts on this machine."""
 
@@ -45,7 +45,7 @@ class Target:
 
     @property
     def name(self) -> str:
-        """What people and figures call it: its profile, `default`, or the container as it was chosen."""
+        """Its name for people and figures: its profile, `default`, or the container as it was chosen."""
         return self.choice if self.container is not None else self.profile or "default"
 
 

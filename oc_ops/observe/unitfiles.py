@@ -15,7 +15,7 @@ from oc_ops.observe.gatewaylocks import same_place
 from oc_ops.observe.target import Target, locate
 
 PROPERTIES = ("Id", "User", "Environment", "EnvironmentFiles", "ExecStart")
-"""What `systemctl show` has to tell for `leads_to`."""
+"""Properties of `systemctl show` that `leads_to` reads."""
 
 _ARGV = re.compile(r"argv\[\]=(.*?) ;")
 _BYTES = 64 * 2**10
@@ -53,7 +53,7 @@ def labels(folder: Path, target: Target) -> Iterator[str]:
 
 
 def _property_list(path: Path) -> Mapping[str, object]:
-    """What a property list says; nothing for one that cannot be read."""
+    """The content of a property list; nothing for one that cannot be read."""
     import plistlib  # with expat behind it: only macOS has such files
     from xml.parsers.expat import ExpatError
 

@@ -35,7 +35,7 @@ _CHUNK_BYTES = 4 * 2**10
 
 _WRITTEN_BYTES = 64 * 2**10
 _MOST_UNSENT_BYTES = 2**20
-"""What may wait for an end that does not read, pongs to a flood of its pings above all; then it is not read either."""
+"""Bytes that may wait for an end that does not read, mostly pongs to its pings; beyond, it is not read either."""
 
 
 class Wire:

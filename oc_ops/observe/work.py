@@ -1,4 +1,4 @@
-"""What a gateway says of its own work: channels, deliveries, plugins, models; whatever it does not say stays None."""
+"""A gateway's word on its own work: channels, deliveries, plugins, models; anything unsaid stays None."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What a provider answered instead of an answer: OpenClaw's word for it (billing, auth, rate_limit, …) and when."""
+    """A provider's refusal: OpenClaw's word for it (billing, auth, rate_limit, …) and when."""
 
     reason: str
     at_ms: int = 0
@@ -278,7 +278,7 @@ def _stored(state_dir: Path) -> tuple[tuple[Letters, ...] | None, tuple[tuple[in
 
 
 def _refusals(agents: Sequence[Agent]) -> Mapping[str, Refusal]:
-    """What providers refused last, by the agents' own stores; an answer makes OpenClaw forget it there."""
+    """The providers' last refusals, by the agents' own stores; an answer makes OpenClaw forget it there."""
     found: dict[str, Refusal] = {}
     for agent in agents:
         if agent.database is None or not agent.database.is_file():

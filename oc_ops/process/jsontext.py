@@ -1,4 +1,4 @@
-"""What an output says: the JSON value in it, whatever stands around that, and the one line that a person can read."""
+"""The content of an output: the JSON value in it, whatever stands around, and the one line that a person can read."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def json_object(text: str) -> Mapping[str, object] | None:
 
 
 def at(value: object, *path: str) -> object:
-    """What stands at a path of keys in nested objects, or None."""
+    """Return the value at a path of keys in nested objects, or None."""
     for key in path:
         if not isinstance(value, Mapping):
             return None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ROWS, COLUMNS = 24, 120
-"""What the command is told of its terminal's size."""
+"""Rows and columns of the terminal, as the command is told."""
 
 _CANNOT = 127
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
@@ -26,7 +26,7 @@ _SPINNER = re.compile(r"^[ \t]*[│◇◒◐◓◑][^\n]*\n?", re.M)
 
 
 def command(argv: Sequence[str]) -> list[str]:
-    """What to start in place of `argv`, so that it runs on a terminal."""
+    """The command to start in place of `argv`, so that it runs on a terminal."""
     import importlib.util
     from pathlib import Path
 
@@ -38,7 +38,7 @@ def command(argv: Sequence[str]) -> list[str]:
 
 
 def plain(text: str) -> str:
-    """What a terminal would show of `text`: without colours, spinners and lines drawn over; no other control goes."""
+    """The text as a terminal would show it: without colours, spinners and lines drawn over; no other control goes."""
     lines = text.replace("\r\n", "\n").split("\n")
     text = "\n".join(_REDRAW.split(line)[-1] for line in lines)
     return _SPINNER.sub("", _CONTROL.sub("", text))

@@ -76,7 +76,7 @@ class Relay(socket.socket):
             raise CouldNotLook(f"`{command}` ended without a connection: {self._words() or 'it said nothing'}")
 
     def _words(self) -> str:
-        """What it says of its failure, as far as that comes within a quarter of a second."""
+        """Its words about its failure, as far as that comes within a quarter of a second."""
         pipe, said, until = self._process.stderr, b"", time.monotonic() + 0.25
         assert pipe is not None
         while len(said) < _WORDS_BYTES and (left_s := until - time.monotonic()) > 0:

@@ -9,18 +9,36 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from oc_ops.errors import CouldNotLook
-from oc_ops.process import signals
 from oc_ops.process.jsontext import complaint, telling_line
-from oc_ops.process.output import Output
-from oc_ops.process.supervise import Watch, start
+from oc_ops.process.supervise import Output, Watch, start
 from oc_ops.settings import for_a_child
+
+_RAISING = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+"""Ctrl-C, a service manager's stop, and the deadline of a check."""
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Keep them waiting for the duration of the block, which must be bounded and start no process.
+
+    The kernel remembers them, each once, and they are delivered as the block is left. Another thread may still
+    receive them; Python then raises in the main thread as ever.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _RAISING)
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
 
 __all__ = ["Call", "Outcome", "Output", "run"]
 
@@ -60,7 +78,7 @@ class Call:
 
     @property
     def summary(self) -> str:
-        """What happened, on one line of at most 300 characters; not redacted."""
+        """The call on one line of at most 300 characters; not redacted."""
         command = _clipped(_named(self.argv), _SUMMARY_CHARS // 2)
         took = f"after {self.wall_s:.1f} s"
         return _clipped(f"`{command}` {self._ending(took)}", _SUMMARY_CHARS)
@@ -146,7 +164,7 @@ def run(
         why = f"cut short after {wall_s:.1f} s by {_error(error)}"
         raise
     finally:
-        with signals.held():
+        with signals_held():
             watch.end(kill_grace_s)
             code = watch.exit if given_up is None and watch.missing is None else None
             call = Call(

@@ -1,1 +1,1 @@
-"""What a run leaves behind: redacted, atomic, readable long after the incident."""
+"""Everything that a run leaves behind: redacted, atomic, readable long after the incident."""

@@ -121,7 +121,7 @@ def publish(run: RunFolder) -> None:
 
 
 def latest_kind(run: RunFolder) -> Literal["none", "part", "whole"]:
-    """What the latest report is of; one of an older oc-ops, or a torn one, is taken for a whole run's."""
+    """The scope of the latest report; one of an older oc-ops, or a torn one, is taken for a whole run's."""
     try:
         latest = json.loads(files.read_text(run.report_dir / "latest.json", files.DATA_BYTES))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""An append-only file of JSON objects, one a line: kill -9, many writers and a full disk cost nothing it holds."""
+"""Append-only files of JSON objects, one a line, safe from kill -9 and many writers; recoveries leave such files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from oc_ops import files
@@ -101,3 +102,36 @@ def _write(descriptor: int, data: bytes) -> None:
     # One write as a rule. After a short one the rest is tried too, if only to learn why: ENOSPC, EFBIG, EDQUOT.
     while data:
         data = data[os.write(descriptor, data) :]
+
+
+FOLDER = "recoveries"
+SPENT = "is spent until"
+"""Words of every refusal for a spent budget, and of no other refusal."""
+_MOST_RECORDS = 20
+"""Records that are looked at, the newest: every run looks, so none is missed for long."""
+
+
+def restarts_by_us(memory_dir: Path, key: str) -> tuple[int, ...]:
+    """When each restart began, in epoch milliseconds, of the gateway `key`; a record that cannot be read has none."""
+    try:
+        records = sorted((memory_dir / FOLDER).glob("*.jsonl"))[-_MOST_RECORDS:]
+    except OSError:
+        return ()
+    return tuple(sorted(at for record in records for at in _restarts_in(record, key)))
+
+
+def _restarts_in(record: Path, key: str) -> Iterator[int]:
+    try:
+        raw = files.read_tail(record, files.SMALL_BYTES).splitlines()
+    except OSError:
+        return
+    lines = [line for line in map(parsed, raw) if line is not None]
+    if not any(each.get("gateway") == key for each in lines[:1]):
+        return
+    for line in lines:
+        begins = (line.get("step"), line.get("state")) == ("act", "begin")
+        if begins and line.get("action") not in ("browser-restart", "channel-restart"):
+            try:
+                yield round(datetime.fromisoformat(str(line.get("at"))).timestamp() * 1000)
+            except ValueError:
+                continue

@@ -1,4 +1,4 @@
-"""What the cockpit's watcher wrote last: told beside somebody's own look, never taken for it."""
+"""The last word of the cockpit's watcher: told beside somebody's own look, never taken for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Prometheus gets to know, all of it from the history; names and labels are added to, never renamed."""
+"""Metrics for Prometheus, all from the history; names and labels are added to, never renamed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Literal, get_args
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
-from oc_ops.judge.verdict import Verdict
+from oc_ops.judge.findings import Verdict
 from oc_ops.record.history import FILE, HistoryError, reading
 from oc_ops.record.history.query import DAY_MS, GatewayRow, History, JobRow, RunRow
 from oc_ops.record.run import CheckOutcome
@@ -158,7 +158,7 @@ class _Families:
 
 
 class _OneGateway:
-    """What one gateway adds to the families."""
+    """One gateway's share of the families."""
 
     def __init__(self, history: History, gateway: GatewayRow, families: _Families, label: str, now_ms: int) -> None:
         self.history, self.gateway, self.families, self.label, self.now_ms = history, gateway, families, label, now_ms

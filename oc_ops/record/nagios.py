@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from oc_ops.judge.verdict import Verdict
+from oc_ops.judge.findings import Verdict
 from oc_ops.record.run import RunRecord
 from oc_ops.text import one_line
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from oc_ops import __version__
 from oc_ops.judge.finding import Finding
-from oc_ops.judge.verdict import Verdict
+from oc_ops.judge.findings import Verdict
 from oc_ops.observe.service import is_wsl2
 from oc_ops.settings import Settings, declared
 
@@ -96,7 +96,7 @@ class OpenclawInfo:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What the run itself cost: CPU seconds, user and system; `own_cpu_s` is the doctor's process from its start."""
+    """The run's own cost: CPU seconds, user and system; `own_cpu_s` is the doctor's process from its start."""
 
     calls: int
     calls_cpu_s: float
@@ -122,7 +122,7 @@ class SettingRecord:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What the doctor itself ran on."""
+    """The machine that the doctor itself ran on."""
 
     versions: tuple[tuple[str, str], ...]
     settings: tuple[SettingRecord, ...] = ()
@@ -130,7 +130,7 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is not as it was in the last green run."""
+    """Changes since the last green run."""
 
     what: str
     before: str
@@ -139,7 +139,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What a failing run lies in: the last green run and what changed since, and its incident's timeline."""
+    """Context of a failing run: the last green run and what changed since, and its incident's timeline."""
 
     green_at: datetime | None = None
     changes: tuple[Change, ...] = ()

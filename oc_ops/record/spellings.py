@@ -224,7 +224,7 @@ class Known:
                     yield start, stop
 
     def _torn(self, text: str) -> Iterator[tuple[int, int]]:
-        """What a cut left of a secret: its head before an ellipsis or the end, its tail after one or at the start."""
+        """The rest of a cut secret: its head before an ellipsis or the end, its tail after one or at the start."""
         if not self._longest:
             return
         cuts = [match.start() for match in re.finditer("…", text)] if "…" in text else []
@@ -286,7 +286,7 @@ def _encoded(value: str) -> Iterator[_Form]:
 
 
 def _based(raw: bytes, bits: int, encode: Callable[[bytes], bytes]) -> Iterator[_Form]:
-    """What an encoding of so many bits a character makes of the bytes at each alignment."""
+    """Spellings that an encoding of so many bits a character makes of the bytes at each alignment."""
     for offset in range(3 if bits == 6 else 5):
         first, last = offset * 8, (offset + len(raw)) * 8
         core = encode(b"\0" * offset + raw).decode("ascii").lower()[-(-first // bits) : last // bits]

@@ -85,7 +85,7 @@ def line(plan: SchedulePlan) -> str:
 
 
 def readings(command: str) -> set[str]:
-    """What crons make of a command: the kinds differ in whether they take the first of two backslashes away.
+    """Readings of a command by crons: the kinds differ in whether they take the first of two backslashes away.
 
     A line that is one command to all of them is one reading; what stands behind an unescaped % is input, no command.
     """

@@ -26,7 +26,7 @@ _CALL = ("-m", "oc_ops", "schedule", "run")
 _TRIED = "oc-ops can be run"
 _DEADLINE_S = 10.0
 _PATH = "/usr/bin:/bin"
-"""What cron gives where the table sets none (crontab(5))."""
+"""The PATH that cron gives where the table sets none (crontab(5))."""
 _SHELLS = ("sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish", "csh", "tcsh", "rbash")
 _DAEMONS = ("cron", "crond", "fcron", "bcron-start", "busybox", "launchd")
 _GENERATOR = Path("/usr/lib/systemd/system-generators/systemd-crontab-generator")
@@ -87,7 +87,7 @@ def _words(command: str) -> list[str] | None:
 
 
 def _variables(table: Crontab, line: str) -> dict[str, str]:
-    """What the table sets above the line; cron takes quotes off and expands nothing."""
+    """Variables that the table sets above the line; cron takes quotes off and expands nothing."""
     found = {}
     for each in table.text.decode("utf-8", "replace").splitlines():
         if each == line:

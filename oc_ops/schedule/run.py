@@ -31,7 +31,7 @@ _VERDICTS = (0, 1)
 
 @dataclass(frozen=True, slots=True)
 class ScheduledRun:
-    """What came of it: `skipped` while another run lasts, `lost` where there is no verdict; `why` in one line."""
+    """The result: `skipped` while another run lasts, `lost` where there is no verdict; `why` in one line."""
 
     outcome: Literal["ran", "skipped", "lost"]
     why: str

@@ -168,7 +168,6 @@ def questions(history: History) -> dict[str, Callable[[], object]]:
         "whose run a red cell is": lambda: history.culprits(gateway, now - 90 * DAY_MS, 24),
         "availability, 90 days": lambda: history.days(gateway, now - 90 * DAY_MS),
         "runs that were not green, 30 days": lambda: history.not_green(gateway, now - 30 * DAY_MS, 50),
-        "names of calls": lambda: history.call_names(gateway),
         "latency of a call, 14 days": lambda: history.calls(gateway, "rpc status", now - 14 * DAY_MS),
         "jobs": lambda: history.jobs(gateway, now - 30 * DAY_MS, 50),
         "runs of a job, 30 days": lambda: history.job_runs(job, now - 30 * DAY_MS),

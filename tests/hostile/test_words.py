@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from oc_ops.cockpit.panes import WINDOWS, canvas
 from oc_ops.cockpit.panes.canvas import View
-from oc_ops.cockpit.panes.screen import ansi
+from oc_ops.cockpit.panes.loop import ansi
 from oc_ops.cockpit.snapshot import Reading
 from oc_ops.errors import OcOpsError
 from oc_ops.schedule import crontab

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import subprocess
 import sys
@@ -15,18 +14,22 @@ import pytest
 
 from oc_ops.errors import CouldNotLook
 from oc_ops.judge import browser as judge
+from oc_ops.judge import host as judge_host
 from oc_ops.judge.finding import Finding
 from oc_ops.lab import sweep
 from oc_ops.lab.config import CDP_OFFSET
 from oc_ops.lab.gateway import Lab
-from oc_ops.observe import browser, click
+from oc_ops.observe import browser, click, host
 from oc_ops.observe.click import ClickLimits, Walk
+from oc_ops.observe.host import HostView
 from oc_ops.observe.openclaw import Openclaw
+from oc_ops.observe.processes import gateway_processes
 from oc_ops.observe.target import locate
 from oc_ops.settings import Settings
 from tests.live.conftest import LabOf
 from tests.live.examine import assert_healthy, examine
 from tests.support import faults
+from tests.support.survivors import eventually
 
 pytestmark = [
     pytest.mark.live,
@@ -89,6 +92,13 @@ def assert_lands(seen: Seen) -> Walk:
     return seen.walk
 
 
+def surroundings(lab: Lab) -> HostView:
+    """One look at the machine around a lab."""
+    target = locate(lab.environ)
+    processes = gateway_processes(target)
+    return host.look(target, processes, places={}, log_files=[lab.log_file], executable=lab.openclaw)
+
+
 def user_data(lab: Lab) -> Path:
     """The folder of the agent's profile."""
     return lab.state_dir / "browser" / "openclaw" / "user-data"
@@ -147,7 +157,7 @@ def suspended(processes: list[psutil.Process]) -> Iterator[None]:
                 each.resume()
 
 
-@pytest.mark.parametrize("runs", [3, pytest.param(20, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("runs", [1, pytest.param(20, marks=pytest.mark.nightly)])
 def test_healthy_runs_in_a_row_find_nothing(lab: Lab, tmp_path: Path, runs: int) -> None:
     """A healthy gateway is healthy every time, through all three lanes, and being looked at logs no error."""
     size = lab.log_file.stat().st_size
@@ -161,42 +171,125 @@ def test_healthy_runs_in_a_row_find_nothing(lab: Lab, tmp_path: Path, runs: int)
 
 
 def test_a_click_lands_and_leaves_nothing_behind(lab: Lab, tmp_path: Path) -> None:
-    """In a running browser, beside somebody's tab: ours is gone afterwards, theirs and the browser are as before.
-
-    Nothing that is kept of it shows the token. A whole doctor run with --deep makes the same click.
+    """A doctor run with --deep clicks in a running browser, beside somebody's tab: ours is gone afterwards, theirs and
+    the browser are as before. Nothing that is kept of it shows the token.
     """
     seen = Seen(lab, tmp_path)
     theirs = seen.openclaw.browser_open("about:blank", 25.0).value
     assert theirs is not None
     try:
         browser = [each.pid for each in processes(lab, "")]
-        walk = assert_lands(seen.deep())
-        assert (walk.page, walk.started) == ("drawn", False)  # 2026.9.6 forbids loopback pages by default
-        assert lab.token not in json.dumps([repr(walk), seen.answer.call.argv, repr(seen.chrome)])
-        assert seen.tabs() == [theirs["targetId"]]
-        assert [each.pid for each in processes(lab, "")] == browser
         whole = examine(lab, tmp_path, "--deep", browser="running")
+        assert_healthy(whole)
         outcomes = {each["id"]: each["outcome"] for each in whole.report["checks"]}
         assert outcomes["browser/acts"] == "passed", whole.output
-        assert whole.errors == []
+        assert seen.tabs() == [theirs["targetId"]]
+        assert [each.pid for each in processes(lab, "")] == browser
+        written = [each for each in (tmp_path / "reports").rglob("*") if each.is_file()]
+        assert [each for each in written if lab.token.encode() in each.read_bytes()] == []
     finally:
         seen.openclaw.browser_close(str(theirs["targetId"]), 25.0)
 
 
-def test_a_browser_that_was_not_running_is_not_running_afterwards(lab: Lab, tmp_path: Path) -> None:
-    """It is the only error, with the fix that every release understands; for the click it is started and stopped."""
+def test_what_keeps_a_browser_down_is_named(lab: Lab, tmp_path: Path) -> None:
+    """Not running, it is the one finding, with the fix that every release understands. A program that has its port, a
+    lock of another host, and a lock of a pid that another program has by now keep it down: each is named, and 2026.9.6
+    refuses to start. Over the lock of a dead pid it starts: no fault.
+    """
+    with (
+        faults.browser_stopped(lab),
+        subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger,
+    ):
+        assert assert_only(Seen(lab, tmp_path), "browser/not-running").fix == judge.START
+        with faults.port_held(lab.port + CDP_OFFSET) as pid:
+            seen = Seen(lab, tmp_path).deep()
+            assert f"end pid {pid}" in assert_only(seen, "browser/cdp-port-taken").fix
+            assert "already in use" in seen.openclaw.browser_start(40.0).error
+        for text in ("elsewhere-4711", f"{socket.gethostname()}-{stranger.pid}"):
+            with lock_left(lab, text):
+                seen = Seen(lab, tmp_path).deep()
+                assert text in assert_only(seen, "browser/profile-locked").saw
+                assert "profile lock" in seen.openclaw.browser_start(40.0).error
+                if text.startswith("elsewhere"):
+                    whole = examine(lab, tmp_path, browser="running")
+                    assert whole.errors == ["browser/profile-locked"], whole.output
+        stranger.communicate(b"\n")
+        with lock_left(lab, f"{socket.gethostname()}-{DEAD_PID}"):
+            assert assert_only(Seen(lab, tmp_path), "browser/not-running").fix == judge.START
+            lab.start_browser()
+            assert Seen(lab, tmp_path).findings == []
+
+
+@pytest.mark.nightly
+def test_a_browser_that_was_not_running_is_not_running_after_a_click(lab: Lab, tmp_path: Path) -> None:
+    """For the click it is started and stopped."""
     with faults.browser_stopped(lab):
-        whole = examine(lab, tmp_path, browser="running")
-        assert whole.errors == ["browser/not-running"], whole.output
-        assert whole.finding("browser/not-running")["fix"] == "openclaw browser --browser-profile openclaw start"
         seen = Seen(lab, tmp_path)
-        assert_only(seen, "browser/not-running")
         seen.findings.clear()  # as where the setting `browser` expects it only to answer
-        assert_lands(seen.deep(running=False))
+        walk = assert_lands(seen.deep(running=False))
+        assert (walk.page, walk.started) == ("drawn", True)  # 2026.9.6 forbids loopback pages by default
         assert not lab.browser_runs()
         assert processes(lab, "") == []
 
 
+def test_a_stopped_browser_hangs_and_stopped_pages_stall(lab: Lab, tmp_path: Path) -> None:
+    """SIGSTOP of the browser: nothing is opened, which would cost all its tabs, and the cure is the one that helps.
+    With SIGSTOP of what draws the pages `browser status` says all is well (#72653); the click names the step.
+    """
+    main = processes(lab, "")
+    with suspended(main):
+        seen = Seen(lab, tmp_path).deep()
+        finding = assert_only(seen, "browser/not-running")
+        assert "SIGSTOP" in finding.fact
+        assert finding.fix == f"kill -CONT {main[0].pid}"
+        assert seen.walk is None
+    with suspended(processes(lab, "renderer", "zygote")):
+        seen = Seen(lab, tmp_path).deep(limits=ClickLimits(step_s=12.0, start_s=60.0, walk_s=150.0))
+        finding = assert_only(seen, "browser/act-stalled")
+        assert seen.answer.value is not None
+        assert seen.answer.value["running"] is True
+        assert "stalls" in finding.fact or "fails" in finding.fact
+        assert "list tabs" in finding.saw
+    assert seen.tabs() == []
+    assert Seen(lab, tmp_path).findings == []
+    assert [each.pid for each in processes(lab, "")] == [main[0].pid]
+
+
+def test_a_chrome_of_an_earlier_gateway(lab: Lab, tmp_path: Path) -> None:
+    """It outlives a killed gateway (#41750), an orphan that is found by its pid. The next gateway takes over one that
+    answers, which is no orphan then; one that does not holds the port.
+    """
+    (main,) = processes(lab, "")
+    assert judge_host.orphans(surroundings(lab)) is None
+    gateway = lab.listener()
+    assert gateway is not None
+    lab.kill()
+    try:
+        assert eventually(lambda: main.ppid() != gateway.pid, 5.0)
+        orphan = judge_host.orphans(surroundings(lab))
+        assert orphan is not None
+        assert (orphan.check, orphan.severity) == ("host/orphans", "warning")
+        assert f"browser pid {main.pid}, " in orphan.saw
+        assert orphan.fix.endswith(f"then kill {main.pid}")
+        lab.start_gateway()
+        assert main.is_running()
+        assert judge_host.orphans(surroundings(lab)) is None
+        seen = Seen(lab, tmp_path)
+        assert (seen.findings, seen.tabs()) == ([], [])
+        with suspended([main]):
+            seen = Seen(lab, tmp_path).deep()
+            finding = assert_only(seen, "browser/cdp-port-taken")
+            assert "a Chrome that the gateway does not own" in finding.fact
+            assert f"end pid {main.pid}" in finding.fix
+    finally:
+        sweep.end(sweep.browsers(lab.root), 2.0)
+        if not lab.status().up:
+            lab.start_gateway()
+        lab.start_browser()
+    assert Seen(lab, tmp_path).findings == []
+
+
+@pytest.mark.nightly
 def test_the_config_decides_what_can_be_tried(lab: Lab, tmp_path: Path) -> None:
     """With 127.0.0.1 among the allowed hosts the page comes from us and tells us of the click; without scripts and
     loopback pages a click that may not be tried is neither fault nor health, and the setting is named; an
@@ -219,91 +312,6 @@ def test_the_config_decides_what_can_be_tried(lab: Lab, tmp_path: Path) -> None:
         assert "/nowhere/chromium" in finding.saw
         assert "browser.executablePath" in finding.fix
         assert examine(lab, tmp_path, browser="running").errors == ["browser/not-found"]
-    assert Seen(lab, tmp_path).findings == []
-
-
-def test_a_stopped_browser_hangs(lab: Lab, tmp_path: Path) -> None:
-    """SIGSTOP of the browser: nothing is opened, which would cost all its tabs, and the cure is the one that helps."""
-    main = processes(lab, "")
-    with suspended(main):
-        seen = Seen(lab, tmp_path).deep()
-        finding = assert_only(seen, "browser/not-running")
-        assert "SIGSTOP" in finding.fact
-        assert finding.fix == f"kill -CONT {main[0].pid}"
-        assert seen.walk is None
-        whole = examine(lab, tmp_path, browser="running")
-        assert whole.errors == ["browser/not-running"], whole.output
-        assert whole.finding("browser/not-running")["fix"] == finding.fix
-    assert Seen(lab, tmp_path).findings == []
-    assert [each.pid for each in processes(lab, "")] == [main[0].pid]
-
-
-def test_pages_that_do_not_answer_stall_the_click(lab: Lab, tmp_path: Path) -> None:
-    """With SIGSTOP of what draws the pages `browser status` says all is well (#72653); the click names the step."""
-    with suspended(processes(lab, "renderer", "zygote")):
-        seen = Seen(lab, tmp_path).deep(limits=ClickLimits(step_s=12.0, start_s=60.0, walk_s=150.0))
-        finding = assert_only(seen, "browser/act-stalled")
-        assert seen.answer.value is not None
-        assert seen.answer.value["running"] is True
-        assert "stalls" in finding.fact or "fails" in finding.fact
-        assert "list tabs" in finding.saw
-    assert seen.tabs() == []
-    assert_lands(Seen(lab, tmp_path).deep())
-
-
-def test_a_program_on_the_browser_s_port_is_named(lab: Lab, tmp_path: Path) -> None:
-    """It had the port before the browser was started, and OpenClaw says only that it is in use."""
-    with faults.browser_stopped(lab), faults.port_held(lab.port + CDP_OFFSET) as pid:
-        seen = Seen(lab, tmp_path).deep()
-        finding = assert_only(seen, "browser/cdp-port-taken")
-        assert f"end pid {pid}" in finding.fix
-        assert "already in use" in seen.openclaw.browser_start(40.0).error
-        whole = examine(lab, tmp_path, browser="running")
-        assert whole.errors == ["browser/cdp-port-taken"], whole.output
-        assert f"end pid {pid}" in whole.finding("browser/cdp-port-taken")["fix"]
-    assert Seen(lab, tmp_path).findings == []
-
-
-def test_a_chrome_of_an_earlier_gateway(lab: Lab, tmp_path: Path) -> None:
-    """It outlives a killed gateway (#41750). One that answers is taken over; one that does not holds the port."""
-    main = processes(lab, "")
-    lab.kill()
-    try:
-        lab.start_gateway()
-        assert_lands(Seen(lab, tmp_path).deep())
-        with suspended(main):
-            seen = Seen(lab, tmp_path).deep()
-            finding = assert_only(seen, "browser/cdp-port-taken")
-            assert "a Chrome that the gateway does not own" in finding.fact
-            assert f"end pid {main[0].pid}" in finding.fix
-    finally:
-        sweep.end(sweep.browsers(lab.root), 2.0)
-        lab.start_browser()
-    assert Seen(lab, tmp_path).findings == []
-
-
-def test_a_lock_of_a_dead_pid_is_no_fault(lab: Lab, tmp_path: Path) -> None:
-    """The browser starts over it: what is wrong is only that it does not run, and the fix cures that."""
-    with faults.browser_stopped(lab), lock_left(lab, f"{socket.gethostname()}-{DEAD_PID}"):
-        finding = assert_only(Seen(lab, tmp_path), "browser/not-running")
-        assert finding.fix == judge.START
-        lab.start_browser()
-        assert Seen(lab, tmp_path).findings == []
-
-
-def test_a_lock_that_the_browser_does_not_start_over(lab: Lab, tmp_path: Path) -> None:
-    """Of another host, or of a pid that another program has by now: 2026.9.6 refuses to start, and says no more."""
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger:
-        with faults.browser_stopped(lab):
-            for text in ("elsewhere-4711", f"{socket.gethostname()}-{stranger.pid}"):
-                with lock_left(lab, text):
-                    seen = Seen(lab, tmp_path).deep()
-                    finding = assert_only(seen, "browser/profile-locked")
-                    assert text in finding.saw
-                    assert "profile lock" in seen.openclaw.browser_start(40.0).error
-                    whole = examine(lab, tmp_path, browser="running")
-                    assert whole.errors == ["browser/profile-locked"], whole.output
-        stranger.communicate(b"\n")
     assert Seen(lab, tmp_path).findings == []
 
 

@@ -8,8 +8,8 @@ from typing import get_args
 
 import pytest
 
+from oc_ops.lab.config import write_private
 from oc_ops.lab.gateway import Lab
-from oc_ops.lab.state import write_private
 from oc_ops.record.incidents import book
 from oc_ops.text import remedy
 from tests.live.conftest import LabOf

@@ -1,4 +1,4 @@
-"""What surrounds a real gateway: its browser after its death, a second gateway, another profile's gateway beside it."""
+"""What surrounds a real gateway: files, processes, memory, a second gateway, another profile's gateway beside it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ from oc_ops.observe.service import NO_SERVICE
 from oc_ops.observe.target import locate
 from tests.live.conftest import LabOf
 from tests.live.examine import examine
-from tests.support import faults
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 
@@ -65,11 +64,6 @@ def until(holds: Callable[[], bool], patience_s: float) -> None:
         time.sleep(0.2)
 
 
-def main_browsers(lab: Lab) -> list[psutil.Process]:
-    """The lab's Chromium without the processes that it has started."""
-    return [each for each in sweep.browsers(lab.root) if not any("--type=" in word for word in each.cmdline())]
-
-
 def test_a_healthy_gateway_s_surroundings_give_no_finding(lab: Lab) -> None:
     """Its files, processes and memory are seen, and none of it is out of bounds on a machine with room."""
     seen, roomy = view(lab), HostLimits(disk_low_bytes=1.0, memory_low_percent=0.001)
@@ -101,23 +95,6 @@ def test_limits_that_are_passed_are_found_on_a_real_gateway(lab: Lab) -> None:
     assert memory.severity == "warning"
     assert str(lab.log_file) in str(judge_files.log_oversized(seen, tight))
     assert "openclaw.sqlite-wal" in str(judge_files.wal_large(seen, tight))
-
-
-def test_a_browser_that_outlives_its_gateway_is_an_orphan_until_a_new_one_takes_it_over(lab_with_browser: Lab) -> None:
-    """After kill -9 the Chromium is found by pid; a gateway that starts beside it uses it, and it is no orphan then."""
-    lab = lab_with_browser
-    (browser,) = main_browsers(lab)
-    assert judge.orphans(view(lab)) is None
-    with faults.killed(lab) as pid:
-        until(lambda: browser.ppid() != pid, 5)
-        found = judge.orphans(view(lab))
-        assert found is not None
-        assert (found.check, found.severity) == ("host/orphans", "warning")
-        assert f"browser pid {browser.pid}, " in found.saw
-        assert found.fix.endswith(f"then kill {browser.pid}")
-        lab.start_gateway()
-        assert browser.is_running()
-        assert judge.orphans(view(lab)) is None
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from oc_ops.act.recover.examine import examine
+from oc_ops.act.recover.outcome import examine
 from oc_ops.act.recover.run import Observation, recover
 from oc_ops.judge.finding import Finding
 from oc_ops.lab import sweep

@@ -126,52 +126,34 @@ def test_a_provider_that_refuses_is_parked(lab: Lab, provider: Fake, tmp_path: P
 
 def test_a_refused_credential_is_parked_by_its_own_word(lab: Lab, provider: Fake, tmp_path: Path) -> None:
     """Half a minute on 2026.9.6: why, and nothing is asked by us."""
-    forget(lab)
-    provider.mode = "401"
-    try:
-        with asking(lab, tmp_path):
-            found = models.unanswerable(until(lab, tmp_path, "models/parked"), "the job ask")
-            assert found is not None
-            assert "refuses the credential" in found.fact
-    finally:
-        provider.mode = "ok"
-        forget(lab)
+    with answering(lab, provider, "401"), asking(lab, tmp_path):
+        found = models.unanswerable(until(lab, tmp_path, "models/parked"), "the job ask")
+        assert found is not None
+        assert "refuses the credential" in found.fact
 
 
 def test_a_rate_that_was_exceeded_is_no_error(lab: Lab, provider: Fake, tmp_path: Path) -> None:
     """One run of a busy minute: 2026.9.6 goes on calling the model available, and nothing is called broken."""
-    forget(lab)
-    provider.mode = "429"
-    try:
-        with asking(lab, tmp_path):
-            view, jobs = seen(lab, tmp_path)
-            assert "completions" in provider.asked
-            found = models.unanswerable(view, "the job ask", jobs.jobs)
-            assert found is None or found.severity == "warning"
-    finally:
-        provider.mode = "ok"
-        forget(lab)
+    with answering(lab, provider, "429"), asking(lab, tmp_path):
+        view, jobs = seen(lab, tmp_path)
+        assert "completions" in provider.asked
+        found = models.unanswerable(view, "the job ask", jobs.jobs)
+        assert found is None or found.severity == "warning"
 
 
 def test_a_provider_that_refused_is_named_after_its_pause(lab: Lab, provider: Fake, tmp_path: Path) -> None:
     """The pause over, models.list says available: true; the run's own reason still tells, until one is answered."""
-    forget(lab)
-    provider.mode = "402"
-    try:
-        with asking(lab, tmp_path) as job:
-            forget(lab)
-            view, jobs = seen(lab, tmp_path)
-            assert [each.available for each in view.models or ()] == [True]
-            found = models.unanswerable(view, "the job ask", jobs.jobs)
-            assert found is not None
-            assert (found.check, found.severity) == ("models/parked", "warning")
-            provider.mode = "slow"
-            lab.call("cron", "run", job.id, "--wait", "--wait-timeout", "60s")
-            view, jobs = seen(lab, tmp_path)
-            assert models.unanswerable(view, "the job ask", jobs.jobs) is None
-    finally:
-        provider.mode = "ok"
+    with answering(lab, provider, "402"), asking(lab, tmp_path) as job:
         forget(lab)
+        view, jobs = seen(lab, tmp_path)
+        assert [each.available for each in view.models or ()] == [True]
+        found = models.unanswerable(view, "the job ask", jobs.jobs)
+        assert found is not None
+        assert (found.check, found.severity) == ("models/parked", "warning")
+        provider.mode = "slow"
+        lab.call("cron", "run", job.id, "--wait", "--wait-timeout", "60s")
+        view, jobs = seen(lab, tmp_path)
+        assert models.unanswerable(view, "the job ask", jobs.jobs) is None
 
 
 @contextmanager
@@ -186,6 +168,18 @@ def asking(lab: Lab, memory: Path) -> Iterator[Job]:
         yield job
     finally:
         lab.call("cron", "rm", job.id, "--json")
+
+
+@contextmanager
+def answering(lab: Lab, provider: Fake, mode: str) -> Iterator[None]:
+    """The provider answers so for as long as the block lasts; the gateway knows of no pause before and after."""
+    forget(lab)
+    provider.mode = mode
+    try:
+        yield
+    finally:
+        provider.mode = "ok"
+        forget(lab)
 
 
 def forget(lab: Lab) -> None:

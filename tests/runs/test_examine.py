@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from oc_ops.act.recover import examine as act_examine
-from oc_ops.act.recover.examine import examine
-from oc_ops.act.recover.outcome import Observation
+from oc_ops.act.recover import outcome as act_examine
+from oc_ops.act.recover.outcome import Observation, examine
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.settings import Settings, load
 from tests.support.machine import Operator, closed_port, gateway

@@ -111,6 +111,8 @@ def built(tmp_path: Path, kind: str, **environ: str) -> Path:
             os.devnull,
             "--rootdir",
             str(SUITE),
+            "--confcutdir",
+            str(SUITE),
             *PLUGINS,
             str(SUITE / "suite.py"),
         ],
@@ -211,14 +213,23 @@ def test_page_of_an_unknown_shape_is_still_protected(tmp_path: Path, listener: L
     assert listener.requests == []
 
 
+PHONE, LAPTOP, LIGHT, DARK = "360,740", "1280,800", 1, 0
+
+
 @pytest.mark.parametrize("kind", ["hung", "healthy", "unknown"])
-def test_pictures_on_every_screen(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(
+    "screens",
+    [
+        pytest.param(((PHONE, DARK), (LAPTOP, LIGHT)), id="two"),
+        pytest.param(((PHONE, LIGHT), (LAPTOP, DARK)), id="the others", marks=pytest.mark.nightly),
+    ],
+)
+def test_pictures_on_every_screen(tmp_path: Path, kind: str, screens: tuple[tuple[str, int], ...]) -> None:
     """Every kind of run makes a picture on phone and laptop, light and dark, that is more than an empty page."""
     html = built(tmp_path, kind)
-    for device, size in (("phone", "360,740"), ("laptop", "1280,800")):
-        for scheme, preferred in (("light", 1), ("dark", 0)):
-            picture = tmp_path / f"{kind}-{device}-{scheme}.png"
-            look = f"--blink-settings=preferredColorScheme={preferred}"
-            chromium(tmp_path, look, f"--window-size={size}", f"--screenshot={picture}", html.as_uri())
-            assert picture.read_bytes().startswith(b"\x89PNG")
-            assert picture.stat().st_size > 10_000
+    for size, preferred in screens:
+        picture = tmp_path / f"{size}-{preferred}.png"
+        look = f"--blink-settings=preferredColorScheme={preferred}"
+        chromium(tmp_path, look, f"--window-size={size}", f"--screenshot={picture}", html.as_uri())
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        assert picture.stat().st_size > 10_000

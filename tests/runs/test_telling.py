@@ -14,9 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from oc_ops import notify
 from oc_ops import settings as oc_settings
-from oc_ops.notify import state
+from oc_ops.notify import after_run, news
 from tests.runs.test_recover_option import QUICKLY, deaf_until_restarted
 from tests.support.machine import PROJECT, SECRET, Operator, closed_port, gateway, silent_port
 from tests.support.post import SECRET_PATH, post_office
@@ -97,7 +96,7 @@ def test_the_next_run_says_that_nobody_was_told(tmp_path: Path) -> None:
     operator = Operator(tmp_path, closed_port())
     url = f"json://127.0.0.1:{closed_port()}/{SECRET_PATH}"
     operator.run("--quick", OC_OPS_NOTIFY_URLS=url)
-    until(lambda: bool(state.read(tmp_path / "memory").failed))
+    until(lambda: bool(news.read(tmp_path / "memory").failed))
     second = operator.run("--quick", OC_OPS_NOTIFY_URLS=url)
     assert "the last message was not accepted: json: " in second.out
     assert SECRET_PATH not in second.out
@@ -113,7 +112,7 @@ def test_who_wants_nothing_told_pays_nothing() -> None:
 def test_a_process_that_cannot_be_started_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No memory, no python: the run goes on."""
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    notify.start(oc_settings.Settings(memory_dir=tmp_path), {"urls": "x"}, wait=True)
+    after_run.start_delivery(oc_settings.Settings(memory_dir=tmp_path), {"urls": "x"}, wait=True)
 
 
 def delivering(memory: Path) -> list[str]:

@@ -14,9 +14,9 @@ from typing import Literal
 import psutil
 
 from oc_ops.lab import sweep
+from oc_ops.lab.config import write_private
 from oc_ops.lab.gateway import CALL_S, START_S, Lab
 from oc_ops.lab.install import LabError
-from oc_ops.lab.state import write_private
 from oc_ops.observe.http import probe
 from tests.support import stranger
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from oc_ops.judge import verdict as judge_verdict
+from oc_ops.judge import findings as judge_findings
 from oc_ops.judge.finding import Finding
-from oc_ops.judge.verdict import Verdict
+from oc_ops.judge.findings import Verdict
 from oc_ops.record.incidents import book
 from oc_ops.record.incidents.book import IncidentUpdate
 from oc_ops.record.incidents.events import Fault, GatewayName, Versions
@@ -58,10 +58,10 @@ def run(
     """A run that found these and looked at everything else but `unseen`."""
     found = tuple(finding(each) if isinstance(each, str) else each for each in red)
     failed = {FOUND_BY[each.check] for each in found}
-    first = judge_verdict.cause(found)
+    first = judge_findings.cause(found)
     outcomes = ["passed", *("blocked" for _ in unseen)]
     return RunSummary(
-        verdict=verdict or judge_verdict.verdict(found, outcomes),
+        verdict=verdict or judge_findings.verdict(found, outcomes),
         whole=whole,
         gateway=gateway,
         faults=tuple(Fault.of(each, found_by=FOUND_BY[each.check]) for each in found),

@@ -34,6 +34,7 @@ with open(os.environ["FAKE_CALLS"], "a") as file:
 answers = {{
     "config validate": {{"valid": True, "issues": []}},
     "gateway status": {{"rpc": {{"ok": True}}, "config": {{"cli": {{"valid": True}}}}}},
+    "gateway call status": {{"runtimeVersion": "2026.9.6", "heartbeat": {{}}}},
     "cron list": {{"jobs": []}},
     "gateway call browser.request": {{"enabled": True, "running": True}},
 }}

@@ -2,38 +2,53 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 MINUTES = {
-    "test_recovery_live": 9.0,
-    "test_browser_live": 8.0,
-    "test_run_live": 5.0,
-    "test_doctor_live": 5.0,
-    "test_watcher_live": 4.0,
-    "test_breaker_live": 4.0,
-    "test_store_live": 4.0,
+    "test_recovery_live": 5.0,
+    "test_browser_live": 5.0,
+    "test_container_live": 4.5,
+    "test_doctor_live": 4.0,
+    "test_run_live": 4.0,
     "test_recovery_foreground_live": 4.0,
-    "test_jobs_live": 3.5,
-    "test_rpc_live": 3.0,
-    "test_schedule_live": 3.0,
-    "test_history_live": 3.0,
-    "test_cockpit_live": 3.0,
-    "test_host_live": 3.0,
-    "test_lab_live": 2.0,
-    "test_evidence_live": 2.0,
-    "test_service_live": 2.0,
-    "test_logs_live": 2.0,
+    "test_breaker_live": 3.5,
+    "test_work_live": 3.0,
+    "test_watcher_live": 3.0,
+    "test_jobs_live": 2.5,
+    "test_schedule_live": 2.5,
+    "test_history_live": 2.5,
+    "test_cockpit_live": 2.5,
+    "test_state_live": 2.0,
+    "test_store_live": 2.0,
+    "test_wheel_live": 2.0,
+    "test_rpc_live": 1.5,
+    "test_lab_live": 1.5,
     "test_lab_signals_live": 1.5,
-    "test_skill_live": 1.0,
-    "test_ssh_live": 1.0,
-    "test_tmux": 2.0,
+    "test_service_live": 1.5,
+    "test_host_live": 1.0,
+    "test_evidence_live": 1.0,
+    "test_logs_live": 1.0,
+    "test_skill_live": 0.5,
+    "test_ssh_live": 0.5,
+    "test_tmux": 3.0,
+    "test_telling": 2.5,
+    "test_wiring": 2.0,
     "test_report_in_chromium": 1.5,
-    "test_telling": 1.0,
-    "test_ports": 1.0,
+    "test_recover_option": 1.5,
+    "test_ports": 1.5,
+    "test_words": 1.0,
+    "test_looker": 1.0,
+    "test_noted": 1.0,
+    "test_watcher_process": 1.0,
     "test_kills": 0.5,
-    "test_wiring": 1.0,
+    "test_watcher_hours": 0.5,
+    "test_cli_recover": 0.5,
 }
 """Modules that are not here take less than half a minute, or are new."""
+_NEW = {"live": 2.5, "runs": 0.4, "hostile": 0.4}
+"""What a module is taken for that is not known, by its folder."""
 
 
-def minutes(module: str) -> float:
-    """What a module takes; a live one that is not known is taken for a middling one."""
-    return MINUTES.get(module, 2.5 if module.endswith("_live") else 0.0)
+def minutes(module: Path) -> float:
+    """What a module takes."""
+    return MINUTES.get(module.stem, _NEW.get(module.parent.name, 0.0))

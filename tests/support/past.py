@@ -20,7 +20,7 @@ CALLS = (
     CallEntry("rpc status", "ok", 0.040),
     CallEntry("rpc cron.status", "ok", 0.020),
     CallEntry("rpc cron.list", "ok", 0.030),
-    CallEntry("cli gateway status", "answered", 0.9, 1.1),
+    CallEntry("cli gateway call status", "answered", 0.9, 1.1),
     CallEntry("cli cron list", "answered", 0.8, 1.0),
 )
 

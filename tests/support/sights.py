@@ -14,8 +14,8 @@ from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.processes import GatewayProcess, Listener
 from oc_ops.observe.rpc import RpcReply
 from oc_ops.process.jsontext import json_object
-from oc_ops.process.output import Output
 from oc_ops.process.run import Call, Outcome
+from oc_ops.process.supervise import Output
 
 PORT = 28789
 PID = 16916

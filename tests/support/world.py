@@ -20,7 +20,6 @@ READS = RpcReads(
     reply("cron.status", {"enabled": True}),
     reply("cron.list", {"jobs": []}),
 )
-RPC_GOOD = {"rpc": {"ok": True}, "config": {"cli": {"valid": True}}}
 DOWN = sight(nothing("refused", wall_s=0.0), processes=())
 HUNG = sight(nothing("silent"), again=nothing("silent"), processes=(gateway_process(),))
 
@@ -33,7 +32,7 @@ class World:
         self.reads: RpcReads | RpcRefused | Exception = READS
         self.cli: dict[str, Any] = {
             "version": call("--version", stdout="OpenClaw 2026.9.6"),
-            "gateway_status": answer(RPC_GOOD),
+            "gateway_status": answer({"config": {"cli": {"valid": True}}}),
             "cron_list": answer({"jobs": []}),
             "cron_status": answer({"enabled": True}),
             "status": answer(STATUS),

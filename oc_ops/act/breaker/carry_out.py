@@ -10,8 +10,7 @@ from typing import Literal
 
 from oc_ops.act.breaker import plan as plans
 from oc_ops.act.breaker import seal
-from oc_ops.act.breaker.locks import locks, move_aside
-from oc_ops.act.breaker.marker import left_off, markers
+from oc_ops.act.breaker.blockers import left_off, locks, markers, move_aside
 from oc_ops.act.breaker.plan import ApprovalBook, BreakPlan, who
 from oc_ops.act.breaker.processes import end, processes
 from oc_ops.act.breaker.scan import Blocker, BreakerView, BreakResult, Kind, Refused, Tools
@@ -131,7 +130,7 @@ def _heard_or_not(say: Callable[[str], None]) -> Callable[[str], None]:
 
 
 def _quietly(write: Callable[[], None], say: Callable[[str], None] = lambda _: None) -> None:
-    """What has begun goes on to its end, even on a full disk."""
+    """Finish what was begun, even on a full disk."""
     try:
         write()
     except JournalError as error:

@@ -1,4 +1,4 @@
-"""What may be stuck at one gateway, seen through one doctor's eyes: what the breaker goes by, and works with."""
+"""Blockers of one gateway as one doctor sees them, and the tools that the breaker works with."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Workplace:
         return replace(seen, unseen=tuple(self.redactor.line(each, 1000) for each in seen.unseen))
 
     def hands(self, plan_id: str, say: Callable[[str], None]) -> Tools:
-        """What carries out that plan; transcripts of its calls go to `memory/breaks/<plan>/calls/`."""
+        """The tools for that plan; transcripts of its calls go to `memory/breaks/<plan>/calls/`."""
         self._folder = self.settings.memory_dir / "breaks" / plan_id
         return Tools(self.settings, self.look, self._openclaw, note=lambda _: None, say=say)
 

@@ -145,7 +145,7 @@ def lives(by: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class BreakPlan:
-    """What may be approved: `digest` is the evidence it is bound to, `expires_at` when it is void."""
+    """A plan to approve: `digest` is the evidence it is bound to, `expires_at` when it is void."""
 
     id: str
     kind: Kind
@@ -220,7 +220,7 @@ def still_asked(
 
 
 def _sealed(line: Mapping[str, object]) -> Mapping[str, object]:
-    """What the seal of a plan covers: all that decides what is broken, where, by what evidence, and until when."""
+    """The text that a plan's seal covers: all that decides what is broken, where, by what evidence, and until when."""
     names = ("at", "plan", "gateway", "kind", "target", "name", "act", "digest", "expires_at")
     return {each: line.get(each) for each in names}
 

@@ -1,4 +1,4 @@
-"""What a look at one gateway shows: its processes, what blocks it, and what came of a break."""
+"""A scan of one gateway: its processes, what blocks it, and what came of a break."""
 
 from __future__ import annotations
 
@@ -144,14 +144,14 @@ class BreakResult:
 
 @dataclass(frozen=True, slots=True)
 class BreakerView:
-    """What one look showed. `unseen` says what could not be looked at: never to be taken for "nothing is there"."""
+    """One look. `unseen` says what could not be looked at: never to be taken for "nothing is there"."""
 
     gateway: str
     """The target's short name, as doctor and incidents know it."""
     target: Target
     look: GatewayProbe | None = None
     cause: Finding | None = None
-    """What keeps the gateway from answering over HTTP."""
+    """The finding that keeps the gateway from answering over HTTP."""
     jobs: Jobs | None = None
     owners: Mapping[str, Ownership] = field(default_factory=dict)
     stale: Mapping[str, Finding] = field(default_factory=dict)

@@ -50,7 +50,7 @@ _LOOK_S, _RARELY_S, _BY_CLI_S = 2.0, 30.0, 15.0
 
 
 def verified(job_id: str, since_ms: int, marker_ms: int | None, hands: Tools, *, awaited: bool = True) -> BreakResult:
-    """What came of it. A run that began at `since_ms` or later is the next one; the wait for it is bounded.
+    """Return what came of it. A run that began at `since_ms` or later is the next one; the wait for it is bounded.
 
     It lasts OC_OPS_BREAKER_LATE_S beyond the due time, and is left out when that lies OC_OPS_BREAKER_AWAIT_S or more
     ahead, or when not `awaited`. Ctrl-C ends the wait, not the break.
@@ -86,7 +86,7 @@ def verified(job_id: str, since_ms: int, marker_ms: int | None, hands: Tools, *,
 
 
 def later(job_id: str, book: ApprovalBook, sight: BreakerView, late_s: float) -> BreakResult | None:
-    """What became of the last break of that job, if its next run was not awaited then; None when there is none such."""
+    """Return what became of the job's last break, if its next run was not awaited then; None if there was none."""
     found = None
     for entry in book.entries():
         if entry.what == "done" and entry.text("target").partition(":")[2] == job_id:

@@ -1,4 +1,4 @@
-"""What the gateway says of a run: the answer to the trigger, and the runs it has recorded."""
+"""The gateway's word on a run: the answer to the trigger, and the runs it has recorded."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class JobRecord:
 
     @property
     def diagnostics(self) -> tuple[str, ...]:
-        """What 2026.5.28 and later noted of the run, one line each."""
+        """Notes of 2026.5.28 and later on the run, one line each."""
         entries = at(self.raw, "diagnostics", "entries")
         lines = []
         for each in entries if isinstance(entries, list) else ():
@@ -47,7 +47,7 @@ class JobRecord:
 
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """What is known of the run that we started: not before `since_ms`, not after `until_ms` where that is known."""
+    """The record of the run that we started: not before `since_ms`, not after `until_ms` where that is known."""
 
     since_ms: int
     run_id: str = ""
@@ -135,7 +135,7 @@ class Said:
 
 
 def understood(answer: Answer) -> Said:
-    """What the answer means; its exit code is not asked, since releases do not agree about it."""
+    """The meaning of the answer; its exit code is not asked, since releases do not agree about it."""
     value = answer.value
     if at(value, "ran") is False:
         return Said(False, reason=text_at(value, "reason") or "the gateway did not run it and does not say why")

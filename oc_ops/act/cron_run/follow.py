@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from oc_ops.act.commands import Commands
 from oc_ops.act.cron_run.answer import JobRecord, Ours, Said, lacks, ours, understood
-from oc_ops.act.cron_run.lanes import JobView
-from oc_ops.act.cron_run.poller import Beside, Sighting
+from oc_ops.act.cron_run.lanes import Beside, JobView, Sighting
 from oc_ops.act.cron_run.request import Outcome, RunResult
 from oc_ops.errors import CouldNotLook
 from oc_ops.text import span
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from oc_ops.observe.probe import GatewayProbe
 
 _TRIGGER_S = 30.0
-"""What the trigger gets to be answered where the command goes on waiting by itself; OpenClaw's own default."""
+"""Time for the trigger to be answered where the command goes on waiting by itself; OpenClaw's own default."""
 _EARLIER_S = 3.0
 """How much before us `cron run --wait` gives up: it took that long to start, and its last words are worth having."""
 _LAG_S = 5.0
@@ -31,7 +30,7 @@ _LAG_S = 5.0
 
 
 class _Enough(Exception):
-    """What the command still waits for was seen already."""
+    """The command waits for something that was seen already."""
 
 
 class Following:
@@ -195,7 +194,7 @@ class Following:
         return RunResult(outcome, self._job, why, run_id=self._ours.run_id, waited_s=waited_s)
 
     def _seen_words(self) -> str:
-        """What the last look showed, in words."""
+        """The last look, in words."""
         running_ms = self._sight.job.running_ms if self._sight.job else None
         under_way = running_ms is not None and self._is_under_way()
         if self._last is not None and self._last.trouble:

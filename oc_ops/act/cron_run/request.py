@@ -1,4 +1,4 @@
-"""What `oc-ops run` is asked for, the job that is meant, and the result."""
+"""The request that `oc-ops run` gets, the job that is meant, and the result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from oc_ops.text import span
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """What was asked for: a job's id or name, for how long to wait, whether only when due, whether to wait at all."""
+    """A request: a job's id or name, for how long to wait, whether only when due, whether to wait at all."""
 
     word: str
     limit_s: float
@@ -35,7 +35,7 @@ class Say(Protocol):
         """The job is chosen and the transcript open."""
 
     def state(self, kind: str, text: str) -> None:
-        """What is waited for now, told at every look; `kind` changes with what is waited for, `text` also with time."""
+        """Say what is waited for now, at every look; `kind` changes with what is waited for, `text` also with time."""
 
     def warn(self, text: str) -> None:
         """Something the operator should know at once."""

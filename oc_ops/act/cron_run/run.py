@@ -21,7 +21,7 @@ from oc_ops.judge.schedule import milliseconds, moment
 from oc_ops.judge.words import clock
 from oc_ops.observe.jobs import Job
 from oc_ops.observe.probe import GatewayProbe
-from oc_ops.process import signals
+from oc_ops.process import run
 from oc_ops.record import lastword
 from oc_ops.text import span
 
@@ -57,7 +57,7 @@ def run_job(asked: JobRequest, gateway: Gateway, say: Say) -> RunResult:
         if not refused and job.running_ms is None:
             say.begin(job, asked.limit_s, str(log.path))
         result = replace(_decided(asked, gateway, job, known, seen, cause, log, say), log=log.path)
-        with signals.held():
+        with run.signals_held():
             transcript.end(log, result)
         if log.trouble:
             say.warn(log.trouble)

@@ -82,7 +82,7 @@ class Transcript:
         self._append("".join(f"| {line}\n" for line in shown.split("\n")))
 
     def output(self, chunk: bytes, clock: Callable[[], float] = time.monotonic) -> None:
-        """What a call prints on its terminal; whole lines are written once it pauses, b"" tells that time passes."""
+        """Take a call's terminal output; whole lines are written once it pauses, b"" tells that time passes."""
         if chunk:
             self._pending += self._decoder.decode(chunk)
             self._heard_at = clock()

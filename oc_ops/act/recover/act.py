@@ -6,15 +6,14 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from oc_ops.act.breaker.processes import command as let_go_on_command
+from oc_ops.act.breaker.processes import let_go_on
 from oc_ops.act.breaker.scan import Pid
-from oc_ops.act.recover import channel, steps
+from oc_ops.act.recover import steps
 from oc_ops.act.recover.log import RecoveryLog
 from oc_ops.act.recover.wait import Clock, Settled, cause_now, until_started
-from oc_ops.act.wake import command as let_go_on_command
-from oc_ops.act.wake import let_go_on
 from oc_ops.gateway import Gateway
-from oc_ops.judge.finding import Finding
-from oc_ops.judge.registry import Action
+from oc_ops.judge.finding import Action, Finding
 from oc_ops.observe.browser import profile_lock
 from oc_ops.observe.openclaw import BROWSER_PROFILE
 
@@ -53,7 +52,7 @@ def carry_out(
     if action == "browser-restart":
         return None, said
     if action == "channel-restart":
-        return None, said or channel.until_heard(gateway, cause, log, clock, round(since * 1000))
+        return None, said or steps.until_heard(gateway, cause, log, clock, round(since * 1000))
     settings = gateway.settings
     patience_s = settings.drain_budget_s if safe else settings.start_budget_s
     idle_s = patience_s if done.accepted else REFUSED_IDLE_S

@@ -11,7 +11,7 @@ from typing import Literal
 from oc_ops.act.recover import log
 from oc_ops.observe.logs import planned_restarts
 from oc_ops.record.incidents.incident import Incident
-from oc_ops.record.recoveries import SPENT
+from oc_ops.record.journal import SPENT
 
 Kind = Literal["gateway", "browser", "channel"]
 DAY = timedelta(days=1)
@@ -42,12 +42,12 @@ class Bounds:
 
 
 def kind_of(action: object) -> Kind:
-    """What an act of that name restarts; each kind has a budget of its own."""
+    """The kind of thing that an act of that name restarts; each kind has a budget of its own."""
     return "browser" if action == "browser-restart" else "channel" if action == "channel-restart" else "gateway"
 
 
 def own_acts(memory_dir: Path, key: str, now: datetime) -> tuple[Act, ...]:
-    """What recoveries of this gateway did within the last day, by their own records."""
+    """The acts of this gateway's recoveries within the last day, by their own records."""
     found: list[Act] = []
     for record in log.records(memory_dir):
         if log.begun_at(record) >= now - DAY - _HOUR:

@@ -1,4 +1,4 @@
-"""What is put on the disk before the first act: a restart destroys what would have told why."""
+"""Evidence on disk before the first act: a restart destroys what would have told why."""
 
 from __future__ import annotations
 

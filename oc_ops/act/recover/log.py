@@ -131,7 +131,7 @@ def begun_at(record: Path) -> datetime:
 
 
 def refusal(record: Path) -> tuple[object, ...] | None:
-    """What a record that tried nothing refused: incident, cause and exit code; None for one that acted, or did not end.
+    """The refusal in a record that tried nothing: incident, cause, exit code; None for one that acted or did not end.
 
     Two records of which this is the same tell the same.
     """

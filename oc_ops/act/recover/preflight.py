@@ -9,13 +9,13 @@ from pathlib import Path
 
 import psutil
 
+from oc_ops.act.breaker.processes import stopped
 from oc_ops.act.breaker.scan import Pid
 from oc_ops.act.commands import Commands
-from oc_ops.act.recover import authority, channel
+from oc_ops.act.recover import policy, steps
 from oc_ops.act.recover.outcome import Observation
 from oc_ops.act.recover.policy import standing_against
 from oc_ops.act.recover.wait import REAL, Clock, cause_now
-from oc_ops.act.wake import stopped
 from oc_ops.doctor import start
 from oc_ops.errors import CouldNotLook
 from oc_ops.gateway import Gateway
@@ -24,10 +24,9 @@ from oc_ops.judge import service as judge_service
 from oc_ops.judge import state as judge_state
 from oc_ops.judge.catalogue import load
 from oc_ops.judge.container import NEVER_RETRY
-from oc_ops.judge.finding import Finding
+from oc_ops.judge.finding import Cure, Finding
 from oc_ops.judge.findings import in_state, state_of
 from oc_ops.judge.port import behind
-from oc_ops.judge.registry import Cure
 from oc_ops.observe import jobs_now, listener, rpc, state
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.jobs import jobs_of
@@ -63,7 +62,6 @@ class Clearance:
 
     refusal: str = ""
     fix: str = ""
-    unsure: bool = False
     elsewhere: str = ""
     safe: bool = False
     aborts: tuple[str, ...] = ()
@@ -149,13 +147,13 @@ def _hand(gateway: Gateway, cure: Cure, seen: GatewayProbe, service: Service) ->
         return (), f"{there.name} only forwards the port: the gateway runs {there.place}"
     if seen.drifted:
         return (), f"it listens on port {seen.port} and is wanted on {seen.wanted}: a restart may leave it on either"
-    verb: authority.Verb = "start" if cure.action == "start" else "restart"
+    verb: policy.Verb = "start" if cure.action == "start" else "restart"
     units = (each for each in (seen.service, service) if each.manager != "none")
     unit = next((each for each in units if seen.external or not each.managed), None)
     if unit is None:
-        alone = verb == "start" and service.manager == "systemd" and authority.no_system_manager(gateway.environ)
-        return authority.command(service, verb) if alone else (), ""
-    words = authority.allowed(unit, verb, gateway.environ)
+        alone = verb == "start" and service.manager == "systemd" and policy.no_system_manager(gateway.environ)
+        return policy.command(service, verb) if alone else (), ""
+    words = policy.allowed(unit, verb, gateway.environ)
     if not words:
         return (), f"its {unit.summary}: this account may not {verb} that unit without a password"
     if verb == "restart" and seen.holder is not None and not holds(unit, seen.holder):
@@ -164,7 +162,7 @@ def _hand(gateway: Gateway, cure: Cure, seen: GatewayProbe, service: Service) ->
 
 
 def _no_room(gateway: Gateway) -> str:
-    """What keeps a gateway that starts from writing its state, or us from keeping evidence."""
+    """Obstacles that keep a starting gateway from writing its state, or us from keeping evidence."""
     least = gateway.settings.disk_low_bytes / _FULL
     for place in (gateway.target.state_dir, gateway.settings.memory_dir):
         there = next((each for each in (place, *place.parents) if each.exists()), Path("/"))
@@ -187,9 +185,9 @@ def _browser(config: GatewayConfig) -> Clearance:
 
 def _channel(gateway: Gateway, cause: Finding, clock: Clock) -> Clearance:
     gateway.look()
-    if words := channel.lacking(gateway):
+    if words := steps.lacking(gateway):
         return Clearance(words, "none automatic: switch the account off and on in the config (channels.…enabled)")
-    if not channel.ails(gateway, cause, clock):
+    if not steps.ails(gateway, cause, clock):
         return Clearance(elsewhere=f"the channel {cause.subject} has come back by itself")
     return Clearance(aborts=("what this channel is just sending",))
 
@@ -234,7 +232,7 @@ def _start_fault(gateway: Gateway, look: GatewayProbe) -> Finding | None:
 
 
 def _contained_fault(gateway: Gateway) -> Finding | None:
-    """What the validation inside a container has against another start; raises CouldNotLook without a word."""
+    """The objection of a container's own validation to another start; raises CouldNotLook without a word."""
     answer = gateway.cli(Commands).config_validate()
     if found := judge_cli.rejected_config(answer, gateway.config):
         return found
@@ -244,7 +242,7 @@ def _contained_fault(gateway: Gateway) -> Finding | None:
 
 
 def _config_fault(gateway: Gateway, seen: StateView) -> Finding | None:
-    """What OpenClaw's own validation has against a start; raises CouldNotLook when there is no word on it."""
+    """The objection of OpenClaw's own validation to a start; raises CouldNotLook when there is no word on it."""
     if found := judge_cli.missing_config(gateway.config):
         return found
     answer = gateway.cli(Commands).config_validate()
@@ -265,7 +263,7 @@ def _config_fault(gateway: Gateway, seen: StateView) -> Finding | None:
 
 
 def _work(gateway: Gateway, seen: GatewayProbe) -> tuple[tuple[str, ...], bool]:
-    """What is under way, and whether the gateway can still be asked to let it end."""
+    """Return what is under way, and whether the gateway can still be asked to let it end."""
     if seen.live.kind == "answered":
         with contextlib.suppress(rpc.RpcRefused, CouldNotLook):
             with gateway.connect() as client:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from oc_ops.act import wake
 from oc_ops.act.agent import inside, refuse_agents
+from oc_ops.act.breaker import processes
 from oc_ops.act.breaker.scan import Pid
-from oc_ops.act.recover import act, budget, channel, evidence, log, steps
+from oc_ops.act.recover import act, budget, evidence, log, steps
 from oc_ops.act.recover.log import IncidentLink, RecoveryLog
 from oc_ops.act.recover.outcome import Conclusion, Observation, Outcome, proof
 from oc_ops.act.recover.policy import cure_of, never
@@ -20,9 +20,8 @@ from oc_ops.act.recover.wait import REAL, Clock
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.gateway import Gateway
 from oc_ops.judge.catalogue import load
-from oc_ops.judge.finding import Finding
+from oc_ops.judge.finding import Cure, Finding
 from oc_ops.judge.gateway import BY_HAND
-from oc_ops.judge.registry import Cure
 from oc_ops.locks import LockHeld, held_by, is_held, single_flight
 from oc_ops.observe.healers import healers
 from oc_ops.record import folder
@@ -84,7 +83,7 @@ def longest_s(settings: Settings) -> float:
     """The worst case of `recover` after its first look, in seconds: see there."""
     waits_s = 3 * (settings.start_budget_s + settings.drain_budget_s)
     looks_s = 4 * (settings.run_s + settings.check_s)
-    return settings.recover_act_s + waits_s + max(steps.BROWSER_START_S, channel.HEAR_S) + looks_s
+    return settings.recover_act_s + waits_s + max(steps.BROWSER_START_S, steps.HEAR_S) + looks_s
 
 
 class _Recovery:
@@ -266,28 +265,24 @@ class _Recovery:
         """Let a start or drain that is under way come to its end, once, and look again."""
         settings = self.settings
         budget = f"{settings.start_budget_s:.0f} s ({settings.drain_budget_s:.0f} s more if it drains)"
-        if self.waited:
-            raise Conclusion(3, "refused", f"the gateway has not settled after the wait: {saw}")
-        if self.dry_run:
-            raise Conclusion(3, "refused", f"it would wait up to {budget} for the gateway and look again: {saw}")
+        self._may_wait(
+            f"up to {budget} for the gateway and look again: {saw}",
+            f"the gateway has not settled after the wait: {saw}" if self.waited else "",
+        )
         self.waited = True
         self._say(f"wait:  up to {budget} for the gateway to start; nothing is restarted meanwhile")
-        act.wait(self.gateway, self.log, self.clock, self._say, idle_s=act.REFUSED_IDLE_S)
-        self.seen = self._look_again()
+        self._settle()
 
     def _others(self) -> bool:
-        """True after waiting for another repair or restart: what that came to is looked at afresh."""
-        settings = self.settings
-        budget_s = settings.start_budget_s + settings.drain_budget_s
+        """True after waiting for another repair or restart; its result is looked at."""
+        budget_s = self.settings.start_budget_s + self.settings.drain_budget_s
         if not (found := healers(self.gateway.target)):
             return False
         who = found[0].summary
-        if self.dry_run:
-            raise Conclusion(3, "refused", f"it would wait up to {budget_s:.0f} s for another who is at it: {who}")
-        if self._yielded:
-            raise Conclusion(3, "refused", f"another is at it again, though it was waited for: {who}")
+        wait = f"up to {budget_s:.0f} s for another who is at it: {who}"
+        self._may_wait(wait, f"another is at it again, though it was waited for: {who}" if self._yielded else "")
         self._yielded = True
-        self._say(f"wait:  up to {budget_s:.0f} s for another who is at it: {who}")
+        self._say(f"wait:  {wait}")
         began = self.clock.monotonic()
         with self.log.step("others", who=who) as result:
             while healers(self.gateway.target):
@@ -295,9 +290,17 @@ class _Recovery:
                     raise Conclusion(3, "refused", f"another is still at it after {budget_s:.0f} s: {who}")
                 self.clock.wait(_LOOK_S)
             result.update(waited_s=round(self.clock.monotonic() - began, 1))
+        self._settle()
+        return True
+
+    def _may_wait(self, wait: str, again: str) -> None:
+        """Refuse in a dry run, which only says what it would wait for, and a second wait, for the reason `again`."""
+        if again or self.dry_run:
+            raise Conclusion(3, "refused", again or f"it would wait {wait}")
+
+    def _settle(self) -> None:
         act.wait(self.gateway, self.log, self.clock, self._say, idle_s=act.REFUSED_IDLE_S)
         self.seen = self._look_again()
-        return True
 
     def _within_bounds(self) -> None:
         """Budget, cool-down, one attempt per incident."""
@@ -365,7 +368,7 @@ class _Recovery:
 
     def _wake(self, found: Pid) -> None:
         """Let a stopped process go on; ends here when that was all, else what it shows then is judged anew."""
-        cause, command = self._cause, wake.command(found)
+        cause, command = self._cause, processes.command(found)
         if self.dry_run:
             then = "" if by_hand(self.cure, cause) else ", and restart only what still does not answer"
             words = f"it would run `{command}` first{then}; nothing was changed"
@@ -414,7 +417,7 @@ class _Recovery:
         raise ended
 
     def _last_look(self) -> Observation:
-        """What cannot be looked at after the act is unknown, not undone."""
+        """Anything that cannot be looked at after the act is unknown, not undone."""
         try:
             return self._look_again()
         except OcOpsError as error:  # also a doctor that refuses now: its report folder may be full since

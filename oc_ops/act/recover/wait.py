@@ -33,7 +33,7 @@ REAL = Clock()
 
 
 def cause_now(gateway: Gateway, seen: GatewayProbe) -> Finding | None:
-    """What keeps the gateway from being live, started and prompt, by the doctor's own judge.
+    """The finding that keeps the gateway from being live, started and prompt, by the doctor's own judge.
 
     Raises CouldNotLook when it rests on what we may not see.
     """
@@ -49,7 +49,7 @@ Judge = Callable[[GatewayProbe], Finding | None]
 _POLL_S = 1.0
 _ON_ITS_WAY = in_state("passing")
 _BETWEEN = {"gateway/down", "gateway/not-ready"} | in_state("mute")
-"""What a gateway may show for a moment between its end and its next start."""
+"""Findings that a gateway may show for a moment between its end and its next start."""
 _SLACK_S = 2.0
 
 

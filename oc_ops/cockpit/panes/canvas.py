@@ -1,4 +1,4 @@
-"""What every window is made of: words, badges, moments and rows, cut to the size of a screen."""
+"""Building blocks of every window: words, badges, moments and rows, cut to the size of a screen."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _DAY_S = 20 * 3600
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a window draws from: the snapshot, the moment (Unix time), the screen's size, what the pane itself says."""
+    """The input of a window: the snapshot, the moment (Unix time), the screen's size, what the pane itself says."""
 
     reading: Reading
     now: float
@@ -149,7 +149,7 @@ def row(
 
 
 def unseen(what: str, seen: Freshness, now: float, width: int) -> list[Text]:
-    """What has to be said of a part that is not current: since when, and why; nothing of one that is."""
+    """Say of a part that is not current since when and why; say nothing of one that is."""
     if not seen.stale(now):
         return []
     if seen.problem:

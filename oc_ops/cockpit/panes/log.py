@@ -1,4 +1,4 @@
-"""What a window showed, as plain text in memory/panes/<window>.log: at every turn of events, else now and then."""
+"""The screens of a window, as plain text in memory/panes/<window>.log: at every turn of events, else now and then."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def _run(run: RunPart) -> str:
 
 
 def _below(view: View) -> list[Text]:
-    """What ran just now, then the newest transcript of `oc-ops run`."""
+    """Runs of just now, then the newest transcript of `oc-ops run`."""
     jobs, width = view.state.jobs, view.width
     lines = [Text("just now", "bold underline")] if jobs.recent else []
     for each in jobs.recent[: max(8, view.height // 3)]:

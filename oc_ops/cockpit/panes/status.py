@@ -49,7 +49,7 @@ def draw(view: View) -> list[Text]:
 
 
 def gist(view: View) -> object:
-    """What has to change for the screen to be worth keeping at once."""
+    """Return the values whose change makes the screen worth keeping at once."""
     state = view.state
     return (
         view.reading.stale,

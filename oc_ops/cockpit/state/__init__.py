@@ -1,4 +1,4 @@
-"""What the watcher knows of one gateway at one moment: the types that panes, `run` and recovery read.
+"""The watcher's knowledge of one gateway at one moment: the types that panes, `run` and recovery read.
 
 Every text in it is one clean line: redacted and printable, yet still a stranger's, so it is no markup. Moments are Unix
 time in seconds, sizes bytes, durations seconds; None is "not known" and "" is "nothing to say". Every field has a
@@ -10,20 +10,33 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from oc_ops.cockpit.state.freshness import Freshness, Lane, Note, Severity
 from oc_ops.cockpit.state.gateway import (
     Browser,
     Digest,
     EventLoop,
+    Freshness,
     GatewayPart,
+    Labour,
+    Lane,
     MemoryPart,
+    Note,
     Rpc,
     Scheduler,
     ServicePart,
+    Severity,
 )
-from oc_ops.cockpit.state.jobs import JobPart, JobsPart, RunPart, TranscriptPart
-from oc_ops.cockpit.state.labour import Labour
-from oc_ops.cockpit.state.trouble import DoctorPart, Firing, IncidentPart, Incidents, LogLine, LogPart
+from oc_ops.cockpit.state.jobs import (
+    DoctorPart,
+    Firing,
+    IncidentPart,
+    Incidents,
+    JobPart,
+    JobsPart,
+    LogLine,
+    LogPart,
+    RunPart,
+    TranscriptPart,
+)
 
 __all__ = [
     "SCHEMA",
@@ -75,7 +88,7 @@ class Watcher:
     cli_calls: int = 0
     """`openclaw` processes it has started."""
     trouble: str = ""
-    """What went wrong inside the watcher itself, one sentence; empty when nothing did."""
+    """A fault inside the watcher itself, one sentence; empty when nothing did."""
     ended: str = ""
     """Why it ended, in the last snapshot that it wrote; empty while it lives."""
 

@@ -1,11 +1,51 @@
-"""The gateway, its connection, and what it runs beside itself."""
+"""The parts of a snapshot that show the gateway: its life, its connection, its work; and how fresh each part is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal
 
-from oc_ops.cockpit.state.freshness import Freshness, Note
+Lane = Literal["", "http", "rpc", "event", "cli", "files", "processes", "service"]
+"""How a part was looked at: `event` means that the gateway pushed it, `files` that it was read from its own files."""
+
+Severity = Literal["", "info", "warning", "error"]
+
+WRITE_S = 5.0
+"""A snapshot without news is written this often: what it tells was looked at up to so long before it is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """When and how a part was looked at last, and why it cannot be now. What a part shows is of `at`, never of later.
+
+    A part is current while `problem` is empty, and stale while it is not.
+    """
+
+    at: float | None = None
+    """The last look that gave something; None: there was none yet."""
+    lane: Lane = ""
+    """How it was looked at then."""
+    problem: str = ""
+    """Why it cannot be looked at now, one sentence; empty while all is well, or while nobody has tried."""
+    problem_since: float | None = None
+    """Since when it cannot."""
+    every_s: float | None = None
+    """How often it is looked at when nothing is pushed; older than three of these and a writing is stale as well."""
+
+    def stale(self, now: float) -> bool:
+        """True if what the part shows may no longer be so."""
+        late = self.at is not None and self.every_s is not None and now - self.at > 3 * self.every_s + WRITE_S
+        return self.at is None or bool(self.problem) or late
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One finding, in short."""
+
+    check: str = ""
+    severity: Severity = ""
+    fact: str = ""
+    fix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +112,7 @@ class EventLoop:
     utilization: float | None = None
     """0 to 1."""
     cpu_cores: float | None = None
-    """What the gateway uses of a core (1.0 is a whole one)."""
+    """The gateway's use of a core (1.0 is a whole one)."""
     degraded: bool = False
     """The gateway's own verdict."""
     reasons: tuple[str, ...] = ()
@@ -117,15 +157,15 @@ class Browser:
     pid: int | None = None
     profile: str = ""
     words: str = ""
-    """What there is to say beside whether it runs, in one line."""
+    """Words beside whether it runs, in one line."""
     note: Note | None = None
-    """What the judges say of it, when something is wrong."""
+    """The judges' word on it when something is wrong."""
     seen: Freshness = field(default_factory=Freshness)
 
 
 @dataclass(frozen=True, slots=True)
 class ServicePart:
-    """What the service manager says of the gateway's unit."""
+    """The service manager's word on the gateway's unit."""
 
     manager: str = ""
     """systemd, launchd or none."""
@@ -139,7 +179,37 @@ class ServicePart:
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """What `openclaw status` would tell, in a few lines: (label, words)."""
+    """A digest like that of `openclaw status`, in a few lines: (label, words)."""
 
     lines: tuple[tuple[str, str], ...] = ()
+    seen: Freshness = field(default_factory=Freshness)
+
+
+@dataclass(frozen=True, slots=True)
+class Labour:
+    """The gateway's work beside its life. A figure that the release does not tell, or nobody has looked at, is None."""
+
+    channels: int | None = None
+    """Channel accounts that are enabled and configured."""
+    up: int = 0
+    """Those of them that are neither down nor silent."""
+    heard_at: float | None = None
+    """The last sign of life of any of them."""
+    given_up: int | None = None
+    """Messages given up, in all queues."""
+    waiting: int = 0
+    """Messages that wait, in all queues."""
+    waiting_since: float | None = None
+    model: str = ""
+    """The default agent's first model."""
+    parked_until: float | None = None
+    models_at: float | None = None
+    """When the models were asked after: more rarely than the rest, since that is dear."""
+    jobs: int | None = None
+    """Enabled jobs, watched or not."""
+    overdue: int = 0
+    """Those of them whose due time has passed by more than the setting `job_grace_s`."""
+    overdue_since: float | None = None
+    notes: tuple[Note, ...] = ()
+    """The doctor's judges' findings on it."""
     seen: Freshness = field(default_factory=Freshness)

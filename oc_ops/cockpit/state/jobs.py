@@ -1,11 +1,11 @@
-"""The watched jobs and what ran lately."""
+"""The watched jobs, and what is wrong: the last doctor run, open incidents, signatures, the log."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal
 
-from oc_ops.cockpit.state.freshness import Freshness, Note
+from oc_ops.cockpit.state.gateway import Freshness, Note, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class JobPart:
     failures: int = 0
     """Failed runs in a row."""
     notes: tuple[Note, ...] = ()
-    """What the judges say of it, as the doctor would."""
+    """The judges' findings on it, as the doctor gives them."""
     unseen: str = ""
     """Why it could not be judged, or not in all."""
 
@@ -80,4 +80,97 @@ class JobsPart:
     """Runs of any job as they began and ended since the watcher came up, newest first, at most 30."""
     transcripts: tuple[TranscriptPart, ...] = ()
     """The newest first, at most 5."""
+    seen: Freshness = field(default_factory=Freshness)
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorPart:
+    """The last doctor run, from reports/latest.json."""
+
+    verdict: Literal["", "healthy", "degraded", "unhealthy", "unknown"] = ""
+    """Empty: there is no report yet."""
+    at: float | None = None
+    """When the run began."""
+    duration_s: float | None = None
+    cause: str = ""
+    """The id of the finding that explains the others."""
+    findings: tuple[Note, ...] = ()
+    """At most 12, errors first."""
+    next_action: str = ""
+    """The next step: the cause's fix, else the first finding's; `oc-ops doctor` when there is no report."""
+    report: str = ""
+    """The page of that run (`reports/latest.html`)."""
+    seen: Freshness = field(default_factory=Freshness)
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentPart:
+    """One open incident from the book."""
+
+    id: str = ""
+    check: str = ""
+    """Its name, such as `gateway/hung`."""
+    severity: Severity = ""
+    fact: str = ""
+    state: str = ""
+    """`red` or `green once`."""
+    since: float | None = None
+    last_seen_at: float | None = None
+    fix: str = ""
+    acknowledged_by: str = ""
+    flaps: int = 0
+    attempts: int = 0
+    """Recovery attempts on record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incidents:
+    """The open incidents of this gateway, oldest first."""
+
+    open: tuple[IncidentPart, ...] = ()
+    seen: Freshness = field(default_factory=Freshness)
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """A log signature that fired inside its window."""
+
+    id: str = ""
+    severity: Severity = ""
+    count: int = 0
+    threshold: int = 1
+    """From this count on the doctor makes it a finding."""
+    first_at: float | None = None
+    last_at: float | None = None
+    fact: str = ""
+    fix: str = ""
+    """First aid."""
+    restart: str = ""
+    """Of the gateway: allowed, useless or forbidden."""
+    excerpt: str = ""
+    """The newest line that matched."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One record of the gateway's log, readable."""
+
+    at: float | None = None
+    level: str = ""
+    """INFO, WARN, ERROR, …; empty for a plain line."""
+    source: str = ""
+    """The subsystem, such as `gateway/ws`."""
+    text: str = ""
+    """At most 600 characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogPart:
+    """The gateway's log."""
+
+    lines: tuple[LogLine, ...] = ()
+    """The last ones, oldest first, at most 60."""
+    files: tuple[str, ...] = ()
+    signatures: tuple[Firing, ...] = ()
+    """Signatures that fired, errors first, then the latest first."""
     seen: Freshness = field(default_factory=Freshness)

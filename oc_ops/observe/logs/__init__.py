@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from oc_ops.observe.logs.excerpt import around, tail
-from oc_ops.observe.logs.places import files
-from oc_ops.observe.logs.records import Record, from_cli, parse
-from oc_ops.observe.logs.restarts import Window, planned_restarts
+from oc_ops.observe.logs.places import around, files, tail
+from oc_ops.observe.logs.records import Record, Window, from_cli, parse, planned_restarts
 from oc_ops.observe.logs.scan import Needle, raw_shape
 from oc_ops.observe.logs.view import Follower, LogView, recent
 

@@ -53,7 +53,7 @@ class Place:
 
 @dataclass(slots=True)
 class LogCursor:
-    """What one run hands to the next: all places, and the hits since `since`, complete."""
+    """The handover of one run to the next: all places, and the hits since `since`, complete."""
 
     kept: HitBuffer
     since: datetime

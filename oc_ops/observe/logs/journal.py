@@ -12,8 +12,7 @@ from pathlib import Path
 from oc_ops import files
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe.logs.buffer import clipped
-from oc_ops.observe.logs.records import Record, read
-from oc_ops.observe.logs.restarts import Window
+from oc_ops.observe.logs.records import Record, Window, read
 from oc_ops.observe.logs.scan import Needle
 from oc_ops.observe.logs.view import LogView
 from oc_ops.observe.target import Target
@@ -91,7 +90,7 @@ def added(view: LogView, unit: str, found: Sequence[Record], planned: Sequence[W
 
 
 def records(text: str, unit: str) -> Iterator[Record]:
-    """What `journalctl --output=json` printed; lines that are no entries (a boot mark, a torn
+    """The output of `journalctl --output=json`; lines that are no entries (a boot mark, a torn
     end) are passed over, and so is what our own connections caused."""
     for line in text.splitlines():
         if len(line) > _LONGEST_LINE:

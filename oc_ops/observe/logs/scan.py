@@ -27,7 +27,7 @@ _NOT_RAW = re.compile(r'["\n\t\r\f\v^$]|\\[nrtfvsSWDbBAZ\\0-9]|\(\?(?!:|P<)')
 
 @dataclass(frozen=True, slots=True)
 class Needle:
-    """What makes a raw line worth a look: one of `literals` in it and, where it is given, a match of `shape` too.
+    """The mark of a raw line worth a look: one of `literals` in it and, where it is given, a match of `shape` too.
 
     Literals are plain text, case kept; they are found both as they are and as they stand inside a JSON string. `shape`
     is a regular expression over raw lines, as `raw_shape` gives it.

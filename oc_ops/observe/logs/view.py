@@ -14,8 +14,7 @@ from oc_ops import files
 from oc_ops.observe.logs import cursor
 from oc_ops.observe.logs.buffer import HitBuffer, LogHit, entry_of
 from oc_ops.observe.logs.cursor import LogCursor, Place
-from oc_ops.observe.logs.records import Record, first_time, last_time
-from oc_ops.observe.logs.restarts import Window
+from oc_ops.observe.logs.records import Record, Window, first_time, last_time
 from oc_ops.observe.logs.scan import Needle, Scan, finder
 
 _BISECTED_TO = 256 * 1024
@@ -26,7 +25,7 @@ _SET_BACK = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class LogView:
-    """What one look gave: the gateway's records of the window that hold a needle, and what was looked at.
+    """The yield of one look: the gateway's records of the window that hold a needle, and what was looked at.
 
     Of a flood a bounded part is in `records` (see `kept`); `left_out` counts the lines that are not, by needle id.
     `own_dropped` counts those that a CLI call or our own RPC connection left there, `planned_dropped` those inside a

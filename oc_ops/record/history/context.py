@@ -1,4 +1,4 @@
-"""What a failing run lies in: since when it was green, what changed since then, what happened, how slow it became."""
+"""Context of a failing run: since when it was green, what changed since then, what happened, how slow it became."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def around(history: History, key: str, at_ms: int, incident: Incident) -> tuple[
 
 
 def _changes(green: RunRow, now: RunRow) -> Iterator[Change]:
-    """What both runs knew and knew otherwise; what one of them could not learn is no change."""
+    """Values that both runs knew and knew otherwise; one that a run could not learn is no change."""
     before, after = green.state, now.state
     for what in ("gateway", "CLI", "config"):
         if what in before and what in after and before[what] != after[what]:

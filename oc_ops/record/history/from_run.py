@@ -1,4 +1,4 @@
-"""What a run leaves in the history: all of it from what the run has looked at anyway, no call is made for it."""
+"""Write a run into the history: all of it comes from looks that the run took anyway."""
 
 from __future__ import annotations
 
@@ -33,8 +33,7 @@ from oc_ops.record.history import (
 )
 from oc_ops.record.incidents import book
 from oc_ops.record.incidents.incident import Incident
-from oc_ops.record.journal import JournalError
-from oc_ops.record.recoveries import restarts_by_us
+from oc_ops.record.journal import JournalError, restarts_by_us
 from oc_ops.record.redact import Redactor
 from oc_ops.record.run import Around, Observations, RunRecord
 from oc_ops.settings import Settings
@@ -196,7 +195,7 @@ def _calls(record: RunRecord) -> Iterator[CallEntry]:
 
 
 def _command(argv: Sequence[str]) -> str:
-    """What was called, without options and their values: few words, the same for every profile."""
+    """The called command without options and their values: few words, the same for every profile."""
     words = list(argv[1:])
     if words[:1] == ["--profile"]:
         words = words[2:]
@@ -209,7 +208,7 @@ def _command(argv: Sequence[str]) -> str:
 
 
 def _state(record: RunRecord, redactor: Redactor) -> Iterator[tuple[str, str]]:
-    """What may have changed when something broke: releases, the config's content, the jobs as they are defined."""
+    """Values that may have changed when something broke: releases, the config's content, the jobs' definitions."""
     about, observed = record.openclaw, record.observed
     if about.cli_version:
         yield "CLI", about.cli_version

@@ -1,4 +1,4 @@
-"""What the history is asked: every question that a metric or a page has, each answered in milliseconds over a year."""
+"""Questions to the history: every one that a metric or a page has, each answered in milliseconds over a year."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple, cast
 
-from oc_ops.judge.verdict import Verdict
+from oc_ops.judge.findings import Verdict
 from oc_ops.record.history.entry import IncidentEntry
 from oc_ops.record.history.write import ANSWERED, OUTCOMES, TIMED_OUT
 from oc_ops.record.run import CheckOutcome
@@ -164,11 +164,6 @@ class History:
         for day, verdict, count in rows:
             found.setdefault(day * DAY_MS, {})[verdict] = count
         return found
-
-    def call_names(self, gateway: int) -> tuple[str, ...]:
-        """Every call that was ever made."""
-        rows = self._all("SELECT DISTINCT label FROM totals WHERE gateway = ? AND what = 'call_s'", gateway)
-        return tuple(label for (label,) in rows)
 
     def calls(self, gateway: int, name: str, since_ms: int) -> tuple[CallSeen, ...]:
         """Every call of a name, oldest first."""

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from oc_ops.record.history import database
-from oc_ops.record.history.entry import IncidentEntry, JobEntry, RunEntry
-from oc_ops.record.history.starts import new_restarts
+from oc_ops.record.history.entry import IncidentEntry, JobEntry, RunEntry, new_restarts
 from oc_ops.record.run import CheckOutcome
 
 OUTCOMES: tuple[CheckOutcome, ...] = get_args(CheckOutcome)
@@ -30,7 +29,7 @@ _MOST_PRUNED = 300
 
 
 Ended = Callable[[Collection[str]], Iterable[IncidentEntry]]
-"""What became of incidents that were open in the history and are not open any more, by their ids."""
+"""The outcome of incidents that were open in the history and no longer are, by their ids."""
 
 
 def remember(

@@ -11,11 +11,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from oc_ops.errors import OcOpsError
-from oc_ops.record.incidents.events import Attempt, Event, utc
+from oc_ops.record.incidents.events import Attempt, Event, Fault, GatewayName, Versions, utc
 from oc_ops.record.incidents.incident import Incident, fold
 from oc_ops.record.incidents.rules import FLAP_S, RunSummary, decide
 from oc_ops.record.journal import Journal, parsed
-from oc_ops.record.redact import Json
+from oc_ops.record.redact import Json, Redactor
+from oc_ops.record.run import SPARED, WARNED, CheckRecord, RunRecord
+from oc_ops.settings import Settings
 from oc_ops.text import age, one_line
 
 FILE = "incidents.jsonl"
@@ -25,7 +27,7 @@ _LEAD = re.compile(rb'\{"v":1,"id":"([^"\\]+)","at":"([^"\\]+)","what":"(\w+)"')
 
 @dataclass(frozen=True, slots=True)
 class IncidentBook:
-    """What was read: incidents by id in the order of their opening, every id ever given, lines that were no events."""
+    """The book as it was read: incidents by id as they were opened, every id ever given, lines that were no events."""
 
     incidents: Mapping[str, Incident]
     ids: frozenset[str]
@@ -39,7 +41,7 @@ class IncidentBook:
 
 @dataclass(frozen=True, slots=True)
 class IncidentUpdate:
-    """What a run changed. `incident` is the one to name beside the verdict; `changed` what happened to which."""
+    """The changes by a run. `incident` is the one to name beside the verdict; `changed` what happened to which."""
 
     incident: Incident | None
     changed: tuple[Event, ...]
@@ -48,7 +50,7 @@ class IncidentUpdate:
 
     @property
     def what(self) -> str:
-        """What this run did to that incident: `opened`, `changed`, `green`, `closed`, …; `lasts` when nothing."""
+        """The run's effect on that incident: `opened`, `changed`, `green`, `closed`, …; `lasts` when nothing."""
         done = [each.what for each in self.changed if self.incident and each.id == self.incident.id]
         return done[-1] if done else "lasts"
 
@@ -262,7 +264,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def tried(book: Journal, key: str, now: datetime) -> dict[str, tuple[datetime, str]]:
-    """What recovery did without success about each open red cause of a gateway: by its id, when and by which command.
+    """Recovery's attempts without success at each open red cause of a gateway: by its id, when and by which command.
 
     An attempt that a green look followed has helped for a time, and is not told. Raises JournalError.
     """
@@ -278,3 +280,38 @@ def tried(book: Journal, key: str, now: datetime) -> dict[str, tuple[datetime, s
                 for check in checks:
                     found.setdefault(check, (event.at, attempt.action))
     return found
+
+
+def note(record: RunRecord, settings: Settings, redactor: Redactor, folder: Path) -> IncidentUpdate:
+    """Open, change or close what this run speaks of; raises JournalError when the book cannot be read or written.
+
+    `folder` is the run's, for the incident to name.
+    """
+    book = journal(settings.memory_dir)
+    summary = _summary(record, redactor.line(str(folder)))
+    return observe_run(book, summary, record.started_at, settings.incident_flap_s)
+
+
+def _summary(record: RunRecord, folder: str) -> RunSummary:
+    about, scope, observed = record.openclaw, record.scope, record.observed
+    return RunSummary(
+        verdict=record.verdict,
+        whole=record.whole,
+        gateway=GatewayName(scope.key, about.profile, about.port),
+        faults=tuple(
+            Fault.of(each, each.subject, observed.found_by.get((each.check, each.subject), ""))
+            for each in record.findings
+        ),
+        cause=record.cause,
+        looked=frozenset(each.nodeid for each in record.checks if _looked(each, whole=record.whole)),
+        versions=Versions(about.cli_version, about.gateway_version),
+        folder=folder,
+        first_signature_at=observed.first_signature_at,
+        interrupted=scope.interrupted,
+    )
+
+
+def _looked(check: CheckRecord, *, whole: bool) -> bool:
+    """True if it passed, or was left out by a setting of a whole run; one that was kept away or spared has not."""
+    unasked = check.note.startswith((WARNED, SPARED))
+    return check.outcome == "passed" or (whole and check.outcome == "skipped" and not unasked)

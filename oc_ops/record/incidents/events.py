@@ -1,4 +1,4 @@
-"""What can happen to an incident: one event is one line of incidents.jsonl."""
+"""Events of an incident: one event is one line of incidents.jsonl."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ What = Literal[
     "opened", "changed", "seen", "blocked", "red", "green", "closed", "reopened",
     "acknowledged", "muted", "unmuted", "noted", "attempt", "evidence",
 ]  # fmt: skip
-"""What can happen to an incident.
+"""One thing that can happen to an incident.
 
 A run tells: `opened` by its first red, `changed` to another state of it, `seen` unchanged, `blocked` by a cause nearer
 to the root, `green` once, `red` again before green was confirmed, `closed`, `reopened` soon after. People and recovery

@@ -1,4 +1,4 @@
-"""What an incident is: the fold of its events, from the first red to the green that held."""
+"""An incident: the fold of its events, from the first red to the green that held."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _RED = ("opened", "changed", "red", "reopened", "seen")
 """Events that carry a fault of the incident itself."""
 
 PASSING = {"gateway/down"} | in_state("passing")
-"""What a gateway goes through on its way from one state to another: the cause only until a better one is named."""
+"""States that a gateway passes through on its way to another: the cause only until a better one is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +36,18 @@ class Incident:
 
     @property
     def cause(self) -> Fault:
-        """What it is called by: the first state that is more than a passing one."""
+        """The id that it is called by: the first state that is more than a passing one."""
         states = self.states
         return states[next((name for name in states if name not in PASSING), next(iter(states)))]
 
     @property
     def found_by(self) -> frozenset[str]:
-        """What found it in any of its states."""
+        """Checks that found it in any of its states."""
         return frozenset(each.found_by for each in self.states.values() if each.found_by)
 
     @property
     def shows(self) -> Fault | None:
-        """What was last red of it or in its way."""
+        """The fault that was last red of it or in its way."""
         return next((each.fault for each in reversed(self.events) if each.fault), None)
 
     @property

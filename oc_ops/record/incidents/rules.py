@@ -1,4 +1,4 @@
-"""What a run means for the incidents of its gateway: pure decisions, the events to append come out."""
+"""The meaning of a run for its gateway's incidents: pure decisions, the events to append come out."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from oc_ops.judge.findings import in_state, state_of
-from oc_ops.judge.verdict import Verdict
+from oc_ops.judge.findings import Verdict, in_state, state_of
 from oc_ops.record.incidents.events import Event, Fault, GatewayName, Versions, What
 from oc_ops.record.incidents.incident import PASSING, Incident
 
@@ -24,7 +23,7 @@ _ROOTS = ("state", "config", "gateway", "cli")
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """What incidents need to know of a run.
+    """The part of a run that incidents need.
 
     `cause`: the id of the finding that explains the others (judge.verdict.cause). `whole`: every check was planned and
     came to its end; --quick and -k left none out. `looked`: the names (as in `Fault.found_by`) of what looked and
@@ -113,7 +112,7 @@ def _echoes(incident: Incident, run: RunSummary) -> bool:
 
 
 def _explains_all(fault: Fault) -> bool:
-    """What leaves the gateway serving explains nothing else, as in judge/verdict."""
+    """A finding that leaves the gateway serving explains nothing else, as in judge/findings."""
     return _area(fault) in _ROOTS and state_of(fault.check) != "serving"
 
 
@@ -163,7 +162,7 @@ def new_id(cause: str, now: datetime, taken: Collection[str] = ()) -> str:
 
 
 def _red(incident: Incident, fault: Fault, run: RunSummary, now: datetime) -> Iterator[Event]:
-    """What an open incident gains from a run that shows it: nothing, as a rule."""
+    """The event that an open incident gains from a run that shows it: none, as a rule."""
     if incident.green_at:
         yield _event(incident, "red", run, now, fault)
     elif _differs(incident.shows, fault) or _learnt_sign(incident, run):
@@ -173,7 +172,7 @@ def _red(incident: Incident, fault: Fault, run: RunSummary, now: datetime) -> It
 
 
 def _not_red(incident: Incident, run: RunSummary, now: datetime) -> Iterator[Event]:
-    """What an open incident gains from a run that does not show it."""
+    """The event that an open incident gains from a run that does not show it."""
     root = run.root
     if _is_green(incident, run):
         yield _event(incident, "closed" if incident.green_at else "green", run, now)

@@ -114,7 +114,7 @@ def as_json(incident: Incident, now: datetime) -> dict[str, object]:
 
 
 def _standing(incident: Incident, now: datetime) -> list[str]:
-    """What people and time made of it, in a few words each."""
+    """Acts of people and time on it, in a few words each."""
     words = []
     if shows := incident.shows if incident.state == "red" else None:
         words += [f"now {shows.name}"] if shows.name != incident.cause.name else []

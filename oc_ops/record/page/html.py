@@ -74,7 +74,7 @@ def _cut(html: str, name: str) -> tuple[str, str]:
 
 
 def _script_source(html: str) -> str:
-    """What the policy admits: pytest-html's own script, known by the data before it and the footer's end after it."""
+    """The script that the policy admits: pytest-html's own, known by the data before it and the footer behind it."""
     found = _SCRIPT.search(html)
     if found is None:
         return "'none'"

@@ -1,7 +1,8 @@
-"""The parts of the report page that say what was found, as HTML made from a run's record."""
+"""The parts of the report page that say what was found and how a recovery went, as HTML made from a run's record."""
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from oc_ops import files
 from oc_ops.record.page import html as page_html
-from oc_ops.record.page import recovery
 from oc_ops.record.redact import Redactor
 from oc_ops.record.run import CallRecord, CheckRecord, RunRecord
 from oc_ops.text import printable, span
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
     from oc_ops.record.page.charts import Latency
+    from oc_ops.record.redact import Json
 
 # The page stays fit for a phone and a mail however much was printed.
 _EVIDENCE_LINES = 400
@@ -64,7 +65,7 @@ class Report:
                 run=record,
                 mark=_VERDICT_MARKS[record.verdict],
                 headline=_headline(record),
-                recovery=recovery.sentence(record.recovery),
+                recovery=sentence(record.recovery),
                 meta=list(_meta(record)),
             ),
         )
@@ -93,7 +94,7 @@ class Report:
 
     def _recovery(self) -> Iterator[tuple[str, str, str]]:
         told = self._redactor.json(self._record.recovery)
-        for name, value in recovery.rows(told) if isinstance(told, Mapping) else ():
+        for name, value in rows(told) if isinstance(told, Mapping) else ():
             yield name, value, ""
 
     def _calls(self) -> Iterator[tuple[CallRecord, str]]:
@@ -226,3 +227,44 @@ def _utc(moment: datetime) -> str:
 
 def _seconds(seconds: float) -> str:
     return f"{seconds * 1000:.0f} ms" if seconds < 0.95 else f"{seconds:.1f} s"
+
+
+_STEP = ("v", "at", "step", "state", "report", "incident", "pid", "gateway")
+"""A step's own words, or a pointer to elsewhere on the page."""
+
+
+def sentence(told: Mapping[str, Json] | None) -> str:
+    """The attempt, or why there was none; empty where there was nothing to recover from."""
+    return _text(told.get("sentence", "")) if told and told.get("outcome") != "healthy" else ""
+
+
+def rows(told: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
+    """Name and text of each row of `Outcome.as_json`; whatever else is in it is shown as it is."""
+    known = ("sentence", "before", "after", "steps", "exit", "outcome", "duration_s", "cause", "cure", "acted")
+    if sentence := told.get("sentence"):
+        yield "outcome", _text(sentence)
+    yield from _look(told, "before")
+    steps = told.get("steps")
+    for each in steps if isinstance(steps, list) else ():
+        if isinstance(each, Mapping) and each.get("state") != "begin":
+            yield f"{_text(each.get('at'))[11:19]} {_text(each.get('step'))}", _facts(each)
+    yield from _look(told, "after")
+    yield from ((name, _text(value)) for name, value in told.items() if name not in known and value is not None)
+
+
+def _look(told: Mapping[str, Json], name: str) -> Iterator[tuple[str, str]]:
+    seen = told.get(name)
+    if isinstance(seen, Mapping):
+        words = (seen.get("verdict"), seen.get("cause"), seen.get("fact"))
+        yield name, ": ".join(_text(each) for each in words if each)
+
+
+def _facts(step: Mapping[str, Json]) -> str:
+    facts = {name: value for name, value in step.items() if name not in _STEP and value not in (None, "", [])}
+    return " · ".join(f"{name.replace('_', ' ')}: {_text(value)}" for name, value in facts.items())
+
+
+def _text(value: Json) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, str) else json.dumps(value)

@@ -26,7 +26,7 @@ from oc_ops.record.run import CheckOutcome
 from oc_ops.text import age
 
 INDEX_HTML = "index.html"
-_GATEWAY_CALLS = ("http /healthz", "rpc status", "cli gateway status")
+_GATEWAY_CALLS = ("http /healthz", "rpc status", "cli gateway call status")
 _WORST: tuple[CheckOutcome, ...] = ("failed", "error", "blocked", "passed", "skipped")
 _WORDS = {"error": "could not look"}
 _HEAT_HOURS, _HEAT_DAYS, _CHART_DAYS = 48, 90, 14
@@ -132,7 +132,7 @@ class _Page:
         }
 
     def _open_incidents(self, gateway: GatewayRow) -> dict[str, Incident]:
-        """What is open, in its own words, by id; a book that cannot be read has none to show."""
+        """Open incidents in their own words, by id; a book that cannot be read has none to show."""
         try:
             book = incidents_book.journal(self.memory_dir)
             found = incidents_book.open_incidents(book, datetime.fromtimestamp(self.now_ms / 1000, UTC), gateway.key)

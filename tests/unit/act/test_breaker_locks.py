@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from oc_ops import settings
-from oc_ops.act.breaker.locks import locks, move_aside
+from oc_ops.act.breaker.blockers import locks, move_aside
 from oc_ops.act.breaker.scan import Blocker, BreakerView, Refused, Tools
 from oc_ops.act.commands import Commands
 from oc_ops.errors import OcOpsError

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from oc_ops import settings
-from oc_ops.act.breaker.marker import left_off, markers
+from oc_ops.act.breaker.blockers import left_off, markers
 from oc_ops.act.breaker.plan import ApprovalBook, who
 from oc_ops.act.breaker.scan import Blocker, BreakerView, Refused, Tools, find, typed_name
 from oc_ops.act.breaker.switch import later, verified

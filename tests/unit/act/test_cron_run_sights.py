@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from oc_ops.act.cron_run.lanes import JobLanes, JobView
-from oc_ops.act.cron_run.poller import Beside
+from oc_ops.act.cron_run.lanes import Beside, JobLanes, JobView
 from oc_ops.errors import CouldNotLook
 from oc_ops.gateway import Gateway
 from oc_ops.observe.target import locate
@@ -131,7 +130,7 @@ def test_what_a_look_dies_of_is_no_end(tmp_path: Path, monkeypatch: pytest.Monke
         monkeypatch.setattr(JobLanes, "sight", broken)
         hidden = lanes._gateway
         monkeypatch.setattr(
-            "oc_ops.act.cron_run.poller.http.probe", lambda *_, **__: replace(healthy().live, kind="answered")
+            "oc_ops.act.cron_run.lanes.http.probe", lambda *_, **__: replace(healthy().live, kind="answered")
         )
         with Beside(hidden, ID, None) as beside:
             first = beside.wait(None, 10)

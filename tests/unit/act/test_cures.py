@@ -8,9 +8,8 @@ from oc_ops.act.recover import policy
 from oc_ops.act.recover.steps import carry_out
 from oc_ops.errors import OcOpsError
 from oc_ops.gateway import Gateway
-from oc_ops.judge.finding import Finding
+from oc_ops.judge.finding import Cure, Finding, FindingKind, finds, none, restart
 from oc_ops.judge.findings import KINDS
-from oc_ops.judge.registry import Cure, FindingKind, finds, none, restart
 from oc_ops.judge.signatures import catalogue
 
 EXPECTED = {

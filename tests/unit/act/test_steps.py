@@ -11,7 +11,7 @@ import pytest
 
 from oc_ops.act.recover import steps
 from oc_ops.gateway import Gateway
-from oc_ops.judge.registry import Action
+from oc_ops.judge.finding import Action
 from tests.support.stage import Stage, finding
 
 

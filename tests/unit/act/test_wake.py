@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from oc_ops.act import wake
+from oc_ops.act.breaker import processes
 from oc_ops.act.breaker.scan import Pid
 from oc_ops.act.recover.outcome import Observation
 from oc_ops.observe.probe import GatewayProbe
@@ -120,8 +120,8 @@ def test_a_hung_gateway_that_is_not_stopped_is_restarted_at_once(stage: Stage) -
 def test_only_the_very_process_is_signalled(process: psutil.Process) -> None:
     """A reused pid is another process: nothing is sent."""
     other = Pid(process.pid, process.create_time() - 100)
-    assert wake.let_go_on(other) == f"pid {process.pid} is gone"
+    assert processes.let_go_on(other) == f"pid {process.pid} is gone"
     assert process.status() == psutil.STATUS_STOPPED
     assert RUNNING.managed
-    assert wake.stopped(HUNG) is None
-    assert wake.stopped(None) is None
+    assert processes.stopped(HUNG) is None
+    assert processes.stopped(None) is None

@@ -117,7 +117,7 @@ def test_a_wrong_option_is_one_sentence(
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("moment", ["oc_ops.act.recover.examine", "oc_ops.act.recover.run"])
+@pytest.mark.parametrize("moment", ["oc_ops.act.recover.outcome", "oc_ops.act.recover.run"])
 def test_an_interruption_before_the_first_look_is_no_verdict(tmp_path: Path, moment: str) -> None:
     """While it still reads its own code: exit 2 and the same sentence, nobody was told that it tried."""
     done = subprocess.run(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from oc_ops.cli import jobtable, main, streams
+from oc_ops.cli import frame, jobtable, main
 from oc_ops.cli import recover as cli_recover
 from oc_ops.judge.host import clock_off
 from oc_ops.observe.jobs import Jobs, job_of
@@ -40,7 +40,7 @@ def test_a_clock_that_is_off_is_told_and_judged_by_nothing(
     """A line on stderr, the command goes on; the doctor has a finding of it, and of a clock that may be right none."""
     now_s = datetime(year, 6, 1, tzinfo=UTC).timestamp()
     monkeypatch.setattr(time, "time", lambda: now_s)
-    streams.need_clock()
+    frame.need_clock()
     said = capsys.readouterr().err
     finding = clock_off(now_s)
     assert (f"clock says {year}-06-01" in said, finding is not None) == (wrong, wrong)

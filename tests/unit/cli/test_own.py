@@ -9,7 +9,7 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
-from oc_ops.cli import app, groups
+from oc_ops.cli import app, frame
 from oc_ops.settings import declared, environment_name, load
 
 
@@ -37,12 +37,12 @@ def run(*arguments: str) -> str:
 
 def test_every_command_stands_under_a_heading_with_its_line_whole() -> None:
     """Nobody has to guess what a clipped line meant."""
-    named = {name for group in groups.GROUPS.values() for name in group}
+    named = {name for group in frame.GROUPS.values() for name in group}
     assert set(typer.main.get_command(app).commands) <= named  # type: ignore[attr-defined]
     text = run("--help")
     assert "Also" not in text
     assert "..." not in text.partition("Look (")[2]
-    for lines in groups.GROUPS.values():
+    for lines in frame.GROUPS.values():
         assert all(line in text for name, line in lines.items() if f"  {name} " in text)
 
 

@@ -21,7 +21,7 @@ from oc_ops.cockpit import snapshot
 from oc_ops.cockpit.panes import WINDOWS, loop
 from oc_ops.cockpit.panes.canvas import View
 from oc_ops.cockpit.panes.log import ARCHIVES, EVERY_S, WindowLog, log_of
-from oc_ops.cockpit.panes.screen import Screen, ansi
+from oc_ops.cockpit.panes.loop import Screen, ansi
 from oc_ops.errors import OcOpsError
 from tests.support.snapshots import KEY, sample
 

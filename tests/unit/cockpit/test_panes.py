@@ -13,7 +13,7 @@ from rich.text import Text
 
 from oc_ops.cockpit.panes import WINDOWS, canvas, loop
 from oc_ops.cockpit.panes.canvas import MOODS, View
-from oc_ops.cockpit.panes.screen import ansi
+from oc_ops.cockpit.panes.loop import ansi
 from oc_ops.cockpit.snapshot import Reading
 from oc_ops.cockpit.state import Freshness, JobPart, JobsPart, LogLine, Snapshot
 from tests.support.snapshots import KINDS, sample

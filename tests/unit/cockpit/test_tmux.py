@@ -211,7 +211,17 @@ CONFS = {
 }
 
 
-@pytest.mark.parametrize("conf", CONFS.values(), ids=CONFS)
+ALL_AT_ONCE = "".join(CONFS[each] for each in ("indices", "bare", "default command", "hooks", "broken"))
+
+
+@pytest.mark.parametrize(
+    "conf",
+    [
+        pytest.param(ALL_AT_ONCE, id="all at once"),
+        pytest.param(CONFS["unattached"], id="unattached"),
+        *(pytest.param(CONFS[each], id=each, marks=pytest.mark.nightly) for each in CONFS if each != "unattached"),
+    ],
+)
 def test_the_user_s_own_tmux_conf(conf: str, desk: Desk) -> None:
     """Numbering, prefix, names, shells and what is switched off: it comes up and is mended."""
     (desk.home / ".tmux.conf").write_text(conf)
@@ -233,7 +243,9 @@ def test_a_tmux_conf_that_ends_every_session_is_named(desk: Desk) -> None:
     assert len(ran.err.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize("shell", ["/bin/bash", "/bin/sh", "/usr/bin/zsh", "/usr/bin/fish"])
+@pytest.mark.parametrize(
+    "shell", ["/bin/bash", pytest.param("/bin/sh", marks=pytest.mark.nightly), "/usr/bin/zsh", "/usr/bin/fish"]
+)
 def test_the_shell_is_the_user_s_own_with_oc_ops_on_path(shell: str, desk: Desk) -> None:
     """Their default-shell, in the project, `oc-ops` found although the login files set PATH anew."""
     resets = "export PATH=/usr/bin:/bin\n"
@@ -352,7 +364,7 @@ def test_attach_needs_a_terminal(desk: Desk) -> None:
     assert desk.tmux("list-sessions", check=False) == ""
 
 
-@pytest.mark.parametrize("server", ["default", "work"])
+@pytest.mark.parametrize("server", [pytest.param("default", marks=pytest.mark.nightly), "work"])
 def test_attach_from_inside_tmux(server: str, desk: Desk) -> None:
     """On the same server the terminal changes over to it; on another one it shows inside."""
     desk.start()
@@ -450,7 +462,7 @@ def test_the_windows_cost_little_memory(desk: Desk) -> None:
 # -- pytest --tmux ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("asked", ["option", "ini"])
+@pytest.mark.parametrize("asked", ["option", pytest.param("ini", marks=pytest.mark.nightly)])
 def test_a_doctor_run_sees_that_it_is_up(asked: str, desk: Desk, tmp_path: Path) -> None:
     """--tmux, or oc_ops_tmux in the ini file, brings it up before the checks and says so; the verdict is its own."""
     operator = Operator(tmp_path / "machine", closed_port())

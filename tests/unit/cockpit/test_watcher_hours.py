@@ -10,6 +10,8 @@ from itertools import count
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, ModuleType
 
+import pytest
+
 from oc_ops.cockpit.panes import WINDOWS
 from oc_ops.cockpit.panes.log import ARCHIVES
 from oc_ops.cockpit.panes.loop import Pane
@@ -17,7 +19,8 @@ from oc_ops.observe.rpc import Push, RpcRefused
 from tests.fakes.fake_line import finished, job, started
 from tests.support.watchroom import Room
 
-EVENTS = 20_000
+FIRST = 5_000
+"""Events after which all that is kept is full."""
 MOST_GROWN_BYTES = 512 * 1024
 MOST_SNAPSHOT_BYTES = 256 * 1024
 PANE_LOG_BYTES = 50_000
@@ -98,15 +101,18 @@ def held_bytes(root: object) -> int:
     return total
 
 
-def test_it_does_not_grow(tmp_path: Path) -> None:
-    """20,000 events, 10 lost connections, 8,000 lines of a rotated log, 20 reports: watcher, windows and files."""
+@pytest.mark.parametrize("events", [8_000, pytest.param(20_000, marks=pytest.mark.nightly)])
+def test_it_does_not_grow(tmp_path: Path, events: int) -> None:
+    """20,000 events of a night, 10 lost connections, 8,000 lines of a rotated log, 20 reports: watcher, windows and
+    files. On a push it is less than half of that.
+    """
     with Room.beside(tmp_path, pane_log_bytes=PANE_LOG_BYTES) as room:
         hours = Hours(room)
         room.run(70)
-        hours.pass_by(EVENTS // 4)
+        hours.pass_by(FIRST)
         gc.collect()
         held, objects = held_bytes((room.loop, hours.panes)), len(gc.get_objects())
-        hours.pass_by(EVENTS * 3 // 4)
+        hours.pass_by(events - FIRST)
         room.run(70)
         gc.collect()
         assert held_bytes((room.loop, hours.panes)) - held < MOST_GROWN_BYTES
@@ -117,8 +123,8 @@ def test_it_does_not_grow(tmp_path: Path) -> None:
         assert max(each.stat().st_size for each in kept) < PANE_LOG_BYTES + 10_000
         shown = room.shown
         assert [(each.id, each.count > 3) for each in shown.log.signatures] == [("loop.frozen", True)]
-        assert shown.rpc.events >= EVENTS
-        assert shown.rpc.connects >= 10
+        assert shown.rpc.events >= events
+        assert shown.rpc.connects >= events // 2_000
         assert len(shown.log.lines) == 60
         assert len(shown.jobs.recent) == 30
         assert len(shown.jobs.transcripts) == 5

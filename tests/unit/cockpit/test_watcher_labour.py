@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from oc_ops.cockpit.labour import LOOK_S, MODELS_S
+from oc_ops.cockpit.parts import LOOK_S, MODELS_S
 from oc_ops.observe.rpc import Push, RpcReply
 from tests.fakes.fake_line import WORK, job
 from tests.support.watchroom import Room

@@ -15,7 +15,7 @@ from oc_ops.doctor.observations import Doctor
 from oc_ops.doctor.outcomes import Blocked, NotAsked
 from oc_ops.errors import CouldNotLook, SettingError
 from oc_ops.gateway import Gateway
-from oc_ops.judge import verdict
+from oc_ops.judge import findings
 from oc_ops.judge.finding import Finding
 from oc_ops.observe import install, state
 from oc_ops.observe.openclaw import Openclaw
@@ -30,7 +30,7 @@ from tests.support.world import DOWN, HELLO, HUNG, READS, Make, World
 
 OBSERVATIONS = (
     "config_cause", "look", "http_cause", "rpc_lane", "status_read", "rpc_cause", "cron_status", "cron_list_read",
-    "executable", "openclaw", "version", "cli_fault", "gateway_status", "cli_cause", "config_rejected", "cron_list",
+    "executable", "openclaw", "version", "cli_fault", "cli_status", "cli_cause", "config_rejected", "cron_list",
     "browser_fault", "browser_answer", "browser_status", "log_files", "log_view",
 )  # fmt: skip
 
@@ -59,7 +59,7 @@ def test_a_healthy_gateway_is_looked_at_once(world: World, make: Make) -> None:
     assert max(world.asked.values()) == 1
     assert all(first[name] is second[name] for name in OBSERVATIONS if name not in ("log_files", "log_view"))
     assert causes(first) == set()
-    assert world.calls["status"] == world.calls["cron_status"] == 0
+    assert world.calls["gateway_status"] == world.calls["cron_status"] == 0
     assert summary.lanes(doctor) == {"http": "ok", "rpc": "ok", "cli": "ok"}
     assert summary.gateway_version(doctor) == "2026.9.6"
     assert [doctor.cause_before(lane) for lane in ("http", "rpc", "cli", "files", "log")] == [None] * 5
@@ -174,7 +174,7 @@ def test_a_config_that_does_not_parse_is_the_cause_of_all(world: World, make: Ma
     assert world.calls == Counter()
     assert world.asked["rpc"] == 0
     blocked = [name for name, each in found.items() if isinstance(each, Blocked)]
-    assert {"rpc_lane", "cron_list", "cron_list_read", "gateway_status", "browser_status"} <= set(blocked)
+    assert {"rpc_lane", "cron_list", "cron_list_read", "cli_status", "browser_status"} <= set(blocked)
 
 
 def test_a_config_of_a_newer_shape_is_not_invalid(world: World, make: Make) -> None:
@@ -227,7 +227,7 @@ def test_quick_never_calls_the_cli(world: World, make: Make) -> None:
     doctor = make(quick=True)
     found = everything(doctor)
     assert world.calls == Counter()
-    assert isinstance(found["gateway_status"], NotAsked)
+    assert isinstance(found["cli_status"], NotAsked)
     assert isinstance(found["cron_list"], NotAsked)
     assert isinstance(found["browser_status"], NotAsked)
     assert summary.lanes(doctor)["cli"] == "not asked: --quick"
@@ -260,11 +260,11 @@ def test_a_failure_to_look_is_kept(world: World, make: Make) -> None:
 
 def test_a_cli_that_could_not_be_called_is_kept_and_named(world: World, make: Make) -> None:
     """The lanes say why the CLI lane failed; the call is made once."""
-    world.cli["gateway_status"] = CouldNotLook("cli.lock is held by process 7; waited 25 s for it")
+    world.cli["status"] = CouldNotLook("cli.lock is held by process 7; waited 25 s for it")
     doctor = make()
     found = everything(doctor)
     assert isinstance(found["cron_list"], CouldNotLook)
-    assert world.calls["gateway_status"] == 1
+    assert world.calls["status"] == 1
     assert world.calls["cron_list"] == world.calls["browser_status"] == 0
     assert summary.lanes(doctor)["cli"] == "unavailable: cli.lock is held by process 7; waited 25 s for it"
 
@@ -318,7 +318,7 @@ def test_an_openclaw_that_does_not_work(world: World, make: Make) -> None:
 
 def test_a_status_that_fails_blocks_what_rests_on_it(world: World, make: Make) -> None:
     """Where the operator's own command is not answered, the costlier ones are not tried."""
-    world.cli["gateway_status"] = answer({"rpc": {"ok": False, "error": "gateway timeout after 8000ms"}})
+    world.cli["status"] = answer(None, "gateway call status", "refused", stderr="gateway timeout after 8000ms")
     found = everything(make())
     assert "cli/unusable" in causes(found)
     assert isinstance(found["cron_list"], Blocked)
@@ -347,7 +347,7 @@ def test_an_unset_variable_is_one_finding_and_no_fault_of_the_gateway(world: Wor
         cause = found["rpc_cause"]
         assert isinstance(cause, Finding)
         assert (cause.severity, cause.proof, "$GW_TOK" in cause.fact) == ("error", "", True)
-        assert verdict.verdict([cause], ["failed", "blocked", "passed"]) == "unknown"
+        assert findings.verdict([cause], ["failed", "blocked", "passed"]) == "unknown"
 
 
 def test_an_unresolved_token_is_no_finding_where_the_cli_reads(world: World, make: Make) -> None:
@@ -385,7 +385,7 @@ def test_a_cli_that_says_nothing_accuses_nobody(name: str, outcome: Outcome, wor
     assert all("says nothing of the gateway" in each for each in unseen)
 
 
-@pytest.mark.parametrize("name", ["gateway_status", "cron_list", "browser_status"])
+@pytest.mark.parametrize("name", ["status", "cron_list", "browser_status"])
 def test_a_refused_cli_does_not_overrule_what_was_read(name: str, world: World, make: Make) -> None:
     """Over RPC the gateway was read: whatever our CLI lacks is one warning, and what rests on it is left out."""
     error = {"ok": False, "error": {"type": "cli_error", "message": "device pairing required (requestId: 1)"}}

@@ -13,7 +13,6 @@ from oc_ops.doctor import selection
 from oc_ops.judge import gateway as judge_gateway
 from oc_ops.judge import signatures
 from oc_ops.judge.findings import KINDS
-from oc_ops.judge.registry import advises
 
 PROJECT = Path(__file__).resolve().parents[3]
 PACKAGE = PROJECT / "oc_ops"
@@ -203,6 +202,22 @@ def words_of(function: ast.FunctionDef, made: ast.Call) -> str:
     named_too = [each.id for part in parts for each in ast.walk(part) if isinstance(each, ast.Name)]
     commands = {"RESTART": judge_gateway.RESTART, "_restart": judge_gateway.RESTART}
     return " ".join([*(str(each) for each in said), *(commands[each] for each in named_too if each in commands)])
+
+
+_NOT = re.compile(
+    r"\b(?:no|never a|not|or|before\W+any|before you|another|a|only|changes?|without a) (?:\w+ )?"
+    r"(?:re)?starts?(?: (?:it|now|alone|does|would|aborts|changes|helps)\b[^;,:.]*)?|\bdo not \w+ it"
+)
+"""How a text speaks of a restart that is not to be done."""
+_DOES = re.compile(
+    r"\b(?:re)?start\b(?! up| here|ed)|\bkill\b|\bstop\b|\bconfig set\b|\bedit\b"
+    r"|\bend (?:that |those )?pids?\b|disable --now"
+)
+
+
+def advises(text: str) -> bool:
+    """True if a help or a fix tells a person to restart, start, kill, stop or edit something."""
+    return bool(_DOES.search(_NOT.sub("", text)))
 
 
 def test_advice_to_restart_kill_stop_or_edit_names_its_proof() -> None:

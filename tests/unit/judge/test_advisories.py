@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from oc_ops.judge.advisories import Advisory, advisories, known_release
-from oc_ops.judge.releases import release
-from oc_ops.record.lastlook import remember_release, told_releases
+from oc_ops.judge.releases import Advisory, advisories, known_release, release
+from oc_ops.record.memory import remember_release, told_releases
 
 
 @pytest.mark.parametrize("entry", advisories(), ids=lambda each: each.id)

@@ -43,12 +43,14 @@ def missed(schedule: Schedule, **changes: object) -> datetime | None:
 
 @pytest.mark.parametrize("expression", sorted({each[0] for each in CRONER}))
 def test_cron_expressions_are_due_when_openclaw_says(expression: str) -> None:
-    """Next and previous due moments are those of the real scheduler, in every zone and at every clock change."""
+    """The last due moment is that of the real scheduler, in every zone and at every clock change."""
     for _, zone, now_ms, next_ms, previous_ms in (each for each in CRONER if each[0] == expression):
         now, schedule = judge_schedule.moment(now_ms), cron(expression, zone)
-        following = judge_schedule.next_due(schedule, now, UTC)
+        if next_ms is not None:
+            assert judge_schedule.last_due(schedule, judge_schedule.moment(next_ms), UTC) == judge_schedule.moment(
+                next_ms
+            )
         before = judge_schedule.last_due(schedule, now - timedelta(milliseconds=1), UTC)
-        assert (following and judge_schedule.milliseconds(following)) == next_ms, (zone, now)
         assert (before and judge_schedule.milliseconds(before)) == previous_ms, (zone, now)
 
 
@@ -59,9 +61,8 @@ def test_cron_expressions_are_due_when_openclaw_says(expression: str) -> None:
 )  # fmt: skip
 def test_an_expression_nobody_here_understands_is_unknown(expression: str) -> None:
     """What cannot be read, or would be read otherwise than by OpenClaw, is said to be so and never taken for due."""
-    for ask in (judge_schedule.last_due, judge_schedule.next_due):
-        with pytest.raises(CouldNotLook, match="cannot read the cron expression"):
-            ask(cron(expression), NOW, UTC)
+    with pytest.raises(CouldNotLook, match="cannot read the cron expression"):
+        judge_schedule.last_due(cron(expression), NOW, UTC)
 
 
 def test_a_zone_nobody_knows_is_unknown() -> None:
@@ -74,51 +75,43 @@ def test_a_zone_nobody_knows_is_unknown() -> None:
 def test_without_a_zone_the_gateway_s_own_counts() -> None:
     """Three o'clock is the gateway's three o'clock."""
     assert judge_schedule.last_due(cron("0 3 * * *", ""), NOW, VIENNA) == datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
-    assert judge_schedule.next_due(cron("0 3 * * *", ""), NOW, VIENNA) == datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("now", "last", "following"),
+    ("now", "last"),
     [
-        ("2027-03-28T00:59:59+00:00", "2027-03-27T01:30:00+00:00", "2027-03-29T00:30:00+00:00"),
-        ("2027-03-28T12:00:00+00:00", "2027-03-27T01:30:00+00:00", "2027-03-29T00:30:00+00:00"),
-        ("2027-10-31T00:29:59+00:00", "2027-10-30T00:30:00+00:00", "2027-10-31T00:30:00+00:00"),
-        ("2027-10-31T01:30:00+00:00", "2027-10-31T00:30:00+00:00", "2027-11-01T01:30:00+00:00"),
+        ("2027-03-28T00:59:59+00:00", "2027-03-27T01:30:00+00:00"),
+        ("2027-03-28T12:00:00+00:00", "2027-03-27T01:30:00+00:00"),
+        ("2027-10-31T00:29:59+00:00", "2027-10-30T00:30:00+00:00"),
+        ("2027-10-31T01:30:00+00:00", "2027-10-31T00:30:00+00:00"),
     ],
     ids=["before the lost hour", "after it", "before the hour that comes twice", "in its second time"],
 )
-def test_clock_changes(now: str, last: str, following: str) -> None:
+def test_clock_changes(now: str, last: str) -> None:
     """Half past two in Vienna is left out once a year, and comes twice once a year and is due the first time."""
     schedule, moment = cron("30 2 * * *", "Europe/Vienna"), datetime.fromisoformat(now)
     assert judge_schedule.last_due(schedule, moment, UTC) == datetime.fromisoformat(last)
-    assert judge_schedule.next_due(schedule, moment, UTC) == datetime.fromisoformat(following)
 
 
 def test_intervals_count_from_their_anchor_or_from_the_making() -> None:
     """The anchor itself is the moment of making and no due time."""
     every = Schedule("every", every_ms=HOUR, anchor_ms=NOW_MS - 90 * MINUTE)
     assert judge_schedule.last_due(every, NOW, UTC) == NOW - timedelta(minutes=30)
-    assert judge_schedule.next_due(every, NOW, UTC) == NOW + timedelta(minutes=30)
     fresh = Schedule("every", every_ms=HOUR)
     assert judge_schedule.last_due(fresh, NOW, UTC, created_ms=NOW_MS - 10 * MINUTE) is None
-    assert judge_schedule.next_due(fresh, NOW, UTC, created_ms=NOW_MS) == NOW + timedelta(hours=1)
     assert judge_schedule.last_due(fresh, NOW, UTC) is None
-    assert judge_schedule.next_due(fresh, NOW, UTC) is None
 
 
 def test_a_single_moment_is_due_once() -> None:
     """Before it, next; after it, last."""
     once = Schedule("at", at_ms=NOW_MS)
     assert judge_schedule.last_due(once, NOW, UTC) == NOW
-    assert judge_schedule.next_due(once, NOW, UTC) is None
-    assert judge_schedule.next_due(once, NOW - timedelta(seconds=1), UTC) == NOW
     assert judge_schedule.last_due(once, NOW - timedelta(seconds=1), UTC) is None
 
 
 def test_what_is_not_by_the_clock_is_never_due() -> None:
     """A kind that is not known says nothing."""
     assert judge_schedule.last_due(Schedule("unknown"), NOW, UTC) is None
-    assert judge_schedule.next_due(Schedule("unknown"), NOW, UTC) is None
     assert missed(Schedule("unknown"), last_run_ms=NOW_MS - 9 * DAY) is None
 
 

@@ -38,44 +38,46 @@ SCOPE_PENDING = (
 TARGET = "\nGateway target: ws://127.0.0.1:28789\nSource: service target\nConfig: ~/.openclaw/openclaw.json"
 
 
-def rpc(error: str | None, **changes: object) -> Answer:
-    """`gateway status --json` with this `.rpc`."""
-    return answer({"rpc": {"ok": error is None, **({"error": error} if error else {}), **changes}, "port": {}})
+def failed(message: str, **changes: object) -> Answer:
+    """`gateway call status --json` that did not get through: JSON from 2026.6 on, else words on standard error."""
+    if changes:
+        error = {"type": "GatewayTransportError", "message": message, **changes}
+        return answer({"ok": False, "error": error}, outcome="refused")
+    return answer(None, outcome="refused", stderr=f"Gateway call failed: GatewayTransportError: {message}{TARGET}")
 
 
 UNANSWERED, REJECTED, MISSING = "gateway/rpc-unanswered", "gateway/auth-rejected", "gateway/credential-missing"
 UNUSABLE, UNPAIRED, MISDIRECTED, OUTDATED = "cli/unusable", "cli/unpaired", "cli/misdirected", "cli/outdated"
 
 
+STATUS = {"runtimeVersion": "2026.9.6", "heartbeat": {"agents": []}, "sessions": {"count": 0}}
+
+
 @pytest.mark.parametrize(
     ("status", "check"),
     [
-        (rpc(None, capability="connected_no_operator_scope"), None),
-        (rpc(None), None),
-        (rpc("connect ECONNREFUSED 127.0.0.1:28789", connectFailure={"kind": "unreachable"}), UNUSABLE),
-        (rpc(f"gateway timeout after 10000ms{TARGET}", timedOut=True, connectFailure={"kind": "unreachable"}),
-         UNUSABLE),
-        (rpc(TOKEN, gatewayReached=True, connectFailure={"kind": "auth-rejected", "detailCode": "AUTH_TOKEN_MISMATCH"}),
-         REJECTED),
-        (rpc("timeout"), UNUSABLE),
-        (rpc("connect ECONNREFUSED 127.0.0.1:28989"), UNUSABLE),
-        (rpc(f"gateway closed (1008): {TOKEN}{TARGET}"), REJECTED),
-        (rpc("gateway timeout after 10000ms"), UNUSABLE),
-        (rpc("gateway closed (1006 abnormal closure (no close frame)): no close reason"), UNUSABLE),
-        (rpc("gateway closed (1008): unauthorized: gateway token mismatch (set gateway.remote.token)"), REJECTED),
+        (answer(STATUS), None),
+        (answer({"heartbeat": {"agents": []}}), None),
+        (failed("connect ECONNREFUSED 127.0.0.1:28789", kind="unreachable"), UNUSABLE),
+        (failed("gateway timeout after 10000ms", kind="unreachable"), UNUSABLE),
+        (failed(TOKEN, details={"code": "AUTH_TOKEN_MISMATCH"}), REJECTED),
+        (failed("gateway timeout after 10000ms"), UNUSABLE),
+        (failed("gateway closed (1006 abnormal closure (no close frame)): no close reason"), UNUSABLE),
+        (failed(f"gateway closed (1008): {TOKEN}"), REJECTED),
+        (failed("gateway closed (1008): unauthorized: gateway token mismatch (set gateway.remote.token)"), REJECTED),
         (answer(None, outcome="timed-out"), UNUSABLE),
         (answer(None, outcome="refused", stderr=SCOPE_PENDING), UNPAIRED),
+        (answer(STATUS, outcome="timed-out"), UNUSABLE),
         (answer({}), UNUSABLE),
-        (answer({"rpc": True}), UNUSABLE),
-        (answer({"rpc": {"ok": "yes"}}), UNUSABLE),
-        (answer({"rpc": {"ok": False, "error": 7, "connectFailure": []}}), UNUSABLE),
+        (answer({"runtimeVersion": None}), UNUSABLE),
+        (answer({"ok": False, "error": 7}), UNUSABLE),
     ],
-    ids=["healthy 2026.9.6", "healthy older", "down 2026.9.6", "hung 2026.9.6", "token 2026.9.6", "hung 2026.5.28",
-         "down 2026.5.28", "token 2026.5.28", "hung 2026.2.26", "down 2026.2.26", "token 2026.2.26", "no output",
-         "scope pending 2026.5.28", "empty object", "rpc no object", "ok no bool", "wrong types"],
+    ids=["healthy", "healthy 2026.2.26", "down 2026.9.6", "hung 2026.9.6", "token 2026.9.6", "hung, older",
+         "down, older", "token 2026.5.28", "token 2026.2.26", "no output", "scope pending 2026.5.28",
+         "cut short", "empty object", "no version", "wrong types"],
 )  # fmt: skip
 def test_status_answered(status: Answer, check: str | None) -> None:
-    """`gateway status` is judged by content: exit 0 in a bad state does not help it."""
+    """The command's own status is judged by content: exit 0 in a bad state does not help it."""
     finding = access.status_answered(status)
     assert (finding.check if finding else None) == check
     if finding is not None:
@@ -85,17 +87,14 @@ def test_status_answered(status: Answer, check: str | None) -> None:
 
 
 def test_a_call_that_does_not_get_through_to_a_live_gateway_restarts_nothing() -> None:
-    """When RPC has just read the status, a failing `gateway status` is the CLI's: a warning, a refused token too."""
+    """When RPC has just read the status, a failing command is the CLI's: a warning, a refused token too."""
     late = access.status_answered(answer(None, "gateway status --json", "timed-out"), read=True)
     assert late is not None
     assert (late.check, restarts(late)) == ("cli/unusable", False)
-    refused = access.status_answered(answer({"rpc": {"ok": False, "error": "unauthorized: token mismatch"}}), read=True)
+    refused = access.status_answered(failed("unauthorized: token mismatch"), read=True)
     assert refused is not None
     assert {late.severity, refused.severity} == {"warning"}
     assert refused.check == UNUSABLE  # the config's own credential has just been taken
-
-
-STATUS = {"runtimeVersion": "2026.9.6", "heartbeat": {"agents": []}, "sessions": {"count": 0}}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from oc_ops.judge import gateway as judge_gateway
 from oc_ops.judge.descriptors import near
 from oc_ops.judge.findings import KINDS
 from oc_ops.judge.gateway import Limits
-from oc_ops.observe.descriptors import Descriptors, Watches
+from oc_ops.observe.limits import Descriptors, Watches
 from oc_ops.observe.service import Service
 from tests.support.sights import PID, nothing, sight
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from oc_ops.judge.drain import Drain, drain_stuck
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.findings import KINDS
-from oc_ops.record import drains
+from oc_ops.judge.lifecycle import Drain, drain_stuck
+from oc_ops.record import memory
 
 NOW = datetime(2026, 11, 28, 14, 0, tzinfo=UTC)
 DRAINING = Finding("gateway/draining", "error", "the gateway is draining", "GET /startupz: 503", "none automatic: wait")
@@ -41,16 +41,16 @@ def test_a_suspension_is_told_as_one(lasts_s: float) -> None:
 def test_the_first_look_at_a_drain_is_remembered(tmp_path: Path) -> None:
     """Later looks of the same start tell its age; another start, or a gateway that was well meanwhile, begins anew."""
     later = NOW + timedelta(minutes=10)
-    assert drains.since(tmp_path, "key", 1000.0, NOW) == NOW
-    assert drains.since(tmp_path, "key", 1001.0, later) == NOW
-    assert drains.since(tmp_path, "other", 1000.0, later) == later
-    assert drains.since(tmp_path, "key", 2000.0, later) == later
-    drains.forget(tmp_path, "key")
-    assert drains.since(tmp_path, "key", 2000.0, later + timedelta(minutes=1)) == later + timedelta(minutes=1)
+    assert memory.drain_since(tmp_path, "key", 1000.0, NOW) == NOW
+    assert memory.drain_since(tmp_path, "key", 1001.0, later) == NOW
+    assert memory.drain_since(tmp_path, "other", 1000.0, later) == later
+    assert memory.drain_since(tmp_path, "key", 2000.0, later) == later
+    memory.forget_drain(tmp_path, "key")
+    assert memory.drain_since(tmp_path, "key", 2000.0, later + timedelta(minutes=1)) == later + timedelta(minutes=1)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"first_s": "x"}', '{"first_s": 9e12}', "null"])
 def test_a_broken_memory_costs_the_age_alone(text: str, tmp_path: Path) -> None:
     """A file that is none is a drain seen for the first time."""
     (tmp_path / "drain-key.json").write_text(text)
-    assert drains.since(tmp_path, "key", None, NOW) == NOW
+    assert memory.drain_since(tmp_path, "key", None, NOW) == NOW

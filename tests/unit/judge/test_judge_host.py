@@ -22,8 +22,8 @@ from oc_ops.observe.host import (
     Sample,
     WriteAheadLog,
 )
-from oc_ops.observe.orphans import Orphan
-from oc_ops.observe.package import Package
+from oc_ops.observe.install import Package
+from oc_ops.observe.leftovers import Orphan
 from oc_ops.observe.processes import GatewayProcess
 
 MB, GB, HOUR = 2**20, 2**30, 3600.0

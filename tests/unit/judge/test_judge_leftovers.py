@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from oc_ops.judge.leftovers import openclaw_leftovers
+from oc_ops.judge.files import openclaw_leftovers
 from oc_ops.observe.leftovers import OLD_S, Leftovers, leftovers
 from oc_ops.observe.target import Target, locate
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from oc_ops.judge import startup
+from oc_ops.judge import lifecycle
 from oc_ops.observe import probe as observe_probe
 from oc_ops.observe.http import Probe
 from oc_ops.observe.probe import GatewayProbe
-from oc_ops.record import drains
+from oc_ops.record import memory
 from tests.support.sights import YOUNG, gateway_process, nothing, ready, said, sight
 
 BUDGET_S = 240.0
@@ -56,7 +56,7 @@ def undated(step: str = "startup-sidecars", **changes: object) -> GatewayProbe:
 )
 def test_only_a_start_that_is_bounded_is_a_warning(seen: GatewayProbe, severity: str, words: str) -> None:
     """Its age by its own word or its certain process, or progress between two looks; else nothing says it ends."""
-    found = startup.starting(seen, BUDGET_S)
+    found = lifecycle.starting(seen, BUDGET_S)
     assert found is not None
     assert (found.check, found.severity) == ("gateway/starting", severity)
     assert words in f"{found.saw} {found.fix}"
@@ -65,7 +65,7 @@ def test_only_a_start_that_is_bounded_is_a_warning(seen: GatewayProbe, severity:
 def test_a_start_beyond_its_budget_is_none() -> None:
     """Then it is not ready, hung or a zombie: an error, and no longer waited for."""
     late = sight(startup=waits_for("startup-sidecars", uptimeMs=240_000))
-    assert startup.starting(late, BUDGET_S) is None
+    assert lifecycle.starting(late, BUDGET_S) is None
 
 
 @pytest.mark.parametrize(
@@ -101,16 +101,16 @@ def test_starts_that_follow_each_other_are_no_slow_start(tmp_path: Path) -> None
     verdicts = []
     for minute in range(0, 6, 2):
         now = NOW + timedelta(minutes=minute)
-        spell = drains.start_seen(tmp_path, "key", now.timestamp() - 20, now)
-        found = startup.starting(sight(REFUSED, processes=YOUNG), BUDGET_S)
+        spell = memory.start_seen(tmp_path, "key", now.timestamp() - 20, now)
+        found = lifecycle.starting(sight(REFUSED, processes=YOUNG), BUDGET_S)
         assert found is not None
-        found = startup.again_and_again(found, spell.first, now, spell.starts, BUDGET_S)
+        found = lifecycle.again_and_again(found, spell.first, now, spell.starts, BUDGET_S)
         verdicts.append((found.severity, spell.starts))
     assert verdicts == [("warning", 1), ("warning", 2), ("warning", 3)]
     now = NOW + timedelta(minutes=6)
-    spell = drains.start_seen(tmp_path, "key", now.timestamp() - 20, now)
+    spell = memory.start_seen(tmp_path, "key", now.timestamp() - 20, now)
     assert found is not None
-    found = startup.again_and_again(found, spell.first, now, spell.starts, BUDGET_S)
+    found = lifecycle.again_and_again(found, spell.first, now, spell.starts, BUDGET_S)
     assert (found.severity, found.fact) == (
         "error",
         "the gateway starts again and again: 4 starts in 6 min, and none was seen to end well",
@@ -122,25 +122,25 @@ def test_starts_that_follow_each_other_are_no_slow_start(tmp_path: Path) -> None
 )
 def test_two_starts_apart_have_nothing_to_do_with_each_other(tmp_path: Path, up_between: bool, gap: timedelta) -> None:
     """A gateway that came up between, or a look of another day, begins the count anew."""
-    drains.start_seen(tmp_path, "key", NOW.timestamp() - 20, NOW)
+    memory.start_seen(tmp_path, "key", NOW.timestamp() - 20, NOW)
     if up_between:
-        drains.is_up(tmp_path, "key")
-    spell = drains.start_seen(tmp_path, "key", (NOW + gap).timestamp() - 20, NOW + gap)
+        memory.forget_starts(tmp_path, "key")
+    spell = memory.start_seen(tmp_path, "key", (NOW + gap).timestamp() - 20, NOW + gap)
     assert (spell.first, spell.starts) == (NOW + gap, 1)
 
 
 def test_a_slow_start_seen_twice_is_one_start(tmp_path: Path) -> None:
     """Two looks at one start of 200 s count it once, however its age is rounded."""
-    drains.start_seen(tmp_path, "key", NOW.timestamp() - 20, NOW)
+    memory.start_seen(tmp_path, "key", NOW.timestamp() - 20, NOW)
     later = NOW + timedelta(seconds=180)
-    assert drains.start_seen(tmp_path, "key", NOW.timestamp() - 18, later) == drains.StartSpell(NOW, 1)
+    assert memory.start_seen(tmp_path, "key", NOW.timestamp() - 18, later) == memory.StartSpell(NOW, 1)
 
 
 def test_a_memory_that_cannot_be_read_begins_anew(tmp_path: Path) -> None:
     """A file that is no JSON, or that a clock set back has left in the future, is as good as none."""
     (tmp_path / "start-key.json").write_text("no json", encoding="utf-8")
-    assert drains.start_seen(tmp_path, "key", None, NOW).starts == 1
-    assert drains.start_seen(tmp_path, "key", None, NOW - timedelta(hours=1)).first == NOW - timedelta(hours=1)
+    assert memory.start_seen(tmp_path, "key", None, NOW).starts == 1
+    assert memory.start_seen(tmp_path, "key", None, NOW - timedelta(hours=1)).first == NOW - timedelta(hours=1)
 
 
 MAYBE = replace(YOUNG[0], certain=False)

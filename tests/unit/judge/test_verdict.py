@@ -7,7 +7,7 @@ from itertools import permutations
 
 import pytest
 
-from oc_ops.judge import verdict as judge
+from oc_ops.judge import findings as judge
 from oc_ops.judge.finding import Finding, Severity
 
 

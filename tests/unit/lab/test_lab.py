@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from oc_ops.lab import config, install, state, sweep
+from oc_ops.lab import config, install, sweep
 from oc_ops.lab.gateway import Lab, LabStatus, open_lab
 from oc_ops.lab.install import LabError
 from oc_ops.observe.http import probe
@@ -302,11 +302,11 @@ def test_ports_in_use_are_not_taken() -> None:
 def test_another_process_finds_the_lab(lab: Lab, cache: Path) -> None:
     """Port and token of a lab are remembered, in a file that only its owner reads."""
     lab.root.mkdir()
-    state.write(lab.root / "lab.json", state.LabState("2026.9.6", "secret", 23456, ("lab-ok",), 1, 2.0))
+    config.write(lab.root / "lab.json", config.LabState("2026.9.6", "secret", 23456, ("lab-ok",), 1, 2.0))
     other = Lab(lab.root, cache=cache)
     assert (other.port, other.token) == (23456, "secret")
     assert (lab.root / "lab.json").stat().st_mode & 0o777 == 0o600
-    assert "secret" not in repr(state.read(lab.root / "lab.json"))
+    assert "secret" not in repr(config.read(lab.root / "lab.json"))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"version": 1, "token": "x", "seeded": []}', '{"seeded": 3}'])
@@ -321,7 +321,7 @@ def test_unreadable_memory_is_one_sentence(lab: Lab, text: str) -> None:
 def test_a_lab_keeps_its_release(lab: Lab) -> None:
     """State directories of different releases are not mixed."""
     lab.root.mkdir()
-    state.write(lab.root / "lab.json", state.LabState("2026.9.6", "secret"))
+    config.write(lab.root / "lab.json", config.LabState("2026.9.6", "secret"))
     with pytest.raises(LabError, match=r"holds a lab of OpenClaw 2026\.9\.6; take another folder"):
         Lab(lab.root, "2026.5.28")
 

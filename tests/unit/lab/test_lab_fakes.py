@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from oc_ops.lab import fakes, state, sweep
+from oc_ops.lab import config, fakes, sweep
 from oc_ops.lab.gateway import Lab
 from oc_ops.lab.install import LabError
 
@@ -84,7 +84,7 @@ def test_down_ends_the_fakes_and_forgets_them(lab: Lab) -> None:
     assert len(sweep.residents(lab.root)) == 1
     lab.down()
     assert sweep.residents(lab.root) == []
-    remembered = state.read(lab.root / "lab.json")
+    remembered = config.read(lab.root / "lab.json")
     assert remembered is not None
     assert remembered.fakes == {}
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from oc_ops.cli import app
 from oc_ops.errors import OcOpsError
-from oc_ops.notify import deliver, state
+from oc_ops.notify import deliver, news
 from oc_ops.notify.deliver import Request
 from oc_ops.record.incidents import book
 from oc_ops.record.incidents.events import Fault, GatewayName
@@ -61,7 +61,7 @@ def test_what_was_not_taken_is_told_by_the_next_run(tmp_path: Path) -> None:
     """The network is down with the gateway, as a rule: nothing is lost, and why is on record without the address."""
     red(tmp_path)
     deliver.tell(request(tmp_path, closed_port()))
-    failed = state.read(tmp_path).failed
+    failed = news.read(tmp_path).failed
     assert failed.startswith("json: ")
     assert SECRET_PATH not in failed
     with post_office() as post:
@@ -71,7 +71,7 @@ def test_what_was_not_taken_is_told_by_the_next_run(tmp_path: Path) -> None:
         deliver.tell(request(tmp_path, post.port))
         deliver.tell(request(tmp_path, post.port))
     assert len(post.came) == 2
-    assert state.read(tmp_path).failed == ""
+    assert news.read(tmp_path).failed == ""
 
 
 def test_one_bad_address_keeps_no_other_from_its_message(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_one_bad_address_keeps_no_other_from_its_message(tmp_path: Path) -> None
         assert time.monotonic() - began < 10
         deliver.tell(both)
     assert len(post.came) == 1
-    assert "nonsense: Apprise does not know such an address" in state.read(tmp_path).failed
+    assert "nonsense: Apprise does not know such an address" in news.read(tmp_path).failed
 
 
 def test_another_gateway_s_incidents_are_its_own_runs_to_tell(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_without_apprise_it_says_what_is_missing(tmp_path: Path, monkeypatch: py
     monkeypatch.setitem(sys.modules, "apprise", None)
     red(tmp_path)
     deliver.tell(request(tmp_path, 1))
-    assert "pip install -e '.[notify]'" in state.read(tmp_path).failed
+    assert "pip install -e '.[notify]'" in news.read(tmp_path).failed
     monkeypatch.setenv("OC_OPS_NOTIFY_URLS", "json://127.0.0.1:1/")
     with pytest.raises(OcOpsError, match="Apprise is not installed"):
         CliRunner().invoke(app, ["notify", "test"], catch_exceptions=False)

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from oc_ops.notify import state
-from oc_ops.notify.news import Announcement, News, PendingApproval, news
+from oc_ops.notify.news import FILE, Announcement, News, NotifyState, PendingApproval, news, read, save, waiting
 from oc_ops.record.incidents.events import Attempt, Event, Fault, GatewayName
 from oc_ops.record.incidents.incident import Incident
 
@@ -170,7 +169,7 @@ def line(what: str, plan: str = "p1", **members: object) -> dict[str, object]:
 
 def test_an_act_that_waits_for_approval_is_told_once() -> None:
     """A plan that was made where no terminal is: by an agent, which may not decide."""
-    (asked,) = state.waiting([line("planned", by={"user": "joe", "tty": None})], at(1))
+    (asked,) = waiting([line("planned", by={"user": "joe", "tty": None})], at(1))
     (found,) = news([], {}, at(1), 3600.0, asked=[asked], host="h")
     assert (found.kind, found.title) == ("approval wanted", "APPROVAL WANTED: lock:x on h")
     assert "oc-ops breaker show lock:x" in found.body
@@ -179,7 +178,7 @@ def test_an_act_that_waits_for_approval_is_told_once() -> None:
 
 def test_an_agent_s_plan_is_a_request_though_its_gateway_runs_on_a_terminal() -> None:
     """A gateway in the foreground lends its terminal to the agents in it."""
-    assert len(state.waiting([line("planned", by={"tty": "/dev/pts/1", "agent": "pid 7 is a gateway"})], at(1))) == 1
+    assert len(waiting([line("planned", by={"tty": "/dev/pts/1", "agent": "pid 7 is a gateway"})], at(1))) == 1
 
 
 @pytest.mark.parametrize(
@@ -197,7 +196,7 @@ def test_an_agent_s_plan_is_a_request_though_its_gateway_runs_on_a_terminal() ->
 )
 def test_what_does_not_wait_for_anybody(lines: list[dict[str, object]], minutes: float) -> None:
     """Decided, void, or made by a person who was asked there and then."""
-    assert state.waiting(lines, at(minutes)) == ()
+    assert waiting(lines, at(minutes)) == ()
 
 
 def test_no_secret_and_no_control_is_in_a_message() -> None:
@@ -217,11 +216,11 @@ def test_no_secret_and_no_control_is_in_a_message() -> None:
 
 def test_what_was_told_is_remembered(tmp_path: Path) -> None:
     """Written and read back; what is long over is forgotten, what lasts is not."""
-    old = state.NotifyState(
+    old = NotifyState(
         {"a": Announcement(at(0), over=True), "b": Announcement(at(0), 3, said=("budget spent",))}, "slack: no"
     )
-    state.save(tmp_path, old)
-    assert state.read(tmp_path) == old
+    save(tmp_path, old)
+    assert read(tmp_path) == old
     later = old.after("c", Announcement(T0 + timedelta(days=40)))
     assert set(later.told) == {"b", "c"}
 
@@ -234,5 +233,5 @@ NO_ZONE = '{"told":{"a":{"at":"2026-11-22T12:00:00","times":1,"over":false,"said
 )
 def test_a_memory_that_cannot_be_read_tells_anew(text: str, tmp_path: Path) -> None:
     """Told twice is better than never."""
-    (tmp_path / state.FILE).write_text(text)
-    assert state.read(tmp_path) == state.NotifyState()
+    (tmp_path / FILE).write_text(text)
+    assert read(tmp_path) == NotifyState()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from oc_ops.observe import cgroup
+from oc_ops.observe import limits
 
 MB = 2**20
 
@@ -39,7 +39,7 @@ def test_a_limit_is_read_with_what_is_used(tmp_path: Path, version: str) -> None
         told = {"memory.limit_in_bytes": str(800 * MB), "memory.usage_in_bytes": str(700 * MB)}
         written(root / "memory/libpod/cell", {**told, "memory.stat": f"total_inactive_file {200 * MB}\n"})
         written(root / "memory/libpod", {"memory.limit_in_bytes": "9223372036854771712", "memory.usage_in_bytes": "5"})
-    assert cgroup.memory(7, root, proc) == (800 * MB, 500 * MB)
+    assert limits.memory(7, root, proc) == (800 * MB, 500 * MB)
 
 
 def test_the_tightest_of_nested_limits_counts(tmp_path: Path) -> None:
@@ -47,15 +47,15 @@ def test_the_tightest_of_nested_limits_counts(tmp_path: Path) -> None:
     root, proc = machine(tmp_path, "0::/pod/cell\n")
     written(root / "pod/cell", {"memory.max": str(800 * MB), "memory.current": str(100 * MB)})
     written(root / "pod", {"memory.max": str(500 * MB), "memory.current": str(450 * MB)})
-    assert cgroup.memory(7, root, proc) == (500 * MB, 450 * MB)
+    assert limits.memory(7, root, proc) == (500 * MB, 450 * MB)
 
 
 @pytest.mark.parametrize("lines", ["", "0::/cell\n", "0::/../../x\n", "nonsense"])
 def test_without_a_limit_there_is_none(tmp_path: Path, lines: str) -> None:
     """No table, no limit, or one that is not shown."""
     root, proc = machine(tmp_path, lines)
-    assert cgroup.memory(7, root, proc) is None
-    assert cgroup.memory(8, root, proc) is None
+    assert limits.memory(7, root, proc) is None
+    assert limits.memory(8, root, proc) is None
 
 
 PRESSURE = "some avg10=60.00 avg60=50.00 avg300=40.00 total=9\nfull avg10=90.00 avg60={} avg300={} total=7\n"
@@ -71,7 +71,7 @@ def test_standing_still_for_want_of_memory_is_told_by_the_kernel(
     root, proc = machine(tmp_path, "0::/user.slice/cell\n")
     written(root / "user.slice/cell", {"memory.pressure": PRESSURE.format(minute, five)})
     written(root / "user.slice", {"memory.pressure": PRESSURE.format("99.00", "99.00")})
-    assert cgroup.stalled_percent(7, root, proc) == stalled
+    assert limits.stalled_percent(7, root, proc) == stalled
 
 
 @pytest.mark.parametrize("text", ["", "full avg10=x\n", "some avg10=1.00 avg60=1.00 avg300=1.00 total=1\n"])
@@ -79,5 +79,5 @@ def test_a_kernel_that_does_not_tell_is_not_read_into(tmp_path: Path, text: str)
     """PSI is off, or the file is of another form."""
     root, proc = machine(tmp_path, "0::/cell\n")
     written(root / "cell", {"memory.pressure": text})
-    assert cgroup.stalled_percent(7, root, proc) is None
-    assert cgroup.stalled_percent(8, root, proc) is None
+    assert limits.stalled_percent(7, root, proc) is None
+    assert limits.stalled_percent(8, root, proc) is None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from oc_ops.observe.descriptors import descriptors, watches
+from oc_ops.observe.limits import descriptors, watches
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="macOS tells no limit of another process")
 

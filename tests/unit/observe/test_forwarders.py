@@ -11,11 +11,10 @@ import pytest
 from oc_ops.judge import gateway as judge
 from oc_ops.judge.gateway import Limits
 from oc_ops.judge.port import behind
-from oc_ops.observe.forwarders import FORWARDERS, forwarder
 from oc_ops.observe.http import Probe
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.service import Service
-from oc_ops.observe.sockets import Listener
+from oc_ops.observe.sockets import FORWARDERS, Listener, forwarder
 from tests.support.sights import LIVE, PORT, gateway_process, nothing, page, ready, said, sight
 
 DEAD = nothing("garbled", detail="the connection was closed without a word")

@@ -17,9 +17,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from oc_ops.observe import host, orphans
+from oc_ops.observe import host, leftovers
 from oc_ops.observe.host import HostView, LogFile
-from oc_ops.observe.package import Package, package
+from oc_ops.observe.install import Package, package
 from oc_ops.observe.processes import GatewayProcess
 from oc_ops.observe.target import Target, locate
 
@@ -258,7 +258,7 @@ _LISTENER = "import signal, socket; kept = socket.create_server(('127.0.0.1', 0)
 @pytest.fixture
 def outlive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     """Start a process and take its parent for init, as if whoever had started it were dead."""
-    monkeypatch.setattr(orphans, "_FOSTER", (psutil.Process().name(),))
+    monkeypatch.setattr(leftovers, "_FOSTER", (psutil.Process().name(),))
     with ExitStack() as stack:
 
         def of(*words: str, code: str = _SLEEPER, cwd: Path = tmp_path, **environ: str) -> subprocess.Popen[bytes]:
@@ -278,7 +278,7 @@ def test_a_browser_without_a_gateway_is_an_orphan(target: Target, outlive: Start
     """It shows with what it takes; the browser of another state directory does not, nor does a crash handler."""
     own = outlive(f"--user-data-dir={target.state_dir}/browser/openclaw/user-data")
     outlive("--user-data-dir=/home/other/.openclaw/browser/openclaw/user-data")
-    (found,) = orphans.orphans(target, ())
+    (found,) = leftovers.orphans(target, ())
     assert (found.pid, found.kind, found.processes) == (own.pid, "browser", 1)
     assert found.rss_bytes > 2**20
     assert 0 <= found.age_s < 60
@@ -291,16 +291,16 @@ def test_a_browser_that_listens_beside_a_living_gateway_is_in_use(target: Target
     end = time.monotonic() + 60
     while not psutil.Process(listening.pid).net_connections(kind="tcp"):
         assert time.monotonic() < end
-    assert [each.pid for each in orphans.orphans(target, ())] == [listening.pid]
-    assert orphans.orphans(target, [gateway(age_s=0)]) == ()
+    assert [each.pid for each in leftovers.orphans(target, ())] == [listening.pid]
+    assert leftovers.orphans(target, [gateway(age_s=0)]) == ()
     mute = outlive(data)
-    assert [each.pid for each in orphans.orphans(target, [gateway(age_s=-1)])] == [mute.pid]
+    assert [each.pid for each in leftovers.orphans(target, [gateway(age_s=-1)])] == [mute.pid]
 
 
 def test_what_a_living_gateway_started_is_not_an_orphan(target: Target, outlive: Start) -> None:
     """Whatever is younger than the eldest gateway may be its own, wherever it hangs."""
     outlive(f"--user-data-dir={target.state_dir}/browser")
-    assert orphans.orphans(target, [gateway(age_s=0), gateway(age_s=3600)]) == ()
+    assert leftovers.orphans(target, [gateway(age_s=0), gateway(age_s=3600)]) == ()
 
 
 def test_children_of_a_living_parent_are_not_orphans(
@@ -308,8 +308,8 @@ def test_children_of_a_living_parent_are_not_orphans(
 ) -> None:
     """Only what was handed over to init is without an owner."""
     outlive(f"--user-data-dir={target.state_dir}/browser")
-    monkeypatch.setattr(orphans, "_FOSTER", ("systemd",))
-    assert orphans.orphans(target, ()) == ()
+    monkeypatch.setattr(leftovers, "_FOSTER", ("systemd",))
+    assert leftovers.orphans(target, ()) == ()
 
 
 def test_an_mcp_server_is_known_by_mark_place_or_configuration(target: Target, outlive: Start, tmp_path: Path) -> None:
@@ -321,7 +321,7 @@ def test_an_mcp_server_is_known_by_mark_place_or_configuration(target: Target, o
     outlive("mcp-server-files", OPENCLAW_CLI="1", OPENCLAW_STATE_DIR=str(tmp_path / "else"))
     outlive("weather-service", "/srv/data", HOME="/home/other")
     outlive("mcp-server-files", cwd=target.state_dir, OC_OPS_CALL="abc")
-    found = orphans.orphans(target, (), [("npx", "-y", "weather-service", "/srv/data"), ()])
+    found = leftovers.orphans(target, (), [("npx", "-y", "weather-service", "/srv/data"), ()])
     assert {each.pid for each in found} == {marked.pid, inside.pid, configured.pid}
     assert {each.kind for each in found} == {"MCP server"}
 
@@ -329,13 +329,13 @@ def test_an_mcp_server_is_known_by_mark_place_or_configuration(target: Target, o
 def test_what_an_agent_put_into_the_background_is_its_own_affair(target: Target, outlive: Start) -> None:
     """A dev server or tmux carries the gateway's mark too, and nobody called it an MCP server."""
     outlive("dev-server", cwd=target.state_dir, OPENCLAW_CLI="1")
-    assert orphans.orphans(target, ()) == ()
+    assert leftovers.orphans(target, ()) == ()
 
 
 def test_a_call_and_a_gateway_are_no_orphans(target: Target, outlive: Start) -> None:
     """Service managers start gateways under init; those are looked at elsewhere."""
     outlive("/opt/openclaw/openclaw.mjs", code=f"{_SLEEPER}  # mcp", cwd=target.state_dir, OPENCLAW_CLI="1")
-    assert orphans.orphans(target, ()) == ()
+    assert leftovers.orphans(target, ()) == ()
 
 
 def test_processes_that_vanish_or_hide_are_passed_over(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -351,4 +351,4 @@ def test_processes_that_vanish_or_hide_are_passed_over(target: Target, monkeypat
             raise psutil.AccessDenied(self.pid)
 
     monkeypatch.setattr(psutil, "process_iter", lambda: iter([Hidden()]))
-    assert orphans.orphans(target, ()) == ()
+    assert leftovers.orphans(target, ()) == ()

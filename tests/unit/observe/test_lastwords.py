@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from oc_ops.judge import lastwords as judge
+from oc_ops.judge import lifecycle as judge
 from oc_ops.judge.finding import Finding
 from oc_ops.observe import config, lastwords
 from oc_ops.observe.container import Container

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oc_ops.observe.logs import planned_restarts, restarts
+from oc_ops.observe.logs import planned_restarts, records
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 LASTS_S = 60.0
@@ -84,5 +84,5 @@ def test_a_long_log_is_read_from_its_end(tmp_path: Path) -> None:
 @given(st.text(max_size=80))
 def test_no_line_makes_the_reader_raise(text: str) -> None:
     """Scripts write into this log as well."""
-    restarts._planned(text)
-    restarts._planned(f"[{text}] {CLI}")
+    records._planned(text)
+    records._planned(f"[{text}] {CLI}")

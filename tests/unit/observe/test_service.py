@@ -129,6 +129,16 @@ def test_launchd_s_words_are_understood(
     assert found.summary.startswith(f"launchd unit {LABEL} is {state}")
 
 
+def test_the_release_that_wrote_the_unit_is_read_off_its_environment() -> None:
+    """As OpenClaw's own unit and agent carry it; another's name, or none, is no release."""
+    unit = shown(Environment="HOME=/home/u OPENCLAW_SERVICE_VERSION=2026.9.6 OPENCLAW_GATEWAY_PORT=18789")
+    assert _systemd(UNIT, unit).release == "2026.9.6"
+    assert _systemd(UNIT, shown(Environment="HOME=/home/u MY_OPENCLAW_SERVICE_VERSION=1")).release == ""
+    agent = printed("running", "environment = {", "\tOPENCLAW_SERVICE_VERSION => 2026.9.6", "}")
+    assert _launchd(LABEL, agent).release == "2026.9.6"
+    assert _launchd(LABEL, printed("running")).release == ""
+
+
 def test_launchd_that_says_no_means_absent() -> None:
     """`launchctl print` fails for a label that is not loaded."""
     assert _launchd(LABEL, None) == NO_SERVICE

@@ -10,7 +10,7 @@ from zoneinfo import TZPATH, ZoneInfo
 import pytest
 
 from oc_ops.errors import CouldNotLook
-from oc_ops.observe.zone import gateway_zone, local_zone
+from oc_ops.observe.jobs_now import gateway_zone, local_zone
 
 SUMMER = datetime(2026, 7, 1, tzinfo=UTC)
 DATA = next((Path(each) / "Europe" / "Vienna" for each in TZPATH if (Path(each) / "Europe" / "Vienna").is_file()), None)

@@ -23,8 +23,8 @@ import pytest
 
 from oc_ops.errors import CouldNotLook
 from oc_ops.process import supervise
-from oc_ops.process.output import Capture
 from oc_ops.process.run import Call, Output, run
+from oc_ops.process.supervise import Capture
 from tests.support.survivors import carrying, end, eventually
 
 FAKES = Path(__file__).parents[2] / "fakes"

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from oc_ops.process.output import Output
 from oc_ops.process.run import Call
+from oc_ops.process.supervise import Output
 from oc_ops.record import folder
 from oc_ops.record.redact import Redactor
 

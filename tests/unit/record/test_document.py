@@ -9,8 +9,8 @@ from typing import Any
 
 from oc_ops import settings
 from oc_ops.judge.finding import Finding
-from oc_ops.process.output import Output
 from oc_ops.process.run import Call
+from oc_ops.process.supervise import Output
 from oc_ops.record import run
 from oc_ops.record.redact import Redactor
 from oc_ops.record.run import CallRecord, CheckRecord, Evidence, Lanes, OpenclawInfo, RunRecord

@@ -22,9 +22,9 @@ from oc_ops.record.history import (
     HistoryError,
     IncidentEntry,
     Process,
+    database,
     reading,
     remember,
-    schema,
     write,
 )
 from oc_ops.record.history.query import History
@@ -332,10 +332,10 @@ def test_a_migration_keeps_what_is_there(tmp_path: Path, monkeypatch: pytest.Mon
     """A later version's steps are done once, in order, over the data; one that fails, not at all."""
     past.remembered(tmp_path, past.run())
     step = ("ALTER TABLE runs ADD COLUMN load REAL", "UPDATE runs SET load = 1.5")
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, step, ("UPDATE nowhere SET x = 1",)))
+    monkeypatch.setattr(database, "MIGRATIONS", (*database.MIGRATIONS, step, ("UPDATE nowhere SET x = 1",)))
     with pytest.raises(HistoryError, match="no such table: nowhere"):
         remember(tmp_path, past.run(past.NOW_MS + 1), 400)
-    monkeypatch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:-1])
+    monkeypatch.setattr(database, "MIGRATIONS", database.MIGRATIONS[:-1])
     assert rows(tmp_path, "SELECT load FROM runs") == [(1.5,)]
     assert rows(tmp_path, "PRAGMA user_version") == [(2,)]
     past.remembered(tmp_path, past.run(past.NOW_MS + 1))

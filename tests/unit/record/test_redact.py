@@ -12,8 +12,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from oc_ops.record.redact import Json, Redactor, secrets_in
-from oc_ops.record.secret_patterns import PLACEHOLDER
+from oc_ops.record.redact import PLACEHOLDER, Json, Redactor, secrets_in
 from oc_ops.secrecy import is_trivial
 
 HOME = Path("/home/joe")

@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 
 from oc_ops.judge import catalogue
 from oc_ops.judge.catalogue import Signature
-from oc_ops.record.redact import Redactor, secrets_in
-from oc_ops.record.secret_patterns import PLACEHOLDER
+from oc_ops.record.redact import PLACEHOLDER, Redactor, secrets_in
 from oc_ops.secrecy import (
     STEMS,
     is_everyday,

@@ -101,7 +101,7 @@ def test_every_check_has_a_row_and_every_chart_its_words(memory: Path, tmp_path:
     page = drawn(memory, tmp_path)
     for check in past.CHECKS:
         assert page.count(f'<span class="oc-check">{check}</span>') == 2
-    for chart in ("http /healthz", "rpc status", "cli gateway status", "nightly"):
+    for chart in ("http /healthz", "rpc status", "cli gateway call status", "nightly"):
         assert f"<b>{chart}</b>" in page
     assert "median 20.0 s" in page
     assert re.search(r"9[89]\.\d\d % of 28\d runs</b> green, since 2026-11-2\d \d\d:\d\d", page)

@@ -19,13 +19,12 @@ import pytest
 from cronsim import CronSim
 from typer.testing import CliRunner, Result
 
-from oc_ops.act.recover.channel import HEAR_S
 from oc_ops.act.recover.run import longest_s
-from oc_ops.act.recover.steps import BROWSER_START_S
+from oc_ops.act.recover.steps import BROWSER_START_S, HEAR_S
 from oc_ops.cli import main, schedule
 from oc_ops.errors import OcOpsError
 from oc_ops.locks import single_flight
-from oc_ops.schedule import crontab, plan, run, units
+from oc_ops.schedule import crontab, plan, run
 from oc_ops.schedule.crontab import Crontab
 from oc_ops.schedule.plan import PERIODS_S, SchedulePlan
 from oc_ops.settings import PROJECT, Settings, load
@@ -263,7 +262,7 @@ def test_a_unit_s_name_holds_no_colon(name: str) -> None:
     """What a container is called is no file name of a unit."""
     made_for = plan.SchedulePlan(name, 300, ("oc-ops",), Path("/"), {})
     slug = name.replace(":", "-").replace(".", "-")
-    assert [each for each, _ in units.systemd(made_for)] == [
+    assert [each for each, _ in plan.systemd(made_for)] == [
         f"oc-ops-doctor-{slug}.{kind}" for kind in ("service", "timer")
     ]
 
@@ -357,7 +356,7 @@ ODD = SchedulePlan(
 
 def test_launchd_is_told_the_same(shell: Path) -> None:
     """A property list that the standard library reads back: label, argv, folder, environment, period."""
-    told = plistlib.loads(units.launchd(ODD).encode())
+    told = plistlib.loads(plan.launchd(ODD).encode())
     assert told["Label"] == "org.oc-ops.oc-ops-doctor-work"
     assert tuple(told["ProgramArguments"]) == ODD.argv
     assert told["WorkingDirectory"] == "/opt/100% $HOME"
@@ -371,7 +370,7 @@ def test_launchd_is_told_the_same(shell: Path) -> None:
 
 def test_systemd_is_told_the_same(shell: Path) -> None:
     """A service and a timer, quoted as systemd unquotes; nothing is installed by printing them."""
-    (service_name, service), (timer_name, timer) = units.systemd(ODD)
+    (service_name, service), (timer_name, timer) = plan.systemd(ODD)
     assert (service_name, timer_name) == ("oc-ops-doctor-work.service", "oc-ops-doctor-work.timer")
     assert '\nExecStart="/opt/a b/python" "-m" "oc_ops" "schedule" "run" "--oc-profile" "work"\n' in service
     assert "\nWorkingDirectory=/opt/100%% $HOME\n" in service
@@ -388,7 +387,7 @@ def test_systemd_is_told_the_same(shell: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="systemd exists on Linux only")
 def test_systemd_itself_finds_nothing_wrong(shell: Path, tmp_path: Path) -> None:
     """`systemd-analyze verify` reads both units without a word."""
-    for name, text in units.systemd(made()):
+    for name, text in plan.systemd(made()):
         (tmp_path / name).write_text(text)
     files = [str(tmp_path / name) for name in ("oc-ops-doctor.service", "oc-ops-doctor.timer")]
     done = subprocess.run(
@@ -402,7 +401,7 @@ def test_systemd_itself_finds_nothing_wrong(shell: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(("platform", "instead"), [("darwin", "--launchd"), ("linux", "--systemd")])
 def test_what_to_take_without_cron(platform: str, instead: str) -> None:
     """Each platform has its own way."""
-    assert units.without_cron(platform).startswith(instead)
+    assert plan.without_cron(platform).startswith(instead)
 
 
 # -- one scheduled run ------------------------------------------------------------------------------------------------

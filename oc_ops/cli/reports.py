@@ -1,4 +1,4 @@
-"""`oc-ops metrics`: the history for Prometheus, as text, as a file for node_exporter, or on a port of this machine."""
+"""The past, for other eyes: `oc-ops history` (a page), `oc-ops metrics` (Prometheus), `doctor --nagios` (one line)."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import json
 import os
 import re
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oc_ops.cli.frame import Json
 from oc_ops.errors import OcOpsError
 
 if TYPE_CHECKING:
@@ -18,10 +20,65 @@ if TYPE_CHECKING:
 
     from oc_ops.record.metrics import Metrics
 
+
+def register_history(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        "history",
+        help="Draw reports/index.html: checks by time, availability, latencies, incidents, restarts.\n\n"
+        "A doctor run does so itself when it changes an incident, otherwise at most once an hour. The gateway is not "
+        "asked.\n\n"
+        "Exit code: 0 drawn, 4 a history that cannot be read, a wrong option or setting.",
+    )(history)
+
+
+def history(
+    oc_profile: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of this profile; else what was looked at last.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(metavar="T", help="Of this gateway, as `oc-ops targets` names it.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """The page of one gateway."""
+    import os
+    from pathlib import Path
+
+    from oc_ops import settings
+    from oc_ops.observe.target import chosen
+    from oc_ops.record.history import reading
+    from oc_ops.record.history.query import History
+    from oc_ops.record.page import trends
+    from oc_ops.record.redact import Redactor, secrets_in
+
+    known = settings.load({"profile": oc_profile, "target": target})
+    one = chosen(known, os.environ)
+    with reading(known.memory_dir) as connection:
+        gateways = History(connection).gateways() if connection is not None else ()
+    if one is not None:
+        gateways = tuple(each for each in gateways if each.key == one.key)
+        if not gateways:
+            raise OcOpsError(f"target {known.target}: no run of it is on record in {known.memory_dir}")
+    elif known.profile:
+        gateways = tuple(each for each in gateways if each.profile == known.profile)
+        if not gateways:
+            raise OcOpsError(f"profile {known.profile}: no run of it is on record in {known.memory_dir}")
+    redactor = Redactor(secrets_in(os.environ), Path.home())
+    try:
+        page = trends.write(known.report_dir, known.memory_dir, redactor, gateways[0].key if gateways else "")
+    except OSError as error:
+        raise OcOpsError(f"{known.report_dir} cannot be written: {error.strerror or error}") from error
+    if as_json:
+        print(json.dumps({"page": str(page), "gateways": [each.profile for each in gateways]}))
+    else:
+        print(f"history: {page}")
+
+
 _ADDRESS = re.compile(r"(127\.\d{1,3}\.\d{1,3}\.\d{1,3}|localhost|\[::1\]):(\d{1,5})")
 
 
-def register(app: typer.Typer) -> None:
+def register_metrics(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
         "metrics",
@@ -44,7 +101,7 @@ def metrics(
     target: Annotated[
         str | None, typer.Option(metavar="T", help="Of this gateway alone, as `oc-ops targets` names it.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")] = False,
+    as_json: Json = False,
 ) -> None:
     """At most one of the three; none prints the text."""
     if sum((textfile is not None, listen is not None, as_json)) > 1:
@@ -126,3 +183,42 @@ def _serve(listen: str, registry: CollectorRegistry) -> None:
         pass
     finally:
         server.server_close()
+
+
+_LINE = re.compile(r"DOCTOR (OK|WARNING|CRITICAL|UNKNOWN) - ")
+
+
+def run_as_plugin(doctor: Callable[[], Sequence[str]]) -> int:
+    """Run the doctor with this command line, print the plugin's line and return its exit code.
+
+    A run that says nothing of the kind, by a wrong option, a crash or its deadline, is UNKNOWN with its last words.
+    """
+    from oc_ops.record import nagios
+
+    try:
+        last = _last_line([*doctor(), "--nagios"])
+    except OcOpsError as error:
+        last = str(error)
+    found = _LINE.match(last)
+    print(last if found else nagios.said("UNKNOWN", last))
+    return nagios.STATES[found[1] if found else "UNKNOWN"]
+
+
+def _last_line(argv: Sequence[str]) -> str:
+    from oc_ops import settings
+    from oc_ops.process.run import run
+
+    limits = settings.load()
+    call = run(
+        argv,
+        environ=os.environ,
+        deadline_s=limits.run_s + limits.deep_s * ("--deep" in argv) + limits.check_s,
+        kill_grace_s=limits.kill_grace_s + 2.0,  # it ends its own calls, and writes its report
+        survivors_allowed=True,  # whoever tells people of it
+    )
+    lines = [line.strip() for line in call.stdout.text.splitlines() if line.strip()]
+    if call.exit is None or lines:
+        return lines[-1] if call.exit is not None else call.summary
+    # A usage error of pytest's has more lines below the one that says it.
+    wrong = [line.strip() for line in call.stderr.text.splitlines() if "error: " in line.lower()]
+    return wrong[-1] if wrong else call.summary

@@ -1,13 +1,25 @@
-"""What `oc-ops --help` shows: the commands by what one wants to do, each with one whole line."""
+"""The ground of every command: the headings of `oc-ops --help`, streams that take any character, a readable clock."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import io
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from typer.core import TyperGroup
 
+from oc_ops.text import clock_trouble
+
 if TYPE_CHECKING:
-    from typer._click import Context, HelpFormatter  # typer carries click with it
+    from typer._click import Context, HelpFormatter
+
+# typer carries click with it
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
+Target = Annotated[str | None, typer.Option("--target", metavar="T", help="The gateway, as `oc-ops targets` names it.")]
+Executable = Annotated[str | None, typer.Option("--openclaw", metavar="PATH", help="The `openclaw` executable.")]
 
 GROUPS = {
     "Look (nothing is changed)": {
@@ -57,3 +69,24 @@ class Grouped(TyperGroup):
         if rows:
             with formatter.section("Also"):
                 formatter.write_dl(rows)
+
+
+def lenient() -> None:
+    """A locale that lacks a character costs neither an answer nor an act: it is printed as its escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def need_clock() -> None:
+    """End in one sentence, with exit code 4, where this machine's clock is beyond what Python can read (2262).
+
+    One that is merely wrong is told, and the command goes on: what it looks at says whether it can.
+    """
+    try:
+        wrong = clock_trouble(time.time())
+        if wrong:
+            print(f"oc-ops: {wrong}: ages, due times and expiries mean nothing", file=sys.stderr)
+    except OverflowError:
+        print("oc-ops: this machine's clock is beyond the year 2262: set it right first (see `date`)", file=sys.stderr)
+        sys.exit(4)

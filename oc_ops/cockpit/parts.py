@@ -1,4 +1,4 @@
-"""The gateway's work beside its life, asked over the connection that is open anyway: channels, messages, models."""
+"""The parts that are looked at rarely: the gateway's work, its browser, its memory; and the watcher's own costs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import psutil
+
 from oc_ops.cockpit import state
+from oc_ops.cockpit.background import Cli, Task
 from oc_ops.cockpit.clock import Turn, WatchClock
+from oc_ops.errors import OcOpsError
 from oc_ops.judge import cronwork, models
 from oc_ops.judge import work as judge
 from oc_ops.observe import work
@@ -120,7 +124,7 @@ class Labouring:
         return silent | {each.label for each in accounts if judge.is_down(each, view.at_ms)}
 
     def _findings(self, view: WorkView, jobs: list[Job]) -> list[Finding]:
-        """What is wrong now; what is only to be known, such as letters that were given up long ago, is a figure."""
+        """Findings of now; a thing only to be known, such as letters given up long ago, is a figure."""
         down = list(judge.down(view.accounts or (), view.at_ms))
         found = [*down, *judge.deaf(view.accounts or (), view.at_ms, self._silent)]
         found += judge.backlog(view.waiting or (), view.at_ms, [each.subject for each in down])
@@ -139,3 +143,105 @@ class Labouring:
 
 def _moment(ms: int) -> float | None:
     return ms / 1000 if ms else None
+
+
+class Browsing:
+    """When the browser is asked after, and what came of it."""
+
+    def __init__(
+        self, cli: Cli, settings: Settings, clock: WatchClock, clean: Callable[[str], str], port: Port
+    ) -> None:
+        self._cli, self._settings, self._clock, self._clean, self._port = cli, settings, clock, clean, port
+        self._turn = Turn(settings.watch_slow_s)
+        self.browser = state.Browser(settings.browser)
+
+    @property
+    def pending(self) -> bool:
+        """True if its time has come."""
+        return self._clock.steady() >= self._turn.due
+
+    def due(self) -> Task | None:
+        """The next look, when it is time and the gateway is well; else the part says why there is none."""
+        enabled = self._port.config.browser_enabled
+        if self._settings.browser == "off" or not enabled:
+            why = "not looked at: the setting browser is off" if enabled else "switched off in the config"
+            if self.browser.words != why:
+                self.browser = state.Browser(
+                    self._settings.browser, enabled, words=why, seen=state.Freshness(self._clock.now(), "files")
+                )
+            return None
+        if not self._port.well:
+            check = self._port.gateway.check
+            if check:
+                self._unseen(f"not asked while the gateway is in trouble ({check})")
+            return None
+        if self.browser.seen.problem.startswith("not asked"):
+            self._turn.soon()
+        if not self._turn.comes(self._clock.steady()):
+            return None
+        return Task("openclaw browser status", self._ask)
+
+    def _ask(self) -> Callable[[], None]:
+        try:
+            found = self._cli.browser(self._port.config, self._clean, self._clock.now)
+        except OcOpsError as error:
+            why = self._clean(str(error))
+            return lambda: self._unseen(why)
+        return lambda: self._show(replace(found, seen=replace(found.seen, every_s=self._settings.watch_slow_s)))
+
+    def _show(self, found: state.Browser) -> None:
+        self.browser = found
+
+    def _unseen(self, why: str) -> None:
+        before = self.browser.seen
+        if before.problem != why:
+            seen = replace(before, problem=why, problem_since=self._clock.now())
+            self.browser = replace(self.browser, enabled=self._port.config.browser_enabled, seen=seen)
+
+
+_HISTORY, _HISTORY_S = 120, 60.0
+_WHY = "the gateway's process is gone, or cannot be seen from this account"
+
+
+class GatewayMemory:
+    """One process by its pid, held by its start time: a pid that somebody else got does not count."""
+
+    def __init__(self, limit_bytes: int, clock: WatchClock) -> None:
+        self._clock, self._limit = clock, limit_bytes
+        self._process: psutil.Process | None = None
+        self.memory = state.MemoryPart(limit_bytes=limit_bytes)
+
+    def forget(self) -> None:
+        """The gateway may have another process now."""
+        self._process = None
+
+    def look(self, pid: int | None, every_s: float) -> None:
+        """Look at the gateway's resident memory; one sample a minute is kept."""
+        now, before = self._clock.now(), self.memory
+        rss = self._rss_bytes(pid)
+        if rss is None:
+            since = before.seen.problem_since if before.seen.problem else now
+            seen = state.Freshness(before.seen.at, before.seen.lane, _WHY, since, every_s)
+            self.memory = state.MemoryPart(None, self._limit, before.history, seen)
+            return
+        history = before.history
+        if not history or abs(now - history[-1][0]) >= _HISTORY_S:
+            history = (*history[-_HISTORY + 1 :], (now, rss))
+        self.memory = state.MemoryPart(rss, self._limit, history, state.Freshness(now, "processes", every_s=every_s))
+
+    def _rss_bytes(self, pid: int | None) -> int | None:
+        try:
+            if self._process is None and pid is not None:
+                self._process = psutil.Process(pid)
+            if self._process is not None and self._process.is_running():
+                return int(self._process.memory_info().rss)
+        except psutil.Error:
+            pass
+        return None
+
+
+def own_costs() -> tuple[int, float]:
+    """This process' resident memory (bytes) and CPU (seconds, its ended children left out)."""
+    process = psutil.Process()
+    times = process.cpu_times()
+    return process.memory_info().rss, times.user + times.system
