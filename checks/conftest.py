@@ -14,7 +14,6 @@ from oc_ops.doctor.surroundings import Surroundings
 from oc_ops.judge import findings
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.gateway import Limits
-from oc_ops.judge.host import clock_off
 from oc_ops.judge.lifecycle import on_its_way
 from oc_ops.observe.probe import GatewayProbe
 
@@ -58,11 +57,11 @@ def gateway(doctor: Doctor) -> GatewayProbe:
 
 
 @pytest.fixture
-def report(request: pytest.FixtureRequest, run: DoctorRun, doctor: Doctor) -> Report:
+def report(request: pytest.FixtureRequest, run: DoctorRun, doctor: Doctor, surroundings: Surroundings) -> Report:
     """Take a judge's findings: an error fails the check; none counts only if nothing kept it from looking."""
     mark = request.node.get_closest_marker("check")
     lane: Lane = mark.kwargs["lane"]
-    if mark.kwargs["by_clock"] and (off := clock_off(doctor.started_at.timestamp())):
+    if mark.kwargs["by_clock"] and (off := surroundings.clock_off()):
         raise Blocked(off)
 
     def said(*findings: Finding | None) -> None:
