@@ -27,12 +27,14 @@ def run(pytestconfig: pytest.Config) -> DoctorRun:
 @pytest.fixture
 def doctor(run: DoctorRun) -> Doctor:
     """The run's doctor: each of its observations is fetched once, when a check first needs it."""
+    run.doctor.sighted()
     return run.doctor
 
 
 @pytest.fixture
 def surroundings(run: DoctorRun) -> Surroundings:
     """The surroundings of the gateway: its watched jobs, the machine."""
+    run.doctor.sighted()
     return run.surroundings
 
 

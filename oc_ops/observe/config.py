@@ -48,6 +48,8 @@ class GatewayConfig:
     path: Path
     exists: bool
     error: str | None = None
+    unread: str = ""
+    """Why the config cannot be read here, a pipe or one beyond our bounds; `error` says it too."""
     mode: str = "local"
     """The config's `gateway.mode`, "" in a config that has none."""
     port: int = DEFAULT_PORT

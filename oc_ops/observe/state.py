@@ -108,6 +108,8 @@ def read_config(target: Target) -> GatewayConfig:
         cause = error.__cause__
         if isinstance(cause, PermissionError) and look(target, gateway_processes(target)).barred:
             return GatewayConfig(target.config_path, True, error=f"it cannot be read: {cause.strerror}")
+        if isinstance(cause, OSError) and not isinstance(cause, PermissionError):
+            return GatewayConfig(target.config_path, True, error=str(error), unread=str(error))
         raise
 
 

@@ -105,6 +105,8 @@ def holds(
     bounded(run)
     if not command and place in INPUTS and (place, make.__name__) not in HARMLESS:
         assert run.exit in (1, 4), run.said
+        if place in ("config", "dotenv"):
+            assert (run.exit, (operator.reports / "latest.json").is_file()) == (1, True), run.said
         assert "doctor: healthy" not in run.sentence, run.said
     return operator, run
 
