@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -114,10 +116,11 @@ class Answer(pytest.TerminalReporter):  # type: ignore[misc]  # "final" there, a
         nodeid: str,
         location: tuple[str, int | None, str],  # noqa: ARG002 -- the signature is pytest's
     ) -> None:
-        """Say which check looks, where somebody sits in front of it."""
-        if nodeid in self._names and sys.stderr.isatty():
-            number = list(self._names).index(nodeid) + 1
-            sys.stderr.write(f"\r\x1b[Klooking: {self._names[nodeid]} ({number} of {len(self._names)})")
+        """Say which check looks, where somebody sits in front of a terminal that can clear a line."""
+        if nodeid in self._names and sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+            number, columns = list(self._names).index(nodeid) + 1, shutil.get_terminal_size().columns
+            told = f"looking: {self._names[nodeid]} ({number} of {len(self._names)})"
+            sys.stderr.write(f"\r\x1b[K{told[: columns - 1]}")  # a line that breaks is not cleared whole
             sys.stderr.flush()
             self._moving = True
 

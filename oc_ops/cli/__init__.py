@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import shlex
@@ -16,7 +17,7 @@ import typer
 
 from oc_ops import __version__
 from oc_ops.cli import breaker, incidents, jobs, logs, recover, reports, run, schedule, setup, tmux, uninstall
-from oc_ops.cli.frame import Executable, Grouped, Json, Target, lenient, need_clock
+from oc_ops.cli.frame import Executable, Grouped, Json, Target, Whole, lenient, need_clock
 from oc_ops.errors import OcOpsError
 from oc_ops.settings import CHECKOUT, CONFIG, PROJECT
 
@@ -28,6 +29,7 @@ app = typer.Typer(
     help="The operator's control plane for OpenClaw: what is wrong with the gateway, once, and the one thing to do.",
 )
 lab_app = typer.Typer(
+    cls=Whole,
     no_args_is_help=True,
     rich_markup_mode=None,
     help="A throwaway real OpenClaw gateway in its own home: to try oc-ops on, to drill, to test. "
@@ -158,12 +160,22 @@ def doctor(
     options += [name for name, wanted in flags if wanted]
     if nagios and as_json:
         raise OcOpsError("--nagios and --json: need one of the two")
+    _refuse_misspelt(context)
     if nagios:
         raise typer.Exit(reports.run_as_plugin(lambda: outcome.argv([*options, *context.args])))
     argv = outcome.argv([*options, "--answer", "json" if as_json else "text", *context.args])
     _say_where()
     sys.stdout.flush()
     os.execv(sys.executable, argv)  # noqa: S606 - an argv list, no shell
+
+
+def _refuse_misspelt(context: typer.Context) -> None:
+    """Name the option that was meant: pytest, which takes what is not ours, would only print its own usage."""
+    ours = [word for each in context.command.params for word in each.opts if word.startswith("--")]
+    for word in context.args:
+        name = word.partition("=")[0]
+        if name.startswith("--") and (near := difflib.get_close_matches(name, ours, n=1, cutoff=0.85)):
+            raise OcOpsError(f"{name}: there is no such option; nearest: {near[0]}")
 
 
 def _say_where() -> None:

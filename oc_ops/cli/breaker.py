@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
 
 import typer
 
-from oc_ops.cli.frame import Json, Target
+from oc_ops.cli.frame import Json, Target, Whole
 from oc_ops.errors import CouldNotLook, OcOpsError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ _MOMENTS = {"_ms": 1e3, "_ns": 1e9, "started": 1.0}
 COULD_NOT_TELL, BUSY, REFUSED, INTERRUPTED = 2, 3, 4, 130
 
 app = typer.Typer(
+    cls=Whole,
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Break what holds work up and has no living owner: a cron job's stale marker, a dead holder's lock of the "
@@ -39,7 +40,7 @@ app = typer.Typer(
 
 @app.command(
     "list",
-    help="What could be broken, each with its id; it changes nothing.\n\n"
+    help="List what could be broken, each with its id; nothing is changed.\n\n"
     "Exit code: 0 nothing, 1 something, 2 not everything could be looked at.",
 )
 def list_mutexes(
@@ -77,7 +78,7 @@ def list_mutexes(
 
 
 @app.command(
-    help="The evidence of one of them and a plan to approve; it changes nothing.\n\n"
+    help="Show the evidence of one and a plan to approve; nothing is changed.\n\n"
     "The plan is bound to exactly this evidence, counts once and expires (OC_OPS_BREAKER_PLAN_S). After a break whose "
     "next run was not awaited, `show marker:JOB` says whether it came.\n\n"
     "Exit code: 0 a plan was made, or the run came; 1 the run did not come; 2 could not tell, or it is not due "
@@ -107,7 +108,7 @@ def show(
 
 @app.command(
     "break",
-    help="Break one, and see whether it helped; a job is never run by this.\n\n"
+    help="Break one, and check whether that helped; no job is ever run by this.\n\n"
     "On a terminal the evidence is shown and its exact name has to be typed. Elsewhere only --approve PLAN approves, "
     "with the id that `oc-ops breaker show` gave; the plan is void when it has expired or anything changed. No "
     "variable, no piped input and no other option does.\n\n"

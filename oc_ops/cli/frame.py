@@ -1,10 +1,11 @@
-"""The ground of every command: the headings of `oc-ops --help`, streams that take any character, a readable clock."""
+"""What every command rests on: the headings of `oc-ops --help`, tables, streams that take any character, a clock."""
 
 from __future__ import annotations
 
 import io
 import sys
 import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,9 +14,7 @@ from typer.core import TyperGroup
 from oc_ops.text import clock_trouble
 
 if TYPE_CHECKING:
-    from typer._click import Context, HelpFormatter
-
-# typer carries click with it
+    from typer._click import Context, HelpFormatter  # typer carries click with it
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
 Target = Annotated[str | None, typer.Option("--target", metavar="T", help="The gateway, as `oc-ops targets` names it.")]
@@ -50,6 +49,16 @@ GROUPS = {
 }
 
 
+class Whole(TyperGroup):
+    """A group whose commands are told in whole sentences, however narrow the terminal is."""
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """One list of definitions, in the order in which the commands were declared."""
+        told = [(name, self.commands[name]) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, each.get_short_help_str(300)) for name, each in told if not each.hidden])
+
+
 class Grouped(TyperGroup):
     """The commands under the headings of GROUPS; one that is in none of them comes last."""
 
@@ -69,6 +78,30 @@ class Grouped(TyperGroup):
         if rows:
             with formatter.section("Also"):
                 formatter.write_dl(rows)
+
+
+Row = Sequence[str]
+Styles = Callable[[Row], Sequence[str]]
+"""The style of each cell of a row, as rich names it."""
+
+
+def show_table(head: Row, rows: Sequence[Row], styles: Styles = lambda row: [""] * len(row)) -> None:
+    """Print it, its header first; no cell is cut, and none breaks a line of a pipe, however narrow COLUMNS is."""
+    if not sys.stdout.isatty():
+        for row in (head, *rows):
+            print("\t".join(" ".join(cell.splitlines()).replace("\t", " ") for cell in row))
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table: Table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for title in head:
+        table.add_column(title, overflow="fold", no_wrap=len(title) < 3)
+    for row in rows:
+        table.add_row(*(Text(cell, style=style) for cell, style in zip(row, styles(row), strict=True)))
+    Console().print(table)
 
 
 def lenient() -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oc_ops.cli.frame import Json
+from oc_ops.cli.frame import Json, Whole
 from oc_ops.errors import OcOpsError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from oc_ops.record.journal import Journal
 
 app = typer.Typer(
+    cls=Whole,
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Incidents: from the first red to the green that held. ID is an id, the unique beginning of one, or `last`: "
@@ -35,7 +36,7 @@ Target = Annotated[str | None, typer.Option("--target", metavar="T", help="Of th
 By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who says so; the user's name if not given.")]
 
 
-@app.command("list", help="The open incidents, or all of them: since when, what is wrong, what helps.")
+@app.command("list", help="List the open incidents, or all of them: since when, what is wrong, what helps.")
 def list_incidents(
     everything: Annotated[bool, typer.Option("--all", help="Closed ones too.")] = False,
     target: Target = None,
@@ -70,7 +71,7 @@ def list_incidents(
     _say_skipped(told.skipped)
 
 
-@app.command(help="One incident whole: cause, times, who, the timeline, the evidence.")
+@app.command(help="Show one incident in full: cause, times, people, timeline, evidence.")
 def show(incident: Id, as_json: Json = False) -> None:
     """Clock times are UTC."""
     from oc_ops.record.incidents import book, text
@@ -85,13 +86,13 @@ def show(incident: Id, as_json: Json = False) -> None:
     _say_skipped(told.skipped)
 
 
-@app.command(help="Take an incident on: others see who does.")
+@app.command(help="Take charge of an incident; others see who did.")
 def ack(incident: Id, by: By = None, as_json: Json = False) -> None:
     """Holds until the incident is reopened."""
     _tell(incident, "acknowledged", "acknowledged by {by}", by, as_json)
 
 
-@app.command(help="Send no messages about an incident for a while; the doctor goes on finding it.")
+@app.command(help="Send no messages about an incident for a while; the doctor keeps finding it.")
 def mute(
     incident: Id,
     length: Annotated[str | None, typer.Option("--for", metavar="TIME", help="How long: 45m, 2h, 1d12h.")] = None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oc_ops.cli.frame import Json, Target
+from oc_ops.cli.frame import Json, Target, Whole
 from oc_ops.doctor.outcomes import Blocked
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.observe import watchlist
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from oc_ops.observe.watchlist import Watched
 
 app = typer.Typer(
+    cls=Whole,
     rich_markup_mode=None,
     invoke_without_command=True,
     help="Show the cron jobs and which of them are watched; watch a job, or no longer.",
@@ -147,7 +148,7 @@ def _look(doctor: Doctor, watched: Sequence[Watched]) -> tuple[Jobs, tuple[Verdi
     except Blocked as blocked:
         found = blocked.cause
         why = _harmless(f"{found.check}: {found.fact} (saw: {found.saw}) · fix: {remedy(found.fix)}", doctor)
-        raise CouldNotLook(f"neither the gateway nor its store tells its jobs: {why}") from None
+        raise CouldNotLook(f"the jobs could not be learnt, from the gateway or from its store: {why}") from None
     except CouldNotLook as error:
         raise CouldNotLook(_harmless(str(error), doctor)) from None
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from oc_ops.cli.frame import Row, show_table
 from oc_ops.errors import SettingError
 from oc_ops.judge.cron import Verdict
 from oc_ops.judge.finding import Finding
@@ -16,10 +15,6 @@ from oc_ops.observe import watchlist
 from oc_ops.observe.jobs import Job, Jobs
 from oc_ops.observe.watchlist import Watched
 from oc_ops.text import one_line, span
-
-if TYPE_CHECKING:
-    from rich.table import Table
-    from rich.text import Text
 
 _NAME_WIDTH, _CELL_WIDTH = 48, 60
 _HEAD = ("job", "on", "schedule", "last run", "next", "verdict")
@@ -121,11 +116,7 @@ def _shown(text: str, most: int) -> str:
 def show(seen: Jobs, verdicts: Sequence[Verdict], to_watch: Sequence[Watched], path: Path, cause: str) -> None:
     """Print it all: a table on a terminal, tab-separated lines elsewhere; `path` is the watchlist's."""
     print(f"{len(seen.jobs)} jobs {_SOURCES[seen.source]}" + (f" ({cause})" if cause else ""))
-    rows = _rows(seen, verdicts)
-    if sys.stdout.isatty():
-        _table(rows)
-    else:
-        print("\n".join("\t".join(row) for row in (_HEAD, *rows)))
+    show_table(_HEAD, _rows(seen, verdicts), _styles)
     for each in verdicts:
         if each.unseen:
             print(f"\n{_shown(each.subject, _NAME_WIDTH)}: could not look: {_shown(each.unseen, 400)}")
@@ -144,19 +135,6 @@ def _harmless(finding: Finding) -> Finding:
     )
 
 
-def _table(rows: Sequence[tuple[str, ...]]) -> None:
-    """Cells fold rather than vanish, so that 80 columns hold every word."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table: Table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for title in _HEAD:
-        table.add_column(title, overflow="fold", no_wrap=title == "on")
+def _styles(row: Row) -> Sequence[str]:
     colours = {"ok": "green", _NOT_WATCHED: "dim", _NOT_DUE: "dim", _SKIPPED: "dim"}
-    for row in rows:
-        cells: list[Text] = [Text(each) for each in row]
-        cells[-1].stylize(colours.get(row[-1], "bold red"))
-        table.add_row(*cells)
-    Console().print(table)
+    return [*[""] * (len(row) - 1), colours.get(row[-1], "bold red")]

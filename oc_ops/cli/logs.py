@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from oc_ops.cli.frame import Json
+from oc_ops.cli.frame import Json, Whole, show_table
 from oc_ops.errors import OcOpsError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from oc_ops.observe.logs import Record
     from oc_ops.observe.logs.scan import Hit
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="What the gateway's log files tell.")
+app = typer.Typer(cls=Whole, no_args_is_help=True, rich_markup_mode=None, help="What the gateway's log files tell.")
 
 _EXCERPT_CHARS = 200
 
@@ -169,19 +169,12 @@ def _utc(time: datetime | None) -> str | None:
 
 
 def _print_table(tally: Tally) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console()
     if tally.fired:
-        table = Table(box=None, pad_edge=False)
-        for title in ("signature", "count", "first", "last", "newest line"):
-            table.add_column(title, overflow="fold")  # no time and no id may be cut, however narrow the terminal
-        for name, each, excerpt in tally._rows():
-            cells = (name, str(each.count), _utc(each.first) or "-", _utc(each.last) or "-", excerpt)
-            table.add_row(*(Text(cell) for cell in cells))
-        console.print(table)
+        rows = [
+            (name, str(each.count), _utc(each.first) or "-", _utc(each.last) or "-", excerpt)
+            for name, each, excerpt in tally._rows()
+        ]
+        show_table(("signature", "count", "first", "last", "newest line"), rows)
     own = f", {tally.own} records of CLI calls not counted" if tally.own else ""
-    found = f"{len(tally.fired)} signatures" if tally.fired else "no known signature"
-    console.print(Text(f"{found} in {tally.lines:,} lines, {tally.bytes:,} bytes{own}"))
+    found = f"{len(tally.fired)} signature{'s' * (len(tally.fired) != 1)}" if tally.fired else "no known signature"
+    print(f"{found} in {tally.lines:,} lines, {tally.bytes:,} bytes{own}")

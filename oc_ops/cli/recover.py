@@ -20,7 +20,7 @@ _USAGE = 4
 HELP = (
     "Recover the gateway once, within limits, and prove by the doctor's own judges that it worked.\n\n"
     "It looks with the whole doctor, takes the one cure that fits the cause (restart, start, wait, browser restart, or "
-    "none), and looks again. Config, credential, port and load are no restart's business: then the finding's own fix "
+    "none), and looks again. A restart cures neither config, credential, port nor load: then the finding's own fix "
     "is printed. Every step is in memory/recoveries/.\n\n"
     "Exit code: 0 healthy now, or it was already. 1 tried and still unhealthy, or --dry-run would act. 2 could not "
     "tell. 3 refused by lock, budget, cool-down or grace. 4 refused: this cause is not cured by recovery, or a wrong "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -159,7 +160,11 @@ def _write(path: Path, text: bytes) -> None:
     if not path.absolute().parent.is_dir():
         need = "a folder that is there, such as node_exporter's --collector.textfile.directory"
         raise OcOpsError(f"--textfile {str(path)!r}: need {need}")
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise OcOpsError(f"--textfile {str(path)!r}: need a plain file: it is replaced as a whole, and this is none")
     try:
+        if path.exists() and not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         folder.write(path, text, mode=0o644)
     except OSError as error:
         raise OcOpsError(f"--textfile {str(path)!r}: need a file that can be written ({error.strerror})") from error

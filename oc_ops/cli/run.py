@@ -37,8 +37,8 @@ def register(app: typer.Typer) -> None:
         "\b\nExit code:\n"
         "  0    the run succeeded (with --no-wait: it was started)\n"
         "  1    the run failed\n"
-        "  2    bad usage, or no job or more than one is meant (near ones are listed)\n"
-        "  3    the job runs already; says since when, and whether its marker is stale\n"
+        "  2    bad usage, or the name fits no job or several (similar ones are listed)\n"
+        "  3    the job is running already; says since when, and whether its marker is stale\n"
         "  4    nothing was started, and why: the gateway, the CLI, a setting, --due\n"
         "  124  out of time: the run may still go on, and says how to see it\n"
         "  130  interrupted: the run goes on\n",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oc_ops.cli.frame import Executable, Json, Target
+from oc_ops.cli.frame import Executable, Json, Target, Whole
 from oc_ops.errors import OcOpsError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from oc_ops.settings import Settings
 
 app = typer.Typer(
+    cls=Whole,
     no_args_is_help=True,
     rich_markup_mode=None,
     help="The doctor every few minutes, by crontab, launchd or systemd. Never through OpenClaw's own cron, "
@@ -33,7 +34,7 @@ Quick = Annotated[bool, typer.Option("--quick", help="No `openclaw` call: HTTP, 
 
 @app.command(
     help="Put the doctor into the user's crontab, with absolute paths and the PATH that finds `openclaw` and Node; "
-    "again changes nothing. With --launchd or --systemd print what those take instead, and install nothing."
+    "a second time changes nothing. With --launchd or --systemd print what those take instead, and install nothing."
 )
 def install(
     every: Annotated[str, typer.Option("--every", metavar="TIME", help="5m, 30m, 1h, 1d.")] = "5m",

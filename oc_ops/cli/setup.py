@@ -7,14 +7,14 @@ import os
 import socket
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oc_ops.cli.frame import Json
+from oc_ops.cli.frame import Json, Whole, show_table
 from oc_ops.errors import OcOpsError
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ def register_targets(app: typer.Typer) -> None:
         help="List the gateways of this machine: the environment's own, profiles, those that run elsewhere, and "
         "containers of podman and docker. Each is named as --target takes it (and OC_OPS_TARGET).\n\n"
         "No gateway is asked anything; containers are seen as far as this account may ask their runtime.\n\n"
-        "Exit code: 0 listed, 1 a container runtime could not be asked, 4 a wrong setting.",
+        "Exit code: 0 listed, 1 the runtime of the container that OC_OPS_TARGET names could not be asked, "
+        "4 a wrong setting.",
     )(targets)
 
 
@@ -42,20 +43,24 @@ def targets(
     from oc_ops.observe.gateways import gateways
     from oc_ops.record.redact import Redactor, secrets_in
 
-    found, notes = gateways(dict(os.environ), settings.load().profile)
+    loaded = settings.load()
+    found, notes = gateways(dict(os.environ), loaded.profile)
     show = Redactor(secrets_in(os.environ), Path.home()).line
     if as_json:
-        print(json.dumps({"targets": [asdict(each) for each in found], "notes": list(notes)}))
+        print(json.dumps({"targets": [asdict(each) for each in found], "notes": list(notes.values())}))
     else:
         rows = [(each.target, str(each.port or "-"), each.place, each.state) for each in found]
-        widths = [max(len(row[column]) for row in rows) for column in range(3)]
-        for row in rows:
-            cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-            print(show("  ".join((*cells, row[3])), 1000))
-    for note in notes:
+        show_table(("target", "port", "place", "state"), [[show(cell, 1000) for cell in row] for row in rows])
+    for note in notes.values():
         print(f"oc-ops: {show(note, 300)}", file=sys.stderr)
-    if notes:
+    if _wanted(loaded.target, notes):
         raise typer.Exit(1)
+
+
+def _wanted(choice: str, silent: Collection[str]) -> bool:
+    """True if a runtime that could not be asked is the one that was chosen; one that merely is installed may rest."""
+    kind = choice.partition(":")[0]
+    return kind in silent or (kind in ("compose", "cell") and bool(silent))
 
 
 _HEAD = ("setting", "value", "from", "meaning")
@@ -89,11 +94,13 @@ def config(as_json: Json = False) -> None:
     for key, path in files.items():
         print(f"{key + ':':12}{path}{'' if os.path.lexists(path) else ' (not there)'}")
     print()
-    _table(
+    show_table(
+        _HEAD,
         [
             (declared.environment_name(name), _value(settings, name), settings.source(name), meanings[name])
             for name in names
-        ]
+        ],
+        lambda row: ["" if row[2] == "default" else "bold"] * len(row),
     )
 
 
@@ -118,26 +125,11 @@ def _value(settings: Settings, name: str) -> str:
     return "(none)" if value is None else f"{value:g}" if isinstance(value, float) else settings.shown(name)
 
 
-def _table(rows: list[tuple[str, str, str, str]]) -> None:
-    if not sys.stdout.isatty():
-        print("\n".join("\t".join(row) for row in (_HEAD, *rows)))
-        return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*_HEAD, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for row in rows:
-        style = "" if row[2] == "default" else "bold"
-        table.add_row(*(Text(each, style=style) for each in row))
-    Console().print(table)
-
-
 notify_app = typer.Typer(
+    cls=Whole,
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Telling people what changed, out of band: OC_OPS_NOTIFY_URLS (Apprise, pip install -e '.[notify]') and a "
+    help="Tell people what changed, out of band: OC_OPS_NOTIFY_URLS (Apprise, pip install -e '.[notify]') and a "
     "dead-man OC_OPS_PING_URL.",
 )
 
@@ -148,7 +140,7 @@ def notify_group() -> None:
 
 
 @notify_app.command(
-    "test", help="Send a test message to every address, and one beat to the dead-man URL; says who took it."
+    "test", help="Send a test message to every address, and one beat to the dead-man URL; say which accepted it."
 )
 def notify_test() -> None:
     """Exit code 0: all accepted it; 1: one did not; 4: no address is set. No address is shown."""
@@ -172,6 +164,7 @@ def notify_test() -> None:
 
 
 skill_app = typer.Typer(
+    cls=Whole,
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Teach the gateway's agents when to look, what needs a person, and what they must never do.",

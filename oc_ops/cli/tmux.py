@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oc_ops.cli.frame import Json, Target
+from oc_ops.cli.frame import Json, Target, Whole
 from oc_ops.errors import OcOpsError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from oc_ops.settings import Settings
 
 app = typer.Typer(
+    cls=Whole,
     no_args_is_help=True,
     rich_markup_mode=None,
     help="The cockpit: the tmux session oc-ops with the windows status, runs, browser, incidents and adhoc, a shell.",
@@ -29,7 +30,7 @@ Socket = Annotated[
 
 
 @app.command(
-    help="Make sure that the session is up: make it, or put back what is missing of it. The shell in adhoc, its "
+    help="Make sure the session is up: create it, or put back what is missing. The shell in adhoc, its "
     "history and whatever runs in it are never touched. It needs no terminal."
 )
 def start(socket: Socket = None, target: Target = None, as_json: Json = False) -> None:
@@ -55,7 +56,7 @@ def attach(socket: Socket = None, target: Target = None) -> None:
 
 
 @app.command(
-    help="Say what there is of the session, changing nothing. Exit code: 0 all of it is up, 1 it is not, or not all."
+    help="Say which parts of the session are there; nothing is changed. Exit code: 0 it is up whole, 1 it is not."
 )
 def status(socket: Socket = None, target: Target = None, as_json: Json = False) -> None:
     """Window by window."""

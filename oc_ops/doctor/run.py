@@ -18,7 +18,7 @@ from oc_ops.doctor.report import Reporting
 from oc_ops.doctor.surroundings import Surroundings
 from oc_ops.judge import findings as judge_findings
 from oc_ops.judge.finding import Finding
-from oc_ops.judge.lifecycle import STARTING, on_its_way
+from oc_ops.judge.lifecycle import on_its_way
 from oc_ops.locks import single_flight
 from oc_ops.observe import gateways
 from oc_ops.process.run import Call
@@ -179,9 +179,9 @@ class DoctorRun:
         """Forget what failed or could not be looked at, to look at it afresh; returns those checks' nodeids."""
         self.before, self.record = self.before or self.finish(), None
         again = {each.nodeid for each in self.checks.values() if each.outcome in ("failed", "blocked", "error")}
-        if on_its_way(self.findings.values()):
-            again |= {each.nodeid for each in self.checks.values() if each.note.startswith(f"{WARNED}{STARTING}")}
-            again |= {nodeid for nodeid, said in self.said.items() if said.check == STARTING}
+        if way := on_its_way(self.findings.values()):
+            again |= {each.nodeid for each in self.checks.values() if each.note.startswith(f"{WARNED}{way.check}")}
+            again |= {nodeid for nodeid, said in self.said.items() if said.check == way.check}
         self.checks = {nodeid: each for nodeid, each in self.checks.items() if nodeid not in again}
         self.findings = {
             key: each

@@ -50,12 +50,15 @@ def _checks_of(word: str, settings: Settings) -> tuple[str, ...]:
 
 
 def near(word: str, settings: Settings) -> str:
-    """The ids nearest to a word, in words; where none is near, where all of them are listed."""
+    """The ids nearest to a word, by their letters or by what they mean; where none is near, the areas there are."""
     known_ids, wanted = ids(settings), word.lower().removeprefix("test_").replace("_", "-")
+    areas = tuple(dict.fromkeys(each.partition("/")[0] for each in check_ids()))
     names = {each.partition("/")[2]: each for each in reversed(known_ids)}
     found = [each for each in known_ids if len(wanted) > 2 and wanted in each]
-    found += difflib.get_close_matches(wanted, known_ids, n=3)
+    found += difflib.get_close_matches(wanted, (*known_ids, *areas), n=3)
     found += [names[each] for each in difflib.get_close_matches(wanted, names, n=3)]
+    said = re.compile(rf"\b{re.escape(wanted)}s?\b", re.IGNORECASE)
+    found += [each.id for each in KINDS.values() if len(wanted) > 2 and said.search(f"{each.means} {each.helps}")]
     if not found:
-        return "docs/checks.md and docs/findings.md list them"
+        return f"--check AREA looks at all of one area: {', '.join(areas)}"
     return "nearest: " + ", ".join(f"--check {each}" for each in list(dict.fromkeys(found))[:3])

@@ -43,11 +43,13 @@ def with_drain(
 ) -> Finding | None:
     """The cause, that of a gateway that drains with since when and by whom; forgets the drain of one that does not."""
     settings, key, now = gateway.settings, gateway.target.key, now or datetime.now(UTC)
-    if cause is None or cause.check != "gateway/draining" or gateway.target.container is not None:
+    if cause is None or cause.check != "gateway/draining":
         memory.forget_drain(settings.memory_dir, key)
         return cause
     up_s = seen.up_s
     since = memory.drain_since(settings.memory_dir, key, None if up_s is None else now.timestamp() - up_s, now)
+    if seen.container is not None and seen.live.kind != "answered":
+        return drain_stuck(cause, Drain(since, now, stops=seen.container.runtime), settings.drain_budget_s)
     suspended, until = _suspension(gateway)
     begun = [begin for begin, _end in planned_restarts(gateway.target.state_dir, now - _RECENT, lasts_s=0.0)]
     drain = Drain(since, now, suspended, until, begun[-1] if begun else None)

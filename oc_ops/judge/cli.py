@@ -95,7 +95,7 @@ def missing(executable: Path | None, config: GatewayConfig, looked: Sequence[str
         return None
     fact, saw = (
         "there is no `openclaw` command",
-        f"not on PATH ({', '.join(looked)}) and not in the usual install places",
+        f"not on PATH ({', '.join(dict.fromkeys(looked))}) and not in the usual install places",
     )
     fix = "install OpenClaw (npm install -g openclaw), or name it: OC_OPS_OPENCLAW=/path/to/openclaw"
     if not config.exists:

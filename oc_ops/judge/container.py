@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 
 from oc_ops.judge import lifecycle
@@ -111,7 +112,7 @@ def _restarting(there: Container) -> Finding:
 def _stopping(there: Container) -> Finding:
     return Finding(
         "gateway/draining",
-        "error",
+        "warning",
         fact=f"container {there.name} is being stopped: the gateway in it finishes its work",
         saw=_said(there),
         fix="none automatic: wait until it has stopped, then look again",
@@ -137,7 +138,8 @@ def _mute(seen: GatewayProbe, there: Container, start_budget_s: float) -> Findin
     silent = seen.live.kind == "silent" and answer.kind == "silent"
     processes = (each.summary for each in seen.processes)
     saw = "; ".join(filter(None, (answer.summary, there.summary, *processes, seen.blind)))
-    if seen.up_s is not None and seen.up_s < start_budget_s:
+    stopped = silent and seen.stopped_inside is not None
+    if not stopped and seen.up_s is not None and seen.up_s < start_budget_s:
         if there.restarts >= _OFTEN:
             return _looping(there)
         return lifecycle.within(saw, seen, start_budget_s)
@@ -146,6 +148,9 @@ def _mute(seen: GatewayProbe, there: Container, start_budget_s: float) -> Findin
     # Through the port alone it may be the forwarder that is at fault: then nothing is done about the gateway.
     proof = f"{proof}, and it {what}, asked inside it as well" if proof and not seen.blind else ""
     fact = f"container {there.name} runs, and the gateway in it {what}"
+    if stopped:
+        assert seen.stopped_inside is not None
+        fact, fix = f"{fact}: its process is stopped (SIGSTOP)", shlex.join(there.wake(seen.stopped_inside))
     if silent:
         return Finding("gateway/hung", "error", fact=fact, saw=saw, fix=fix, proof=proof)
     return Finding("gateway/zombie", "error", fact=fact, saw=saw, fix=fix, proof=proof)

@@ -11,6 +11,7 @@ _NEAR = 0.9
 _SPARE = 2
 """Node keeps some for itself: with less than this to spare, what it accepts next it closes at once (EMFILE)."""
 _SYSCTL = "fs.inotify.max_user_instances"
+_WATCHES = "fs.inotify.max_user_watches"
 
 
 @finds(
@@ -18,7 +19,8 @@ _SYSCTL = "fs.inotify.max_user_instances"
     state="kept-out",
     checks=("gateway/live", "gateway/descriptors"),
     cure=none("a restart frees its descriptors for a while, and they run out again"),
-    means="the gateway is at its limit of open files, or near it (a warning), or its user at that of inotify instances",
+    means="the gateway is at its limit of open files, or near it (a warning), or its user at that of inotify instances "
+    "or watches",
     helps="a higher LimitNOFILE, or fewer connections",
 )
 def fd_limit(seen: GatewayProbe, _limits: object = None) -> Finding | None:
@@ -56,6 +58,15 @@ def near(seen: GatewayProbe, watches: Watches | None) -> Finding | None:
             fact="the gateway's user is at the limit of inotify instances: it cannot watch another folder",
             saw=f"{watches.used} of at most {watches.limit} inotify instances of uid {watches.uid} are in use",
             fix=f"none automatic: sudo sysctl {_SYSCTL}={max(512, 2 * watches.limit)} (and in /etc/sysctl.d to keep "
+            "it), or end what holds them",
+        )
+    if watches is not None and watches.most and watches.watched >= watches.most * _NEAR:
+        return Finding(
+            "gateway/fd-limit",
+            "warning",
+            fact="the gateway's user is at the limit of inotify watches, or near it: what it cannot watch passes it by",
+            saw=f"{watches.watched} of at most {watches.most} inotify watches of uid {watches.uid} are in use",
+            fix=f"none automatic: sudo sysctl {_WATCHES}={max(524288, 2 * watches.most)} (and in /etc/sysctl.d to keep "
             "it), or end what holds them",
         )
     return None

@@ -259,7 +259,8 @@ def _has_service(seen: GatewayProbe) -> bool:
     state="passing",
     checks=("gateway/started",),
     cure=wait("it finishes its work before a restart that was already requested"),
-    means="it finishes its work before a restart",
+    means="it finishes its work before a restart: a warning within the drain budget (330 s); beyond it "
+    "`gateway/drain-stuck` says so",
     helps="wait",
 )
 def draining(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
@@ -271,10 +272,10 @@ def draining(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
     probe = seen.startup if says == "draining" else seen.ready
     return Finding(
         "gateway/draining",
-        "error",
+        "warning",
         fact="the gateway is draining: it finishes running work and takes no new one",
         saw=probe.summary if probe else "",
-        fix="none automatic: wait for the drain (300 s at most), then look again",
+        fix="none automatic: wait for the drain, then look again",
     )
 
 

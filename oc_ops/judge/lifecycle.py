@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from oc_ops.judge.finding import Finding, Severity, finds, none, wait
 from oc_ops.judge.words import clock
@@ -17,7 +17,7 @@ from oc_ops.observe.probe import GatewayProbe
 from oc_ops.process.jsontext import at, text_at
 from oc_ops.text import span
 
-STARTING = "gateway/starting"
+STARTING, DRAINING = "gateway/starting", "gateway/draining"
 _OFTEN = 2
 """So many restarts by its supervisor since a person started it: then a young process proves no good start."""
 
@@ -92,8 +92,8 @@ def again_and_again(found: Finding, first: datetime, now: datetime, starts: int,
 
 
 def on_its_way(findings: Iterable[Finding]) -> Finding | None:
-    """The finding that says that the gateway is on its way up, whatever its severity: it explains what is mute."""
-    return next((each for each in findings if each.check == STARTING), None)
+    """The finding that says that the gateway starts or drains, whatever its severity: it explains what is mute."""
+    return next((each for each in findings if each.check in (STARTING, DRAINING)), None)
 
 
 def shut(seen: GatewayProbe) -> bool:
@@ -130,6 +130,8 @@ class Drain:
     suspended: str = ""
     until: datetime | None = None
     restart_at: datetime | None = None
+    stops: str = ""
+    """The container runtime that is stopping it."""
 
     @property
     def lasts_s(self) -> float:
@@ -142,6 +144,8 @@ class Drain:
         if self.suspended:
             lease = f", its lease ends at {clock(self.until)} unless it is renewed" if self.until else ""
             return f"a suspension holds it ({self.suspended}{lease})"
+        if self.stops:
+            return f"{self.stops} is stopping its container"
         if self.restart_at:
             return f"gateway-restart.log shows a restart at {clock(self.restart_at)}"
         return "gateway-restart.log shows no restart"
@@ -162,13 +166,19 @@ _RESUME = "openclaw gateway resume ID ends it; openclaw gateway suspend printed 
     helps="`openclaw gateway resume ID` for a suspension; else see what it waits for",
 )
 def drain_stuck(draining: Finding, drain: Drain, budget_s: float) -> Finding:
-    """A drain within its budget with who asked for it; beyond it a finding of its own, which is not waited for."""
+    """A drain within its budget, a warning with who asked for it; beyond it an error that is not waited for."""
     first = f"seen first at {clock(drain.since)}"
     if drain.lasts_s <= budget_s:
-        fix = f"none automatic: wait until its lease ends, or {_RESUME}" if drain.suspended else draining.fix
+        until = f"until {clock(drain.since + timedelta(seconds=budget_s))} at most (OC_OPS_DRAIN_BUDGET_S)"
+        fix = f"none automatic: wait {until}, then look again"
+        if drain.suspended:
+            fix = f"none automatic: wait until its lease ends, or {_RESUME}"
         fact = "the gateway is suspended: it takes no new work" if drain.suspended else draining.fact
         return replace(draining, fact=fact, saw=f"{draining.saw}; {first}; {drain.by}", fix=fix)
-    if drain.suspended:
+    if drain.stops:
+        fact = "the gateway's container does not stop"
+        fix = f"none automatic: its runtime ends it when the time of that stop is over; {drain.stops} ps -a shows it"
+    elif drain.suspended:
         fact, fix = "the gateway is kept suspended", f"none automatic: {_RESUME}"
     else:
         fact = "the gateway drains and comes to no end"

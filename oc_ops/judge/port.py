@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -116,7 +117,7 @@ def look_behind(seen: GatewayProbe, verb: str) -> str:
     assert there is not None
     assert seen.listener is not None
     if seen.behind is not None:
-        return in_container(seen.behind, verb)
+        return in_container(seen.behind, verb, seen.stopped_inside)
     sudo = "" if seen.listener.own else "sudo "
     where = f"ps -fp {seen.listener.pid} shows where it leads"
     if there.kind == "container" and seen.runtimes:
@@ -130,8 +131,14 @@ def look_behind(seen: GatewayProbe, verb: str) -> str:
     return f"none automatic: the gateway runs {there.place} and is not seen from here: {verb} it there; {where}"
 
 
-def in_container(there: Container, verb: str) -> str:
-    """The fix for a gateway of a container that is looked at from outside: its runtime's command, and how to see in."""
+def in_container(there: Container, verb: str, stopped: int | None = None) -> str:
+    """The fix for a gateway of a container that is looked at from outside: its runtime's command, and how to see in.
+
+    `stopped` is its pid inside where that process is merely stopped.
+    """
+    if stopped is not None:
+        stopped_there = f"its process in container {there.name} is stopped: {shlex.join(there.wake(stopped))}"
+        return f"none automatic: {stopped_there}; --target {there.place} looks inside"
     command = " ".join(there.words("restart" if verb == "restart" and there.state == "running" else "start"))
     return f"none automatic: it runs in container {there.name}: {command}; --target {there.place} looks inside"
 

@@ -156,6 +156,13 @@ class Container:
             return (self.runtime, "restart", "-t", str(STOP_S), self.name)
         return (self.runtime, "start", self.name)
 
+    def wake(self, pid: int) -> tuple[str, ...]:
+        """The command that lets a stopped process inside go on, by its pid there.
+
+        `docker kill --signal CONT` would do for pid 1 alone, and takes the container's restart policy from it.
+        """
+        return (self.runtime, "exec", self.name, "sh", "-c", f"kill -CONT {pid}")
+
     def inside(self, words: Sequence[str], environ: Mapping[str, str], deadline_s: float) -> list[str]:
         """The command line that runs `words` inside, under a deadline of its own there.
 

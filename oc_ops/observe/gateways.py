@@ -14,7 +14,7 @@ from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.observe import config, container, inside, processes
 from oc_ops.observe.container import Container
 from oc_ops.observe.service import service
-from oc_ops.observe.sockets import lives_apart
+from oc_ops.observe.sockets import listener, lives_apart
 from oc_ops.observe.target import Target, choose, locate
 
 _STATE = re.compile(r"\.openclaw(?:-(?P<profile>[A-Za-z0-9][A-Za-z0-9_-]*))?")
@@ -32,10 +32,9 @@ class KnownGateway:
     lives: bool
 
 
-def gateways(
-    environ: Mapping[str, str], profile: str | None = None
-) -> tuple[tuple[KnownGateway, ...], tuple[str, ...]]:
-    """Every gateway that can be seen from this account, the environment's own first, and what could not be looked at.
+def gateways(environ: Mapping[str, str], profile: str | None = None) -> tuple[tuple[KnownGateway, ...], dict[str, str]]:
+    """Every gateway that can be seen from this account, the environment's own first, and which runtime could not be
+    asked, with why.
 
     Costs one process list a profile and one `inspect` a runtime; no gateway is asked anything.
     """
@@ -50,18 +49,18 @@ def gateways(
             found.append(KnownGateway(f"OPENCLAW_STATE_DIR={place}", 0, f"pid {pid} runs", place, lives=True))
     contained, notes = containers(environ)
     found += [_contained(each) for each in contained]
-    return tuple(found), tuple(notes)
+    return tuple(found), notes
 
 
-def containers(environ: Mapping[str, str]) -> tuple[tuple[Container, ...], list[str]]:
-    """The containers that run OpenClaw, of every runtime on PATH, and why one could not be asked."""
+def containers(environ: Mapping[str, str]) -> tuple[tuple[Container, ...], dict[str, str]]:
+    """The containers that run OpenClaw, of every runtime on PATH, and by its name why one could not be asked."""
     found: list[Container] = []
-    notes: list[str] = []
+    notes: dict[str, str] = {}
     for runtime in container.installed(environ):
         try:
             found += [each for each in container.every(runtime, environ) if container.runs_openclaw(each)]
         except CouldNotLook as error:
-            notes.append(str(error))
+            notes[runtime] = str(error)
     return tuple(found), notes
 
 
@@ -108,6 +107,8 @@ def _local(target: Target, choice: str) -> KnownGateway:
     except CouldNotLook:
         port, known = config.DEFAULT_PORT, True
     words = [f"pid {each.pid} runs" for each in seen] or ["does not run" if known else "not set up here"]
+    if not seen and (holder := listener(port)):
+        words.append(f"its port is held by {holder.summary}")
     if unit.manager != "none":
         words.append(unit.summary)
     return KnownGateway(choice, port, ", ".join(words), str(target.state_dir), bool(seen))

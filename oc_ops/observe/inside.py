@@ -18,7 +18,7 @@ from oc_ops.observe.container import Container
 from oc_ops.observe.http import Probe
 from oc_ops.observe.logs.records import Record, moment, read
 from oc_ops.observe.probe import EVENT_LOOP_INTERVAL_S, GatewayProbe
-from oc_ops.observe.processes import GatewayProcess, is_gateway_title
+from oc_ops.observe.processes import GatewayProcess, is_gateway_title, stopped_inside
 from oc_ops.observe.target import Target
 from oc_ops.observe.whereabouts import TcpAddress
 from oc_ops.process import pty
@@ -151,7 +151,7 @@ def look(
         shut, live=live, again=again_live, processes=_processes(there), hidden="", inside=way.name, blind=blind
     )
     if live.kind != "answered":
-        return seen
+        return replace(seen, stopped_inside=stopped_inside(there)) if live.kind == "silent" and not blind else seen
     startup, ready = way.probe("/startupz"), way.probe("/readyz")
     ready_again = None
     if (number_at(ready.json, "eventLoop", "delayP99Ms") or 0) > delay_limit_ms:

@@ -131,7 +131,7 @@ def _of_journal(service: Service, target: Target, now: datetime) -> LastWords | 
 
 
 def _of_output(path: Path) -> LastWords | None:
-    """Records at the end of a file that launchd has the gateway write to."""
+    """Records at the end of a file that launchd or systemd has the gateway write to."""
     return of_output(logs.tail(path, _RECORDS), str(path), _time_of(path))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import re
@@ -16,6 +17,10 @@ from oc_ops import files
 
 _MOST_LINKS = 20_000
 """At most this many descriptors of the user's processes are looked at: about 40 ms."""
+
+
+_INFO_BYTES = 4 << 20
+"""A watch is a line of about 90 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +39,16 @@ class Descriptors:
 
 @dataclass(frozen=True, slots=True)
 class Watches:
-    """How many inotify instances the processes of a user hold, and how many the kernel allows that user."""
+    """How many inotify instances the processes of a user hold, and how many the kernel allows that user.
+
+    `watched` of at most `most` are the files and folders that all of them watch; 0 of 0 where that is not told.
+    """
 
     uid: int
     used: int
     limit: int
+    watched: int = 0
+    most: int = 0
 
 
 def descriptors(pid: int) -> Descriptors | None:
@@ -63,7 +73,20 @@ def watches(pid: int, proc: Path = Path("/proc")) -> Watches | None:
     except (OSError, ValueError):
         return None
     links = itertools.islice(_links_of_user(uid, proc), _MOST_LINKS)
-    return Watches(uid, sum(_is_inotify(each) for each in links), limit)
+    held = [each for each in links if _is_inotify(each)]
+    most = 0
+    with contextlib.suppress(OSError, ValueError):
+        most = int(files.read_text(proc / "sys/fs/inotify/max_user_watches", files.SMALL_BYTES))
+    return Watches(uid, len(held), limit, sum(map(_watched, held)) if most else 0, most)
+
+
+def _watched(link: str) -> int:
+    """The watches of one instance, by its `fdinfo`: a line for each; 0 of one that is gone."""
+    path = Path(link)
+    try:
+        return files.read_tail(path.parent.parent / "fdinfo" / path.name, _INFO_BYTES).count(b"inotify wd:")
+    except OSError:
+        return 0
 
 
 def _links_of_user(uid: int, proc: Path) -> Iterator[str]:

@@ -70,6 +70,8 @@ class GatewayProbe:
     """The container that was chosen, as its runtime tells of it; then `live` is no more than that port's answer."""
     behind: Container | None = None
     """The container that publishes the port, where a gateway of this machine was looked for and does not answer."""
+    stopped_inside: int | None = None
+    """The gateway's pid in the container (chosen, or behind the port) where it answers nobody and is stopped there."""
     inside: str = ""
     """Where the answer came from, of a container: its `published` port, or only `inside`."""
     blind: str = ""
@@ -171,7 +173,9 @@ def look(
         runtimes = tuple(each for each in ("podman", "docker") if shutil.which(each))
         certain = next((each for each in seen.processes if each.certain), None)
         seen = replace(seen, installing=install_of(certain.pid) if certain else None)
-        return replace(seen, runtimes=runtimes, behind=_publishing(target, seen) if runtimes else None)
+        there = _publishing(target, seen) if runtimes else None
+        asleep = observe_processes.stopped_inside(there) if there and seen.live.kind == "silent" else None
+        return replace(seen, runtimes=runtimes, behind=there, stopped_inside=asleep)
     startup, ready = probe("/startupz"), probe("/readyz")
     if ready.kind == "silent":
         # It asks channels and agents before it answers: on a busy machine that takes longer than a sign of life.

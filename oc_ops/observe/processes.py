@@ -13,6 +13,7 @@ import psutil
 
 from oc_ops.errors import SettingError
 from oc_ops.observe import http
+from oc_ops.observe.container import Container
 from oc_ops.observe.gatewaylocks import lock_pids, locked_port, same_place
 from oc_ops.observe.sockets import Listener, forwarder, listener, lives_apart, sockets, user_name
 from oc_ops.observe.target import Target, locate
@@ -29,6 +30,7 @@ __all__ = [
     "is_gateway_title",
     "listener",
     "locked_port",
+    "stopped_inside",
 ]
 
 OWN_CALL = "OC_OPS_CALL"
@@ -117,6 +119,29 @@ def is_gateway_title(title: str) -> bool:
     """True for a command line that only a gateway has: its process title, or `openclaw … gateway [run]`."""
     words = title.split()
     return bool(words) and (words[0] in _TITLES or _runs_gateway(words))
+
+
+_STOPPED = (
+    'for p in /proc/[0-9]*; do read -r l <"$p/stat" || continue; case "$l" in *") T "*) '
+    'echo "${p#/proc/} $(tr "\\0" "\\t" <"$p/cmdline")";; esac; done 2>/dev/null'
+)
+_STOPPED_S = 5.0
+
+
+def stopped_inside(there: Container) -> int | None:
+    """The gateway's pid in a container where that process is stopped (SIGSTOP); None where it is not, or is not seen.
+
+    Asked inside: a process of another machine's or another user's container does not show here.
+    """
+    argv = there.inside(["sh", "-c", _STOPPED], {}, _STOPPED_S)
+    said = (line.partition(" ") for line in there.ask(*argv[1:], deadline_s=_STOPPED_S).stdout.text.splitlines())
+    found = {int(pid): title.split("\t") for pid, _, title in said if pid.isdigit()}
+    own = (pid for pid, words in found.items() if words[0].strip() in _TITLES or _is_run(words))
+    return next(own, next((pid for pid, words in found.items() if words[0].strip() == "openclaw"), None))
+
+
+def _is_run(words: Sequence[str]) -> bool:
+    return Path(words[0]).name in ("node", "openclaw") and _runs_gateway(words)
 
 
 _PROOF = ("the service manager's main process", "named in the gateway lock")

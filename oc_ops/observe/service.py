@@ -46,7 +46,7 @@ class Service:
     file_state: str = ""
     """True if systemd starts it at boot or login: enabled, disabled, static, …"""
     outputs: tuple[Path, ...] = ()
-    """The files that launchd has it write its output to."""
+    """The files that its manager has it write its output to."""
     release: str = ""
     """The release of OpenClaw that wrote the unit, by its environment; empty where it names none."""
 
@@ -236,6 +236,10 @@ _PROPERTIES = (
     "ExecStart",
     "UnitFileState",
     "Environment",
+    "StandardOutput",
+    "StandardError",
+    "FragmentPath",
+    "DropInPaths",
 )
 _RELEASE = re.compile(r"\bOPENCLAW_SERVICE_VERSION(?:=| => )\"?([\w.+-]{1,40})")
 """As systemctl and launchctl print the variable that OpenClaw puts into the units that it installs."""
@@ -287,6 +291,7 @@ def _systemd(unit: str, answer: str | None) -> Service:
         argv=argv,
         gone=_gone(says, argv),
         file_state=says.get("UnitFileState", ""),
+        outputs=unitfiles.outputs(says),
         release=_release(says.get("Environment", "")),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import re
@@ -17,6 +18,7 @@ from oc_ops.observe.target import Target, locate
 PROPERTIES = ("Id", "User", "Environment", "EnvironmentFiles", "ExecStart")
 """Properties of `systemctl show` that `leads_to` reads."""
 
+_OUTPUT = re.compile(r"^\s*Standard(?P<stream>Output|Error)\s*=\s*(?:(?:file|append|truncate):)?(?P<path>.*)$", re.M)
 _ARGV = re.compile(r"argv\[\]=(.*?) ;")
 _BYTES = 64 * 2**10
 
@@ -50,6 +52,22 @@ def labels(folder: Path, target: Target) -> Iterator[str]:
         label = str(says.get("Label") or path.stem)
         if _runs_it(label.rpartition(".")[2], words, target) and _leads(target, user, environ, words):
             yield label
+
+
+def outputs(says: Mapping[str, str]) -> tuple[Path, ...]:
+    """The files that a systemd unit has its output written to (`file:`, `append:`, `truncate:`), by unit and drop-ins.
+
+    systemctl shows only that it is a file. A path with a specifier other than %h is left out.
+    """
+    if not {says.get("StandardOutput"), says.get("StandardError")} & {"file", "append", "truncate"}:
+        return ()
+    where: dict[str, str] = {}
+    for each in (says.get("FragmentPath", ""), *shlex.split(says.get("DropInPaths", ""))):
+        with contextlib.suppress(OSError):
+            text = _read(Path(each)).decode("utf-8", "replace")
+            where |= {found["stream"]: found["path"].strip() for found in _OUTPUT.finditer(text)}
+    paths = (each.replace("%h", str(Path.home())) for each in dict.fromkeys(where.values()))
+    return tuple(Path(each) for each in paths if each.startswith("/") and "%" not in each)
 
 
 def _property_list(path: Path) -> Mapping[str, object]:

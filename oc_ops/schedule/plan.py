@@ -99,9 +99,9 @@ def make(settings: Settings, environ: Mapping[str, str], every_s: int, options: 
     if runtimes is None:
         executable = install.find(settings.openclaw, settings.source("openclaw"), environ, home)
     if runtimes is None and executable is None:
-        notes.append("there is no `openclaw` on this PATH nor in the usual places: its own checks will say so")
+        notes.append("no `openclaw` is on this PATH or in the usual places: each run will say so")
     if runtimes == ():
-        notes.append("there is neither podman nor docker on this PATH: each run will say that it cannot look")
+        notes.append("neither podman nor docker is on this PATH: each run will say that it could not look")
     notes += [
         f"{name} is set here and not in the schedule: a gateway whose config does not hold it will refuse the doctor"
         for name in (sorted(environ) if runtimes is None else ())  # a container has its own

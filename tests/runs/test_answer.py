@@ -89,12 +89,12 @@ def test_json_of_a_run_that_could_not_begin(operator: Operator) -> None:
     assert "no such check or finding" in run.err
 
 
-def test_a_terminal_shows_what_is_looked_at(operator: Operator) -> None:
-    """On a terminal one line moves, and is gone before the answer stands there."""
+def on_a_terminal(operator: Operator, **environ: str) -> str:
+    """What a doctor of the host's checks shows on a terminal, every character of it."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "oc_ops", "doctor", "--check", "host"],
-        env={**operator.environ, "TERM": "xterm"},
+        env={**operator.environ, **environ},
         cwd=operator.root / "cwd",
         stdin=subprocess.DEVNULL,
         stdout=theirs,
@@ -110,6 +110,27 @@ def test_a_terminal_shows_what_is_looked_at(operator: Operator) -> None:
     finally:
         os.close(ours)
     assert process.wait(60) == 0, text
+    return text
+
+
+def test_a_terminal_that_cannot_clear_a_line_shows_no_progress(operator: Operator) -> None:
+    """TERM=dumb: the answer alone, without an escape."""
+    text = on_a_terminal(operator, TERM="dumb")
+    assert "looking" not in text
+    assert "\x1b" not in text
+    assert " checks: " in text
+
+
+def test_progress_is_one_line_however_narrow_the_terminal_is(operator: Operator) -> None:
+    """What breaks at the edge would stay above the answer."""
+    shown = re.findall(r"\r\x1b\[K(looking: [^\r\x1b\n]*)", on_a_terminal(operator, TERM="xterm", COLUMNS="24"))
+    assert shown
+    assert max(map(len, shown)) <= 23
+
+
+def test_a_terminal_shows_what_is_looked_at(operator: Operator) -> None:
+    """On a terminal one line moves, and is gone before the answer stands there."""
+    text = on_a_terminal(operator, TERM="xterm", COLUMNS="100")
     looked_at = re.findall(r"\r\x1b\[Klooking: (host/[a-z-]+) \((\d+) of (\d+)\)", text)
     assert [int(number) for _check, number, _of in looked_at] == list(range(1, len(looked_at) + 1))
     assert "host/disk" in [check for check, _number, _of in looked_at]

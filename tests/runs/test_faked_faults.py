@@ -134,6 +134,25 @@ def test_a_gateway_process_that_does_not_listen_is_a_zombie(tmp_path: Path) -> N
         assert {mute[each] for each in ("gateway/live", "gateway/ready", "gateway/rpc")} == {"skipped"}
 
 
+def test_a_drain_is_a_warning_until_its_budget_is_over(tmp_path: Path) -> None:
+    """A planned restart that goes on is waited for, told with since when and until when; beyond that it is stuck."""
+    with gateway(lambda http: http["/startupz"].update(ok=False, status="draining")) as port:
+        operator = Operator(tmp_path, port)
+        run = operator.run("--quick")
+        latest = operator.latest()
+        assert (run.code, latest["verdict"], latest["cause"]) == (0, "degraded", None), run.out
+        (found,) = latest["findings"]
+        assert (found["check"], found["severity"]) == ("gateway/draining", "warning")
+        assert "seen first at " in found["saw"]
+        assert "wait until " in found["fix"]
+        outcome = {each["id"]: each["outcome"] for each in latest["checks"]}
+        assert {outcome[each] for each in ("gateway/rpc", "cron/list")} == {"skipped"}
+        stuck = operator.run("--quick", OC_OPS_DRAIN_BUDGET_S="0.001")
+    assert stuck.code == 1, stuck.out
+    assert only_error(operator) == "gateway/drain-stuck"
+    assert blocked(operator, "gateway/rpc") == "gateway/drain-stuck"
+
+
 def test_a_machine_without_a_config_is_told_so(tmp_path: Path) -> None:
     """No config and nothing that runs: not a dead gateway, but one that was never set up, or another user's."""
     operator = Operator(tmp_path, closed_port())

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import psutil
 
+from oc_ops.act import wake
 from oc_ops.act.breaker.scan import Blocker, BreakerView, BreakResult, Pid, Refused, Tools
 from oc_ops.errors import CouldNotLook
 from oc_ops.judge.finding import Finding
@@ -14,33 +15,6 @@ from oc_ops.judge.findings import state_of
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.processes import GatewayProcess
 from oc_ops.observe.service import Service, ask, stop_command
-
-
-def stopped(look: GatewayProbe | None) -> Pid | None:
-    """The gateway's process where it is certain, holds the port and is stopped; None for any other."""
-    process = look.holder if look else None
-    return Pid.of(process.pid) if process and process.status == "stopped" else None
-
-
-def command(found: Pid) -> str:
-    """The command that a person types for it."""
-    return f"kill -CONT {found.pid}"
-
-
-def let_go_on(found: Pid) -> str:
-    """Send SIGCONT to the very process, if it is stopped still; returns why it was not sent, else nothing."""
-    process = found.living()
-    if process is None:
-        return f"pid {found.pid} is gone"
-    try:
-        if process.status() == psutil.STATUS_STOPPED:
-            process.resume()
-    except psutil.AccessDenied:
-        return f"pid {found.pid} belongs to another user: it cannot be signalled from here"
-    except psutil.NoSuchProcess:
-        return f"pid {found.pid} is gone"
-    return ""
-
 
 _ASK_S = 10.0
 _KILLED_S = 10.0
@@ -63,7 +37,7 @@ def processes(sight: BreakerView) -> Iterator[Blocker]:
         f"{kind}:{process.pid}",
         _name(process),
         fact=cause.fact,
-        act=f"{_first(look)}{_request(service)}SIGTERM to pid {process.pid}, then SIGKILL",
+        act=_way(look, process, service),
         evidence={
             "pid": found.pid,
             "started": found.started,
@@ -77,10 +51,14 @@ def processes(sight: BreakerView) -> Iterator[Blocker]:
         shown=(
             cause.saw,
             f"the doctor's fix: {cause.fix}",
-            service.summary if service.manager != "none" else "no service unit runs it",
+            service.summary if service.manager != "none" else _unsupervised(look),
         ),
         refused=_refusal(sight, process, cause),
     )
+
+
+def _unsupervised(look: GatewayProbe) -> str:
+    return f"{look.container.runtime} runs it" if look.container else "no service unit runs it"
 
 
 def _refusal(sight: BreakerView, process: GatewayProcess, cause: Finding) -> str:
@@ -101,7 +79,7 @@ def end(mutex: Blocker, hands: Tools) -> BreakResult:
     if found.living() is None:
         # Its unit may run a healthy successor by now, which a stop would end.
         raise Refused(f"pid {found.pid} is gone: nothing was done")
-    if stopped(look) == found and (woken := _woken(found, hands)):
+    if wake.stopped(look) == found and (woken := _woken(found, hands)):
         return woken
     service = look.service if look else None
     patience_s = hands.settings.breaker_stop_s
@@ -129,14 +107,19 @@ def _name(process: GatewayProcess) -> str:
     return words[0].rpartition("/")[2] if words else str(process.pid)
 
 
-def _first(look: GatewayProbe) -> str:
-    return f"SIGCONT to pid {found.pid}; only if it still does not answer, " if (found := stopped(look)) else ""
+def _way(look: GatewayProbe, process: GatewayProcess, service: Service) -> str:
+    """The steps in their order; a stopped process is let go on before anything ends it."""
+    found, there = wake.stopped(look), look.container
+    first = f"{wake.command(found)}; only if it still does not answer, " if found else ""
+    if there is not None:
+        return first + " ".join(there.words("restart"))
+    return f"{first}{_request(service)}SIGTERM to pid {process.pid}, then SIGKILL"
 
 
 def _woken(found: Pid, hands: Tools) -> BreakResult | None:
     """Let it go on and wait until it answers; None where it does not, however often it was looked at."""
     hands.note(f"resume pid {found.pid}, started {found.started}")
-    if why := let_go_on(found):
+    if why := wake.resume(found):
         raise Refused(f"{why}: nothing was done")
     until = hands.clock() + hands.settings.breaker_stop_s
     while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ from oc_ops.observe.http import Probe
 from oc_ops.observe.jobs import Job, Jobs, job_of
 from oc_ops.observe.owners import Ownership
 from oc_ops.observe.probe import GatewayProbe
+from oc_ops.observe.processes import stopped_inside
 from oc_ops.observe.rpc import RpcClient, RpcReply
 
 _RUNS = 20
@@ -160,7 +162,8 @@ class Sighting:
     probe: Probe
     sight: JobView
     silent_s: float | None = None
-    stopped_pid: int | None = None
+    wake: str = ""
+    """The command that lets the gateway's process go on, where that is stopped."""
 
     @property
     def trouble(self) -> str:
@@ -169,8 +172,8 @@ class Sighting:
             return ""
         if self.probe.kind == "refused":
             what = "its port refuses connections: it is down, or restarting"
-        elif self.stopped_pid is not None:
-            what = f"its process {self.stopped_pid} is stopped (kill -CONT {self.stopped_pid} lets it go on)"
+        elif self.wake:
+            what = f"its process is stopped (`{self.wake}` lets it go on)"
         else:
             what = self.probe.summary
         return f"the gateway does not answer since {self.silent_s:.0f} s: {what}"
@@ -232,7 +235,7 @@ class Beside:
                 stopped = misses > 0 and self._stopped()
                 silent = stopped or misses >= _SILENT_LOOKS or probe.kind == "refused"
                 silent_s = time.monotonic() - silent_since if silent and silent_since is not None else None
-                self._tell(Sighting(number, probe, sight, silent_s, self._pid if stopped else None))
+                self._tell(Sighting(number, probe, sight, silent_s, self._wake() if stopped else ""))
                 self._over.wait(EVERY_S)
         except BaseException as error:
             with self._news:
@@ -257,6 +260,11 @@ class Beside:
             return self._pid is not None and psutil.Process(self._pid).status() == psutil.STATUS_STOPPED
         except psutil.Error:
             return False
+
+    def _wake(self) -> str:
+        there = self._gateway.target.container
+        inside = stopped_inside(there) if there else None
+        return shlex.join(there.wake(inside)) if there and inside is not None else f"kill -CONT {self._pid}"
 
     def _tell(self, seen: Sighting) -> None:
         with self._news:

@@ -6,9 +6,7 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from oc_ops.act.breaker.processes import command as let_go_on_command
-from oc_ops.act.breaker.processes import let_go_on
-from oc_ops.act.breaker.scan import Pid
+from oc_ops.act import wake as stopped_process
 from oc_ops.act.recover import steps
 from oc_ops.act.recover.log import RecoveryLog
 from oc_ops.act.recover.wait import Clock, Settled, cause_now, until_started
@@ -65,12 +63,14 @@ def carry_out(
     return settled, said
 
 
-def wake(found: Pid, gateway: Gateway, log: RecoveryLog, clock: Clock, say: Callable[[str], None]) -> Settled:
+def wake(
+    found: stopped_process.Stopped, gateway: Gateway, log: RecoveryLog, clock: Clock, say: Callable[[str], None]
+) -> Settled:
     """Let a stopped gateway go on and wait until it answers, for REFUSED_IDLE_S where it does not; no restart."""
-    command, began = let_go_on_command(found), clock.monotonic()
+    command, began = stopped_process.command(found), clock.monotonic()
     say(f"act:   {command}")
     with log.step("wake", command=command) as result:
-        said = let_go_on(found)
+        said = stopped_process.let_go_on(found, gateway)
         result.update(sent=not said, said=said)
     if said:
         say(f"act:   not sent: {said}")

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import psutil
 
-from oc_ops.act.breaker.processes import stopped
-from oc_ops.act.breaker.scan import Pid
 from oc_ops.act.commands import Commands
 from oc_ops.act.recover import policy, steps
 from oc_ops.act.recover.outcome import Observation
 from oc_ops.act.recover.policy import standing_against
 from oc_ops.act.recover.wait import REAL, Clock, cause_now
+from oc_ops.act.wake import Stopped, stopped
 from oc_ops.doctor import start
 from oc_ops.errors import CouldNotLook
 from oc_ops.gateway import Gateway
@@ -67,7 +66,7 @@ class Clearance:
     aborts: tuple[str, ...] = ()
     service: Service | None = None
     seen: GatewayProbe | None = None
-    stopped: Pid | None = None
+    stopped: Stopped | None = None
     """The gateway's process, which is merely stopped: it is let go on before anything else is thought of."""
     words: tuple[str, ...] = ()
     """The service manager's own command, where OpenClaw's does not act on that unit."""
@@ -96,7 +95,7 @@ def clear(gateway: Gateway, cure: Cure, first: Observation, clock: Clock = REAL,
     cause = first.cause
     assert cause is not None
     seen = None
-    if cause.check == "gateway/hung" and gateway.target.container is None:
+    if cause.check == "gateway/hung":
         with contextlib.suppress(CouldNotLook):
             seen = gateway.look()
     if not woken and (found := stopped(seen)):

@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from oc_ops.act import wake
 from oc_ops.act.agent import inside, refuse_agents
-from oc_ops.act.breaker import processes
-from oc_ops.act.breaker.scan import Pid
 from oc_ops.act.recover import act, budget, evidence, log, steps
 from oc_ops.act.recover.log import IncidentLink, RecoveryLog
 from oc_ops.act.recover.outcome import Conclusion, Observation, Outcome, proof
@@ -112,8 +111,8 @@ class _Recovery:
         self.cure = Cure("none", "")
         self.after: Observation | None = None
         self.acted = self.waited = self._yielded = self._restarts = False
-        self._woken = ""
-        """The command that let a stopped process go on, once it was given."""
+        self._woken: wake.Stopped | None = None
+        """The stopped process that was let go on, once it was."""
         self.looks: list[str] = []
         self._calls = 0
 
@@ -151,9 +150,10 @@ class _Recovery:
         """The end of a run that let a stopped process go on and could do no more: that was tried, and did not help."""
         if not self._woken or self._restarts:
             return ended
+        woken = wake.command(self._woken)
         if ended.exit == 4:
-            ended = Conclusion(1, "ineffective", f"`{self._woken}` did not help, and {ended.why}")
-        self.book.tell(self.seen.incident, self.log, self._woken, ended.attempt, self.clock.now(), ended.why)
+            ended = Conclusion(1, "ineffective", f"`{woken}` did not help, and {ended.why}")
+        self.book.tell(self.seen.incident, self.log, woken, ended.attempt, self.clock.now(), ended.why)
         return ended
 
     def _closed(self, ended: Conclusion) -> Outcome:
@@ -242,7 +242,7 @@ class _Recovery:
             self._say(f"saw:   {seen.cause.saw}")
             why = by_hand(self.cure, seen.cause)
             cure = f"none from here: {why}" if why else f"{self.cure.action}: {self.cure.why}"
-            if seen.cause.fix.startswith("kill -CONT ") and not self._woken:
+            if wake.comes_first(seen.cause.fix) and not self._woken:
                 cure = "its process is stopped: let it go on first; a restart only if it still does not answer"
             self._say(f"cure:  {cure}")
 
@@ -279,15 +279,17 @@ class _Recovery:
         if not (found := healers(self.gateway.target)):
             return False
         who = found[0].summary
-        wait = f"up to {budget_s:.0f} s for another who is at it: {who}"
-        self._may_wait(wait, f"another is at it again, though it was waited for: {who}" if self._yielded else "")
+        wait = f"up to {budget_s:.0f} s for another repair or restart to end: {who}"
+        self._may_wait(wait, f"another repair or restart began after the wait: {who}" if self._yielded else "")
         self._yielded = True
         self._say(f"wait:  {wait}")
         began = self.clock.monotonic()
         with self.log.step("others", who=who) as result:
             while healers(self.gateway.target):
                 if self.clock.monotonic() - began >= budget_s:
-                    raise Conclusion(3, "refused", f"another is still at it after {budget_s:.0f} s: {who}")
+                    raise Conclusion(
+                        3, "refused", f"another repair or restart is still at it after {budget_s:.0f} s: {who}"
+                    )
                 self.clock.wait(_LOOK_S)
             result.update(waited_s=round(self.clock.monotonic() - began, 1))
         self._settle()
@@ -357,18 +359,17 @@ class _Recovery:
             return None
         if clearance.refusal:
             fix = clearance.fix
-            if self._woken and fix == self._woken:
-                pid = fix.split()[-1]
-                fix = f"none automatic: kill {pid}, then kill -KILL {pid} if that does not end it, then {BY_HAND}"
+            if self._woken and fix == wake.command(self._woken):
+                fix = wake.by_force(self._woken, BY_HAND)
             raise Conclusion(4, "refused", self._not_cured(clearance.refusal, fix))
         self._say(f"preflight: it would come up again; a {self.cure.action} aborts: {shown(clearance.aborts)}")
         return clearance
 
     # -- the act ------------------------------------------------------------------------------------------------------
 
-    def _wake(self, found: Pid) -> None:
+    def _wake(self, found: wake.Stopped) -> None:
         """Let a stopped process go on; ends here when that was all, else what it shows then is judged anew."""
-        cause, command = self._cause, processes.command(found)
+        cause, command = self._cause, wake.command(found)
         if self.dry_run:
             then = "" if by_hand(self.cure, cause) else ", and restart only what still does not answer"
             words = f"it would run `{command}` first{then}; nothing was changed"
@@ -376,7 +377,7 @@ class _Recovery:
         self._keep_evidence()
         incident = self.seen.incident
         self.book.tell(incident, self.log, command, "begun", self.clock.now())
-        self.acted, self._woken = True, command
+        self.acted, self._woken = True, found
         settled = act.wake(found, self.gateway, self.log, self.clock, self._say)
         self.after = self._last_look()
         ended = proof(cause, self.after, command, settled, "")

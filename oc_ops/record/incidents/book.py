@@ -247,7 +247,7 @@ def called(name: str, ids: Sequence[str], last: str) -> str:
     if name in ids:
         return name
     if not ids:
-        raise UnknownIncident(f"incident {one_line(name)}: none is on record")
+        raise UnknownIncident(f"incident {one_line(name)}: no incident is on record")
     if name == "last":
         return last
     begun = [each for each in ids if name and each.startswith(name)]

@@ -127,7 +127,7 @@ def test_a_stopped_one_is_let_go_on_and_ended_only_if_that_does_not_help(machine
         psutil.Process(process.pid).suspend()
         until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
         shown = machine.run("show", f"hung:{process.pid}").stdout
-        assert f"SIGCONT to pid {process.pid}; only if it still does not answer, SIGTERM" in shown
+        assert f"kill -CONT {process.pid}; only if it still does not answer, SIGTERM" in shown
         done = machine.run("break", "--approve", machine.plan(f"hung:{process.pid}"))
         assert done.returncode == 0, done.stdout + done.stderr
         assert process.wait(10) == -15

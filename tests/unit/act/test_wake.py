@@ -10,13 +10,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from oc_ops.act.breaker import processes
+from oc_ops.act import wake
 from oc_ops.act.breaker.scan import Pid
 from oc_ops.act.recover.outcome import Observation
+from oc_ops.gateway import Gateway
 from oc_ops.observe.probe import GatewayProbe
-from oc_ops.observe.processes import Listener
+from oc_ops.observe.processes import Listener, stopped_inside
 from oc_ops.observe.service import NO_SERVICE
 from oc_ops.record.incidents import book
+from oc_ops.settings import Settings
+from tests.support.containers import calls, inspected, runtime
 from tests.support.sights import gateway_process
 from tests.support.stage import HUNG, RUNNING, WELL, Stage, finding, opened, saw
 from tests.support.survivors import eventually
@@ -120,8 +123,35 @@ def test_a_hung_gateway_that_is_not_stopped_is_restarted_at_once(stage: Stage) -
 def test_only_the_very_process_is_signalled(process: psutil.Process) -> None:
     """A reused pid is another process: nothing is sent."""
     other = Pid(process.pid, process.create_time() - 100)
-    assert processes.let_go_on(other) == f"pid {process.pid} is gone"
+    assert wake.resume(other) == f"pid {process.pid} is gone"
     assert process.status() == psutil.STATUS_STOPPED
     assert RUNNING.managed
-    assert processes.stopped(HUNG) is None
-    assert processes.stopped(None) is None
+    assert wake.stopped(HUNG) is None
+    assert wake.stopped(None) is None
+
+
+@pytest.fixture
+def cell(tmp_path: Path) -> Gateway:
+    """A gateway in a container whose process 6 is stopped, until CONT is sent to it there."""
+    told = f"marker = {str(tmp_path / 'awake')!r}\nimport os\n"
+    told += "if words[0] == 'exec' and 'kill -CONT' in words[-1]:\n    open(marker, 'w').close()\n    sys.exit(0)\n"
+    told += "if words[0] == 'exec':\n    sys.exit(0 if os.path.exists(marker) else print('6 openclaw-gateway') or 0)\n"
+    runtime(tmp_path / "bin", inspected(), extra=told)
+    environ = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "HOME": str(tmp_path)}
+    return Gateway(Settings(target="podman:cell", memory_dir=tmp_path / "memory"), environ)
+
+
+def test_in_a_container_it_is_let_go_on_inside(cell: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the runtime's exec and the pid there, once: one that goes on already gets nothing."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "locks"))
+    there = cell.target.container
+    assert there is not None
+    silent = replace(HUNG, container=there, stopped_inside=stopped_inside(there))
+    found = wake.stopped(silent)
+    assert found is not None
+    assert wake.command(found) == "podman exec cell sh -c 'kill -CONT 6'"
+    assert wake.by_force(found, "") == "podman restart -t 330 cell"
+    assert wake.let_go_on(found, cell) == ""
+    assert "exec cell sh -c kill -CONT 6" in calls(tmp_path / "bin")
+    assert wake.let_go_on(found, cell) == "pid 6 in container cell is not stopped any more"
+    assert wake.stopped(replace(silent, stopped_inside=None)) is None

@@ -112,7 +112,7 @@ def test_lists_what_is_closed_when_asked(book: Journal, hung: str) -> None:
 def test_an_empty_book(book: Journal) -> None:
     """Nothing on record is said as such, and nothing is made."""
     assert says("list") == "0 open, 0 closed\n"
-    assert refuses("show", "last") == "incident last: none is on record"
+    assert refuses("show", "last") == "incident last: no incident is on record"
     assert not book.path.exists()
 
 

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from oc_ops.cli.logs import app
+from oc_ops.cli.logs import _print_table, app, scanned
 from oc_ops.errors import OcOpsError
 from oc_ops.judge.signatures import catalogue
+from oc_ops.process.pty import plain
 from tests.support.log_lines import line
 
 SAMPLES = {each.id: each.sample for each in catalogue()}
@@ -153,11 +154,18 @@ def test_a_terminal_that_knows_no_utf_8_gets_the_whole_answer(tmp_path: Path, op
 
 
 def test_a_narrow_table_cuts_neither_a_time_nor_an_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cells fold: at 80 columns, which is also what a pipe gets, when a signature fired can still be read."""
+    """Cells fold: at 80 columns when a signature fired can still be read."""
     monkeypatch.setenv("COLUMNS", "80")
     log = tmp_path / "log"
     log.write_text(line(SAMPLES["ws.1000_handshake"], time="2026-11-22T10:11:12.000Z") + "\n")
-    head, *rows, _count = CliRunner().invoke(app, ["scan", str(log)]).output.splitlines()
+    tally = scanned([str(log)])
+    with pytest.MonkeyPatch.context() as terminal:
+        shown = io.StringIO()
+        terminal.setattr(shown, "isatty", lambda: True)
+        terminal.setattr("sys.stdout", shown)
+        _print_table(tally)
+    lines = [each for each in plain(shown.getvalue()).splitlines() if each.strip()]
+    head, rows = lines[0], lines[2:-1]
     first, last = head.index("first"), head.index("last")
     assert "".join(row[first:last].strip() for row in rows) == "2026-11-22T10:11:12Z"
     assert "".join(row[: head.index("count")].strip() for row in rows) == "ws.1000_handshake"

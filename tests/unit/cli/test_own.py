@@ -107,3 +107,11 @@ def furnish(home: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text("")
     return [home / name for name in names]
+
+
+@pytest.mark.parametrize(("word", "near"), [("--targett", "--target"), ("--jsn", "--json"), ("--quik=1", "--quick")])
+def test_a_misspelt_option_of_the_doctor_names_the_nearest(word: str, near: str) -> None:
+    """Not pytest's usage, which knows nothing of ours."""
+    done = CliRunner().invoke(app, ["doctor", word])
+    assert done.exit_code == 4
+    assert done.stderr == f"oc-ops: {word.partition('=')[0]}: there is no such option; nearest: {near}\n"

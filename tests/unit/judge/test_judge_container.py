@@ -123,3 +123,17 @@ def test_a_port_that_leads_nowhere_is_a_warning() -> None:
     found = judge.unreached(seen)
     assert found is not None
     assert (found.check, found.severity) == ("gateway/port-drift", "warning")
+
+
+def test_a_stopped_gateway_inside_is_let_go_on() -> None:
+    """By its pid there, and at any age: a stopped process is on no way up; a restart only with another look."""
+    silent = sights.nothing("silent")
+    young = there(started_at=NOW - timedelta(seconds=20))
+    for container in (there(), young):
+        found = cause(sight(container, silent, again=silent, stopped_inside=7), Limits())
+        assert found is not None
+        assert (found.check, found.fix) == ("gateway/hung", "podman exec cell sh -c 'kill -CONT 7'")
+        assert "its process is stopped" in found.fact
+        assert found.proof
+    merely_mute = cause(sight(young, silent, again=silent), Limits())
+    assert getattr(merely_mute, "check", "") == "gateway/starting"

@@ -54,6 +54,17 @@ def test_the_last_inotify_instances_are_a_warning(used: int, found: bool) -> Non
     assert (finding is not None and "inotify" in finding.fact) is found
 
 
+@pytest.mark.parametrize(
+    ("watched", "most", "found"), [(8192, 8192, True), (7400, 8192, True), (7000, 8192, False), (50, 0, False)]
+)
+def test_the_last_inotify_watches_are_a_warning(watched: int, most: int, found: bool) -> None:
+    """A watch that is refused (ENOSPC) is no full disk; where the kernel tells no limit, nothing is said."""
+    finding = near(sight(), Watches(1000, 3, 128, watched, most))
+    assert (finding is not None and f"{watched} of at most {most} inotify watches" in finding.saw) is found
+    if finding is not None:
+        assert "fs.inotify.max_user_watches=524288" in finding.fix
+
+
 def test_one_reason_is_one_red_line() -> None:
     """Beside a gateway that answers nobody the warning is not given as well."""
     assert near(replace(sight(SILENT), descriptors=Descriptors(PID, 110, 110)), None) is None

@@ -13,15 +13,21 @@ from oc_ops.judge.lifecycle import Drain, drain_stuck
 from oc_ops.record import memory
 
 NOW = datetime(2026, 11, 28, 14, 0, tzinfo=UTC)
-DRAINING = Finding("gateway/draining", "error", "the gateway is draining", "GET /startupz: 503", "none automatic: wait")
+DRAINING = Finding(
+    "gateway/draining", "warning", "the gateway is draining", "GET /startupz: 503", "none automatic: wait"
+)
 
 
-@pytest.mark.parametrize(("lasts_s", "check"), [(0, "draining"), (330, "draining"), (331, "drain-stuck")])
-def test_a_drain_is_waited_for_as_long_as_its_budget(lasts_s: float, check: str) -> None:
+@pytest.mark.parametrize(
+    ("lasts_s", "check", "severity"),
+    [(0, "draining", "warning"), (330, "draining", "warning"), (331, "drain-stuck", "error")],
+)
+def test_a_drain_is_waited_for_as_long_as_its_budget(lasts_s: float, check: str, severity: str) -> None:
     """Beyond it the cure is no wait any more, so that recovery ends instead of waiting anew each time."""
     drain = Drain(NOW - timedelta(seconds=lasts_s), NOW, restart_at=NOW - timedelta(hours=1))
     finding = drain_stuck(DRAINING, drain, 330)
-    assert finding.check == f"gateway/{check}"
+    assert (finding.check, finding.severity) == (f"gateway/{check}", severity)
+    assert ("wait until " in finding.fix) == (severity == "warning")
     assert "gateway-restart.log shows a restart at 2026-11-28 13:00:00 UTC" in finding.saw
     assert KINDS["gateway/drain-stuck"].cure.action == "none"
 
@@ -36,6 +42,15 @@ def test_a_suspension_is_told_as_one(lasts_s: float) -> None:
     assert "openclaw gateway resume ID" in finding.fix
     assert "its lease ends at 2026-11-28 14:01:30 UTC" in finding.saw
     assert "restart" not in finding.fix
+
+
+@pytest.mark.parametrize(("lasts_s", "check"), [(10, "draining"), (400, "drain-stuck")])
+def test_a_container_that_is_being_stopped_is_told_as_one(lasts_s: float, check: str) -> None:
+    """Its runtime has asked for it, and ends it: nobody else is to."""
+    finding = drain_stuck(DRAINING, Drain(NOW - timedelta(seconds=lasts_s), NOW, stops="podman"), 330)
+    assert finding.check == f"gateway/{check}"
+    assert "podman is stopping its container" in finding.saw
+    assert "kill" not in finding.fix
 
 
 def test_the_first_look_at_a_drain_is_remembered(tmp_path: Path) -> None:

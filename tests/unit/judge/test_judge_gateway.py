@@ -249,8 +249,10 @@ ON_TIME = (
     "startupz says starting",
     "readyz says startup-sidecars",
     "restarted in place: an old process is starting",
+    "startupz says draining",
+    "readyz says draining",
 )
-"""Starts that are known to be within their budget: slow is not failed."""
+"""Starts and drains that are known to be within their budget: slow is not failed."""
 NO_RESTART = ("config/", "gateway/auth-rejected", "gateway/port-taken", "gateway/saturated", "gateway/starting",
               "gateway/draining", "gateway/crash-loop")  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
 from typing import Any
@@ -11,11 +12,12 @@ import psutil
 import pytest
 
 from oc_ops.errors import CouldNotLook, SettingError
-from oc_ops.observe import container
+from oc_ops.observe import container, processes
 from oc_ops.observe.container import Container, Runtime
 from oc_ops.observe.inside import config_of
 from oc_ops.observe.target import choose
 from tests.support.containers import ID, TOKEN, calls, inspected, runtime
+from tests.support.survivors import eventually
 
 
 def environ(tmp_path: Path) -> dict[str, str]:
@@ -200,3 +202,51 @@ def test_a_store_over_a_network_is_not_opened(
     target = choose(environ(tmp_path), choice="podman:cell")
     assert (target.state_dir == tmp_path / "state") == local
     assert target.config_path == tmp_path / "state" / "openclaw.json"
+
+
+STOPPED = r"print('3 sh\t-c\topenclaw gateway run &'); print('6 openclaw-gateway')"
+
+
+@pytest.mark.parametrize(
+    ("said", "pid"),
+    [
+        (STOPPED, 6),
+        (r"print('9 node\t/opt/openclaw/openclaw.mjs\tgateway\t--bind\tlan\t')", 9),
+        ("print('4 openclaw'); print('9 openclaw-gateway\t')", 9),
+        ("print('4 openclaw')", 4),
+        ("print('12 sleep 600')", None),
+        ("print('')", None),
+        ("sys.exit(print('sh: not found', file=sys.stderr) or 127)", None),
+    ],
+    ids=[
+        "beside its shell",
+        "by its command line",
+        "beside a call",
+        "2026.5.28",
+        "another program",
+        "none",
+        "no shell inside",
+    ],
+)
+def test_only_a_stopped_gateway_inside_counts(tmp_path: Path, said: str, pid: int | None) -> None:
+    """What else is stopped there is no gateway, and a container without a shell is not said to have one."""
+    runtime(tmp_path / "bin", inspected(), extra=f"if words[0] == 'exec':\n    {said}\n    sys.exit(0)")
+    there = container.named("podman", "cell", environ(tmp_path))
+    assert processes.stopped_inside(there) == pid
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="what runs inside a container is Linux")
+def test_the_script_inside_names_stopped_processes_alone() -> None:
+    """Tried with the shell that is here: one that sleeps is not told, and is told once it is stopped."""
+    with subprocess.Popen(["sleep", "600"]) as child:
+        found = psutil.Process(child.pid)
+
+        def told() -> str:
+            ran = subprocess.run(["sh", "-c", processes._STOPPED], capture_output=True, text=True, check=False)
+            return next((each for each in ran.stdout.splitlines() if each.split()[0] == str(child.pid)), "")
+
+        assert told() == ""
+        found.suspend()
+        assert eventually(lambda: found.status() == psutil.STATUS_STOPPED, 10.0)
+        assert told().strip() == f"{child.pid} sleep\t600"
+        child.kill()

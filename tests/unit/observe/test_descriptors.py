@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from oc_ops.observe.limits import descriptors, watches
+from oc_ops.observe.limits import _watched, descriptors, watches
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="macOS tells no limit of another process")
 
@@ -48,3 +48,17 @@ def test_inotify_instances_are_counted_where_the_process_has_one(inotify: int) -
     assert found.uid == os.getuid()
     assert found.used >= 1
     assert found.limit > 0
+
+
+def test_inotify_watches_are_counted(inotify: int, tmp_path: Path) -> None:
+    """Every folder that is watched is one, whoever of the user's processes watches it."""
+    library = ctypes.CDLL(None, use_errno=True)
+    for name in ("one", "two", "three"):
+        (tmp_path / name).mkdir()
+        assert library.inotify_add_watch(inotify, str(tmp_path / name).encode(), 0x100) >= 0
+    found = watches(os.getpid())
+    assert found is not None
+    assert found.watched >= 3
+    assert found.most > 0
+    assert _watched(f"/proc/{os.getpid()}/fd/{inotify}") == 3
+    assert _watched(f"/proc/{os.getpid()}/fd/9999") == 0

@@ -351,3 +351,29 @@ def test_launchd_s_daemons_are_root_s_to_restart() -> None:
     assert daemon.command("restart") == "sudo launchctl kickstart -k system/com.example.openclaw"
     assert stop_command(daemon)[-1] == "system/com.example.openclaw"
     assert Service("launchd", LABEL, "failed").command("start") == f"launchctl kickstart gui/{os.getuid()}/{LABEL}"
+
+
+@pytest.mark.parametrize(
+    ("lines", "dropin", "paths"),
+    [
+        ("StandardOutput=append:/var/log/openclaw.log\nStandardError=inherit", "", ["/var/log/openclaw.log"]),
+        ("StandardOutput = file:/a b/out\nStandardError=truncate:/e", "", ["/a b/out", "/e"]),
+        ("StandardOutput=append:%h/gw.log", "", ["HOME/gw.log"]),
+        ("StandardOutput=append:/old", "[Service]\nStandardOutput=append:/new\n", ["/new"]),
+        ("StandardOutput=append:/var/log/%i.log", "", []),
+        ("#StandardOutput=append:/x", "", []),
+    ],
+    ids=["append", "two files", "home", "drop-in", "specifier", "comment"],
+)
+def test_the_files_a_unit_writes_to_are_read_off_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: str, dropin: str, paths: list[str]
+) -> None:
+    """systemctl shows `append` and no path (252): unit file and drop-ins say it, the last word counts."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    unit, more = tmp_path / "u.service", tmp_path / "more.conf"
+    unit.write_text(f"[Service]\nExecStart=/bin/true\n{lines}\n")
+    more.write_text(dropin)
+    told = {"StandardOutput": "append", "StandardError": "inherit", "FragmentPath": str(unit), "DropInPaths": str(more)}
+    found = _systemd(UNIT, shown(**told))
+    assert [str(each) for each in found.outputs] == [each.replace("HOME", str(tmp_path)) for each in paths]
+    assert _systemd(UNIT, shown(**{**told, "StandardOutput": "journal"})).outputs == ()

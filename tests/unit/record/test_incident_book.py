@@ -123,7 +123,7 @@ def test_not_found_by_name(days: Days, name: str, said: str) -> None:
 
 def test_an_empty_book_has_no_last(days: Days) -> None:
     """Nothing to name."""
-    with pytest.raises(UnknownIncident, match="incident last: none is on record"):
+    with pytest.raises(UnknownIncident, match="incident last: no incident is on record"):
         book.read_one(days.book, "last")
 
 

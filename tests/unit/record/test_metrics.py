@@ -245,6 +245,33 @@ def test_a_textfile_is_whole_and_readable(memory: Path, tmp_path: Path) -> None:
     assert [each.name for each in place.parent.iterdir()] == ["oc-ops.prom"]
 
 
+@pytest.mark.parametrize("kind", ["link", "dangling link", "folder", "pipe", "read-only"])
+def test_a_textfile_that_is_no_plain_file_is_left_as_it_is(
+    memory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Refused in one sentence, and untouched: a link is not replaced, nor what a user may not write."""
+    place, other = tmp_path / "oc-ops.prom", tmp_path / "other.prom"
+    match kind:
+        case "folder":
+            place.mkdir()
+        case "pipe":
+            os.mkfifo(place)
+        case "read-only":
+            place.write_text("theirs")
+            real = os.access  # root may write everything
+            monkeypatch.setattr("os.access", lambda path, *how, **more: path != place and real(path, *how, **more))
+        case _:
+            place.symlink_to(other)
+    if kind == "link":
+        other.write_text("theirs")
+    before = (place.lstat().st_ino, other.read_text() if other.exists() else None)
+    done = invoked(memory, "--textfile", str(place))
+    assert done.exit_code != 0
+    (line,) = str(done.exception).splitlines()
+    assert line.startswith(f"--textfile '{place}': need ")
+    assert (place.lstat().st_ino, other.read_text() if other.exists() else None) == before
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -1,0 +1,55 @@
+"""`oc-ops targets`: who has a gateway's port when it does not run, and a runtime that rests is no failure."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from oc_ops.cli import app
+from tests.support.containers import runtime
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An account whose docker has no daemon."""
+    runtime(
+        tmp_path / "bin", name="docker", extra="sys.exit(print('Cannot connect to the daemon', file=sys.stderr) or 1)"
+    )
+    (tmp_path / ".openclaw").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    return tmp_path
+
+
+def targets(home: Path, port: int, target: str = "local") -> Result:
+    """What the command says of a gateway that is set up on that port."""
+    (home / ".openclaw" / "openclaw.json").write_text(json.dumps({"gateway": {"port": port}}))
+    return CliRunner().invoke(app, ["targets"], env={"OC_OPS_TARGET": target})
+
+
+def test_who_holds_the_port_of_a_gateway_that_does_not_run_is_said(home: Path) -> None:
+    """A stranger, with its pid; a port that is free says no more than that it does not run."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        held = targets(home, port).stdout
+    free = targets(home, port).stdout
+    (row,) = (each for each in held.splitlines() if each.startswith("local\t"))
+    assert f"\t{port}\t" in row
+    assert f"does not run, its port is held by pid {os.getpid()}" in row
+    assert "does not run" in free
+    assert "is held by" not in free.splitlines()[1]
+
+
+@pytest.mark.parametrize(
+    ("target", "code"), [("local", 0), ("podman:cell", 0), ("docker:cell", 1), ("compose:gateway", 1), ("cell:acme", 1)]
+)
+def test_a_runtime_that_rests_is_a_failure_only_for_who_asks_for_it(home: Path, target: str, code: int) -> None:
+    """It is said in any case, in one sentence."""
+    done = targets(home, 18789, target)
+    assert done.exit_code == code, done.output
+    assert done.stderr.splitlines() == ["oc-ops: docker cannot be asked: Cannot connect to the daemon"]
