@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from oc_ops import files
 from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.text import clock
 
 if TYPE_CHECKING:
     import psutil
@@ -106,7 +107,7 @@ def held_by(lock: Path) -> str:
     """The holder in words; the lock is not touched."""
     if held := holder(lock):
         process, began = held
-        return f"process {process.pid} since {began:%Y-%m-%dT%H:%M:%SZ}"
+        return f"process {process.pid} since {clock(began)}"
     return "a process that left no note"
 
 

@@ -1,9 +1,10 @@
-"""Strangers' text made harmless to look at: controls become visible, and nothing is longer than it may be."""
+"""Text as it is shown: strangers' made harmless to look at, lengths of time and moments said one way everywhere."""
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 BLOCK_LIMIT = 20_000
 """Characters of one block of text that a report shows unless told otherwise."""
@@ -37,6 +38,7 @@ def one_line(text: str, limit: int = 300) -> str:
 
 
 _DAY_S = 86_400
+_NOTHING = timedelta()
 
 
 def span(seconds: float) -> str:
@@ -58,6 +60,60 @@ def span(seconds: float) -> str:
 def age(seconds: float) -> str:
     """How long ago, or for how long so far: whole seconds, as more would be old before it is read."""
     return span(int(seconds))
+
+
+Shape = Literal["moment", "minute", "time", "short", "hour", "day", "date"]
+"""How much of a moment is said: all to the second, to the minute, without the date, without the year, …"""
+_SHAPES: dict[Shape, str] = {
+    "moment": "%Y-%m-%d %H:%M:%S",
+    "minute": "%Y-%m-%d %H:%M",
+    "time": "%H:%M:%S",
+    "short": "%d %b %H:%M",
+    "hour": "%H:%M",
+    "day": "%d %b",
+    "date": "%d %b %Y",
+}
+_BY_DAY = ("day", "date")
+
+
+def clock(when: datetime, shape: Shape = "moment") -> str:
+    """A moment for people, in the zone of who looks, with the offset of that moment: `2026-09-25 14:03:07 +02:00`.
+
+    `UTC` stands for an offset of nothing. The zone is TZ, else the machine's; a TZ that is no zone counts as UTC, as
+    for the C library. A day has no offset. A moment that no local calendar holds is said in UTC.
+    """
+    here = _here(when)
+    said = here.strftime(_SHAPES[shape])
+    return said if shape in _BY_DAY else f"{said} {offset(here)}"
+
+
+def offset(when: datetime) -> str:
+    """By how much the zone of who looks is off UTC at that moment: `+05:30`, `UTC` for nothing."""
+    ahead_s = round((_here(when).utcoffset() or _NOTHING).total_seconds())
+    minutes = abs(ahead_s) // 60
+    return f"{'-' if ahead_s < 0 else '+'}{minutes // 60:02}:{minutes % 60:02}" if minutes else "UTC"
+
+
+def utc(when: datetime, to: Literal["seconds", "milliseconds", "microseconds"] = "seconds") -> str:
+    """A moment for machines, as every JSON file has it: `2026-09-25T12:03:07Z`."""
+    return when.astimezone(UTC).isoformat(timespec=to).removesuffix("+00:00") + "Z"
+
+
+def utc_day(when: datetime, *, year: bool = False) -> str:
+    """The day of a moment by UTC, which is how the history counts days."""
+    return f"{when.astimezone(UTC).strftime(_SHAPES['date' if year else 'day'])} UTC"
+
+
+def file_stamp(when: datetime) -> str:
+    """A moment in a name, UTC: sorting by name is sorting by time."""
+    return when.astimezone(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
+
+
+def _here(when: datetime) -> datetime:
+    try:
+        return when.astimezone()
+    except (OverflowError, ValueError, OSError):
+        return when
 
 
 _NO_COMMAND = "none automatic: "

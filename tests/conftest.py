@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 
 import hypothesis
 import pytest
@@ -24,6 +25,10 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 if VARIABLE not in os.environ:
     os.environ[VARIABLE] = tempfile.mkdtemp(prefix="oc-ops-tests-")
     atexit.register(shutil.rmtree, os.environ[VARIABLE], ignore_errors=True)
+
+# Times are said in the zone of who looks; what a test expects is of one.
+os.environ["TZ"] = "UTC"
+time.tzset()
 
 hypothesis.settings.register_profile("ci", max_examples=30, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("nightly", max_examples=500, deadline=None)

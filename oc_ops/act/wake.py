@@ -37,7 +37,7 @@ def stopped(look: GatewayProbe | None) -> Stopped | None:
 
 
 def command(found: Stopped) -> str:
-    """What a person types for it."""
+    """Words that a person types for it."""
     if isinstance(found, StoppedInside):
         return shlex.join(found.there.wake(found.pid))
     return f"kill -CONT {found.pid}"

@@ -17,6 +17,7 @@ import typer
 
 from oc_ops.cli.frame import Json, Target, Whole
 from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.text import clock, utc
 
 if TYPE_CHECKING:
     from oc_ops.act.breaker.carry_out import How
@@ -100,7 +101,7 @@ def show(
             _print(place, _evidence(mutex))
         plan = plans.make(mutex, place.book, place.settings.breaker_plan_s)
         if as_json:
-            told = {"plan": plan.id, "expires_at": plan.expires_at.isoformat(), "sha256": plan.digest}
+            told = {"plan": plan.id, "expires_at": utc(plan.expires_at), "sha256": plan.digest}
             print(json.dumps({**_as_json(mutex, place), **told}))
             return
         _print(place, [*_evidence(mutex), *_approve_with(plan, gateway)])
@@ -255,8 +256,6 @@ def _evidence(mutex: Blocker) -> list[str]:
 
 def _shown(item: tuple[str, object]) -> str:
     """One piece of evidence: moments as clock times, nothing for one that is empty; the digest covers all as it is."""
-    from oc_ops.judge.words import clock
-
     name, value = item
     if value in (None, ""):
         return ""
@@ -270,7 +269,7 @@ def _shown(item: tuple[str, object]) -> str:
 
 def _approve_with(plan: BreakPlan, gateway: str | None) -> list[str]:
     return [
-        f"  plan:     {plan.id}, until {plan.expires_at:%Y-%m-%d %H:%M:%S} UTC, void if anything changes",
+        f"  plan:     {plan.id}, until {clock(plan.expires_at)}, void if anything changes",
         f"  approve:  oc-ops breaker break --approve {plan.id}{f' --target {gateway}' if gateway else ''}",
     ]
 

@@ -1,4 +1,4 @@
-"""What every command rests on: the headings of `oc-ops --help`, tables, streams that take any character, a clock."""
+"""The ground of every command: the headings of `oc-ops --help`, tables, streams that take any character, a clock."""
 
 from __future__ import annotations
 

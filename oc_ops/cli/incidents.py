@@ -17,6 +17,7 @@ import typer
 
 from oc_ops.cli.frame import Json, Whole
 from oc_ops.errors import OcOpsError
+from oc_ops.text import clock
 
 if TYPE_CHECKING:
     from oc_ops.record.incidents.events import What
@@ -73,7 +74,7 @@ def list_incidents(
 
 @app.command(help="Show one incident in full: cause, times, people, timeline, evidence.")
 def show(incident: Id, as_json: Json = False) -> None:
-    """Clock times are UTC."""
+    """Clock times are those of who looks, in JSON UTC."""
     from oc_ops.record.incidents import book, text
 
     told = book.read_one(_book(), _named(incident))
@@ -111,7 +112,7 @@ def mute(
         _tell(incident, "unmuted", "no longer muted", by, as_json)
         return
     end = now + duration(length) if length is not None else moment(until or "", now)
-    _tell(incident, "muted", f"muted until {end:%Y-%m-%d %H:%M:%S} UTC", by, as_json, until=end)
+    _tell(incident, "muted", f"muted until {clock(end)}", by, as_json, until=end)
 
 
 @app.command(help="Add a note to an incident for the next person; what looks like a secret is left out.")

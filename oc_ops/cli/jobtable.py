@@ -16,7 +16,7 @@ from oc_ops.observe import watchlist
 from oc_ops.observe.jobs import Job, Jobs
 from oc_ops.observe.watchlist import Watched
 from oc_ops.record.redact import PLACEHOLDER, Redactor
-from oc_ops.text import one_line, span
+from oc_ops.text import one_line, span, utc
 
 _NAME_WIDTH, _CELL_WIDTH = 48, 60
 _HEAD = ("job", "on", "schedule", "last run", "next", "verdict")
@@ -75,7 +75,7 @@ def as_json(seen: Jobs, verdicts: Sequence[Verdict], to_watch: Sequence[Watched]
     said = {each.job.id: each for each in verdicts if each.job}
     return {
         "source": seen.source,
-        "seen_at": seen.seen_at.isoformat(),
+        "seen_at": utc(seen.seen_at, "microseconds"),
         "watched": [
             {
                 "job": each.subject,

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -19,6 +19,7 @@ import typer
 
 from oc_ops.cli.frame import Json, Whole, show_table
 from oc_ops.errors import OcOpsError
+from oc_ops.text import clock, utc
 
 if TYPE_CHECKING:
     from oc_ops.judge.signatures import Signature
@@ -165,13 +166,13 @@ def _secrets() -> Iterator[str]:
 
 
 def _utc(time: datetime | None) -> str | None:
-    return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if time else None
+    return utc(time) if time else None
 
 
 def _print_table(tally: Tally) -> None:
     if tally.fired:
         rows = [
-            (name, str(each.count), _utc(each.first) or "-", _utc(each.last) or "-", excerpt)
+            (name, str(each.count), *(clock(at) if at else "-" for at in (each.first, each.last)), excerpt)
             for name, each, excerpt in tally._rows()
         ]
         show_table(("signature", "count", "first", "last", "newest line"), rows)

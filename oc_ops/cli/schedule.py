@@ -96,7 +96,7 @@ def show(oc_profile: Profile = None, target: Target = None, as_json: Json = Fals
             print(_shown(f"  {f'it does not run as meant: {why}' if found else why}"))
     if not lines:
         print("nothing is scheduled here (oc-ops schedule install)")
-    print(_shown(f"last run: {last}" if last else "last run: none on record"))
+    print(_shown(f"last run: {run.by_the_clock(last)}" if last else "last run: none on record"))
 
 
 @app.command(help="Take the doctor out of the crontab again; every other line stays as it is.")

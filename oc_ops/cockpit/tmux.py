@@ -81,7 +81,8 @@ while :; do
   [ $(($(date +%s) - began)) -gt 60 ] && wait_s=1
   why="exit code $code"
   [ "$code" -gt 128 ] && why="signal $((code - 128))"
-  said="$(date '+%Y-%m-%d %H:%M:%S') this window ended: $why; it starts again in $wait_s s"
+  at=$(date '+%Y-%m-%d %H:%M:%S %z' | sed 's/\\(..\\)$/:\\1/; s/[+-]00:00$/UTC/')
+  said="$at this window ended: $why; it starts again in $wait_s s"
   printf '\\033[0m\\033[?7h\\r\\n%s\\r\\n' "$said"
   (umask 077; mkdir -p "$(dirname "$log")" && [ ! -L "$log" ] && printf '=== %s\\n' "$said" >>"$log")
   sleep "$wait_s"

@@ -16,6 +16,7 @@ from oc_ops import files
 from oc_ops.errors import OcOpsError
 from oc_ops.record.redact import Redactor, secrets_in
 from oc_ops.settings import Settings, for_a_child, start_folder
+from oc_ops.text import clock
 
 if TYPE_CHECKING:
     from oc_ops.cockpit.loop import Loop
@@ -123,7 +124,7 @@ def _watch(loop: Loop) -> int:
 def _say(words: str) -> None:
     """For watcher.log, or whoever started it by hand."""
     words = Redactor(secrets_in(os.environ), Path.home()).line(words, 1000)
-    sys.stderr.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} oc-ops watcher {os.getpid()}: {words}\n")
+    sys.stderr.write(f"{clock(datetime.now(UTC))} oc-ops watcher {os.getpid()}: {words}\n")
 
 
 def _end(_signum: int, _frame: FrameType | None) -> NoReturn:

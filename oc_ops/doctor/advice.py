@@ -15,9 +15,9 @@ from oc_ops.errors import OcOpsError
 from oc_ops.gateway import Gateway
 from oc_ops.judge.finding import KINDS, Finding
 from oc_ops.judge.findings import state_of
-from oc_ops.judge.words import clock
 from oc_ops.observe import service
 from oc_ops.record.incidents import book
+from oc_ops.text import clock
 
 _DOCTOR = "oc-ops doctor"
 _COMMANDS = "(?:gateway|browser|channels|config|cron|devices|doctor|tasks)"

@@ -15,6 +15,7 @@ from oc_ops.observe.reads import RpcReads
 from oc_ops.observe.rpc import RpcRefused
 from oc_ops.process.jsontext import text_at
 from oc_ops.record.run import SPARED, Evidence, OpenclawInfo, RunRecord
+from oc_ops.text import clock
 
 
 def about(doctor: Doctor) -> OpenclawInfo:
@@ -144,5 +145,5 @@ def first_sign(doctor: Doctor) -> datetime | None:
 
 
 def _line(record: logs.Record) -> str:
-    when = record.time.strftime("%H:%M:%S") if record.time else "--:--:--"
+    when = clock(record.time, "time") if record.time else "--:--:--"
     return f"{when} {record.level:5} {record.source} {record.text}"

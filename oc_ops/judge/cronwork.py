@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 from oc_ops.judge.finding import Finding, finds, none
 from oc_ops.judge.schedule import milliseconds, moment
-from oc_ops.judge.words import clock, cut, named, ran
+from oc_ops.judge.words import cut, named, ran
 from oc_ops.observe.jobs import Job, Jobs
+from oc_ops.text import clock
 
 FEWEST_FAILURES = 3
 """Failures in a row of a job that nobody watches before they are worth a warning."""

@@ -13,7 +13,7 @@ from oc_ops.judge.host import HostLimits, size
 from oc_ops.observe.host import HostView
 from oc_ops.observe.install import release
 from oc_ops.observe.leftovers import Leftovers
-from oc_ops.text import span
+from oc_ops.text import clock, span
 
 
 @finds(
@@ -119,12 +119,12 @@ def config_clobbered(seen: HostView, limits: HostLimits) -> Finding | None:
     fresh = [each for each in seen.copies.clobbered if each[0] >= since]
     if not fresh:
         return None
-    backups = [f"{path.name} of {_utc(when)}" for when, path in seen.copies.backups]
+    backups = [f"{path.name} of {clock(when)}" for when, path in seen.copies.backups]
     return Finding(
         "config/clobbered",
         "warning",
         fact="the config was replaced, and what stood in it was put aside",
-        saw=", ".join(f"{path.name} of {_utc(when)}" for when, path in fresh[:3])
+        saw=", ".join(f"{path.name} of {clock(when)}" for when, path in fresh[:3])
         + (f" and {len(fresh) - 3} more" if len(fresh) > 3 else "")
         + f"; {'backups: ' + ', '.join(backups[:3]) if backups else 'no backup beside it'}",
         fix=f"none automatic: see what was lost (diff -u {_quoted(fresh[0][1])} {_quoted(seen.copies.config)}) "
@@ -158,7 +158,7 @@ def upgraded_under(seen: HostView, running: str | None) -> Finding | None:
         "gateway/version-drift",
         "warning",
         fact="OpenClaw was upgraded under the running gateway: modules it has not loaded yet are gone",
-        saw=f"{package.path} of release {package.version} was written {_utc(written)}; {gateway.summary}"
+        saw=f"{package.path} of release {package.version} was written {clock(written)}; {gateway.summary}"
         + (f", of release {running}" if running else ""),
         fix=RESTART,
         proof=f"{gateway.summary}, and its package was written after it had started",
@@ -173,10 +173,6 @@ def _largest(sizes: Mapping[Path, int], limit_bytes: float) -> list[tuple[Path, 
 def _listed(large: Sequence[tuple[Path, int]], limit_bytes: float) -> str:
     named = ", ".join(f"{path}: {size(count)}" for path, count in large[:5])
     return f"{named}{f' and {len(large) - 5} more' if len(large) > 5 else ''}; limit {size(limit_bytes)}"
-
-
-def _utc(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _quoted(path: Path) -> str:

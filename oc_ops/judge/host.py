@@ -12,7 +12,7 @@ from oc_ops.judge.finding import Finding, Severity, finds, none
 from oc_ops.judge.gateway import RESTART
 from oc_ops.observe.host import Filesystem, HostView, Memory, Sample
 from oc_ops.observe.install import Package, release
-from oc_ops.text import clock_trouble
+from oc_ops.text import clock, clock_trouble
 
 _ERROR_PART = 5
 """An error needs to be this many times scarcer than a warning."""
@@ -122,7 +122,7 @@ def clock_off(now_s: float, package: Package | None = None) -> Finding | None:
 
     `package` is the installed release, whose number is its date: 2026.9.6 is of September 2026 or later.
     """
-    wrong, saw = clock_trouble(now_s), f"it is {datetime.fromtimestamp(now_s, UTC):%Y-%m-%d %H:%M:%S} UTC by it"
+    wrong, saw = clock_trouble(now_s), f"it is {clock(datetime.fromtimestamp(now_s, UTC))} by it"
     if not wrong and package is not None and now_s < _released_s(package.version) - _DAY_S:
         wrong = f"this machine's clock says {datetime.fromtimestamp(now_s, UTC):%Y-%m-%d}"
         saw += f", and {package.path} is of OpenClaw {package.version}"

@@ -10,11 +10,11 @@ from datetime import UTC, tzinfo
 from oc_ops.errors import CouldNotLook
 from oc_ops.judge import schedule
 from oc_ops.judge.finding import Finding, Severity, finds, none
-from oc_ops.judge.words import clock, named, plan, ran
+from oc_ops.judge.words import named, plan, ran
 from oc_ops.observe.jobs import Job, JobRun, Jobs
 from oc_ops.observe.owners import Ownership
 from oc_ops.observe.watchlist import Watched
-from oc_ops.text import span
+from oc_ops.text import clock, span
 
 _AGENT_TIMEOUT_S, _TIMEOUT_S, _UNBOUNDED_S = 3600.0, 600.0, 7200.0
 """How long a run may take by default (docs: how automations work); without a bound OpenClaw lets go after 2 h."""

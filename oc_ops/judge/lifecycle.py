@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from oc_ops.judge.finding import Finding, Severity, finds, none, wait
-from oc_ops.judge.words import clock
 from oc_ops.observe import processes
 from oc_ops.observe.healers import LONGEST_INSTALL_S
 from oc_ops.observe.http import Probe
 from oc_ops.observe.lastwords import LastWords
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.process.jsontext import at, text_at
-from oc_ops.text import span
+from oc_ops.text import clock, span
 
 STARTING, DRAINING = "gateway/starting", "gateway/draining"
 _OFTEN = 2

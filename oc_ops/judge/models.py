@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from oc_ops.judge.finding import Finding, Severity, finds, none
 from oc_ops.judge.schedule import moment
-from oc_ops.judge.words import clock, cut
+from oc_ops.judge.words import cut
 from oc_ops.observe.jobs import Job
 from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.work import Agent, Model, Refusal, WorkView
 from oc_ops.process.jsontext import at, text_at
-from oc_ops.text import span
+from oc_ops.text import clock, span
 
 _REASONS = {
     "billing": "its account has no credit",

@@ -9,6 +9,7 @@ from oc_ops.judge.catalogue import Signature, catalogue, load, parse
 from oc_ops.judge.finding import Finding, Severity
 from oc_ops.judge.releases import Release, shown
 from oc_ops.observe.logs import LogView, Record
+from oc_ops.text import clock
 
 __all__ = ["Signature", "catalogue", "findings", "fired", "forbidding_restart", "load", "parse", "window_s"]
 
@@ -106,8 +107,8 @@ def _fact(signature: Signature, release: Release | None, beside: Finding | None)
 
 
 def _saw(signature: Signature, records: Sequence[Record], left_out: int) -> str:
-    """Times are shown as the log's own clock shows them."""
-    times = [f"{each.time:%H:%M:%S}" for each in records if each.time]
+    """Times are those of who looks, whatever zone the log is in."""
+    times = [clock(each.time, "time") for each in records if each.time]
     when = " to ".join(dict.fromkeys((times[0], times[-1]))) if times else "at an unknown time"
     count = f"{len(records)}×" if not left_out else f"{len(records)}× and more"
     return f"{count} {when}: {_excerpt(signature, records[-1].text)}"

@@ -15,6 +15,7 @@ from oc_ops.observe.install import release
 from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.state import Piece, StateView
 from oc_ops.process.jsontext import at, text_at
+from oc_ops.text import clock
 
 _MOST_WORDS = 1000
 _MOST_NAMED = 5
@@ -160,7 +161,7 @@ def migrating(seen: StateView) -> Finding | None:
     helps="wait until then, then start once",
 )
 def _migrating(saw: str, until: datetime | None) -> Finding:
-    when = f"{until:%H:%M:%S} UTC" if until else "the time that it names"
+    when = clock(until, "time") if until else "the time that it names"
     return Finding(
         "state/migrating",
         "error",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime, tzinfo
 
 from oc_ops.judge.schedule import milliseconds, moment
 from oc_ops.observe.jobs import Job, JobRun, Schedule
-from oc_ops.text import span
+from oc_ops.text import clock, span
 
 _RUNS_SHOWN = 3
 _LONGEST_NAME, _LONGEST_ERROR = 80, 160
@@ -21,11 +21,6 @@ def named(text: str) -> str:
 def cut(text: str, most: int) -> str:
     """At most so many characters of a text."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
-def clock(when: datetime) -> str:
-    """A moment to the second, in UTC."""
-    return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def schedule_words(schedule: Schedule) -> str:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from oc_ops.judge.finding import Finding, channel_restart, finds, none
 from oc_ops.judge.schedule import moment
-from oc_ops.judge.words import clock, cut
+from oc_ops.judge.words import cut
 from oc_ops.observe.work import Account, Letters, WorkView
-from oc_ops.text import span
+from oc_ops.text import clock, span
 
 DEAF_MS = 120_000
 """A poll of a channel takes 30 to 50 s: this long without one that ended is more than twice that."""

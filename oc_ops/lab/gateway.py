@@ -18,11 +18,15 @@ import psutil
 from oc_ops.lab import config, fakes, sweep
 from oc_ops.lab.config import FakeState, LabState, read, write, write_private
 from oc_ops.lab.install import DEFAULT_VERSION, LabError, Progress, install, lab_dir, launcher, release
+from oc_ops.observe.healers import LONGEST_INSTALL_S, install_of
 from oc_ops.observe.http import probe
 from oc_ops.process.run import Call, run, signals_held
 
 START_S = 300.0
 """Deadline of a start: the first one of an old release compiles its plugins for a minute in silence."""
+
+START_AT_MOST_S = LONGEST_INSTALL_S
+"""For a start whose own package manager is at work: 2026.4.15 and 2026.4.24 fetch plugins before they listen."""
 
 STOP_S = 20.0
 """Time between SIGTERM and SIGKILL. A gateway at work would drain for 315 s; the lab has no work worth that."""
@@ -250,8 +254,11 @@ class Lab:
         return True
 
     def wait_ready(self, budget_s: float = START_S) -> None:
-        """Wait until `healthy`; raises LabError with the gateway's last words when it ends or does not get there."""
-        self._await(self.healthy, budget_s, "become ready")
+        """Wait until `healthy`; raises LabError with the gateway's last words when it ends or does not get there.
+
+        `budget_s` begins anew while the gateway installs packages, up to START_AT_MOST_S in all.
+        """
+        self._await(self.healthy, budget_s, "become ready", self._installs)
 
     def call(self, *argv: str, timeout_s: float = CALL_S, environ: Mapping[str, str] | None = None) -> Call:
         """Run `openclaw ARGV…` in the lab; never raises for what the call does."""
@@ -323,13 +330,23 @@ class Lab:
         if self._child is not None and self._child.poll() is not None:
             self._child = None
 
-    def _await(self, done: Callable[[], bool], budget_s: float, what: str) -> None:
-        deadline = time.monotonic() + budget_s
+    def _installs(self) -> bool:
+        """True while a package manager of the gateway's own is at work."""
+        process = self._process()
+        return process is not None and install_of(process.pid) is not None
+
+    def _await(
+        self, done: Callable[[], bool], budget_s: float, what: str, moves: Callable[[], bool] = lambda: False
+    ) -> None:
+        began = time.monotonic()
+        deadline = began + budget_s
         while not done():
             if self._process() is None:
                 raise LabError(f"the lab's gateway ended before it could {what}: {self._last_words()}")
-            if time.monotonic() > deadline:
-                raise LabError(f"the lab's gateway did not {what} in {budget_s:.0f} s: {self._last_words()}")
+            if moves():
+                deadline = min(time.monotonic() + budget_s, began + START_AT_MOST_S)
+            if (now := time.monotonic()) > deadline:
+                raise LabError(f"the lab's gateway did not {what} in {now - began:.0f} s: {self._last_words()}")
             time.sleep(_POLL_S)
 
     def _last_words(self) -> str:
@@ -344,7 +361,7 @@ class Lab:
         from filelock import FileLock
 
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with FileLock(self.root / "lab.lock", timeout=2 * START_S):
+        with FileLock(self.root / "lab.lock", timeout=START_S + START_AT_MOST_S):
             self._recall()
             yield
 

@@ -12,12 +12,12 @@ import msgspec
 
 from oc_ops import files
 from oc_ops.record.folder import write
-from oc_ops.record.incidents.events import Moment, utc
+from oc_ops.record.incidents.events import Moment
 from oc_ops.record.incidents.incident import Incident
 from oc_ops.record.incidents.text import told as words_of
 from oc_ops.record.journal import SPENT, Journal, JournalError, parsed
 from oc_ops.record.redact import without_secrets
-from oc_ops.text import age, one_line, remedy
+from oc_ops.text import age, clock, one_line, remedy
 
 Kind = Literal["down", "still down", "recovered", "budget spent", "approval wanted"]
 
@@ -148,7 +148,7 @@ def _body(incident: Incident, spent: str) -> str:
         lines += [f"closed by {each.by}" for each in incident.events[-1:] if each.what == "closed" and each.by]
     lines.append(f"gateway: profile {gateway.profile or 'default'}, port {gateway.port or 'unknown'}")
     back = f", back {incident.flaps}× after green" if incident.flaps else ""
-    lines.append(f"incident {incident.id}, since {utc(incident.opened_at)}{back}")
+    lines.append(f"incident {incident.id}, since {clock(incident.opened_at)}{back}")
     if incident.evidence:
         lines.append(f"report: {incident.evidence[-1]}")
     return "\n".join(_clean(each, 600) for each in lines)
@@ -159,7 +159,7 @@ def _asks(asked: PendingApproval, now: datetime, host: str) -> News:
     lines = (
         asked.fact,
         f"look, then decide on a terminal: oc-ops breaker show {asked.name}",
-        f"plan {asked.plan}, void after {utc(asked.expires_at)}",
+        f"plan {asked.plan}, void after {clock(asked.expires_at)}",
     )
     title = _clean(f"{_WORDS['approval wanted']}: {asked.name}{where}", 200)
     body = "\n".join(_clean(each, 600) for each in lines)

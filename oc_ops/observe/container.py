@@ -19,6 +19,7 @@ from oc_ops.errors import CouldNotLook, SettingError
 from oc_ops.process.jsontext import at, number_at, text_at
 from oc_ops.process.run import Call, run
 from oc_ops.secrecy import secrets_in_table
+from oc_ops.text import clock
 
 Runtime = Literal["podman", "docker"]
 RUNTIMES: tuple[Runtime, ...] = ("podman", "docker")
@@ -121,9 +122,9 @@ class Container:
         if self.state in ("exited", "dead", "restarting") and self.exit_code is not None:
             words.append(f"its last exit code is {self.exit_code}{' (out of memory)' if self.oom_killed else ''}")
         if self.state in ("running", "paused") and self.started_at:
-            words.append(f"started {self.started_at:%Y-%m-%d %H:%M:%S} UTC")
+            words.append(f"started {clock(self.started_at)}")
         elif self.ended_at:
-            words.append(f"ended {self.ended_at:%Y-%m-%d %H:%M:%S} UTC")
+            words.append(f"ended {clock(self.ended_at)}")
         if self.restarts:
             words.append(f"restarted {self.restarts} times")
         if self.policy not in ("", "no"):

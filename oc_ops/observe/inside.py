@@ -24,6 +24,7 @@ from oc_ops.observe.whereabouts import TcpAddress
 from oc_ops.process import pty
 from oc_ops.process.jsontext import number_at
 from oc_ops.process.relay import Relay
+from oc_ops.text import utc
 
 _LOOPBACK = "127.0.0.1"
 _RELAY = (
@@ -201,7 +202,7 @@ def _processes(there: Container) -> tuple[GatewayProcess, ...]:
 
 def output(there: Container, since: datetime) -> Iterator[Record]:
     """Lines that the gateway printed since a moment, oldest first, of the last 4 MiB; raises CouldNotLook."""
-    call = there.ask("logs", "--timestamps", "--since", since.strftime("%Y-%m-%dT%H:%M:%SZ"), there.id or there.name,
+    call = there.ask("logs", "--timestamps", "--since", utc(since), there.id or there.name,
                      deadline_s=_LOGS_S)  # fmt: skip
     if call.outcome != "answered":
         raise CouldNotLook(f"`{there.runtime} logs` told nothing: {call.summary}")

@@ -18,6 +18,7 @@ from oc_ops.observe.logs.records import moment
 from oc_ops.observe.service import Service
 from oc_ops.observe.target import Target
 from oc_ops.process.jsontext import text_at
+from oc_ops.text import utc
 
 _BEGINNING = re.compile(r"loading configuration")
 """How a start begins in the log (2026.9.6); what stands before it is of another start."""
@@ -139,7 +140,7 @@ def _of_container(there: Container) -> LastWords | None:
     """Output of the life that has ended, as its runtime kept it; nothing of one that lives or was never begun."""
     if there.started_at is None or there.state not in ("exited", "dead", "restarting"):
         return None
-    since = f"{there.started_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    since = utc(there.started_at)
     words = ("logs", "--timestamps", "--tail", str(_RECORDS), "--since", since, there.id or there.name)
     try:
         call = there.ask(*words, deadline_s=_RUNTIME_S)

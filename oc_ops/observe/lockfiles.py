@@ -19,6 +19,7 @@ from oc_ops import files
 from oc_ops.observe import browser as observe_browser
 from oc_ops.observe import gatewaylocks
 from oc_ops.observe.target import Target
+from oc_ops.text import clock
 
 Kind = Literal["chrome-lock", "session-lock", "gateway-lock"]
 
@@ -111,7 +112,7 @@ def _dead(pid: int | None, held_since_s: float) -> tuple[str, str]:
         return f"pid {pid}, which cannot be looked at ({type(error).__name__})", ""
     if began_s > held_since_s + _SLACK_S:
         began = datetime.fromtimestamp(began_s, UTC)
-        return "", f"pid {pid} belongs to a process that began at {began:%Y-%m-%d %H:%M:%S} UTC, after the lock"
+        return "", f"pid {pid} belongs to a process that began at {clock(began)}, after the lock"
     return f"live process {pid}", ""
 
 

@@ -14,6 +14,7 @@ from oc_ops.errors import CouldNotLook
 from oc_ops.observe.jobs import Job, Jobs, Receipt
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.rpc import RpcReply
+from oc_ops.text import clock
 
 TASKS_PARAMS: Mapping[str, object] = {"status": ["running", "queued"], "limit": 500}
 """The question to `tasks.list`: only what is under way, so that a page holds it all; 2026.5.28 and later."""
@@ -211,4 +212,4 @@ def _began_ms(pid: int) -> int | None:
 
 
 def _clock(moment_ms: int) -> str:
-    return datetime.fromtimestamp(moment_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return clock(datetime.fromtimestamp(moment_ms / 1000, UTC))

@@ -148,10 +148,11 @@ def look(
         return lambda path: http.probe(place.host, place.port, path, budget_s=budget_s, tls=tls)
 
     probe = probe_at(asked)
-    seen = _at_once(target, asked, live or probe("/healthz"), service_of)
+    seen, met = _at_once(target, asked, live or probe("/healthz"), service_of), None
     moved = whereabouts.elsewhere(target, seen.processes, seen.listener, asked, tls=tls)
     if moved.place is None and seen.live.kind == "refused" and _lives_on(seen):
-        seen = _at_once(target, asked, _reopened(seen.live, probe, wait), service_of)
+        again, met = _reopened(seen, probe, wait)
+        seen = _at_once(target, asked, again, service_of)
         moved = whereabouts.elsewhere(target, seen.processes, seen.listener, asked, tls=tls)
     place = moved.place or asked
     if moved.place:
@@ -171,11 +172,10 @@ def look(
         seen = replace(seen, descriptors=descriptors(holder.pid))
     if seen.live.kind != "answered":
         runtimes = tuple(each for each in ("podman", "docker") if shutil.which(each))
-        certain = next((each for each in seen.processes if each.certain), None)
-        seen = replace(seen, installing=install_of(certain.pid) if certain else None)
         there = _publishing(target, seen) if runtimes else None
         asleep = observe_processes.stopped_inside(there) if there and seen.live.kind == "silent" else None
-        return replace(seen, runtimes=runtimes, behind=there, stopped_inside=asleep)
+        met = _install_of(seen) or met
+        return replace(seen, installing=met, runtimes=runtimes, behind=there, stopped_inside=asleep)
     startup, ready = probe("/startupz"), probe("/readyz")
     if ready.kind == "silent":
         # It asks channels and agents before it answers: on a busy machine that takes longer than a sign of life.
@@ -186,6 +186,11 @@ def look(
         ready_again = probe("/readyz")
     answered = replace(seen, again=None, startup=startup, ready=ready, ready_again=ready_again, busy=None)
     return _dated(answered, probe, wait)
+
+
+def _install_of(seen: GatewayProbe) -> Healer | None:
+    certain = next((each for each in seen.processes if each.certain), None)
+    return install_of(certain.pid) if certain else None
 
 
 def _dated(seen: GatewayProbe, probe: Callable[[str], Probe], wait: Callable[[float], None]) -> GatewayProbe:
@@ -264,14 +269,21 @@ def _lives_on(seen: GatewayProbe) -> bool:
     return any(each.certain and each.age_s > observe_processes.AMBIGUOUS_S for each in seen.processes)
 
 
-def _reopened(closed: Probe, probe: Callable[[str], Probe], wait: Callable[[float], None]) -> Probe:
-    """The first probe that is not refused, or the last one: a restart in place closes the port meanwhile."""
+def _reopened(
+    seen: GatewayProbe, probe: Callable[[str], Probe], wait: Callable[[float], None]
+) -> tuple[Probe, Healer | None]:
+    """The first probe that is not refused, or the last one: a restart in place closes the port meanwhile.
+
+    With it the package manager that was at work in between: a start that fetches one package after the other leaves
+    seconds between two (2026.4.24).
+    """
+    closed, met = seen.live, _install_of(seen)
     for _ in range(round(RESTART_GAP_S / _LOOK_AGAIN_S)):
         wait(_LOOK_AGAIN_S)
-        closed = probe("/healthz")
+        closed, met = probe("/healthz"), _install_of(seen) or met
         if closed.kind != "refused":
             break
-    return closed
+    return closed, met
 
 
 def _identified(

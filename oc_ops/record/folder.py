@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from oc_ops import files
+from oc_ops.text import clock, file_stamp
 
 if TYPE_CHECKING:
     from oc_ops.process.run import Call, Output
@@ -60,7 +61,7 @@ def open_run(report_dir: Path, now: datetime | None = None) -> RunFolder:
     for directory in (report_dir, runs):
         files.own_folder(directory)
     _clear_leftovers(report_dir)
-    second = (now or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
+    second = file_stamp(now or datetime.now(UTC))
     for stamp in (second, *(f"{second}-{number:02d}" for number in range(2, 100))):
         with contextlib.suppress(FileExistsError):
             (runs / stamp).mkdir(mode=0o700)
@@ -99,7 +100,7 @@ def write_transcript(run: RunFolder, number: int, call: Call, redactor: Redactor
     ending = f"signal {call.signal}" if call.signal is not None else f"exit {'-' if call.exit is None else call.exit}"
     head = (
         f"$ {redactor.line(' '.join(argv), 4000)}",
-        f"start    {call.started_at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f} UTC",
+        f"start    {clock(call.started_at)}",
         f"wall     {call.wall_s:.3f} s of at most {call.deadline_s:g} s",
         f"cpu      {call.cpu_s:.3f} s",
         f"outcome  {call.outcome}, {ending}" + (f", {call.killed} processes ended" if call.killed else ""),
@@ -144,7 +145,7 @@ def prune(report_dir: Path, keep_healthy: int, keep_failing: int, now: datetime 
     A run whose report cannot be read or does not exist counts as failing; a directory that is not named as a run is
     never touched. Safe beside another pruner.
     """
-    latest = f"{(now or datetime.now(UTC)).astimezone(UTC):%Y-%m-%dT%H-%M-%SZ~}"
+    latest = f"{file_stamp(now or datetime.now(UTC))}~"
     runs = sorted(_runs(report_dir), key=lambda run: (run.name <= latest, run.name), reverse=True)
     healthy = [run for run in runs if _is_healthy(run)]
     failing = [run for run in runs if run not in healthy] if len(runs) - len(healthy) > keep_failing else []

@@ -8,7 +8,7 @@ import platform
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +17,7 @@ from oc_ops.judge.finding import Finding
 from oc_ops.judge.findings import Verdict
 from oc_ops.observe.service import is_wsl2
 from oc_ops.settings import Settings, declared
+from oc_ops.text import utc
 
 if TYPE_CHECKING:
     from oc_ops.observe.jobs import Jobs
@@ -290,7 +291,7 @@ def _clean(value: Any, redactor: Redactor) -> Json:
         case float():
             return round(value, 3)
         case datetime():
-            return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            return utc(value)
         case Mapping():
             return {redactor.line(str(key)): _clean(each, redactor) for key, each in value.items()}
         case Sequence():

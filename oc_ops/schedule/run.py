@@ -19,6 +19,7 @@ from oc_ops.observe.target import identify
 from oc_ops.process.run import Call, run
 from oc_ops.schedule.plan import refuse_inside_a_gateway
 from oc_ops.settings import SCHEDULED, Settings, start_folder
+from oc_ops.text import clock, utc
 
 FILE = "schedule.log"
 KEPT = 3
@@ -72,6 +73,14 @@ def last(settings: Settings) -> str:
     return next((line for line in reversed(lines) if _HEADLINE.match(line)), "")
 
 
+def by_the_clock(headline: str) -> str:
+    """A headline for people: its moment in the zone of who looks."""
+    at, _, rest = headline.partition(" ")
+    with suppress(ValueError):
+        return f"{clock(datetime.fromisoformat(at))} {rest}"
+    return headline
+
+
 def _doctor(settings: Settings, environ: Mapping[str, str], options: Sequence[str]) -> Call:
     return run(
         [*DOCTOR, *options],
@@ -108,7 +117,7 @@ class ScheduleLog:
 
     def add(self, headline: str, text: str = "") -> None:
         """Append one entry; a full disk costs the entry, not the run."""
-        entry = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {headline}\n" + (f"{text}\n\n" if text else "")
+        entry = f"{utc(datetime.now(UTC))} {headline}\n" + (f"{text}\n\n" if text else "")
         with suppress(OSError):
             files.own_folder(self.path.parent)
             self._rotate()

@@ -134,16 +134,6 @@ def test_the_bearer_goes_to_a_port_that_leads_into_the_container(ready: Cell) ->
     assert gateway.config.credential.value == TOKEN
 
 
-def test_beside_the_gateway_it_works_as_on_a_host(ready: Cell) -> None:
-    """A container that shares network and processes needs no target: the gateway is this machine's to it."""
-    where = {"OC_OPS_MEMORY_DIR": "/tmp/memory", "OC_OPS_REPORT_DIR": "/tmp/reports"}
-    environ = {**PATIENT, **where, "PYTHONDONTWRITEBYTECODE": "1"}
-    suite = ("-m", "pytest", str(PROJECT / "checks"), "-m", "doctor", "-p", "no:cacheprovider")
-    call = ready.podman.beside(NAME, ready.state, environ, sys.executable, *suite)
-    assert call.exit == 0, call.stdout.text
-    assert call.stdout.text.rstrip().splitlines()[-1].startswith("doctor: healthy in "), call.stdout.text
-
-
 def test_the_cockpit_shows_the_container(ready: Cell, tmp_path: Path) -> None:
     """Its release, its runtime's word and what it prints; paused it is hung, with the command that lets it go on."""
     desk = Desk(tmp_path)
@@ -211,11 +201,18 @@ def test_a_paused_container_is_let_go_on(ready: Cell, tmp_path: Path) -> None:
 
 
 def test_a_gateway_that_is_stopped_in_its_container_is_let_go_on(ready: Cell, tmp_path: Path) -> None:
-    """Inside, by its pid there; nothing is restarted, and the forwarder in front is not blamed."""
+    """Inside, by its pid there: nothing is restarted, and the forwarder in front is not blamed. A look at the published
+    port from a host's config, without a target, names the container to look into.
+    """
+    home = tmp_path / "home"
+    (home / ".openclaw").mkdir(parents=True)
+    config = f'{{"gateway": {{"mode": "local", "port": {ready.port}, "auth": {{"token": "{TOKEN}"}}}}}}'
+    (home / ".openclaw" / "openclaw.json").write_text(config)
     gateway, wake = psutil.Process(ready.pid), f"podman exec {NAME} sh -c 'kill -CONT 1'"
     gateway.suspend()
     try:
         seen = ready.doctor(tmp_path, "--quick")
+        host = examine_in({**ready.podman.environ, **PATIENT, "HOME": str(home)}, tmp_path / "host", "--quick")
         said = ready.recover(tmp_path)
         assert gateway.status() != psutil.STATUS_STOPPED
     finally:
@@ -225,56 +222,40 @@ def test_a_gateway_that_is_stopped_in_its_container_is_let_go_on(ready: Cell, tm
     assert "conmon" not in seen.output
     assert f"gone after one `{wake}`" in said, said
     assert gateway.pid == ready.pid
-
-
-def test_without_a_target_the_container_behind_the_port_is_named(ready: Cell, tmp_path: Path) -> None:
-    """Whoever looks at the published port from a host's config learns which container to look into."""
-    home = tmp_path / "home"
-    (home / ".openclaw").mkdir(parents=True)
-    config = f'{{"gateway": {{"mode": "local", "port": {ready.port}, "auth": {{"token": "{TOKEN}"}}}}}}'
-    (home / ".openclaw" / "openclaw.json").write_text(config)
-    gateway = psutil.Process(ready.pid)
-    gateway.suspend()
-    try:
-        seen = examine_in({**ready.podman.environ, **PATIENT, "HOME": str(home)}, tmp_path, "--quick")
-    finally:
-        gateway.send_signal(signal.SIGCONT)
-    fix = seen.finding("gateway/hung")["fix"]
-    assert f"podman exec {NAME} sh -c 'kill -CONT 1'" in fix, seen.output
+    fix = host.finding("gateway/hung")["fix"]
+    assert wake in fix, host.output
     assert f"--target podman:{NAME}" in fix
 
 
-def test_the_example_starts_as_it_stands(cell: Cell, tmp_path: Path) -> None:
-    """Its start command on an empty volume, with a real gateway: ready, and well to the oc-ops beside it."""
-    name, port = f"{NAME}-example", free_ports()
-    told = example("compose.yaml").replace("node dist/index.js", str(cell.podman.openclaw))
-    state = cell.podman.create(name, port, command=("sh", "-c", told))
-    (state / "openclaw.json").unlink()
-    Cell(cell.podman, port, state, name).ready()
-    where = {"OC_OPS_MEMORY_DIR": "/tmp/memory", "OC_OPS_REPORT_DIR": "/tmp/reports"}
-    environ = {**PATIENT, **where, "PYTHONDONTWRITEBYTECODE": "1"}
-    suite = ("-m", "pytest", str(PROJECT / "checks"), "-m", "doctor", "-p", "no:cacheprovider", "--quick")
-    call = cell.podman.beside(name, state, environ, sys.executable, *suite)
-    cell.podman("rm", "-f", "-t", "0", name)
-    assert call.exit == 0, call.stdout.text
-    assert (state / "logs" / "gateway.log").stat().st_size
+def test_an_unknown_container_is_said(ready: Cell, tmp_path: Path) -> None:
+    """A name that podman does not know is no healthy gateway, nor a wrong option."""
+    seen = ready.doctor(tmp_path, "--quick", target="podman:nobody")
+    assert (seen.exit, seen.errors) == (1, ["gateway/down"]), seen.output
+    assert "podman has no container nobody" in seen.last_line
 
 
-def test_a_container_that_was_stopped_is_down(ready: Cell, tmp_path: Path) -> None:
-    """`podman start`, and never `openclaw gateway run` on the host beside it."""
-    ready.podman("stop", "-t", "30", NAME)
-    seen = ready.doctor(tmp_path)
-    assert seen.errors == ["gateway/down"], seen.output
-    assert seen.finding("gateway/down")["fix"] == f"podman start {NAME}"
-    assert seen.wall_s < 20
-    ready.ready()
+def test_the_container_is_among_the_targets(ready: Cell, tmp_path: Path) -> None:
+    """`oc-ops targets` names it as --target takes it."""
+    argv = [sys.executable, "-m", "oc_ops", "targets"]
+    call = run(argv, environ={**ready.podman.environ, "HOME": str(tmp_path)}, deadline_s=60.0, cwd=PROJECT)
+    assert f"podman:{NAME}" in call.stdout.text, call.stdout.text + call.stderr.text
+    assert str(ready.port) in call.stdout.text
 
 
-def test_a_container_whose_gateway_refuses_to_start_says_why(ready: Cell, tmp_path: Path) -> None:
-    """By podman's own log of its last life: the refusal is the cause and no start is advised, until it was mended."""
+def test_a_container_that_was_stopped_is_down_and_one_that_refuses_to_start_says_why(
+    ready: Cell, tmp_path: Path
+) -> None:
+    """Down: `podman start`, and never `openclaw gateway run` on the host beside it. A gateway that then refuses to
+    start is told by podman's own log of its last life: the refusal is the cause and no start is advised, until it was
+    mended.
+    """
     config = ready.state / "openclaw.json"
     good = config.read_text(encoding="utf-8")
     ready.podman("stop", "-t", "30", NAME)
+    down = ready.doctor(tmp_path)
+    assert down.errors == ["gateway/down"], down.output
+    assert down.finding("gateway/down")["fix"] == f"podman start {NAME}"
+    assert down.wall_s < 20
     told = json.loads(good)
     told["gateway"]["auth"] = {"mode": "none"}
     try:
@@ -292,19 +273,22 @@ def test_a_container_whose_gateway_refuses_to_start_says_why(ready: Cell, tmp_pa
     mended = ready.doctor(tmp_path, "--quick")
     assert mended.errors == ["gateway/crash-loop"], mended.output  # it ended with 78, and nobody has tried since
     assert "were changed since" in mended.finding("gateway/crash-loop")["saw"]
-    ready.ready()
 
 
-def test_an_unknown_container_is_said(ready: Cell, tmp_path: Path) -> None:
-    """A name that podman does not know is no healthy gateway, nor a wrong option."""
-    seen = ready.doctor(tmp_path, "--quick", target="podman:nobody")
-    assert (seen.exit, seen.errors) == (1, ["gateway/down"]), seen.output
-    assert "podman has no container nobody" in seen.last_line
-
-
-def test_the_container_is_among_the_targets(ready: Cell, tmp_path: Path) -> None:
-    """`oc-ops targets` names it as --target takes it."""
-    argv = [sys.executable, "-m", "oc_ops", "targets"]
-    call = run(argv, environ={**ready.podman.environ, "HOME": str(tmp_path)}, deadline_s=60.0, cwd=PROJECT)
-    assert f"podman:{NAME}" in call.stdout.text, call.stdout.text + call.stderr.text
-    assert str(ready.port) in call.stdout.text
+def test_the_example_starts_as_it_stands(cell: Cell, tmp_path: Path) -> None:
+    """Its start command on an empty volume, with a real gateway: ready, and well to the oc-ops beside it, a container
+    that shares network and processes and needs no target: the gateway is this machine's to it.
+    """
+    name, port = f"{NAME}-example", free_ports()
+    told = example("compose.yaml").replace("node dist/index.js", str(cell.podman.openclaw))
+    state = cell.podman.create(name, port, command=("sh", "-c", told))
+    (state / "openclaw.json").unlink()
+    Cell(cell.podman, port, state, name).ready()
+    where = {"OC_OPS_MEMORY_DIR": "/tmp/memory", "OC_OPS_REPORT_DIR": "/tmp/reports"}
+    environ = {**PATIENT, **where, "PYTHONDONTWRITEBYTECODE": "1"}
+    suite = ("-m", "pytest", str(PROJECT / "checks"), "-m", "doctor", "-p", "no:cacheprovider")
+    call = cell.podman.beside(name, state, environ, sys.executable, *suite)
+    cell.podman("rm", "-f", "-t", "0", name)
+    assert call.exit == 0, call.stdout.text
+    assert call.stdout.text.rstrip().splitlines()[-1].startswith("doctor: healthy in "), call.stdout.text
+    assert (state / "logs" / "gateway.log").stat().st_size

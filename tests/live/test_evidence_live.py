@@ -67,6 +67,7 @@ def test_a_burst_in_the_log_is_one_finding(lab: Lab, folder: Path) -> None:
     assert any(each["title"].startswith("Around cron.tick_failed") for each in seen.report["evidence"])
 
 
+@pytest.mark.nightly
 def test_a_config_that_was_replaced_is_said(lab: Lab, tmp_path: Path) -> None:
     """`openclaw doctor --fix` puts a broken config aside and takes the last good one: no error, and one warning."""
     lab.call("config", "set", "logging.level", "info")

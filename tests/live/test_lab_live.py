@@ -14,6 +14,7 @@ from oc_ops.lab import install, sweep
 from oc_ops.lab.config import NAMES
 from oc_ops.lab.gateway import Lab
 from oc_ops.observe.http import Probe, probe
+from tests.live.labs import TestLab
 from tests.support import faults
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
@@ -47,6 +48,20 @@ def well(lab_with_browser: Lab) -> Lab:
     status = lab.status()
     assert (status.up, status.healthy, status.browser) == (True, True, True)
     return lab
+
+
+def test_down_leaves_nothing_and_up_brings_it_back(lab: Lab) -> None:
+    """After `down` no process lives in the lab, not even a hung call; `up` finds port, token and jobs again."""
+    assert isinstance(lab, TestLab)
+    lab.with_browser = True
+    before = (lab.port, lab.token)
+    lab.down()
+    assert sweep.residents(lab.root) == []
+    assert not lab.status().up
+    assert _look(lab).kind == "refused"
+    lab.up()
+    assert (lab.port, lab.token, lab.browser_runs()) == (*before, True)
+    assert sorted(_jobs(lab)) == sorted(NAMES)
 
 
 def test_up_is_complete(well: Lab) -> None:
@@ -84,18 +99,6 @@ def test_a_fault_is_undone_after_an_error_inside(well: Lab) -> None:
             raise ZeroDivisionError
         assert _look(well).kind == "answered"
         assert well.config_path.read_bytes() == good
-
-
-def test_down_leaves_nothing_and_up_brings_it_back(well: Lab) -> None:
-    """After `down` no process lives in the lab, not even a hung call; `up` finds port, token and jobs again."""
-    before = (well.port, well.token)
-    well.down()
-    assert sweep.residents(well.root) == []
-    assert not well.status().up
-    assert _look(well).kind == "refused"
-    well.up()
-    assert (well.port, well.token, well.browser_runs()) == (*before, True)
-    assert sorted(_jobs(well)) == sorted(NAMES)
 
 
 def test_the_users_own_openclaw_is_untouched(well: Lab, users_own: dict[str, int]) -> None:

@@ -23,26 +23,21 @@ from tests.support import faults
 pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 
 
-@pytest.fixture(scope="module")
-def lab(lab_with_browser: Lab) -> Lab:
-    """The lab with its browser, which a recovery looks after as well."""
-    return lab_with_browser
-
-
-def in_lab(lab: Lab, folder: Path, *options: str) -> Recovered:
+def in_lab(lab: Lab, folder: Path, *, browser: str = "off") -> Recovered:
     """`python recover.py --json` for a foreground gateway."""
     environ = {
         **lab.environ,
         "OC_OPS_OPENCLAW": str(lab.openclaw),
         "OC_OPS_MEMORY_DIR": str(folder / "memory"),
         "OC_OPS_REPORT_DIR": str(folder / "reports"),
-        "OC_OPS_BROWSER": "running",
+        "OC_OPS_BROWSER": browser,
+        "OC_OPS_CONFIRM_GAP_S": "1",
         "XDG_STATE_HOME": str(folder / "state"),
         "XDG_RUNTIME_DIR": str(folder / "no-user-manager"),
         **PATIENT,
     }
     done = subprocess.run(
-        [sys.executable, str(PROJECT / "recover.py"), "--json", *options],
+        [sys.executable, str(PROJECT / "recover.py"), "--json"],
         env=environ,
         capture_output=True,
         text=True,
@@ -73,9 +68,10 @@ def test_a_foreground_gateway_is_let_go_on_and_not_started_or_ended(lab: Lab, tm
 
 
 def test_a_foreground_gateway_that_can_be_asked_is_drained_in_place(
-    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lab_with_browser: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """2026.9.6 restarts without a service too: `--safe`, the same process, a new start, and its browser back."""
+    lab = lab_with_browser
     environ = {
         **lab.environ,
         **PATIENT,
@@ -117,17 +113,18 @@ def main_browser(lab: Lab) -> psutil.Process:
     return main
 
 
-def test_a_browser_fault_gets_a_browser_cure(lab: Lab, tmp_path: Path) -> None:
+def test_a_browser_fault_gets_a_browser_cure(lab_with_browser: Lab, tmp_path: Path) -> None:
     """Stopped by the operator's command it is started, frozen by SIGSTOP it is made anew; the gateway goes on."""
+    lab = lab_with_browser
     gateway = lab.listener()
     with faults.browser_stopped(lab):
-        seen = in_lab(lab, tmp_path / "stopped")
+        seen = in_lab(lab, tmp_path / "stopped", browser="running")
         assert (seen.exit, seen.outcome["cause"]) == (0, "browser/not-running"), seen.progress
         assert lab.browser_runs()
     frozen = main_browser(lab)
     frozen.suspend()
     try:
-        seen = in_lab(lab, tmp_path / "frozen")
+        seen = in_lab(lab, tmp_path / "frozen", browser="running")
     finally:
         if sweep.alive(frozen):
             frozen.resume()

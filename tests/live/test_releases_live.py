@@ -15,7 +15,7 @@ from tests.live.examine import Examination, examine
 from tests.live.labs import TestLab
 from tests.support import faults
 
-pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(3600)]
 
 RECORD = "OC_OPS_RELEASES_RECORD"
 """A file that takes one line of JSON for each release; tests/data/releases.jsonl is drawn into docs/releases.md."""

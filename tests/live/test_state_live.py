@@ -24,11 +24,18 @@ from tests.live.recovered import PATIENT
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
 
-@pytest.fixture
-def down(lab: Lab, tmp_path: Path) -> Iterator[Lab]:
-    """The lab's gateway is down; afterwards state and config are put back, and it comes up again."""
+@pytest.fixture(scope="module")
+def stopped(lab: Lab) -> Iterator[Lab]:
+    """The lab's gateway is down while this module lasts."""
     lab.stop_gateway()
-    kept = tmp_path / "kept"
+    yield lab
+    lab.start_gateway()
+
+
+@pytest.fixture
+def down(stopped: Lab, tmp_path: Path) -> Iterator[Lab]:
+    """The lab's gateway is down; afterwards state and config are put back."""
+    lab, kept = stopped, tmp_path / "kept"
     shutil.copytree(lab.state_dir / "state", kept)
     config = lab.config_path.read_text("utf-8")
     try:
@@ -37,7 +44,6 @@ def down(lab: Lab, tmp_path: Path) -> Iterator[Lab]:
         shutil.rmtree(lab.state_dir / "state")
         shutil.copytree(kept, lab.state_dir / "state")
         lab.config_path.write_text(config, "utf-8")
-        lab.start_gateway()
 
 
 def store(lab: Lab) -> Path:

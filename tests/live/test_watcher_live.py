@@ -227,22 +227,20 @@ def test_a_stopped_gateway_is_shown_within_5_s_and_seen_to_come_back(eye: Eye) -
 
     def shown_late_s() -> float:
         eye.until(watching, 2 * PATIENCE_S)
-        with faults.stopped(eye.lab):
-            return eye.until(lambda seen: seen.gateway.state == "hung")[1]
+        with faults.stopped(eye.lab) as pid:
+            shown, late_s = eye.until(lambda seen: seen.gateway.state == "hung")
+            assert shown.gateway.fix == f"kill -CONT {pid}"
+            calls = shown.watcher.cli_calls
+            shown, _ = eye.until(lambda seen: seen.rpc.state == "silent" and seen.browser.seen.problem != "")
+            assert "gateway/hung" in shown.browser.seen.problem
+            assert shown.watcher.mode == "polling"
+            assert "store" in shown.watcher.words
+            shown, _ = eye.until(lambda seen: seen.jobs.seen.lane == "files")
+            assert [each.name for each in shown.jobs.jobs][:3] == ["lab-ok", "lab-failing", "lab-slow"]
+            assert shown.watcher.cli_calls == calls
+        return late_s
 
     in_time(shown_late_s, SHOWN_S)
-    eye.until(watching, 2 * PATIENCE_S)
-    with faults.stopped(eye.lab) as pid:
-        shown, _ = eye.until(lambda seen: seen.gateway.state == "hung")
-        assert shown.gateway.fix == f"kill -CONT {pid}"
-        calls = shown.watcher.cli_calls
-        shown, _ = eye.until(lambda seen: seen.rpc.state == "silent" and seen.browser.seen.problem != "")
-        assert "gateway/hung" in shown.browser.seen.problem
-        assert shown.watcher.mode == "polling"
-        assert "store" in shown.watcher.words
-        shown, _ = eye.until(lambda seen: seen.jobs.seen.lane == "files")
-        assert [each.name for each in shown.jobs.jobs][:3] == ["lab-ok", "lab-failing", "lab-slow"]
-        assert shown.watcher.cli_calls == calls
     eye.until(watching, 2 * PATIENCE_S)
 
 

@@ -124,6 +124,7 @@ def test_a_provider_that_refuses_is_parked(lab: Lab, provider: Fake, tmp_path: P
         lab.call("cron", "rm", job.id, "--json")
 
 
+@pytest.mark.nightly
 def test_a_refused_credential_is_parked_by_its_own_word(lab: Lab, provider: Fake, tmp_path: Path) -> None:
     """Half a minute on 2026.9.6: why, and nothing is asked by us."""
     with answering(lab, provider, "401"), asking(lab, tmp_path):
@@ -132,6 +133,7 @@ def test_a_refused_credential_is_parked_by_its_own_word(lab: Lab, provider: Fake
         assert "refuses the credential" in found.fact
 
 
+@pytest.mark.nightly
 def test_a_rate_that_was_exceeded_is_no_error(lab: Lab, provider: Fake, tmp_path: Path) -> None:
     """One run of a busy minute: 2026.9.6 goes on calling the model available, and nothing is called broken."""
     with answering(lab, provider, "429"), asking(lab, tmp_path):
@@ -141,6 +143,7 @@ def test_a_rate_that_was_exceeded_is_no_error(lab: Lab, provider: Fake, tmp_path
         assert found is None or found.severity == "warning"
 
 
+@pytest.mark.nightly
 def test_a_provider_that_refused_is_named_after_its_pause(lab: Lab, provider: Fake, tmp_path: Path) -> None:
     """The pause over, models.list says available: true; the run's own reason still tells, until one is answered."""
     with answering(lab, provider, "402"), asking(lab, tmp_path) as job:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Literal
 
@@ -103,21 +103,6 @@ def wrong_token(lab: Lab) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def token_of_the_service(lab: Lab) -> Iterator[str]:
-    """The gateway runs with a token that its config names by a variable, and only its own environment has."""
-    name, value = "OPENCLAW_LAB_TOKEN", lab.token[::-1]
-    with _mended(lab):
-        lab.stop_gateway()
-        write_private(lab.config_path, lab.config({"gateway": {"auth": {"token": f"${{{name}}}"}}}))
-        try:
-            lab.start_gateway(environ={name: value})
-            yield value
-        finally:
-            lab.stop_gateway()
-            lab.write_config({})
-
-
-@contextmanager
 def broken_config(lab: Lab, kind: Literal["syntax", "schema"] = "syntax") -> Iterator[None]:
     """A running gateway's openclaw.json stops parsing, or parses and does not validate."""
     good = lab.config_path.read_text(encoding="utf-8")
@@ -135,21 +120,6 @@ def browser_stopped(lab: Lab) -> Iterator[None]:
     with _mended(lab):
         lab.stop_browser()
         yield
-
-
-@contextmanager
-def starting(lab: Lab, *, listening: bool = False) -> Iterator[int]:
-    """The gateway has just been started and is not ready; with `listening` its port answers already. Yields its pid."""
-    _listener(lab)
-    with _mended(lab):
-        lab.stop_gateway()
-        pid = lab.start_gateway(wait=False)
-        deadline = time.monotonic() + START_S
-        while listening and probe("127.0.0.1", lab.port, "/healthz", budget_s=1.0).kind != "answered":
-            if time.monotonic() > deadline:
-                raise LabError(f"the lab's gateway did not answer in {START_S:.0f} s")
-            time.sleep(0.05)
-        yield pid
 
 
 @contextmanager
@@ -207,18 +177,17 @@ def _in_background(lab: Lab, argv: list[str]) -> Iterator[None]:
 
 
 @contextmanager
-def reconfigured(lab: Lab, changes: Mapping[str, object]) -> Iterator[None]:
-    """The gateway runs with these changes to its config."""
+def started_anew(lab: Lab) -> Iterator[None]:
+    """The gateway is down, and may be started with another config or environment; afterwards it runs with its own."""
     _listener(lab)
     with _mended(lab):
         lab.stop_gateway()
-        lab.write_config(changes)
-        lab.start_gateway()
         try:
             yield
         finally:
-            lab.stop_gateway()
-            lab.write_config({})
+            if lab.config_path.read_text(encoding="utf-8") != lab.config({}):
+                lab.stop_gateway()
+                lab.write_config({})
 
 
 @contextmanager

@@ -13,11 +13,11 @@ from oc_ops.act.breaker.plan import ApprovalBook, ApprovalEntry, lives
 from oc_ops.act.breaker.scan import Blocker, BreakerView, BreakResult, Refused, Tools, gateway_evidence, typed_name
 from oc_ops.errors import OcOpsError
 from oc_ops.judge.schedule import milliseconds, moment
-from oc_ops.judge.words import clock, named, schedule_words
+from oc_ops.judge.words import named, schedule_words
 from oc_ops.observe.jobs import Job
 from oc_ops.observe.lockfiles import LockFile
 from oc_ops.record.folder import sync_directory
-from oc_ops.text import one_line
+from oc_ops.text import clock, one_line
 
 _WHAT = {
     "chrome-lock": "the browser profile",
@@ -145,7 +145,7 @@ def left_off(sight: BreakerView, book: ApprovalBook) -> Iterator[Blocker]:
         job = sight.job(job_id)
         if job is None or job.enabled or sight.jobs is None:
             continue
-        when = f"{begun.at:%Y-%m-%d %H:%M:%S} UTC"
+        when = clock(begun.at)
         refused = _NO_ANSWER if sight.jobs.source == "store" else ""
         if job.auto_disabled:
             refused = f"OpenClaw itself switched it off since: {job.auto_disabled}"

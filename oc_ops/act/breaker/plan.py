@@ -24,7 +24,7 @@ from oc_ops.act.breaker.scan import Blocker, Kind, Refused
 from oc_ops.errors import OcOpsError
 from oc_ops.record.journal import Journal, parsed
 from oc_ops.record.redact import Json, Redactor
-from oc_ops.text import clock_trouble, one_line
+from oc_ops.text import clock, clock_trouble, one_line, utc
 
 PROMPT = "type its exact name to break it (anything else leaves it alone): "
 
@@ -106,7 +106,7 @@ class ApprovalBook:
 
 def stamp(moment: datetime) -> str:
     """A moment as the book writes it."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return utc(moment, "microseconds")
 
 
 def who() -> dict[str, Json]:
@@ -189,9 +189,9 @@ def check(plan: BreakPlan, mutex: Blocker | None, book: ApprovalBook) -> Blocker
     if wrong := clock_trouble(now.timestamp()):
         raise Refused(f"plan {plan.id} cannot be approved: {wrong}")
     if not plan.made_at - timedelta(seconds=1) <= now < plan.expires_at:
-        raise Refused(one_line(f"plan {plan.id} expired at {plan.expires_at:%H:%M:%S} UTC: {again}", 1000))
+        raise Refused(one_line(f"plan {plan.id} expired at {clock(plan.expires_at, 'time')}: {again}", 1000))
     if used := next((each for each in book.entries(plan.id) if each.what == "begun"), None):
-        raise Refused(f"plan {plan.id} was carried out at {used.at:%Y-%m-%d %H:%M:%S} UTC already: a plan counts once")
+        raise Refused(f"plan {plan.id} was carried out at {clock(used.at)} already: a plan counts once")
     if mutex is None:
         raise Refused(one_line(f"nothing to break any more: {plan.target} is gone", 1000))
     if mutex.refused:

@@ -12,11 +12,11 @@ from oc_ops.act.breaker.plan import ApprovalBook
 from oc_ops.act.breaker.scan import Blocker, BreakerView, BreakResult, Tools
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.judge.schedule import milliseconds, moment
-from oc_ops.judge.words import clock, named
+from oc_ops.judge.words import named
 from oc_ops.observe.jobs import Job
 from oc_ops.process.jsontext import at
 from oc_ops.record.redact import Json
-from oc_ops.text import one_line
+from oc_ops.text import clock, one_line
 
 _WAITING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -97,7 +97,7 @@ def later(job_id: str, book: ApprovalBook, sight: BreakerView, late_s: float) ->
     since_ms, due_ms, job = after.get("since_ms"), after.get("next_run_ms"), sight.job(job_id)
     if job is None or sight.jobs is None or not isinstance(since_ms, int):
         return BreakResult("unknown", "the job cannot be looked at now")
-    when = f"broken at {found.at:%Y-%m-%d %H:%M:%S} UTC"
+    when = f"broken at {clock(found.at)}"
     if done := _ran(job, since_ms, None, milliseconds(sight.jobs.seen_at)):
         return BreakResult("verified", f"{when}; {done}", _after(job, since_ms))
     if not isinstance(due_ms, int):

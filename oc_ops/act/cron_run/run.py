@@ -18,12 +18,11 @@ from oc_ops.judge.finding import Finding
 from oc_ops.judge.findings import in_state
 from oc_ops.judge.jobtimes import Terms, marker_stale
 from oc_ops.judge.schedule import milliseconds, moment
-from oc_ops.judge.words import clock
 from oc_ops.observe.jobs import Job
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.process import run
 from oc_ops.record import lastword
-from oc_ops.text import span
+from oc_ops.text import clock, span
 
 _FIRST_LOOK_S = 1.0
 """The budget of the first probes: a stopped gateway is told from a working one in a second."""

@@ -24,12 +24,12 @@ from oc_ops.act.cron_run.request import RunResult
 from oc_ops.errors import OcOpsError
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.schedule import moment
-from oc_ops.judge.words import clock, named, ran, schedule_words
+from oc_ops.judge.words import named, ran, schedule_words
 from oc_ops.observe.jobs import Job
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.process.pty import plain
 from oc_ops.record.redact import Redactor
-from oc_ops.text import printable, span
+from oc_ops.text import clock, file_stamp, printable, span
 
 FOLDER = "cron_run_now"
 
@@ -61,7 +61,7 @@ class Transcript:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._pending, self._heard_at, self._written = "", 0.0, 0
         folder = memory_dir / FOLDER
-        stamp = (now or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
+        stamp = file_stamp(now or datetime.now(UTC))
         try:
             files.own_folder(folder)
             self.path, self._file = _created(folder, f"{slug(job_id)}_{stamp}")
@@ -179,7 +179,7 @@ def begin(
 ) -> None:
     """The head of the transcript; each line is on the disk before the next thing is done. `watched`: see lastword."""
     log.line(f"asked    {shlex.join(command)}")
-    log.line(f"at       {datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f} UTC")
+    log.line(f"at       {clock(datetime.now(UTC))}")
     log.line(f"by       {whom()}")
     log.line(f"job      {named(job.name)} {job.id}: {schedule_words(job.schedule)}{'' if job.enabled else ', off'}")
     log.line(f"         {ran(job, known.jobs.runs.get(job.id, ()), known.jobs.seen_at)}")

@@ -12,6 +12,7 @@ from oc_ops.act.recover import log
 from oc_ops.observe.logs import planned_restarts
 from oc_ops.record.incidents.incident import Incident
 from oc_ops.record.journal import SPENT
+from oc_ops.text import clock
 
 Kind = Literal["gateway", "browser", "channel"]
 DAY = timedelta(days=1)
@@ -96,10 +97,10 @@ def exhausted(acts: Iterable[Act], kind: Kind, bounds: Bounds, now: datetime) ->
         if len(within) >= most:
             free = within[-most].at + span
             what = "a channel" if kind == "channel" else f"the {kind}"
-            return f"the budget of {most} restarts of {what} {words} {SPENT} {free:%H:%M:%S} UTC ({_by(within)})"
+            return f"the budget of {most} restarts of {what} {words} {SPENT} {clock(free, 'time')} ({_by(within)})"
     last = max(times, key=lambda each: each.ended_at or each.at, default=None)
     if last is not None and (left := _left_s(last, bounds, now)) > 0:
-        return f"the last one ({last.by}) was at {last.at:%H:%M:%S} UTC; the cool-down ends in {left:.0f} s"
+        return f"the last one ({last.by}) was at {clock(last.at, 'time')}; the cool-down ends in {left:.0f} s"
     return ""
 
 
@@ -133,7 +134,7 @@ def attempted(incident: Incident | None, own: str = "") -> str:
         return ""
     outcome = last.attempt.outcome if last.attempt else "begun"
     words = "was cut off in the middle" if outcome == "begun" else f"was {outcome}"
-    return f"incident {incident.id} had its attempt at {begun:%Y-%m-%d %H:%M:%S} UTC, which {words}"
+    return f"incident {incident.id} had its attempt at {clock(begun)}, which {words}"
 
 
 def is_fresh(incident: Incident | None, now: datetime, within_s: float) -> bool:

@@ -17,6 +17,7 @@ from oc_ops.observe.database import snapshot
 from oc_ops.observe.logs import Record
 from oc_ops.record import folder as record_folder
 from oc_ops.record import lastword
+from oc_ops.text import clock
 
 _LOG_RECORDS = 400
 _PRINTED = timedelta(hours=1)
@@ -83,7 +84,7 @@ def _log(folder: Path, gateway: Gateway) -> str:
 
 
 def _line(record: Record) -> str:
-    when = f"{record.time:%Y-%m-%d %H:%M:%S}" if record.time else "-"
+    when = clock(record.time) if record.time else "-"
     return f"{when} {record.level:5} {record.source} {record.text}"
 
 

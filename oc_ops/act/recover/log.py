@@ -19,8 +19,8 @@ from oc_ops.act.recover.wait import Clock
 from oc_ops.errors import OcOpsError
 from oc_ops.record.folder import sync_directory
 from oc_ops.record.incidents import book, events
-from oc_ops.record.incidents.events import utc
 from oc_ops.record.journal import parsed
+from oc_ops.text import file_stamp, utc
 
 if TYPE_CHECKING:
     from oc_ops.record.incidents.incident import Incident
@@ -51,7 +51,7 @@ class RecoveryLog:
     def open(cls, memory_dir: Path, redactor: Redactor, clock: Clock) -> RecoveryLog:
         """A new record named after this second; raises OcOpsError when the folder cannot be written."""
         folder = memory_dir / FOLDER
-        second = clock.now().strftime("%Y-%m-%dT%H-%M-%SZ")
+        second = file_stamp(clock.now())
         try:
             files.own_folder(folder)
             for stamp in (second, *(f"{second}-{number:02d}" for number in range(2, 100))):
@@ -76,7 +76,13 @@ class RecoveryLog:
         """The same, of facts that have been gathered elsewhere."""
         told = self._redactor.json(facts)
         assert isinstance(told, Mapping)
-        line: dict[str, Json] = {"v": 1, "at": utc(self._clock.now()), "step": step, "state": state, **told}
+        line: dict[str, Json] = {
+            "v": 1,
+            "at": utc(self._clock.now(), "milliseconds"),
+            "step": step,
+            "state": state,
+            **told,
+        }
         self.steps.append(line)
         if self.path is None:
             return

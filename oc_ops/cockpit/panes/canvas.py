@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 from rich.console import Console
 from rich.text import Text
 
+from oc_ops import text as texts
 from oc_ops.cockpit.snapshot import Reading
 from oc_ops.cockpit.state import Freshness, Severity, Snapshot
 from oc_ops.text import one_line, span
@@ -68,11 +69,10 @@ def joined(*parts: str | Text | None, by: str = " · ") -> Text:
 
 
 def clock(at: float, now: float) -> str:
-    """A moment by the local clock, with its date where that is not plain."""
-    local = time.localtime(at) if 0 <= at < 1e11 else None
-    if local is None:
+    """A moment by the clock of who looks, with its date where that is not plain."""
+    if not 0 <= at < 1e11:
         return "an impossible time"
-    return time.strftime("%H:%M:%S" if abs(now - at) < _DAY_S else "%b %d %H:%M", local)
+    return texts.clock(datetime.fromtimestamp(at, UTC), "time" if abs(now - at) < _DAY_S else "short")
 
 
 def about(seconds: float) -> str:

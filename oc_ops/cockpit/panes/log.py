@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from oc_ops import files
+from oc_ops.text import clock
 
 EVERY_S = 300.0
 """How often a screen is kept on which only figures changed."""
@@ -36,7 +37,7 @@ class WindowLog:
         if gist == self._gist and (0 <= now - self._at < EVERY_S or lines == self._lines):
             return
         self._gist, self._lines, self._at = gist, lines, now
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(now))
+        stamp = clock(datetime.fromtimestamp(now, UTC))
         self._append("\n".join((f"=== {stamp}", *(line.rstrip() for line in lines), "")))
 
     def _append(self, text: str) -> None:

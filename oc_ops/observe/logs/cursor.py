@@ -21,6 +21,7 @@ from oc_ops import files
 from oc_ops.observe.logs.buffer import HitBuffer, LogHit
 from oc_ops.observe.logs.records import Record, moment
 from oc_ops.observe.logs.scan import Needle
+from oc_ops.text import utc
 
 _SCHEMA = 2
 """Of the first the texts were kept as they were logged, secrets included: it is not read any more, and overwritten."""
@@ -117,7 +118,7 @@ def save(path: Path, state: LogCursor, clean: Callable[[str], str]) -> None:
     said = {
         "schema": _SCHEMA,
         "needles": _digest(state.kept.needles),
-        "since": state.since.isoformat(),
+        "since": utc(state.since, "microseconds"),
         "places": [_place_row(each, clean) for each in rows],
         "entries": [_entry_row(each, clean) for each in state.kept],
         "left_out": [[name, second, count] for (name, second), count in state.kept.left_out.items()],
@@ -149,14 +150,14 @@ def _place_row(place: Place, clean: Callable[[str], str]) -> dict[str, object]:
         "changed_ns": place.changed_ns,
         "offset": place.offset,
         "mark": place.mark,
-        "newest": place.newest.isoformat() if place.newest else None,
+        "newest": utc(place.newest, "microseconds") if place.newest else None,
         "torn": _entry_row(place.torn, clean) if place.torn else None,
     }
 
 
 def _entry_row(entry: LogHit, clean: Callable[[str], str]) -> list[object]:
     record = entry.record
-    time = record.time.isoformat() if record.time else None
+    time = utc(record.time, "microseconds") if record.time else None
     told = (clean(each) for each in (record.level, record.source, record.text))
     return [entry.second, entry.ids, str(record.file), time, *told, record.offset]
 

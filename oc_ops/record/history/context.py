@@ -11,6 +11,7 @@ from oc_ops.record.incidents.text import told
 from oc_ops.record.page import charts
 from oc_ops.record.page.charts import Latency, Mark, Point, Range
 from oc_ops.record.run import Around, Change
+from oc_ops.text import clock
 
 _BEFORE_MS = 6 * HOUR_MS
 """How much of what was before the incident the chart shows."""
@@ -58,12 +59,12 @@ def _later(before_ms: int | None, now_ms: int | None) -> bool:
 
 
 def _serving(run: RunRow) -> str:
-    return f"serving since {datetime.fromtimestamp((run.serving_ms or 0) / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"serving since {clock(datetime.fromtimestamp((run.serving_ms or 0) / 1000, UTC))}"
 
 
 def _born(run: RunRow) -> str:
     began = datetime.fromtimestamp((run.started_ms or 0) / 1000, UTC)
-    return f"pid {run.pid}, began {began:%Y-%m-%d %H:%M:%S} UTC"
+    return f"pid {run.pid}, began {clock(began)}"
 
 
 def timeline(incident: Incident) -> Iterator[tuple[datetime, str]]:

@@ -18,7 +18,7 @@ from oc_ops.record.journal import Journal, parsed
 from oc_ops.record.redact import Json, Redactor
 from oc_ops.record.run import SPARED, WARNED, CheckRecord, RunRecord
 from oc_ops.settings import Settings
-from oc_ops.text import age, one_line
+from oc_ops.text import age, clock, one_line
 
 FILE = "incidents.jsonl"
 _LEAD = re.compile(rb'\{"v":1,"id":"([^"\\]+)","at":"([^"\\]+)","what":"(\w+)"')
@@ -66,7 +66,7 @@ class IncidentUpdate:
             "closed": f"closed after {lasted}",
             "reopened": "reopened",
         }
-        since = f"since {incident.red_since:%Y-%m-%d %H:%M:%S} UTC ({lasted})"
+        since = f"since {clock(incident.red_since)} ({lasted})"
         line = f"incident {incident.id}: {words.get(self.what, since)}"
         if incident.state == "red" and incident.flaps:
             first = age((now - incident.opened_at).total_seconds())

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from oc_ops import text
 from oc_ops.judge.finding import Finding, Severity
 
 VERSION = 1
@@ -140,7 +141,7 @@ class Event:
 
 def utc(moment: datetime) -> str:
     """The moment as the lines carry it: `2026-11-22T19:41:15.250Z`."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    return text.utc(moment, "milliseconds")
 
 
 def _fields(record: object, *names: str) -> dict[str, object]:

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from oc_ops.record.incidents.events import Event, utc
 from oc_ops.record.incidents.incident import Incident
-from oc_ops.text import age, remedy
-
-
-def clock(moment: datetime) -> str:
-    """Date and time in UTC, as logs and reports have it."""
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+from oc_ops.text import age, clock, remedy
 
 
 def brief(incident: Incident, now: datetime) -> Iterator[str]:
     """Three lines for a list: what it is and since when, what is wrong, what helps."""
-    marks = [incident.state, f"since {clock(incident.red_since)} UTC"]
+    marks = [incident.state, f"since {clock(incident.red_since)}"]
     marks.append(f"{'lasted' if incident.state != 'red' else 'for'} {age(incident.age_s(now))}")
     marks += _standing(incident, now)
     yield f"{incident.id}  {', '.join(marks)}"
@@ -42,7 +37,7 @@ def story(incident: Incident, now: datetime) -> Iterator[str]:
     yield "  recover: " + ("not yet" if recover is None else f"{age(recover)} red until the green that held")
     if standing := _standing(incident, now):
         yield f"  status:  {', '.join(standing)}"
-    yield "timeline, UTC"
+    yield "timeline"
     if sign := incident.first_sign:
         yield _at(sign, now, "first log signature")
     yield from (_at(each.at, now, told(each)) for each in incident.events)
@@ -119,11 +114,11 @@ def _standing(incident: Incident, now: datetime) -> list[str]:
     if shows := incident.shows if incident.state == "red" else None:
         words += [f"now {shows.name}"] if shows.name != incident.cause.name else []
     if incident.flaps:
-        words.append(f"back {incident.flaps}× after green, first red {clock(incident.opened_at)} UTC")
+        words.append(f"back {incident.flaps}× after green, first red {clock(incident.opened_at)}")
     if taken_on := incident.acknowledged:
         words.append(f"acknowledged by {taken_on.by}")
     if until := incident.muted_until(now):
-        words.append(f"muted until {clock(until)} UTC")
+        words.append(f"muted until {clock(until)}")
     if tried := [each.attempt.outcome for each in incident.attempts if each.attempt]:
         words.append(f"recovery tried {len(tried)}×, last {tried[-1]}")
     return words

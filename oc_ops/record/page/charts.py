@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple
+
+from oc_ops.text import clock
 
 WIDTH, HEIGHT = 1000, 100
 """The box of a chart in its own units; it has no shape of its own."""
@@ -16,6 +18,9 @@ BUCKETS = 200
 """Points of a line: more could not be told apart."""
 
 _HOUR_MS = 3_600_000
+_STEPS_H = (1, 3, 6, 12, 24, 48, 168, 336, 100_000)
+_MOST_HOURS, _MOST_DAYS = 4, 7
+"""Labels below a chart: an hour has its offset beside it, so that fewer fit on a phone."""
 _LEAST_S = 0.001
 _FEW = 40
 """So few measurements are drawn as dots: a line through them would be guessed."""
@@ -122,17 +127,17 @@ def latency(
 
 
 def times(span: Range) -> tuple[Label, ...]:
-    """Some round moments of a range, UTC: hours of a day or two, else days."""
-    length = span.until_ms - span.since_ms
-    hours = next(each for each in (1, 3, 6, 12, 24, 48, 168, 336, 100_000) if length / (each * _HOUR_MS) <= 7)
-    step = hours * _HOUR_MS
-    first = -(-span.since_ms // step) * step
-    shape = "%H:%M" if hours < 24 else "%d %b"
-    found = (
-        (at, Label(span.x(at) / WIDTH * 100, f"{datetime.fromtimestamp(at / 1000, UTC):{shape}}"))
-        for at in range(first, span.until_ms, step)
-    )
-    return tuple(label for _at, label in found if 2 < label.at < 96)
+    """Some round moments of a range, by the clock of who looks: hours of a day or two, else days."""
+    length_h = (span.until_ms - span.since_ms) / _HOUR_MS
+    hours = next(each for each in _STEPS_H if length_h / each <= (_MOST_HOURS if each < 24 else _MOST_DAYS))
+    since, until = (datetime.fromtimestamp(each / 1000, UTC) for each in (span.since_ms, span.until_ms))
+    # By the wall's clock, so that a day is one at midnight on both sides of a change to summer time.
+    wall = since.astimezone().replace(tzinfo=None, hour=0, minute=0, second=0, microsecond=0)
+    labels = []
+    while (at := wall.astimezone()) < until:
+        labels.append(Label(span.x(at.timestamp() * 1000) / WIDTH * 100, clock(at, "hour" if hours < 24 else "day")))
+        wall += timedelta(hours=hours)
+    return tuple(each for each in labels if 2 < each.at < 96)
 
 
 def seconds(value: float) -> str:

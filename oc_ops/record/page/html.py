@@ -23,6 +23,7 @@ _SCRIPT = re.compile(
     r"\s*</body>\s*</html>\s*\Z",
     re.DOTALL,
 )
+_GENERATED = re.compile(r"<p>Report generated on (?:(?!</p>).)*</p>", re.DOTALL)
 _HEAD = re.compile(r"<head>.*?</head>", re.DOTALL)
 _CELL = re.compile(r'<td class="(col-[A-Za-z]+)">([^<>]*)</td>')
 _ANY_CELL = re.compile(r'<td class="(col-[A-Za-z]+)">(.*)</td>', re.DOTALL)
@@ -48,6 +49,7 @@ def finish(html: str, title: str, redactor: Redactor) -> str:
     html = _BLOB.sub(lambda blob: f"{blob[1]}{escape(_clean_blob(blob[2], redactor))}{blob[3]}", html, count=1)
     html = re.sub(r'<a href="https?://[^"]*">([^<]*)</a>', r"\1", html)
     html = html.replace(' onclick="location.reload()"', "")
+    html = _GENERATED.sub("", html, count=1)  # a clock time without its offset; our own part says when
     html = re.sub(r'<h1 id="title">[^<]*</h1>', "", html, count=1)
     head = _head(title, _script_source(html))
     html, replaced = _HEAD.subn(lambda _: head, html, count=1)

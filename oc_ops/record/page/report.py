@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from oc_ops import files
 from oc_ops.record.page import html as page_html
 from oc_ops.record.redact import Redactor
 from oc_ops.record.run import CallRecord, CheckRecord, RunRecord
-from oc_ops.text import printable, span
+from oc_ops.text import clock, printable, span
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -163,7 +163,7 @@ def templates(redactor: Redactor) -> Environment:
         "block": block,
         "code": code,
         "lines": lines,
-        "utc": _utc,
+        "clock": clock,
         "duration": lambda seconds: _seconds(seconds),
         "command": lambda argv: shlex.join(redactor.argv(argv)),
     }
@@ -186,7 +186,7 @@ def _headline(record: RunRecord) -> str:
 def _meta(record: RunRecord) -> Iterator[str]:
     ended = record.started_at + timedelta(seconds=record.duration_s)
     if record.since is not None:
-        yield f"since {_utc(record.since)} ({span((ended - record.since).total_seconds())})"
+        yield f"since {clock(record.since)} ({span((ended - record.since).total_seconds())})"
     info = record.openclaw
     if info.gateway_version or info.port:
         port = f", port {info.port}" if info.port else ""
@@ -195,7 +195,7 @@ def _meta(record: RunRecord) -> Iterator[str]:
         yield f"CLI {info.cli_version}"
     if info.profile:
         yield f"profile {info.profile}"
-    yield f"looked {_utc(record.started_at)} for {_seconds(record.duration_s)}"
+    yield f"looked {clock(record.started_at)} for {_seconds(record.duration_s)}"
 
 
 def _around(record: RunRecord) -> Iterator[tuple[str, str, str]]:
@@ -203,7 +203,7 @@ def _around(record: RunRecord) -> Iterator[tuple[str, str, str]]:
     before: datetime | None = None
     for at, words in record.around.timeline if record.around else ():
         later_s = (at - before).total_seconds() if before else 0.0
-        yield _utc(at), f"+{span(later_s)}" if later_s >= 1 else "", words
+        yield clock(at), f"+{span(later_s)}" if later_s >= 1 else "", words
         before = at
 
 
@@ -219,10 +219,6 @@ def _environment(record: RunRecord) -> Iterator[tuple[str, str, str]]:
     if record.environment is not None:
         yield from ((name, value, "") for name, value in record.environment.versions)
         yield from ((each.name, each.value, each.source) for each in record.environment.settings)
-
-
-def _utc(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _seconds(seconds: float) -> str:

@@ -23,7 +23,7 @@ from oc_ops.record.page.charts import Mark, Point, Range
 from oc_ops.record.page.report import templates
 from oc_ops.record.redact import Redactor
 from oc_ops.record.run import CheckOutcome
-from oc_ops.text import age
+from oc_ops.text import age, clock, file_stamp, utc_day
 
 INDEX_HTML = "index.html"
 _GATEWAY_CALLS = ("http /healthz", "rpc status", "cli gateway call status")
@@ -95,7 +95,7 @@ class _Page:
     def html(self, history: History | None, gateway: GatewayRow | None) -> str:
         """All of it; a page that says so where there is nothing to show."""
         last = history.last_run(gateway.id) if history and gateway else None
-        parts: dict[str, object] = {"now": _utc(self.now_ms), "last": last, "gateway": gateway, "link": self.link}
+        parts: dict[str, object] = {"now": _clock(self.now_ms), "last": last, "gateway": gateway, "link": self.link}
         if history and gateway and last:
             parts |= self._parts(history, gateway, last)
         body = templates(self.redactor).get_template("index.jinja2").render(parts)
@@ -127,22 +127,22 @@ class _Page:
             "gateway_charts": tuple(self._gateway_charts(history, id_, fortnight, marks)),
             "job_charts": tuple(self._job_charts(history, id_, fortnight, marks)),
             "incidents": tuple(self._rows_of_incidents(lasting, self._lasts(still))),
-            "restarts": tuple((_utc(at), by) for at, by in reversed(restarts[-_MOST_ROWS:])),
-            "red": tuple((_utc(each.at_ms), each, self.link(each.stamp)) for each in red),
+            "restarts": tuple((_clock(at), by) for at, by in reversed(restarts[-_MOST_ROWS:])),
+            "red": tuple((_clock(each.at_ms), each, self.link(each.stamp)) for each in red),
         }
 
     def _open_incidents(self, gateway: GatewayRow) -> dict[str, Incident]:
         """Open incidents in their own words, by id; a book that cannot be read has none to show."""
         try:
             book = incidents_book.journal(self.memory_dir)
-            found = incidents_book.open_incidents(book, datetime.fromtimestamp(self.now_ms / 1000, UTC), gateway.key)
+            found = incidents_book.open_incidents(book, _moment(self.now_ms), gateway.key)
         except JournalError:
             return {}
         return {each.id: each for each in found}
 
     def _lasts(self, still: Mapping[str, Incident]) -> dict[str, str]:
         """How long each open incident has been red in its present stretch, or that it is green once."""
-        now = datetime.fromtimestamp(self.now_ms / 1000, UTC)
+        now = _moment(self.now_ms)
         words = {"red": "red for", "green once": "green once, was red for"}
         return {name: f"{words[each.state]} {age(each.age_s(now))}" for name, each in still.items()}
 
@@ -171,7 +171,7 @@ class _Page:
             runs = sum(counts.values())
             green = f"{_percent(_green(counts), runs)} of {runs:,} run{'s' * (runs != 1)}"
             if first_ms > since_ms:  # no longer span tells more
-                yield f"green, since {_utc(first_ms)}", green
+                yield f"green, since {_clock(first_ms)}", green
                 break
             yield f"green, {name}", green
         starts = sorted({*(at for at, _ in restarts), *_start_seen(last, restarts)})
@@ -180,7 +180,7 @@ class _Page:
             since_ms = self.now_ms - days * DAY_MS
             count = str(sum(at >= since_ms for at in starts))
             if first_ms > since_ms:
-                yield f"starts, since {_utc(first_ms)}", count
+                yield f"starts, since {_clock(first_ms)}", count
                 break
             yield f"starts, {name}", count
         month = [each for each in lasting if each.opened_ms >= self.now_ms - 30 * DAY_MS]
@@ -241,17 +241,17 @@ class _Page:
         for each in list(reversed(lasting))[:_MOST_ROWS]:
             ended = each.green_ms or each.closed_ms
             took = age(_red_s(each, ended or self.now_ms))
-            stamp = f"{datetime.fromtimestamp(each.opened_ms / 1000, UTC):%Y-%m-%dT%H-%M-%SZ}"
+            stamp = file_stamp(_moment(each.opened_ms))
             lasts = still.get(each.id) or (took if ended else f"open for {took}")
-            yield _utc(each.opened_ms), each, lasts, self.link(stamp)
+            yield _clock(each.opened_ms), each, lasts, self.link(stamp)
 
 
 def _cell(x: int, check: str, at_ms: int, counts: Sequence[int], hours: int, link: str) -> Cell:
     seen = dict(zip(OUTCOMES, counts, strict=True))
     kind: CheckOutcome = next((each for each in _WORST if seen[each]), "skipped")
     told = ", ".join(f"{seen[each]} {_WORDS.get(each, each)}" for each in _WORST if seen[each])
-    when = f"{datetime.fromtimestamp(at_ms / 1000, UTC):{'%d %b %H:%M' if hours == 1 else '%d %b'}}"
-    return Cell(x, kind, seen["passed"] > 0, f"{check}, {when} UTC: {told}", link)
+    when = clock(_moment(at_ms), "short") if hours == 1 else utc_day(_moment(at_ms))
+    return Cell(x, kind, seen["passed"] > 0, f"{check}, {when}: {told}", link)
 
 
 def _marks(lasting: Sequence[IncidentEntry], restarts: Sequence[tuple[int, str]], shown: Range) -> Iterator[Mark]:
@@ -260,11 +260,11 @@ def _marks(lasting: Sequence[IncidentEntry], restarts: Sequence[tuple[int, str]]
         ended = each.green_ms or each.closed_ms or shown.until_ms
         if ended >= shown.since_ms and each.opened_ms <= shown.until_ms:
             x = shown.x(each.opened_ms)
-            words = f"{each.cause}, {_utc(each.opened_ms)} UTC, {age(_red_s(each, ended))}"
+            words = f"{each.cause}, {_clock(each.opened_ms)}, {age(_red_s(each, ended))}"
             yield Mark(x, max(shown.x(ended) - x, 2.0), "incident", words)
     for at_ms, by in restarts:
         if shown.holds(at_ms):
-            yield Mark(shown.x(at_ms), 0.0, "restart", f"started ({by}), {_utc(at_ms)} UTC")
+            yield Mark(shown.x(at_ms), 0.0, "restart", f"started ({by}), {_clock(at_ms)}")
 
 
 def _red_s(each: IncidentEntry, until_ms: int) -> float:
@@ -285,7 +285,7 @@ def _days(days: Mapping[int, Mapping[str, int]], now_ms: int) -> Iterator[Day]:
         total = sum(counts.values())
         if at_ms >= first and total:
             green, red = _green(counts) * 100 / total, counts.get("unhealthy", 0) * 100 / total
-            when = f"{datetime.fromtimestamp(at_ms / 1000, UTC):%d %b %Y}"
+            when = utc_day(_moment(at_ms), year=True)
             title = f"{when}: {_percent(_green(counts), total)} of {total} runs were green"
             yield Day((at_ms - first) // DAY_MS, round(green, 2), round(red, 2), round(100 - green - red, 2), title)
 
@@ -301,5 +301,9 @@ def _percent(part: int, total: int) -> str:
     return "100 %" if part == total else f"{min(part * 100 / total, 99.99):.2f} %"
 
 
-def _utc(at_ms: int) -> str:
-    return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%d %H:%M}"
+def _moment(at_ms: int) -> datetime:
+    return datetime.fromtimestamp(at_ms / 1000, UTC)
+
+
+def _clock(at_ms: int) -> str:
+    return clock(_moment(at_ms), "minute")

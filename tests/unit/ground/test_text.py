@@ -1,10 +1,29 @@
-"""Lengths of time, said in one way everywhere."""
+"""Lengths of time and moments, said in one way everywhere."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta, timezone
+
 import pytest
 
-from oc_ops.text import span
+from oc_ops.text import Shape, clock, file_stamp, offset, span, utc, utc_day
+
+NOON = datetime(2026, 9, 25, 12, 3, 7, 250_000, tzinfo=UTC)
+
+
+@pytest.fixture
+def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Look from another zone."""
+
+    def to(name: str) -> None:
+        monkeypatch.setenv("TZ", name)
+        time.tzset()
+
+    yield to
+    monkeypatch.undo()
+    time.tzset()
 
 
 @pytest.mark.parametrize(
@@ -16,3 +35,45 @@ from oc_ops.text import span
 def test_a_length_is_said_in_two_units_at_most(seconds: float, words: str) -> None:
     """The units that a person would take, zeros left out, rounded as a whole."""
     assert span(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("name", "when", "words"),
+    [
+        ("UTC", NOON, "2026-09-25 12:03:07 UTC"),
+        ("Asia/Kolkata", NOON, "2026-09-25 17:33:07 +05:30"),
+        ("America/New_York", datetime(2026, 11, 1, 5, 30, tzinfo=UTC), "2026-11-01 01:30:00 -04:00"),
+        ("America/New_York", datetime(2026, 11, 1, 6, 30, tzinfo=UTC), "2026-11-01 01:30:00 -05:00"),
+        ("Europe/London", datetime(2026, 1, 1, tzinfo=UTC), "2026-01-01 00:00:00 UTC"),
+        ("Nonsense", NOON, "2026-09-25 12:03:07 UTC"),
+        ("America/St_Johns", datetime(2026, 1, 1, tzinfo=UTC), "2025-12-31 20:30:00 -03:30"),
+        ("Asia/Kolkata", NOON.astimezone(timezone(timedelta(hours=-7))), "2026-09-25 17:33:07 +05:30"),
+        ("Asia/Kolkata", datetime.max.replace(tzinfo=UTC), "9999-12-31 23:59:59 UTC"),
+    ],
+)
+def test_a_moment_is_said_in_the_zone_of_who_looks(
+    zone: Callable[[str], None], name: str, when: datetime, words: str
+) -> None:
+    """With the offset of that moment, whatever zone it came in; UTC where a zone or a moment is none."""
+    zone(name)
+    assert clock(when) == words
+
+
+def test_each_shape_of_a_moment_has_its_offset(zone: Callable[[str], None]) -> None:
+    """An hour without one could be of anywhere; a day needs none."""
+    zone("Asia/Kolkata")
+    shapes: tuple[Shape, ...] = ("time", "short", "hour", "minute", "day")
+    assert [clock(NOON, each) for each in shapes] == [
+        "17:33:07 +05:30", "25 Sep 17:33 +05:30", "17:33 +05:30", "2026-09-25 17:33 +05:30", "25 Sep",
+    ]  # fmt: skip
+    assert offset(NOON) == "+05:30"
+
+
+def test_machines_read_utc_wherever_they_are(zone: Callable[[str], None]) -> None:
+    """JSON, names of files and the days of the history are the same in all zones."""
+    zone("Asia/Kolkata")
+    late = NOON.replace(hour=22)
+    assert (utc(late), utc(late, "milliseconds")) == ("2026-09-25T22:03:07Z", "2026-09-25T22:03:07.250Z")
+    assert (file_stamp(late), utc_day(late), utc_day(late, year=True)) == (
+        "2026-09-25T22-03-07Z", "25 Sep UTC", "25 Sep 2026 UTC",
+    )  # fmt: skip

@@ -95,18 +95,20 @@ def test_records_without_a_time_count_by_their_text() -> None:
 def test_a_finding_tells_count_times_and_excerpt() -> None:
     """The evidence: how often, from when to when, and one line that fits a terminal, the newest."""
     (finding,) = judge.findings(view(record(EPIPE, 33), record(EPIPE, 0), record(f"{EPIPE}\n  at x {'y' * 500}", 61)))
-    assert finding.saw.startswith("3× 12:00:00 to 12:01:01: [openclaw] Uncaught exception: Error: write EPIPE at x yy")
+    assert finding.saw.startswith(
+        "3× 12:00:00 UTC to 12:01:01 UTC: [openclaw] Uncaught exception: Error: write EPIPE at x yy"
+    )
     assert "\n" not in finding.saw
     assert len(finding.saw) < 250
     (single,) = judge.findings(view(record(EPIPE)))
-    assert single.saw.startswith("1× 12:00:00: ")
+    assert single.saw.startswith("1× 12:00:00 UTC: ")
 
 
 def test_the_excerpt_shows_the_match() -> None:
     """In a long message the interesting words may stand far behind its beginning."""
     (finding,) = judge.findings(view(record("stack " * 500 + EPIPE + " tail" * 500)))
     assert "Uncaught exception: Error: write EPIPE tail" in finding.saw
-    assert finding.saw.startswith("1× 12:00:00: …")
+    assert finding.saw.startswith("1× 12:00:00 UTC: …")
     assert len(finding.saw) < 250
 
 
@@ -114,7 +116,7 @@ def test_what_a_flood_left_out_is_told() -> None:
     """The reader keeps a part of a flood; the count says that there was more."""
     flood = LogView((LOG,), NOON, (record(EPIPE), record(EPIPE, 1)), 1000, left_out={"crash.epipe": 98000})
     (finding,) = judge.findings(flood)
-    assert finding.saw.startswith("2× and more 12:00:00 to 12:00:01: ")
+    assert finding.saw.startswith("2× and more 12:00:00 UTC to 12:00:01 UTC: ")
 
 
 def test_times_of_several_zones_are_ordered_as_moments() -> None:
@@ -123,7 +125,7 @@ def test_times_of_several_zones_are_ordered_as_moments() -> None:
     assert summer is not None
     early = Record(LOG, summer.astimezone(timezone(timedelta(hours=5))), "", "", EPIPE)
     (finding,) = judge.findings(view(record(EPIPE, 10), early))
-    assert finding.saw.startswith("2× 17:00:00 to 12:00:10: ")
+    assert finding.saw.startswith("2× 12:00:00 UTC to 12:00:10 UTC: ")
 
 
 def test_each_signature_looks_back_its_own_window() -> None:
@@ -227,5 +229,5 @@ def test_the_operator_s_own_signatures_are_judged_like_any_other(tmp_path: Path)
     )
     known: tuple[Signature, ...] = judge.load(Settings(memory_dir=tmp_path, config_dir=tmp_path))
     (finding,) = judge.findings(view(record("boom 7")), known)
-    assert str(finding).splitlines()[:2] == ["logs/my.boom: error: it goes boom", "  saw:    1× 12:00:00: boom 7"]
+    assert str(finding).splitlines()[:2] == ["logs/my.boom: error: it goes boom", "  saw:    1× 12:00:00 UTC: boom 7"]
     assert [each.id for each in judge.forbidding_restart(view(record("boom 7")), known)] == ["my.boom"]

@@ -12,12 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from oc_ops.lab import config, install, sweep
-from oc_ops.lab.gateway import Lab, LabStatus, open_lab
+from oc_ops.lab.gateway import START_AT_MOST_S, START_S, Lab, LabStatus, open_lab
 from oc_ops.lab.install import LabError
 from oc_ops.observe.http import probe
 from tests.support import faults, sights, stranger
@@ -424,7 +425,7 @@ def test_a_stranger_does_not_outlive_its_master() -> None:
     _until(lambda: probe("127.0.0.1", port, "/", budget_s=1.0).kind == "refused")
 
 
-@pytest.mark.parametrize("fault", [faults.stopped, faults.killed, faults.port_taken, faults.starting])
+@pytest.mark.parametrize("fault", [faults.stopped, faults.killed, faults.port_taken, faults.started_anew])
 def test_a_fault_needs_a_lab_that_is_up(lab: Lab, fault: Callable[[Lab], object]) -> None:
     """No fault is pretended on a lab that is down."""
     with pytest.raises(LabError, match="no gateway listens on port 0"), fault(lab):  # type: ignore[attr-defined]
@@ -447,6 +448,31 @@ def test_a_restart_that_never_ends_holds_no_drill_up(lab: Lab, tmp_path: Path, m
     with pytest.raises(LabError, match="did not drain"), faults.draining(lab):
         pytest.fail("it drains")
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+
+
+@pytest.mark.parametrize("at_work", [False, True], ids=["idle", "fetches packages"])
+def test_a_start_that_fetches_packages_gets_more_time(lab: Lab, monkeypatch: pytest.MonkeyPatch, at_work: bool) -> None:
+    """Its budget begins anew while its package manager lives, and the whole is bounded; an idle one has its budget."""
+    now_s = 0.0
+
+    def wait(seconds: float) -> None:
+        nonlocal now_s
+        now_s += seconds
+
+    monkeypatch.setattr("oc_ops.lab.gateway.time", SimpleNamespace(monotonic=lambda: now_s, sleep=wait))
+    monkeypatch.setattr("oc_ops.lab.gateway._POLL_S", 50.0)
+    monkeypatch.setattr(lab, "_process", psutil.Process)
+    monkeypatch.setattr(lab, "healthy", lambda: now_s > 900)
+    monkeypatch.setattr(lab, "_installs", lambda: at_work)
+    if at_work:
+        lab.wait_ready()
+        monkeypatch.setattr(lab, "healthy", lambda: False)
+        began = now_s
+    else:
+        began = 0.0
+    with pytest.raises(LabError, match="did not become ready in"):
+        lab.wait_ready()
+    assert now_s - began == pytest.approx(START_AT_MOST_S if at_work else START_S, abs=60)
 
 
 def _until(condition: Callable[[], object], budget_s: float = 60.0) -> None:

@@ -49,7 +49,7 @@ def test_the_first_red_is_told_once() -> None:
         "the gateway answers none",
         "fix: openclaw gateway restart",
         "gateway: profile default, port 18789",
-        "incident i1, since 2026-11-22T12:00:00.000Z",
+        "incident i1, since 2026-11-22 12:00:00 UTC",
         "report: ~/reports/runs/1",
     ]
     assert [told_now(incident(), first.told, minutes) for minutes in (0.1, 5, 59.9)] == [None] * 3

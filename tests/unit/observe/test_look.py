@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from oc_ops.judge.gateway import Limits, cause
+from oc_ops.observe.healers import Healer
 from oc_ops.observe.http import Kind, Probe
 from oc_ops.observe.probe import EVENT_LOOP_INTERVAL_S, RESTART_GAP_S, GatewayProbe, look
 from oc_ops.observe.service import NO_SERVICE, Service
@@ -266,6 +267,16 @@ def test_a_port_that_reopens_is_not_called_closed(target: Target, monkeypatch: p
     seen = Seen(target, 1)
     assert seen.look.live.kind == "answered"
     assert seen.waits == [0.25] * 3
+
+
+def test_the_gap_between_two_package_managers_is_no_zombie(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is at work at any moment of the wait shows that the start goes on."""
+    npm = Healer(9, "npm install", 1.0)
+    seen_at = iter([None, None, npm, None])
+    monkeypatch.setattr("oc_ops.observe.probe._lives_on", lambda _: True)
+    monkeypatch.setattr("oc_ops.observe.probe._install_of", lambda _: next(seen_at, None))
+    monkeypatch.setattr("oc_ops.observe.http.probe", lambda _h, _p, path, **_: Probe(path, "refused", 0.0))
+    assert Seen(target, 1).look.installing == npm
 
 
 def test_a_port_that_stays_closed_is_closed(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:

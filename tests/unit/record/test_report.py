@@ -68,6 +68,7 @@ def generated(prefix: str = "", postfix: str = "", data: object = None, script: 
         '<!DOCTYPE html>\n<html>\n  <head>\n    <meta charset="utf-8"/>\n    <title id="head-title">x</title>\n'
         '<style type="text/css">body { min-width: 800px }</style>\n  </head>\n  <body>\n    <h1 id="title">x</h1>\n'
         '    <p>Report by <a href="https://pypi.python.org/pypi/pytest-html">pytest-html</a></p>\n'
+        "    <p>Report generated on 29-Nov-2026 at 03:33:40 by pytest-html\n        v4.2.0</p>\n"
         f'<div class="prefix">{prefix}</div><div onclick="location.reload()"></div>{postfix}\n  <footer>\n'
         f'    <div id="data-container" data-jsonblob="{blob}"></div>\n    <script>{script}</script>\n'
         "  </footer>\n  </body>\n</html>"
@@ -94,6 +95,13 @@ def test_first_screen_has_what_a_tired_person_needs(tmp_path: Path) -> None:
     wanted += ["for 3.1 s", "blocked by gateway/hung: 6 checks", "host/disk-low", "by hand: make room"]
     places = [first.index(each) for each in wanted]
     assert places == sorted(places)
+
+
+def test_the_page_has_no_time_without_its_zone() -> None:
+    """pytest-html says when it wrote by a clock of no zone; the first screen has the moment with its offset."""
+    page = page_html.finish(generated(), "t", REDACTOR)
+    assert "03:33:40" not in page
+    assert "Report by" in page
 
 
 @pytest.mark.parametrize(
