@@ -32,8 +32,9 @@ def redacted(seen: Jobs, verdicts: Sequence[Verdict], redactor: Redactor) -> tup
     """The same without the secrets that names, errors and findings hold; ids and what is reckoned with stay."""
 
     def job(one: Job) -> Job:
-        told: dict[str, Any] = {each.name: getattr(one, each.name) for each in fields(one) if each.name != "id"}
-        return replace(one, **{name: redactor.text(text) for name, text in told.items() if isinstance(text, str)})
+        said = ((each.name, getattr(one, each.name)) for each in fields(one) if each.name != "id")
+        texts: dict[str, Any] = {name: redactor.text(text) for name, text in said if isinstance(text, str)}
+        return replace(one, **texts)
 
     def finding(one: Finding) -> Finding:
         return replace(one, fact=redactor.text(one.fact), saw=redactor.text(one.saw), fix=redactor.text(one.fix))
