@@ -14,7 +14,6 @@ from oc_ops.doctor.surroundings import Surroundings
 from oc_ops.judge import findings
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.gateway import Limits
-from oc_ops.judge.host import clock_off
 from oc_ops.judge.lifecycle import on_its_way
 from oc_ops.observe.probe import GatewayProbe
 
@@ -28,12 +27,14 @@ def run(pytestconfig: pytest.Config) -> DoctorRun:
 @pytest.fixture
 def doctor(run: DoctorRun) -> Doctor:
     """The run's doctor: each of its observations is fetched once, when a check first needs it."""
+    run.doctor.sighted()
     return run.doctor
 
 
 @pytest.fixture
 def surroundings(run: DoctorRun) -> Surroundings:
     """The surroundings of the gateway: its watched jobs, the machine."""
+    run.doctor.sighted()
     return run.surroundings
 
 
@@ -58,11 +59,11 @@ def gateway(doctor: Doctor) -> GatewayProbe:
 
 
 @pytest.fixture
-def report(request: pytest.FixtureRequest, run: DoctorRun, doctor: Doctor) -> Report:
+def report(request: pytest.FixtureRequest, run: DoctorRun, doctor: Doctor, surroundings: Surroundings) -> Report:
     """Take a judge's findings: an error fails the check; none counts only if nothing kept it from looking."""
     mark = request.node.get_closest_marker("check")
     lane: Lane = mark.kwargs["lane"]
-    if mark.kwargs["by_clock"] and (off := clock_off(doctor.started_at.timestamp())):
+    if mark.kwargs["by_clock"] and (off := surroundings.clock_off()):
         raise Blocked(off)
 
     def said(*findings: Finding | None) -> None:

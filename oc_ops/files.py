@@ -6,6 +6,8 @@ import contextlib
 import errno
 import io
 import itertools
+import json
+import math
 import os
 import re
 import stat
@@ -128,6 +130,44 @@ def too_deep(text: str) -> int | None:
         elif mark in "]}":
             depth -= 1
     return None
+
+
+def json_of(text: str | bytes, *, strict: bool = True) -> object:
+    """Return a stranger's JSON; raises ValueError for none, one that is nested too deeply included.
+
+    Numbers are what JavaScript makes of them: a whole one of twenty digits is a float, one of four hundred infinite.
+    Not `strict`: control characters may stand in strings.
+    """
+    if isinstance(text, bytes):
+        text = text.decode(json.detect_encoding(text), "surrogatepass")
+    try:
+        return (_STRICT if strict else _LENIENT).decode(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def as_javascript(value: object) -> object:
+    """Return a parsed value with its whole numbers as `json_of` has them, for what another parser made."""
+    if isinstance(value, dict):
+        return {name: as_javascript(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [as_javascript(each) for each in value]
+    if isinstance(value, int) and not isinstance(value, bool) and not -_WHOLE < value < _WHOLE:
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf if value > 0 else -math.inf
+    return value
+
+
+def whole(digits: str) -> int | float:
+    """A JSON number without point or exponent."""
+    return int(digits) if len(digits) < _DIGITS else float(digits)
+
+
+_DIGITS = 19
+_WHOLE = 10**_DIGITS
+_STRICT, _LENIENT = (json.JSONDecoder(parse_int=whole, strict=strict) for strict in (True, False))
 
 
 def new_folder(path: Path) -> Path:

@@ -48,15 +48,22 @@ class Gateway:
     """
 
     def __init__(
-        self, settings: Settings, environ: Mapping[str, str], on_call: Callable[[Call], None] = lambda _call: None
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        on_call: Callable[[Call], None] = lambda _call: None,
+        *,
+        blind: bool = False,
     ) -> None:
         """`on_call` hears of every `openclaw` call. Raises SettingError for a profile or executable that cannot be,
-        CouldNotLook for a config that cannot be read or that points to a gateway on another machine, and for a folder
-        of ours in which another user has had a hand.
+        CouldNotLook for a config that cannot be read (`blind` takes one that is no file of a bearable size) or that
+        points to a gateway on another machine, and for a folder of ours in which another user has had a hand.
         """
         self.settings, self.environ, self.on_call = settings, environ, on_call
         _refuse_others(settings)
         self.target, self.config, self.held = credential.complete(choose(environ, settings.profile, settings.target))
+        if self.config.unread and not blind:
+            raise CouldNotLook(self.config.unread)
         if self.config.mode == "remote":
             raise CouldNotLook(f"gateway.mode is remote in {self.config.path}: run the doctor where the gateway runs")
         profile = settings.profile or (self.target.choice.partition(":")[2] if self.target.container is None else "")
@@ -75,6 +82,8 @@ class Gateway:
         """Resolve target, config and credential anew, as they are now; raises what making one raises."""
         chosen = choose(self.environ, self.settings.profile, self.settings.target)
         self.target, self.config, self.held = credential.complete(chosen)
+        if self.config.unread:
+            raise CouldNotLook(self.config.unread)
         self.__dict__.pop("redactor", None)
 
     def command(self) -> Path | None:

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -55,9 +55,12 @@ def jobs(
     seen, verdicts = _look(doctor, watchlist.read(path))
     if why := not_asked(doctor):
         print(f"oc-ops: the gateway was not asked: {_harmless(why, doctor)}", file=sys.stderr)
+    clean = doctor.gateway.redactor
+    seen, verdicts = jobtable.redacted(seen, verdicts, clean)
     to_watch = jobtable.unwatched(seen, verdicts)
     if as_json:
-        print(json.dumps({**jobtable.as_json(seen, verdicts, to_watch), "watchlist": str(path)}))
+        table = cast("dict[str, Any]", jobtable.as_json(seen, verdicts, to_watch))
+        print(json.dumps({name: clean.json(each) for name, each in table.items()} | {"watchlist": str(path)}))
     else:
         jobtable.show(seen, verdicts, to_watch, path, cause(doctor))
     if any(each.unseen or any(one.severity == "error" for one in each.findings) for each in verdicts):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
+from typing import Any
 
 from oc_ops.cli.frame import Row, show_table
 from oc_ops.errors import SettingError
@@ -14,6 +15,7 @@ from oc_ops.judge.words import cut, schedule_words
 from oc_ops.observe import watchlist
 from oc_ops.observe.jobs import Job, Jobs
 from oc_ops.observe.watchlist import Watched
+from oc_ops.record.redact import PLACEHOLDER, Redactor
 from oc_ops.text import one_line, span, utc
 
 _NAME_WIDTH, _CELL_WIDTH = 48, 60
@@ -26,8 +28,32 @@ _SKIPPED = "last skipped"
 _SOURCES = {"rpc": "over RPC", "cli": "through the CLI", "store": "by its own store: the gateway does not answer"}
 
 
+def redacted(seen: Jobs, verdicts: Sequence[Verdict], redactor: Redactor) -> tuple[Jobs, tuple[Verdict, ...]]:
+    """The same without the secrets that names, errors and findings hold; ids and what is reckoned with stay."""
+
+    def job(one: Job) -> Job:
+        said = ((each.name, getattr(one, each.name)) for each in fields(one) if each.name != "id")
+        texts: dict[str, Any] = {name: redactor.text(text) for name, text in said if isinstance(text, str)}
+        return replace(one, **texts)
+
+    def finding(one: Finding) -> Finding:
+        return replace(one, fact=redactor.text(one.fact), saw=redactor.text(one.saw), fix=redactor.text(one.fix))
+
+    return replace(seen, jobs=tuple(map(job, seen.jobs))), tuple(
+        replace(
+            each,
+            job=job(each.job) if each.job else None,
+            unseen=redactor.text(each.unseen),
+            findings=tuple(map(finding, each.findings)),
+        )
+        for each in verdicts
+    )
+
+
 def handle(job: Job, seen: Jobs) -> str:
-    """The watchlist's name for a job: its name, or its id where the name does not do."""
+    """The watchlist's name for a job: its name, or its id where the name does not do or holds a secret."""
+    if PLACEHOLDER in job.name:
+        return job.id
     own = [each.name for each in seen.jobs].count(job.name) == 1 and job.name not in {each.id for each in seen.jobs}
     return job.name if own and _readable(job.name) else job.id
 

@@ -54,11 +54,12 @@ class Doctor:
         *,
         quick: bool = False,
         on_call: Callable[[Call], None] = lambda _call: None,
+        blind: bool = False,
     ) -> None:
         """Raises what Gateway raises."""
         self.settings = settings
         self.quick = quick
-        self.gateway = Gateway(settings, environ, on_call)
+        self.gateway = Gateway(settings, environ, on_call, blind=blind)
         self.target, self.config, self.held = self.gateway.target, self.gateway.config, self.gateway.held
         self.found_executable = self.gateway.executable
         self.started_at = datetime.now(UTC)
@@ -67,6 +68,12 @@ class Doctor:
         self.spared: Callable[[], str] = lambda: ""
         """Why the command line need not be asked in this run; nothing where it is."""
         self.start = start.StartLook(self)
+
+    @once
+    def sighted(self) -> None:
+        """Raise CouldNotLook where the config is not read: its secrets are not known, so nothing else is shown."""
+        if self.config.unread:
+            raise CouldNotLook(self.config.unread)
 
     # -- the operator's tools -----------------------------------------------------------------------------------
 

@@ -138,7 +138,8 @@ class Reporting:
 
     @staticmethod
     def _clock_is_off(record: RunRecord) -> bool:
-        return bool(clock_trouble(record.started_at.timestamp()))
+        said = any(each.check == "host/clock-off" for each in record.findings)
+        return said or bool(clock_trouble(record.started_at.timestamp()))
 
     def _into_incidents(self, record: RunRecord) -> RunRecord:
         """If incidents.jsonl cannot be written, the run goes on without an incident."""

@@ -83,7 +83,7 @@ class DoctorRun:
         self.report = Reporting(settings, self.redactor, self.doctor.started_at)
 
     def _look(self) -> Doctor:
-        doctor = Doctor(self.settings, self.environ, quick=self.quick, on_call=self._call_ended)
+        doctor = Doctor(self.settings, self.environ, quick=self.quick, on_call=self._call_ended, blind=True)
         doctor.spared = self._spared
         return doctor
 

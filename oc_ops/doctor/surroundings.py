@@ -143,6 +143,15 @@ class Surroundings:
         return HostLimits(**{each.name: getattr(self.doctor.settings, each.name) for each in fields(HostLimits)})
 
     @once
+    def clock_off(self) -> Finding | None:
+        """The machine's clock cannot be right, by itself or by the release that is installed."""
+        from oc_ops.judge import host
+
+        executable = self.doctor.found_executable
+        package = install.package(executable) if executable is not None else None
+        return host.clock_off(self.doctor.started_at.timestamp(), package)
+
+    @once
     def host(self) -> HostView:
         """The machine around the gateway: needs no gateway, and uses the look at it where there was one."""
         from oc_ops.observe import host, processes

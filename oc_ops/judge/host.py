@@ -11,6 +11,7 @@ from pathlib import Path
 from oc_ops.judge.finding import Finding, Severity, finds, none
 from oc_ops.judge.gateway import RESTART
 from oc_ops.observe.host import Filesystem, HostView, Memory, Sample
+from oc_ops.observe.install import Package, release
 from oc_ops.text import clock, clock_trouble
 
 _ERROR_PART = 5
@@ -34,6 +35,7 @@ _SWAP_OUT_BYTES_S = 4 * 2**20
 _SWAP_LOOK_S = 1800.0
 """Swapping out this much a second, averaged since a sample at most this old, while memory is low, is thrashing."""
 
+_DAY_S = 86_400
 _SWAP_FULL, _SHORT_PART = 0.9, 4
 """Swap that is used this much counts once less memory is available than this many times what is low."""
 
@@ -111,21 +113,36 @@ def _disk_faults(seen: Filesystem, limits: HostLimits) -> Iterator[tuple[Severit
     "host/clock-off",
     checks=("host/clock",),
     cure=none("no restart sets a clock, and jobs and TLS go by it as soon as it is right"),
-    means="the machine's clock is before 2020 or after 2100: no age, due time or expiry can be judged",
+    means="the machine's clock is before 2020, before the month of the installed OpenClaw release, or after 2100: no "
+    "age, due time or expiry can be judged",
     helps="set the clock",
 )
-def clock_off(now_s: float) -> Finding | None:
-    """The clock of a board without a battery, or one that somebody set: OpenClaw's schedules and TLS go by it too."""
-    wrong = clock_trouble(now_s)
+def clock_off(now_s: float, package: Package | None = None) -> Finding | None:
+    """The clock of a board without a battery, or one that somebody set: OpenClaw's schedules and TLS go by it too.
+
+    `package` is the installed release, whose number is its date: 2026.9.6 is of September 2026 or later.
+    """
+    wrong, saw = clock_trouble(now_s), f"it is {clock(datetime.fromtimestamp(now_s, UTC))} by it"
+    if not wrong and package is not None and now_s < _released_s(package.version) - _DAY_S:
+        wrong = f"this machine's clock says {datetime.fromtimestamp(now_s, UTC):%Y-%m-%d}"
+        saw += f", and {package.path} is of OpenClaw {package.version}"
     if not wrong:
         return None
     return Finding(
         "host/clock-off",
         "error",
         fact=f"{wrong}: no age, due time or expiry can be judged by it",
-        saw=f"it is {clock(datetime.fromtimestamp(now_s, UTC))} by it",
+        saw=saw,
         fix="none automatic: set the clock (timedatectl set-ntp true, or sudo date -s), then look again",
     )
+
+
+def _released_s(version: str) -> float:
+    """The first of a release's month, in seconds since the epoch; 0 for a number that is no date."""
+    year, month = (release(version) or (0, 0))[:2]
+    if not (2024 <= year <= 2100 and 1 <= month <= 12):
+        return 0.0
+    return datetime(year, month, 1, tzinfo=UTC).timestamp()
 
 
 @finds(

@@ -49,6 +49,8 @@ class GatewayConfig:
     path: Path
     exists: bool
     error: str | None = None
+    unread: str = ""
+    """Why the config cannot be read here, a pipe or one beyond our bounds; `error` says it too."""
     mode: str = "local"
     """The config's `gateway.mode`, "" in a config that has none."""
     port: int = DEFAULT_PORT
@@ -191,12 +193,12 @@ def _parsed(text: str) -> Mapping[str, object]:
     if (deep := files.too_deep(text)) is not None:
         raise ValueError(f"it is nested deeper than {files.MOST_DEPTH} levels {_place(text, deep)}")
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = files.json_of(text)
+    except ValueError:
         import pyjson5
 
         try:
-            value = pyjson5.decode(text)
+            value = files.as_javascript(pyjson5.decode(text))
         except pyjson5.Json5DecoderException as error:
             # Only the first argument: the others hold what was parsed so far, secrets included.
             raise ValueError(f"JSON5 does not parse: {_placed(str(error.args[0]), text)}") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import sys
@@ -15,6 +14,7 @@ from typing import Literal, cast
 
 import psutil
 
+from oc_ops import files
 from oc_ops.errors import CouldNotLook, SettingError
 from oc_ops.process.jsontext import at, number_at, text_at
 from oc_ops.process.run import Call, run
@@ -320,10 +320,11 @@ def _parsed(call: Call, runtime: Runtime, environ: Mapping[str, str], *, some: b
     if call.outcome != "answered" and not (some and call.outcome == "refused"):
         raise CouldNotLook(_trouble(runtime, call))
     try:
-        listed = json.loads(call.stdout.text)
-    except (ValueError, RecursionError):
+        listed = files.json_of(call.stdout.text)
+    except ValueError:
         raise CouldNotLook(f"{runtime} inspect printed no JSON: {call.summary}") from None
-    return tuple(_container(each, runtime, environ) for each in listed if isinstance(each, dict))
+    each_of = listed if isinstance(listed, list) else ()
+    return tuple(_container(each, runtime, environ) for each in each_of if isinstance(each, dict))
 
 
 def _container(told: object, runtime: Runtime, environ: Mapping[str, str]) -> Container:

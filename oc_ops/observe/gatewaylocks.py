@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from oc_ops import files
 from oc_ops.observe.target import Target
 
 _LOCK_BYTES = 64 * 2**10
@@ -30,10 +30,10 @@ def locks(target: Target) -> Iterator[tuple[Path, Mapping[str, object]]]:
                     seen = os.fstat(file.fileno())
                     if not stat.S_ISREG(seen.st_mode) or seen.st_mode & stat.S_IWOTH or seen.st_uid not in owners:
                         continue
-                    value = json.loads(file.read(_LOCK_BYTES))
+                    value = files.json_of(file.read(_LOCK_BYTES))
             except OSError:
                 continue
-            except (ValueError, RecursionError):
+            except ValueError:
                 value = None
             yield path, value if isinstance(value, dict) else {}
 

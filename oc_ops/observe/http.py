@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import io
-import json
 import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
+from oc_ops import files
+
 Kind = Literal["answered", "refused", "silent", "garbled", "unreachable"]
 """refused: nothing listens; silent: the port accepts and the budget ends without a whole answer;
 garbled: what came is not HTTP; unreachable: the network itself says no."""
 
 _BODY_BYTES = 64 * 1024
+_DIGITS = 20
+"""Of a length that a server announces: Python refuses to read a number of thousands, and none is as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,8 @@ class Probe:
         if "json" not in self.content_type:
             return None
         try:
-            value = json.loads(self.body)
-        except (ValueError, RecursionError):
+            value = files.json_of(self.body)
+        except ValueError:
             return None
         return cast("dict[str, object]", value) if isinstance(value, dict) else None
 
@@ -136,8 +139,8 @@ def _whole(raw: bytearray) -> bool:
     if not separator:
         return False
     for line in head.lower().split(b"\r\n"):
-        if line.startswith(b"content-length:") and line[15:].strip().isdigit():
-            return len(body) >= int(line[15:])
+        if line.startswith(b"content-length:") and (length := line[15:].strip()[:_DIGITS]).isdigit():
+            return len(body) >= int(length)
         if line.startswith(b"transfer-encoding:") and b"chunked" in line:
             return body.endswith(b"0\r\n\r\n")
     return False
@@ -163,7 +166,7 @@ def _parsed(path: str, raw: bytes, wall_s: float) -> Probe | None:
         body = response.read(_BODY_BYTES)
     except http.client.IncompleteRead as error:
         body = error.partial
-    except (http.client.HTTPException, ValueError):
+    except (http.client.HTTPException, ValueError, OverflowError):
         return None
     return Probe(
         path,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -112,7 +111,7 @@ def packaged_version(executable: Path) -> str | None:
     folder = executable.resolve().parent
     for candidate in (folder, folder.parent):
         try:
-            package = json.loads(files.read_text(candidate / "package.json", files.SMALL_BYTES))
+            package = files.json_of(files.read_text(candidate / "package.json", files.SMALL_BYTES))
         except (OSError, ValueError):
             continue
         if isinstance(package, dict) and package.get("name") == "openclaw":
@@ -148,7 +147,7 @@ def package(executable: Path) -> Package | None:
         path = folder / "package.json"
         try:
             written_s = path.stat().st_mtime
-            told: object = json.loads(files.read_text(path, files.SMALL_BYTES))
+            told = files.json_of(files.read_text(path, files.SMALL_BYTES))
         except (OSError, ValueError):
             continue
         if isinstance(told, dict) and told.get("name") == "openclaw":

@@ -148,8 +148,8 @@ def _run(job_id: str, row: Row) -> JobRun:
 
 
 def _object(text: object, where: str) -> Mapping[str, object]:
-    with contextlib.suppress(ValueError, RecursionError):
-        value = json.loads(text) if isinstance(text, str) else None
+    with contextlib.suppress(ValueError):
+        value = files.json_of(text) if isinstance(text, str) else None
         if isinstance(value, dict):
             return cast("dict[str, object]", value)
     raise CouldNotLook(f"{where} is not a JSON object")
@@ -204,12 +204,12 @@ def _json5(text: str) -> object:
     if files.too_deep(text) is not None:
         return None
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return files.json_of(text)
+    except ValueError:
         import pyjson5
 
         with contextlib.suppress(pyjson5.Json5DecoderException, RecursionError):
-            return pyjson5.decode(text)
+            return files.as_javascript(pyjson5.decode(text))
     return None
 
 
@@ -224,7 +224,7 @@ def _logged(path: Path, job_id: str) -> Iterator[tuple[str, JobRun]]:
     except OSError as error:
         raise CouldNotLook(f"cannot read {path}: {error.strerror}") from error
     for line in lines:
-        with contextlib.suppress(ValueError, RecursionError, CouldNotLook):
-            found = observe_jobs.run_of(json.loads(line))
+        with contextlib.suppress(ValueError, CouldNotLook):
+            found = observe_jobs.run_of(files.json_of(line))
             if found and found[0] == job_id:
                 yield found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -118,9 +117,9 @@ def _of_bundle(target: Target) -> LastWords | None:
     if newest is None:
         return None
     try:
-        value = json.loads(files.read_text(newest, files.DATA_BYTES))
+        value = files.json_of(files.read_text(newest, files.DATA_BYTES))
         at = datetime.fromisoformat(text_at(value, "generatedAt").replace("Z", "+00:00"))
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         return None
     words = f"{text_at(value, 'reason')}: {text_at(value, 'error', 'message')}"
     return LastWords(at.astimezone(UTC), (" ".join(words.split())[:_LONGEST],), str(newest))

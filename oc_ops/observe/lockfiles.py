@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import socket
 import stat
@@ -163,10 +162,10 @@ def _changed_s(path: Path) -> float:
 def _object(path: Path) -> Mapping[str, object] | None:
     """The JSON object in a lock; one that is torn or empty names nobody, and None means that it is gone."""
     try:
-        value = json.loads(_head(path))
+        value = files.json_of(_head(path))
     except OSError:
         return None
-    except (ValueError, RecursionError):
+    except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import pwd
 import re
@@ -109,6 +108,8 @@ def read_config(target: Target) -> GatewayConfig:
         cause = error.__cause__
         if isinstance(cause, PermissionError) and look(target, gateway_processes(target)).barred:
             return GatewayConfig(target.config_path, True, error=f"it cannot be read: {cause.strerror}")
+        if isinstance(cause, OSError) and not isinstance(cause, PermissionError):
+            return GatewayConfig(target.config_path, True, error=str(error), unread=str(error))
         raise
 
 
@@ -329,8 +330,8 @@ def _lease(tables: ReadTransaction) -> Lease | None:
     if not rows or not isinstance(rows[0][0], int):
         return None
     owner: object = None
-    with contextlib.suppress(ValueError, RecursionError):
-        told = json.loads(str(rows[0][1]))
+    with contextlib.suppress(ValueError):
+        told = files.json_of(str(rows[0][1]))
         owner = told.get("owner") if isinstance(told, dict) else None
     pid, host, began = (owner.get(name) if isinstance(owner, dict) else None for name in ("pid", "host", "startedAt"))
     if isinstance(pid, int) and host == socket.gethostname() and _is_dead(pid, began):

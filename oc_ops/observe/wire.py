@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from oc_ops import files
 from oc_ops.observe.handshake import (
     USER_AGENT,
     Challenge,
@@ -108,8 +109,8 @@ class Wire:
         message, self._message = bytes(self._message), bytearray()
         self.frame_bytes = len(message)
         try:
-            return table(json.loads(message))
-        except (ValueError, RecursionError):
+            return table(files.json_of(message))
+        except ValueError:
             return {}
 
     def challenge(self, deadline: float) -> Challenge:

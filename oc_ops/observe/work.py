@@ -288,7 +288,7 @@ def _refusals(agents: Sequence[Agent]) -> Mapping[str, Refusal]:
                 rows = tables.rows("SELECT * FROM auth_profile_state") if tables.has("auth_profile_state") else ()
             for row in rows:
                 text = next((cell for cell in row if isinstance(cell, str) and cell.startswith("{")), "{}")
-                for profile, stats in _pairs(at(json.loads(text), "usageStats")):
+                for profile, stats in _pairs(at(files.json_of(text), "usageStats")):
                     provider = profile.removeprefix("inline-api-key:").partition(":")[0]
                     last = _refusal(stats)
                     if last and (provider not in found or found[provider].at_ms < last.at_ms):
@@ -313,8 +313,8 @@ def _written_ms(path: Path | None) -> int:
 
 def _left(jobs_file: Path) -> tuple[Job, ...]:
     try:
-        return jobs_of(json.loads(files.read_text(jobs_file, files.CONFIG_BYTES)))
-    except (OSError, ValueError, RecursionError, CouldNotLook):
+        return jobs_of(files.json_of(files.read_text(jobs_file, files.CONFIG_BYTES)))
+    except (OSError, ValueError, CouldNotLook):
         return ()
 
 

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import cast
 
+from oc_ops import files
+
 _START = re.compile(r"""^[ \t]*([{\[])(?=\s*["\]}{\[\dtfn-])""", re.M)
 """A bracket that begins a line and may begin a value: `[plugins]` does not."""
 _PATIENCE = 16
@@ -22,11 +24,11 @@ def json_object(text: str) -> Mapping[str, object] | None:
     stripped = text.strip()
     if stripped.startswith("{"):
         try:
-            value = json.loads(stripped)
+            value = files.json_of(stripped)
             return cast("dict[str, object]", value) if isinstance(value, dict) else None
-        except (ValueError, RecursionError):
+        except ValueError:
             pass
-    decoder = json.JSONDecoder()
+    decoder = json.JSONDecoder(parse_int=files.whole)
     best: dict[str, object] | None = None
     best_length, position, tried = 0, 0, 0
     broken: int | None = None

@@ -22,7 +22,15 @@ UNREADABLE = ("2263-01-01", "2326-06-01", "9999-12-31")
 RIGHT = ("2020-01-02", "2040-02-29", "2100-12-30")
 DOCTOR = [sys.executable, "-m", "oc_ops", "doctor", "--quick"]
 OTHERS = (
-    *(("jobs",), ("recover", "--dry-run"), ("breaker", "list"), ("incidents", "list"), ("metrics",), ("history",)),
+    *(
+        ("jobs",),
+        ("recover",),
+        ("recover", "--dry-run"),
+        ("breaker", "list"),
+        ("incidents", "list"),
+        ("metrics",),
+        ("history",),
+    ),
     *(("schedule", "show"), ("config",), ("logs",), ("targets",), ("notify",)),
 )
 

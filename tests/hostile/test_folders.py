@@ -80,7 +80,9 @@ def _holds(tmp_path: Path, place: str, spoil: Spoil, bounded: Callable[[Measured
     bounded(again)
     assert (elsewhere / "precious").read_text() == "what root must not append to\n"
     assert [each.name for each in elsewhere.iterdir()] == ["precious"]
-    if spoil in BY_OTHERS and place != "memory/recoveries":
+    # What lies above ours is its owner's: who may rename ours there can put in its place only what is refused by owner.
+    above = place == "state" and spoil is not strangers_link
+    if spoil in BY_OTHERS and place != "memory/recoveries" and not above:
         assert "doctor: healthy" not in run.sentence, run.said
         assert "another user" in run.said, run.said
     for each in operator.root.rglob("*"):
@@ -92,11 +94,10 @@ def _holds(tmp_path: Path, place: str, spoil: Spoil, bounded: Callable[[Measured
 @pytest.mark.parametrize(
     ("place", "spoil"),
     [
-        ("memory", open_to_all),
         pytest.param("state/oc-ops", of_a_stranger, marks=AS_ROOT),
         pytest.param("memory", strangers_entry, marks=AS_ROOT),
     ],
-    ids=["open", "a stranger's", "a stranger's link in it"],
+    ids=["a stranger's", "a stranger's link in it"],
 )
 def test_a_folder_of_ours_is_ours(
     place: str, spoil: Spoil, tmp_path: Path, bounded: Callable[[Measured], None]
@@ -124,7 +125,7 @@ def test_a_folder_above_that_everybody_may_write_is_said(tmp_path: Path, bounded
         (tmp_path / "open").chmod(0o777)
         run = doctor(operator)
         (tmp_path / "open").chmod(0o1777)
-        closed = doctor(operator)
+        closed = doctor(operator, "--check", "host/folders")
     bounded(run)
     assert f"chmod +t {tmp_path / 'open'}" in run.said
     assert "degraded" in run.sentence

@@ -105,14 +105,15 @@ def holds(
     bounded(run)
     if not command and place in INPUTS and (place, make.__name__) not in HARMLESS:
         assert run.exit in (1, 4), run.said
+        if place in ("config", "dotenv"):
+            assert (run.exit, (operator.reports / "latest.json").is_file()) == (1, True), run.said
         assert "doctor: healthy" not in run.sentence, run.said
     return operator, run
 
 
 SHORT = [
-    ("config", hostile.endless), ("config", hostile.nested), ("include", hostile.pipe), ("dotenv", hostile.pipe),
-    ("signatures", hostile.huge), ("database", hostile.folder), ("incidents", hostile.pipe),
-    ("job store", hostile.no_text),
+    ("config", hostile.endless), ("config", hostile.nested), ("include", hostile.pipe), ("signatures", hostile.huge),
+    ("database", hostile.folder), ("incidents", hostile.pipe), ("job store", hostile.no_text),
 ]  # fmt: skip
 
 

@@ -105,12 +105,8 @@ def test_a_look_ends_and_is_not_well(script: Script, tmp_path: Path) -> None:
             gateway.connect()
 
 
-SHORT = [
-    (PAGES[3], False, ("doctor",)),
-    (SOCKETS[2], True, ("doctor",)),
-    (PAGES[9], False, ("breaker", "list")),
-    (SOCKETS[8], False, ("jobs",)),
-]
+SHORT = [(SOCKETS[2], True, ("doctor",)), (PAGES[9], False, ("breaker", "list")), (SOCKETS[8], False, ("jobs",))]
+"""A server with the lock and without, one by its pages and one by its WebSocket; a night draws the others."""
 
 
 @pytest.mark.parametrize(("script", "locked", "command"), SHORT, ids=lambda each: getattr(each, "__name__", str(each)))

@@ -180,12 +180,11 @@ def test_a_check_that_could_not_look_is_not_green(tmp_path: Path) -> None:
         (("--deep-model",), {}, "--deep-model asks a model that costs money: say --deep as well"),
         (("--lab", "--oc-profile", "x"), {}, "--lab brings its own OpenClaw"),
         (("--tmux", "--lab"), {}, "--lab is gone after the run and --tmux shows a gateway that stays"),
-        ((), {"OPENCLAW_CONFIG_PATH": "/"}, "cannot read /: it is a folder, not a regular file"),
         (("--report-dir", "/dev/null/reports"), {}, "/dev/null/reports"),
         ((), {"HOME": "/dev/null", "XDG_STATE_HOME": "/dev/null"}, "/dev/null"),
     ],
     ids=["bad setting", "bounds", "no such openclaw", "no such openclaw, by environment", "bad profile",
-         "empty report dir", "no such check", "deep", "model", "lab and profile", "tmux and lab", "unreadable config",
+         "empty report dir", "no such check", "deep", "model", "lab and profile", "tmux and lab",
          "no place for reports", "no place for locks"],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(
@@ -198,6 +197,16 @@ def test_what_makes_no_sense_is_refused(
     assert len(run.err.strip().splitlines()) == 1
     assert "Traceback" not in run.out + run.err
     assert not operator.reports.exists()
+    assert operator.calls == []
+
+
+def test_a_config_that_is_no_file_is_could_not_look(operator: Operator) -> None:
+    """A run like one with any other input that cannot be read: unknown, one sentence, a report, no `openclaw` call."""
+    run = operator.run("--quick", OPENCLAW_CONFIG_PATH="/")
+    assert run.code == 1, run.out + run.err
+    assert run.last_line.startswith("doctor: unknown in ")
+    assert run.last_line.endswith("could not look: cannot read /: it is a folder, not a regular file")
+    assert operator.reported()["verdict"] == "unknown"
     assert operator.calls == []
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from oc_ops import files
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe.logs.buffer import clipped
 from oc_ops.observe.logs.records import Record, Window, read
@@ -96,8 +96,8 @@ def records(text: str, unit: str) -> Iterator[Record]:
         if len(line) > _LONGEST_LINE:
             continue
         try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):
+            entry = files.json_of(line)
+        except ValueError:
             continue
         if isinstance(entry, dict) and (record := _record(entry, unit)):
             yield record

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -142,8 +141,8 @@ def _plain_time(line: bytes) -> datetime | None:
 def _entry(line: bytes) -> Mapping[str, object] | None:
     """The line as a JSON object, also with broken UTF-8 or control characters in its strings; else None."""
     try:
-        value = json.loads(line.decode("utf-8", "replace"), strict=False)
-    except (ValueError, RecursionError):
+        value = files.json_of(line.decode("utf-8", "replace"), strict=False)
+    except ValueError:
         return None
     return cast("dict[str, object]", value) if isinstance(value, dict) else None
 
@@ -201,8 +200,8 @@ def _unquoted(text: str) -> str:
 def _source(name: str) -> str:
     """`{"subsystem":"gateway/ws"}` as `gateway/ws`."""
     try:
-        value = json.loads(name)
-    except (ValueError, RecursionError):
+        value = files.json_of(name)
+    except ValueError:
         return name
     if isinstance(value, dict):
         return str(value.get("subsystem") or value.get("module") or name)

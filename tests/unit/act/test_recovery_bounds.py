@@ -60,6 +60,18 @@ def test_the_cool_down_is_everybody_s(stage: Stage) -> None:
     assert stage.recover(force=True).exit == 0
 
 
+@pytest.mark.parametrize(("year", "done"), [(1970, False), (2019, False), (2030, True), (2101, False)])
+def test_nothing_is_restarted_by_a_clock_that_is_off(stage: Stage, year: int, done: bool) -> None:
+    """Neither budget nor cool-down can be told by it: refused with the date, and a person's --force lifts that."""
+    stage.elapsed_s = (NOON.replace(year=year) - NOON).total_seconds()
+    outcome = stage.recover()
+    assert (outcome.exit, len(stage.acts)) == ((0, 1) if done else (3, 0)), outcome.sentence
+    if not done:
+        assert f"clock says {year}" in outcome.sentence
+        stage.looks, stage.seen = [HUNG, WELL], [saw("gateway/hung"), saw("gateway/hung"), saw()]
+        assert (stage.recover(force=True).exit, len(stage.acts)) == (0, 1)
+
+
 def test_an_incident_gets_one_attempt_and_its_outcome(stage: Stage) -> None:
     """The book says begun, then ineffective; the next run is refused until somebody has looked; exit 3."""
     name = opened(stage, 10)

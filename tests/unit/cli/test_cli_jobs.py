@@ -25,6 +25,7 @@ from oc_ops.judge.jobtimes import Terms
 from oc_ops.observe import watchlist
 from oc_ops.observe.jobs import Job, Jobs, Schedule
 from oc_ops.observe.watchlist import Watched
+from oc_ops.record.redact import Redactor
 from tests.support.machine import SECRET
 from tests.support.stuck_machine import StuckMachine
 
@@ -60,6 +61,19 @@ def shown(capsys: pytest.CaptureFixture[str]) -> Shown:
         return capsys.readouterr().out
 
     return of
+
+
+def test_a_secret_in_a_jobs_name_is_not_shown(shown: Shown) -> None:
+    """Neither there nor in its error, and its line for the watchlist goes by its id; other jobs stay as they are."""
+    telling = replace(FAILING, id="t1", name=f"fetch {SECRET[::-1]}", last_error=f"401 for {SECRET.upper()}")
+    seen, verdicts = judged(NIGHTLY, telling, watched=(Watched("t1", where="list line 1"),))
+    seen, verdicts = jobtable.redacted(seen, verdicts, Redactor([SECRET], Path("/home/joe")))
+    texts = json.dumps(jobtable.as_json(seen, verdicts, jobtable.unwatched(seen, verdicts)))
+    assert SECRET not in texts.lower()
+    assert SECRET[::-1] not in texts
+    assert "fetch [redacted]" in texts
+    assert jobtable.handle(seen.jobs[1], seen) == "t1"
+    assert seen.jobs[0] == NIGHTLY
 
 
 def test_plain_lines_where_there_is_no_terminal(shown: Shown) -> None:

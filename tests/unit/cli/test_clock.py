@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from oc_ops.cli import frame, jobtable, main
 from oc_ops.cli import recover as cli_recover
 from oc_ops.judge.host import clock_off
+from oc_ops.observe.install import Package
 from oc_ops.observe.jobs import Jobs, job_of
 
 NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
@@ -46,6 +48,25 @@ def test_a_clock_that_is_off_is_told_and_judged_by_nothing(
     assert (f"clock says {year}-06-01" in said, finding is not None) == (wrong, wrong)
     if finding:
         assert (finding.check, finding.severity) == ("host/clock-off", "error")
+
+
+@pytest.mark.parametrize(
+    ("version", "now", "wrong"),
+    [
+        ("2026.9.6", datetime(2026, 8, 30, tzinfo=UTC), True),
+        ("2026.9.6", datetime(2026, 8, 31, 12, tzinfo=UTC), False),  # a zone ahead of ours
+        ("2026.9.6-beta.1", datetime(2024, 1, 1, tzinfo=UTC), True),
+        ("2026.9.6", NOW, False),
+        ("2031.1.1", NOW, True),
+        ("7.13.2", datetime(2024, 1, 1, tzinfo=UTC), False),
+        ("unknown", datetime(2024, 1, 1, tzinfo=UTC), False),
+    ],
+)
+def test_no_clock_is_before_the_release_that_is_installed(version: str, now: datetime, wrong: bool) -> None:
+    """A release's number is its date; one that is no date says nothing."""
+    finding = clock_off(now.timestamp(), Package(Path("/opt/openclaw/package.json"), version, 0.0))
+    assert (finding is not None) == wrong
+    assert finding is None or (finding.check == "host/clock-off" and version in finding.saw)
 
 
 def test_a_run_of_a_clock_that_was_ahead_is_told_as_that() -> None:

@@ -18,7 +18,7 @@ import pytest
 from oc_ops import files
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.judge import catalogue, host
-from oc_ops.observe import install, jobstore
+from oc_ops.observe import config, install, jobstore
 from oc_ops.observe.http import Probe
 from oc_ops.observe.target import locate
 from oc_ops.settings import PROJECT, Settings
@@ -325,16 +325,16 @@ OWN_READS = {
     "observe/service": "/proc of a process",
     "observe/sockets": "/proc of the system",
     "doctor/report": "its own page, just drawn",
-    "observe/zone": "the system's time zone",
+    "observe/jobs_now": "the system's time zone",
     "process/pty": "our own terminal",
     "cockpit/panes/log": "appends to a log of its own",
-    "cockpit/panes/screen": "/dev/null",
+    "cockpit/panes/loop": "/dev/null",
     "schedule/run": "appends to a log of its own",
-    "judge/advisories": "package data",
+    "judge/releases": "package data",
     "judge/catalogue": "package data, and the operator's by the bounded reader",
     "record/page/html": "package data",
     "record/folder": "its own files, just written",
-    "cli/skill": "package data",
+    "cli/setup": "package data",
     "cli/logs": "a file that the operator names, also a pipe",
     "cockpit/watcher": "appends to a log of its own",
     "cockpit/snapshot": "writes its own snapshot",
@@ -396,3 +396,55 @@ def test_a_state_file_that_is_a_pipe_is_not_passed_over(tmp_path: Path) -> None:
     os.mkfifo(cron / "jobs-state.json")
     with pytest.raises(CouldNotLook, match="a pipe"):
         jobstore.read(locate({"HOME": str(tmp_path)}).state_dir)
+
+
+HUGE = "9" * 4_000
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("9007199254740993", 9007199254740993),
+        ("-1732752000000", -1732752000000),
+        ("1" + "0" * 20, 1e20),
+        (HUGE, float("inf")),
+        (f"-{HUGE}", float("-inf")),
+        (b"\xff\xfe1\x002\x00", 12),
+    ],
+    ids=["an id", "a time", "twenty-one digits", "four thousand", "and below zero", "UTF-16"],
+)
+def test_a_strangers_number_is_what_javascript_makes_of_it(text: str | bytes, value: float) -> None:
+    """What is reckoned with it ends as with any number that is too large, and in no OverflowError."""
+    found = files.json_of(text)
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "9" * 5_000 + "x", ""])
+def test_what_is_no_json_is_a_value_error(text: str) -> None:
+    """Also where Python says that it recursed too deeply: who reads a stranger's text has one thing to catch."""
+    with pytest.raises(ValueError, match=r"nested|Extra data|Expecting value|Exceeds"):
+        files.json_of(text)
+
+
+@pytest.mark.parametrize("number", ["0x" + "f" * 5_000, HUGE], ids=["hexadecimal", "decimal"])
+def test_a_config_of_huge_numbers_is_read(number: str, tmp_path: Path) -> None:
+    """JSON5 knows hexadecimal ones of any length; the redactor writes each number down, and Python refuses that."""
+    target = locate({"HOME": str(tmp_path)})
+    target.state_dir.mkdir()
+    target.config_path.write_text(f"{{gateway: {{port: 4711}}, channels: {{x: {{password: {number}}}}}}}")
+    read = config.read(target)
+    assert (read.port, read.error) == (4711, None)
+
+
+def test_strangers_json_is_parsed_in_one_place() -> None:
+    """What parses JSON itself reads what this installation wrote, or a text whose numbers it passes over."""
+    own = {
+        "oc_ops/secrecy.py", "oc_ops/notify/deliver.py", "oc_ops/observe/device.py",
+        "oc_ops/observe/logs/cursor.py", "oc_ops/act/recover/outcome.py", "oc_ops/cockpit/files.py",
+    }  # fmt: skip
+    sources = ((each.relative_to(PROJECT).as_posix(), each.read_text()) for each in (PROJECT / "oc_ops").rglob("*.py"))
+    found = {path for path, text in sources if "json.loads(" in text and not path.startswith(_OWN_ROOMS)}
+    assert found == own
+
+
+_OWN_ROOMS = ("oc_ops/record/", "oc_ops/lab/")

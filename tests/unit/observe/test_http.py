@@ -122,8 +122,13 @@ def test_a_slow_answer_is_an_answer_with_its_time() -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n" + b"X: y\r\n" * 200 + b"\r\nok",
         b"HTTP/1.1 200 OK\r\n" + b"A" * 200_000,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"f" * 2_000 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5_000 + b"\r\n\r\n",
     ],
-    ids=["ssh", "binary", "smtp", "no version", "200 headers", "one endless header", "broken chunks"],
+    ids=[
+        *("ssh", "binary", "smtp", "no version", "200 headers", "one endless header", "broken chunks", "a huge chunk"),
+        "a huge length",
+    ],
 )
 def test_what_is_not_http_is_garbled(raw: bytes) -> None:
     """Whatever stands on the port instead of a web server is garbled or holds no JSON, and raises nothing."""
