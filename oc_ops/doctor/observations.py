@@ -179,7 +179,8 @@ class Doctor:
         """The finding that keeps the gateway from answering, as far as HTTP and the process list tell."""
         if cause := self.config_cause():
             return cause
-        cause = start.with_drain(self.gateway, self.look(), judge_gateway.cause(self.look(), self.limits))
+        cause = start.with_restart(self.gateway, judge_gateway.cause(self.look(), self.limits))
+        cause = start.with_drain(self.gateway, self.look(), cause)
         cause = start.bounded(self.gateway, self.look(), cause)
         if cause is not None and (another := self._held_by_another()):
             return another

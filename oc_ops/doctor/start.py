@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,7 @@ from oc_ops.judge import state as judge_state
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.findings import in_state
 from oc_ops.judge.lifecycle import STARTING, Drain, again_and_again, drain_stuck
-from oc_ops.observe import install, lastwords, state
+from oc_ops.observe import install, lastwords, logs, state
 from oc_ops.observe import processes as observe_processes
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.lastwords import LastWords
@@ -36,6 +37,27 @@ _NOBODY = "oc-ops"
 """No suspension has this id, so that the gateway answers with the lease of the one that holds it (2026.9.6)."""
 
 _RECENT = timedelta(hours=6)
+_RECORDS = 200
+_IN_PLACE = re.compile(r"received SIG\w+; restarting|restart mode: in-process")
+"""A gateway's word for a start inside the process that it has (2026.2.26 to 2026.9.6): its port is closed meanwhile."""
+
+
+def with_restart(gateway: Gateway, cause: Finding | None, now: datetime | None = None) -> Finding | None:
+    """The cause; a process that closed its port to start anew inside itself, by its log, is on its way up."""
+    if cause is None or cause.check != "gateway/zombie" or gateway.target.container is not None:
+        return cause
+    now, budget_s = now or datetime.now(UTC), gateway.settings.start_budget_s
+    begun = _restarted_in_place(gateway, now - timedelta(seconds=budget_s), now)
+    return judge_lifecycle.restarting(cause, begun, now, budget_s) if begun else cause
+
+
+def _restarted_in_place(gateway: Gateway, since: datetime, now: datetime) -> datetime | None:
+    today = now.astimezone().replace(tzinfo=None)  # the gateway names its files by the local date
+    told = (
+        record for path in logs.files(gateway.target, gateway.config, today) for record in logs.tail(path, _RECORDS)
+    )
+    times = (record.time for record in told if record.time and _IN_PLACE.search(record.text))
+    return max((time for time in times if since < time <= now), default=None)
 
 
 def with_drain(

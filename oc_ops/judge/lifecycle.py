@@ -76,6 +76,16 @@ def starting_now(saw: str, left: str = "", severity: Severity = "error") -> Find
     )
 
 
+def restarting(found: Finding, begun: datetime, now: datetime, budget_s: float) -> Finding:
+    """The finding for a gateway whose port is closed because it starts anew inside its own process."""
+    left_s = budget_s - (now - begun).total_seconds()
+    return starting_now(
+        f"{found.saw}; its log tells of a restart in place at {clock(begun)}",
+        f", at most {left_s:.0f} s more",
+        "warning",
+    )
+
+
 def again_and_again(found: Finding, first: datetime, now: datetime, starts: int, budget_s: float) -> Finding:
     """The finding as an error where one start after the other was seen for longer than a single one may take."""
     lasts_s = (now - first).total_seconds()

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from oc_ops.doctor import start
 from oc_ops.errors import CouldNotLook
+from oc_ops.gateway import Gateway
 from oc_ops.judge import cli as judge_cli
 from oc_ops.judge import state as judge
 from oc_ops.observe import install, state
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.state import StateView
+from oc_ops.settings import Settings
 from tests.support.sights import answer, call
-from tests.support.stage import DOWN, HUNG, Stage, saw
+from tests.support.stage import DOWN, HUNG, Stage, finding, saw
 
 STATE = Path("/home/me/.openclaw")
 CONFIG = GatewayConfig(STATE / "openclaw.json", exists=True)
@@ -349,3 +354,45 @@ def test_a_refusal_that_another_account_got_says_so() -> None:
     said = refuses(read_failed("Error: Unsafe fallback OpenClaw temp dir: /home/u/.cache/openclaw-0"))
     with pytest.raises(CouldNotLook, match="the gateway's user is me, another than ours"):
         start.refused(said, locate({"HOME": "/home/me"}), CONFIG, view(is_ours=False))
+
+
+def with_log(home: Path, *lines: str) -> Gateway:
+    """A gateway whose own log ends with these lines."""
+    log = home / "gateway.log"
+    log.write_text("".join(f"{line}\n" for line in lines))
+    folder = home / ".openclaw"
+    folder.mkdir()
+    (folder / "openclaw.json").write_text(json.dumps({"logging": {"file": str(log)}}))
+    return Gateway(Settings(memory_dir=home / "memory"), {"HOME": str(home), "PATH": "/usr/bin:/bin"})
+
+
+def line(time: datetime, message: str) -> str:
+    """A record as 2026.9.6 writes it."""
+    return json.dumps({"time": time.isoformat(), "message": message, "_meta": {"logLevelName": "INFO"}})
+
+
+@pytest.mark.parametrize(
+    ("ago_s", "message", "check"),
+    [
+        (20, "received SIGUSR2; restarting", "gateway/starting"),
+        (20, "restart mode: in-process restart (OPENCLAW_NO_RESPAWN)", "gateway/starting"),
+        (400, "restart mode: in-process restart (OPENCLAW_NO_RESPAWN)", "gateway/zombie"),
+        (-400, "received SIGUSR2; restarting", "gateway/zombie"),
+        (20, "all operations and replies completed", "gateway/zombie"),
+    ],
+    ids=["a signal", "its mode", "beyond the start budget", "from the future", "another word"],
+)
+def test_a_process_that_starts_anew_inside_itself_is_no_zombie(
+    ago_s: float, message: str, check: str, tmp_path: Path
+) -> None:
+    """Its port is closed meanwhile, 4 to 5 s on a quiet machine: to end that pid would harm a gateway that is well."""
+    now = datetime.now(UTC)
+    zombie = finding("gateway/zombie")
+    gateway = with_log(tmp_path, line(now - timedelta(seconds=ago_s), message))
+    found = start.with_restart(gateway, zombie, now)
+    assert found is not None
+    assert found.check == check
+    if check == "gateway/starting":
+        assert (found.severity, "at most 220 s more" in found.fix) == ("warning", True), found
+        assert "restart in place at" in found.saw
+    assert start.with_restart(gateway, None, now) is None
