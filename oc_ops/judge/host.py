@@ -35,7 +35,9 @@ _SWAP_OUT_BYTES_S = 4 * 2**20
 _SWAP_LOOK_S = 1800.0
 """Swapping out this much a second, averaged since a sample at most this old, while memory is low, is thrashing."""
 
-_DAY_S = 86_400
+_AHEAD_S = 31 * 86_400
+"""A release may carry the number of the next month; none of the 133 on npm in November 2026 does."""
+
 _SWAP_FULL, _SHORT_PART = 0.9, 4
 """Swap that is used this much counts once less memory is available than this many times what is low."""
 
@@ -113,7 +115,7 @@ def _disk_faults(seen: Filesystem, limits: HostLimits) -> Iterator[tuple[Severit
     "host/clock-off",
     checks=("host/clock",),
     cure=none("no restart sets a clock, and jobs and TLS go by it as soon as it is right"),
-    means="the machine's clock is before 2020, before the month of the installed OpenClaw release, or after 2100: no "
+    means="the machine's clock is before 2020, more than a month before that of the installed OpenClaw release, or after 2100: no "
     "age, due time or expiry can be judged",
     helps="set the clock",
 )
@@ -123,7 +125,7 @@ def clock_off(now_s: float, package: Package | None = None) -> Finding | None:
     `package` is the installed release, whose number is its date: 2026.9.6 is of September 2026 or later.
     """
     wrong, saw = clock_trouble(now_s), f"it is {clock(datetime.fromtimestamp(now_s, UTC))} by it"
-    if not wrong and package is not None and now_s < _released_s(package.version) - _DAY_S:
+    if not wrong and package is not None and now_s < _released_s(package.version) - _AHEAD_S:
         wrong = f"this machine's clock says {datetime.fromtimestamp(now_s, UTC):%Y-%m-%d}"
         saw += f", and {package.path} is of OpenClaw {package.version}"
     if not wrong:
