@@ -18,7 +18,7 @@ BUCKETS = 200
 """Points of a line: more could not be told apart."""
 
 _HOUR_MS = 3_600_000
-_STEPS_H = (1, 3, 6, 12, 24, 48, 168, 336, 100_000)
+_STEPS_H = (1, 2, 3, 6, 12, 24, 48, 168, 336, 100_000)
 _MOST_HOURS, _MOST_DAYS = 4, 7
 """Labels below a chart: an hour has its offset beside it, so that fewer fit on a phone."""
 _LEAST_S = 0.001

@@ -345,7 +345,7 @@ def test_attach_detach_and_resize(desk: Desk) -> None:
 
             def drawn(lines: int = lines, columns: int = columns) -> bool:
                 shown = desk.screen("status").split("\n")
-                right = re.search(r"\d\d:\d\d:\d\d$", shown[0])
+                right = re.search(r"\d\d:\d\d:\d\d (UTC|[+-]\d\d:\d\d)$", shown[0])
                 return right is not None and len(shown[0]) == columns and len(shown) <= lines
 
             assert eventually(drawn), desk.screen("status")

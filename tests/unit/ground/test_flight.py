@@ -54,7 +54,7 @@ def test_names_the_holder(tmp_path: Path) -> None:
     lock = tmp_path / "cli.lock"
     with holder(lock) as process:
         said = refusal(lock)
-        since = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
+        since = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
         assert re.fullmatch(rf"cli\.lock is held by process {process.pid} since {since}; waited 0\.1 s for it", said)
 
 
