@@ -115,8 +115,8 @@ def _disk_faults(seen: Filesystem, limits: HostLimits) -> Iterator[tuple[Severit
     "host/clock-off",
     checks=("host/clock",),
     cure=none("no restart sets a clock, and jobs and TLS go by it as soon as it is right"),
-    means="the machine's clock is before 2020, more than a month before that of the installed OpenClaw release, or after 2100: no "
-    "age, due time or expiry can be judged",
+    means="the machine's clock is before 2020, more than a month before the installed OpenClaw release, or after 2100: "
+    "no age, due time or expiry can be judged",
     helps="set the clock",
 )
 def clock_off(now_s: float, package: Package | None = None) -> Finding | None:
