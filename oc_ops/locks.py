@@ -45,7 +45,7 @@ def lock_dir() -> Path:
 def single_flight(lock: Path, wait_s: float) -> Iterator[None]:
     """Hold `lock` for the duration of the block.
 
-    Its folder is made if need be (0700). Raises Held when it is not had within `wait_s` seconds, naming who holds it
+    Its folder is made if need be (0700). Raises LockHeld if it is not free within `wait_s` seconds, naming who holds it
     and since when, and CouldNotLook when the file cannot be locked at all. Not reentrant.
     """
     from filelock import FileLock, Timeout

@@ -1,1 +1,1 @@
-"""The only rooms that change anything, and only when asked to."""
+"""The only rooms that change a gateway or its jobs, and only when asked to."""

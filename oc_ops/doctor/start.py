@@ -211,7 +211,7 @@ class StartLook:
 
 
 def outdated(target: Target, config: GatewayConfig, command: Path, known: tuple[int, ...] | None) -> Finding | None:
-    """True if the command is older than what last wrote the config; `known` is its release where that was learnt."""
+    """The finding for a command older than what last wrote the config; `known` is its release where that was learnt."""
     version = install.version(command, known)
     return judge_state.outdated(config, command, version, _installed(target), target.environ)
 

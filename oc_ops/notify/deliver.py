@@ -51,7 +51,7 @@ class Request:
 
     @classmethod
     def parse(cls, text: str) -> Request:
-        """Read what `notify.start` wrote."""
+        """Read what `start_delivery` wrote."""
         said = json.loads(text)
         return cls(**{**said, "memory_dir": Path(said["memory_dir"])})
 

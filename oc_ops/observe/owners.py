@@ -46,7 +46,7 @@ class OwnerEvidence:
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
-    """True if anybody owns the marker of a job, and by what that is known. "unknown" is never a reason to act."""
+    """The owner of a job's marker, if it has one, and by what that is known. "unknown" is never a reason to act."""
 
     job_id: str
     owner: _Owner

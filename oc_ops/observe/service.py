@@ -44,7 +44,7 @@ class Service:
     gone: str = ""
     """The program or script of that command that is not there."""
     file_state: str = ""
-    """True if systemd starts it at boot or login: enabled, disabled, static, …"""
+    """How systemd has it at boot or login: enabled, disabled, static, …"""
     outputs: tuple[Path, ...] = ()
     """The files that its manager has it write its output to."""
     release: str = ""

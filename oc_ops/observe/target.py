@@ -77,7 +77,7 @@ def _digest(text: str) -> str:
 
 
 def locate(environ: Mapping[str, str], profile: str | None = None) -> Target:
-    """Resolve the target as `openclaw [--profile NAME]` does; measured on 2026.9.6, see docs/help/environment.md.
+    """Resolve the target as `openclaw [--profile NAME]` does; measured on 2026.9.6 (its docs/help/environment.md).
 
     `profile` is what `--profile` would be given: it chooses `~/.openclaw-NAME`, unless OPENCLAW_STATE_DIR or
     OPENCLAW_CONFIG_PATH say otherwise. OPENCLAW_PROFILE alone moves no folder: it names the service and the log file.

@@ -73,8 +73,7 @@ _SHAPES: Mapping[str, str] = {
 
 def without_secrets(text: str) -> str:
     """Return `text` with everything that looks like a secret replaced, its label kept. Linear in its length."""
-    # The only letter whose lower case is longer goes first, so that positions in both texts agree.
-    # The only letter whose lower case is longer goes first, so that positions in both texts agree.
+    # "İ", the only letter whose lower case is longer, goes first, so that positions in both texts agree.
     lowered = text.replace("İ", "I").lower()
     text = _unlabelled(text, lowered)
     for word, pattern in _SHAPES.items():

@@ -25,7 +25,7 @@ _WAITING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def uninterrupted() -> Iterator[list[int]]:
     """Collect those signals instead of being ended by them; what came is in the list. The block must be bounded.
 
-    Unlike `signals.held` it may start processes: nothing is blocked that a child would inherit.
+    It may start processes: nothing is blocked that a child would inherit.
     """
     came: list[int] = []
 

@@ -100,7 +100,7 @@ def wait(
     idle_s: float,
     since: float | None = None,
 ) -> Settled:
-    """Wait for the gateway to have started, and put it on record; see `settle.until_started`."""
+    """Wait for the gateway to have started, and put it on record; see `wait.until_started`."""
     settings = gateway.settings
     with log.step("wait", start_budget_s=settings.start_budget_s) as result:
         settled = until_started(

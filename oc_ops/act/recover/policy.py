@@ -83,7 +83,7 @@ def _of_signature(check: str, signatures: Sequence[Signature]) -> Cure | None:
 
 Verb = Literal["start", "restart"]
 
-_uid = os.geteuid
+_uid = os.geteuid  # tests put another account in its place
 _ASK_S = 5.0
 _RULE = re.compile(r"^\s+\((?P<as>[^)]*)\)\s+(?P<rest>\S.*)$")
 _TAG = re.compile(r"^(?:[A-Z_]+:\s*)+")

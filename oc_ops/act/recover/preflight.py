@@ -54,9 +54,10 @@ _FEW = 5
 
 @dataclass(frozen=True, slots=True)
 class Clearance:
-    """True if the act may be done. `refusal` says why not, `fix` what helps instead; `safe` asks for a drained restart.
+    """The preflight's answer: `refusal` says why nothing may be done, `fix` what helps instead.
 
-    `elsewhere` says what moves without us, such as a supervisor that restarts it: then that is waited for, not raced.
+    `safe` asks for a drained restart; `elsewhere` says what moves without us, such as a supervisor that restarts it:
+    then that is waited for, not raced.
     """
 
     refusal: str = ""

@@ -196,7 +196,7 @@ class _Recovery:
     # -- the routine --------------------------------------------------------------------------------------------------
 
     def _routine(self, first: Observation | None) -> None:
-        """Decide, anew after each wait, and act at most once; ends by raising Ended."""
+        """Decide, anew after each wait, and act at most once; ends by raising Conclusion."""
         if first is None:
             self._say("looking at the gateway")
         self.seen = self.before = self._observe() if first is None else first

@@ -124,7 +124,7 @@ def _inside(view: View) -> list[Text]:
 
 
 def _labour(view: View) -> list[Text]:
-    """True if it does its work: channels, messages, models, due times, each figure with its age."""
+    """The rows of its work: channels, messages, models, due times, each figure with its age."""
     labour, now, width = view.state.labour, view.now, view.width
     if labour.seen.at is None or labour.seen.stale(now):  # one line: what is wrong with its life comes first
         return unseen("work", labour.seen, now, width)[:1]
