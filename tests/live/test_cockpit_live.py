@@ -61,7 +61,7 @@ def test_the_windows_show_the_gateway(desk: Desk, lab: Lab) -> None:
     assert listener is not None
     assert f"pid {listener.pid}" in desk.screen("status")
     assert desk.sees("runs", r"lab-ok ")
-    assert desk.sees("browser", r"\d\d:\d\d:\d\d INFO  \S+ \S+")
+    assert desk.sees("browser", r"\d\d:\d\d:\d\d (UTC|[+-]\d\d:\d\d) INFO  \S+ \S+")
     assert '{"' not in desk.screen("browser")
     assert desk.sees("incidents", "no open incident")
     assert desk.status()["up"]
