@@ -209,8 +209,9 @@ def test_what_keeps_a_browser_down_is_named(lab: Lab, tmp_path: Path) -> None:
             with lock_left(lab, text):
                 seen = Seen(lab, tmp_path).deep()
                 assert text in assert_only(seen, "browser/profile-locked").saw
-                assert "profile lock" in seen.openclaw.browser_start(40.0).error
-                if text.startswith("elsewhere"):
+                if not text.startswith("elsewhere"):  # a third start that fails makes 2026.9.6 wait before a fourth
+                    assert "profile lock" in seen.openclaw.browser_start(40.0).error
+                else:
                     whole = examine(lab, tmp_path, browser="running")
                     assert whole.errors == ["browser/profile-locked"], whole.output
         stranger.communicate(b"\n")

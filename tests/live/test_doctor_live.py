@@ -178,7 +178,12 @@ def test_what_a_gateway_was_started_with_is_what_counts(lab: Lab, folder: Path) 
         lab.stop_gateway()
         lab.write_config({})
         lab.start_gateway(wait=False)
-        assert_starting(examine(lab, folder, "--quick"))
+        seen = examine(lab, folder, "--quick")
+    if seen.errors:  # on a slow machine it cannot be told from a CLI call for half a minute, which is no healthy look
+        assert seen.errors == ["gateway/starting"], seen.output
+        assert "it may also be a mere CLI call" in seen.finding("gateway/starting")["fix"]
+    else:
+        assert_starting(seen)
 
 
 @pytest.mark.parametrize("kind", ["syntax", pytest.param("schema", marks=pytest.mark.nightly)])
