@@ -243,9 +243,17 @@ def rows(told: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
     steps = told.get("steps")
     for each in steps if isinstance(steps, list) else ():
         if isinstance(each, Mapping) and each.get("state") != "begin":
-            yield f"{_text(each.get('at'))[11:19]} {_text(each.get('step'))}", _facts(each)
+            yield f"{_time(each.get('at'))} {_text(each.get('step'))}", _facts(each)
     yield from _look(told, "after")
     yield from ((name, _text(value)) for name, value in told.items() if name not in known and value is not None)
+
+
+def _time(at: Json) -> str:
+    """The time of day of a step, for who reads the page; the text itself where it is no moment."""
+    try:
+        return clock(datetime.fromisoformat(_text(at)), "time")
+    except ValueError:
+        return _text(at)
 
 
 def _look(told: Mapping[str, Json], name: str) -> Iterator[tuple[str, str]]:

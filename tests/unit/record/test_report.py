@@ -144,6 +144,29 @@ def test_a_command_in_a_claim_is_shown_as_one(tmp_path: Path) -> None:
     assert "<code>cron list</code> and <code>&lt;b&gt;</code> answer, ` alone" in evidence
 
 
+def test_a_command_in_a_fact_is_shown_as_one_everywhere(tmp_path: Path) -> None:
+    """In the headline and among the other findings; no backtick is left for the reader."""
+    missing = replace(HUNG, fact="no `openclaw` command", fix="none automatic: type `openclaw doctor`")
+    first = parts(tmp_path, findings=(missing, *(replace(each, fact="`x` is low") for each in RUN.findings[:1])))[0]
+    assert "<h1>no <code>openclaw</code> command</h1>" in first
+    assert "<code>x</code> is low" in first
+    assert "type <code>openclaw doctor</code>" in first
+
+
+def test_a_step_of_a_recovery_has_the_time_of_who_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not UTC without a word; what is no moment stands as it is."""
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    steps = [{"at": "2026-11-22T19:41:15.120Z", "step": "act"}, {"at": "soon", "step": "wait"}]
+    try:
+        evidence = parts(tmp_path, recovery={"sentence": "done", "steps": steps})[1]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert "01:11:15 +05:30 act" in evidence
+    assert "soon wait" in evidence
+
+
 def test_every_string_is_redacted_printable_and_escaped(tmp_path: Path) -> None:
     """A payload in each field of the record comes out as text, without the secret, the home and the escape sequence."""
     evil = "<i onload=x>\"'&\x1b]52;c;x\x07 hunter2-hunter2 /home/joe \u202e\udcff\0"
