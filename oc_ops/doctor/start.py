@@ -40,6 +40,8 @@ _RECENT = timedelta(hours=6)
 _RECORDS = 200
 _IN_PLACE = re.compile(r"received SIG\w+; restarting|restart mode: in-process")
 """A gateway's word for a start inside the process that it has (2026.2.26 to 2026.9.6): its port is closed meanwhile."""
+_CAME_UP = re.compile(r"\bgateway ready\b|\blistening (?:on|\()")
+"""Its word that such a start has ended well: what closed the port afterwards is something else."""
 
 
 def with_restart(gateway: Gateway, cause: Finding | None, now: datetime | None = None) -> Finding | None:
@@ -56,8 +58,14 @@ def _restarted_in_place(gateway: Gateway, since: datetime, now: datetime) -> dat
     told = (
         record for path in logs.files(gateway.target, gateway.config, today) for record in logs.tail(path, _RECORDS)
     )
-    times = (record.time for record in told if record.time and _IN_PLACE.search(record.text))
-    return max((time for time in times if since < time <= now), default=None)
+    begun: datetime | None = None
+    dated = sorted(((each.time, each.text) for each in told if each.time), key=lambda each: each[0])
+    for time, text in dated:
+        if _IN_PLACE.search(text):
+            begun = time
+        elif _CAME_UP.search(text):
+            begun = None
+    return begun if begun is not None and since < begun <= now else None
 
 
 def with_drain(

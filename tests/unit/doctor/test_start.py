@@ -396,3 +396,15 @@ def test_a_process_that_starts_anew_inside_itself_is_no_zombie(
         assert (found.severity, "at most 220 s more" in found.fix) == ("warning", True), found
         assert "restart in place at" in found.saw
     assert start.with_restart(gateway, None, now) is None
+
+
+@pytest.mark.parametrize(
+    "word", ["gateway ready", "http server listening (14 plugins)", "listening on ws://127.0.0.1:1"]
+)
+def test_a_restart_that_came_up_explains_no_port_that_closed_afterwards(word: str, tmp_path: Path) -> None:
+    """It lives and listens nowhere, as before; the restart was over by its own word."""
+    now = datetime.now(UTC)
+    lines = [line(now - timedelta(seconds=90), "received SIGUSR1; restarting"), line(now - timedelta(seconds=80), word)]
+    found = start.with_restart(with_log(tmp_path, *lines), finding("gateway/zombie"), now)
+    assert found is not None
+    assert found.check == "gateway/zombie"
