@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from oc_ops.act.commands import Commands
-from oc_ops.act.recover import policy, steps
+from oc_ops.act.recover import authority, steps
 from oc_ops.act.recover.outcome import Observation
 from oc_ops.act.recover.policy import standing_against
 from oc_ops.act.recover.wait import REAL, Clock, cause_now
@@ -25,6 +25,7 @@ from oc_ops.judge.catalogue import load
 from oc_ops.judge.container import NEVER_RETRY
 from oc_ops.judge.finding import Cure, Finding
 from oc_ops.judge.findings import in_state, state_of
+from oc_ops.judge.host import ERROR_PART
 from oc_ops.judge.port import behind
 from oc_ops.observe import jobs_now, listener, rpc, state
 from oc_ops.observe.config import GatewayConfig
@@ -47,8 +48,6 @@ Of the others it must show nothing: what it shows then explains them, and may be
 _AT_IT = ("activating", "deactivating")
 """How systemd's detail begins while somebody's start or stop of the unit is under way; a stop may take 330 s."""
 
-_FULL = 5
-"""A disk is full at this part of the setting disk_low_bytes, as the doctor's own judge has it."""
 _FEW = 5
 
 
@@ -147,13 +146,13 @@ def _hand(gateway: Gateway, cure: Cure, seen: GatewayProbe, service: Service) ->
         return (), f"{there.name} only forwards the port: the gateway runs {there.place}"
     if seen.drifted:
         return (), f"it listens on port {seen.port} and is wanted on {seen.wanted}: a restart may leave it on either"
-    verb: policy.Verb = "start" if cure.action == "start" else "restart"
+    verb: authority.Verb = "start" if cure.action == "start" else "restart"
     units = (each for each in (seen.service, service) if each.manager != "none")
     unit = next((each for each in units if seen.external or not each.managed), None)
     if unit is None:
-        alone = verb == "start" and service.manager == "systemd" and policy.no_system_manager(gateway.environ)
-        return policy.command(service, verb) if alone else (), ""
-    words = policy.allowed(unit, verb, gateway.environ)
+        alone = verb == "start" and service.manager == "systemd" and authority.no_system_manager(gateway.environ)
+        return authority.command(service, verb) if alone else (), ""
+    words = authority.allowed(unit, verb, gateway.environ)
     if not words:
         return (), f"its {unit.summary}: this account may not {verb} that unit without a password"
     if verb == "restart" and seen.holder is not None and not holds(unit, seen.holder):
@@ -163,7 +162,7 @@ def _hand(gateway: Gateway, cure: Cure, seen: GatewayProbe, service: Service) ->
 
 def _no_room(gateway: Gateway) -> str:
     """Obstacles that keep a starting gateway from writing its state, or us from keeping evidence."""
-    least = gateway.settings.disk_low_bytes / _FULL
+    least = gateway.settings.disk_low_bytes / ERROR_PART
     for place in (gateway.target.state_dir, gateway.settings.memory_dir):
         there = next((each for each in (place, *place.parents) if each.exists()), Path("/"))
         free = psutil.disk_usage(str(there)).free
