@@ -96,6 +96,7 @@ def ready(cell: Cell) -> Cell:
     return cell
 
 
+@pytest.mark.nightly
 def test_a_container_that_was_never_started_is_started_by_its_runtime(cell: Cell, tmp_path: Path) -> None:
     """Down, by podman's word; recovery starts it once and proves that the gateway in it is well."""
     seen = cell.doctor(tmp_path, "--quick")
@@ -275,6 +276,7 @@ def test_a_container_that_was_stopped_is_down_and_one_that_refuses_to_start_says
     assert "were changed since" in mended.finding("gateway/crash-loop")["saw"]
 
 
+@pytest.mark.nightly
 def test_the_example_starts_as_it_stands(cell: Cell, tmp_path: Path) -> None:
     """Its start command on an empty volume, with a real gateway: ready, and well to the oc-ops beside it, a container
     that shares network and processes and needs no target: the gateway is this machine's to it.
