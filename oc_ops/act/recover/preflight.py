@@ -94,15 +94,9 @@ def clear(gateway: Gateway, cure: Cure, first: Observation, clock: Clock = REAL,
     """
     cause = first.cause
     assert cause is not None
-    seen = None
-    if cause.check == "gateway/hung":
-        with contextlib.suppress(CouldNotLook):
-            seen = gateway.look()
-    if not woken and (found := stopped(seen)):
-        assert seen is not None
-        now = cause_now(gateway, seen)
-        if now is not None and now.check == cause.check and now.proof:
-            return Clearance(stopped=found)
+    seen = _look_at_a_hang(gateway, cause)
+    if not woken and (found := _merely_stopped(gateway, cause, seen)):
+        return Clearance(stopped=found)
     if short := _no_room(gateway):
         return Clearance(short, "none automatic: make room first (df -h names the file systems)")
     if cure.action == "browser-restart":
@@ -116,7 +110,29 @@ def clear(gateway: Gateway, cure: Cure, first: Observation, clock: Clock = REAL,
         return Clearance(f"{bad.fact}: {bad.saw}", bad.fix)
     # Nothing is done about a port whose listener is not shown to be the gateway: CouldNotLook.
     listener.guard(gateway.target)
-    seen, service = seen or gateway.look(), gateway.service()
+    return _as_it_is_now(gateway, cure, cause, seen or gateway.look())
+
+
+def _look_at_a_hang(gateway: Gateway, cause: Finding) -> GatewayProbe | None:
+    """A look at a gateway that hangs, which may be merely stopped; None for every other cause."""
+    if cause.check == "gateway/hung":
+        with contextlib.suppress(CouldNotLook):
+            return gateway.look()
+    return None
+
+
+def _merely_stopped(gateway: Gateway, cause: Finding, seen: GatewayProbe | None) -> Stopped | None:
+    """The process of a gateway that hangs for no other reason than that it is stopped."""
+    found = stopped(seen)
+    if not found or seen is None:
+        return None
+    now = cause_now(gateway, seen)
+    return found if now is not None and now.check == cause.check and now.proof else None
+
+
+def _as_it_is_now(gateway: Gateway, cure: Cure, cause: Finding, seen: GatewayProbe) -> Clearance:
+    """Decide by the last look before the act, by whoever runs the gateway, and by what a start would meet."""
+    service = gateway.service()
     now = cause_now(gateway, seen)
     if service.state == "restarting" or service.detail.startswith(_AT_IT):
         return Clearance(elsewhere=service.summary)
@@ -125,15 +141,16 @@ def clear(gateway: Gateway, cure: Cure, first: Observation, clock: Clock = REAL,
     if now.check != cause.check if now else cause.check in _SEEN_BY_LOOK:
         return Clearance(elsewhere=f"the last look before the act shows {now.check if now else 'a live gateway'}")
     words, why = _hand(gateway, cure, seen, service)
+    fix = (now or cause).fix
     if why:
-        return Clearance(why, (now or cause).fix)
+        return Clearance(why, fix)
     if service.exit_status == NEVER_RETRY and not seen.processes:
         why = f"{service.summary}: it exits with {NEVER_RETRY}, its configuration or lock is at fault"
         return Clearance(why, "none automatic: openclaw config validate, then read its log; a start ends the same way")
     if why := _nobody_to_ask(gateway, cure, cause, service):
-        return Clearance(why, (now or cause).fix)
+        return Clearance(why, fix)
     if cure.proof and not (now or cause).proof:
-        return Clearance(f"no positive proof: it takes that {cure.proof}", (now or cause).fix)
+        return Clearance(f"no positive proof: it takes that {cure.proof}", fix)
     if bad := _start_fault(gateway, seen):
         return Clearance(f"{bad.fact}: {bad.saw}", bad.fix)
     aborts, safe = _work(gateway, seen) if cure.action == "restart" else ((), False)
