@@ -23,7 +23,7 @@ from oc_ops.judge import service as judge_service
 from oc_ops.judge import state as judge_state
 from oc_ops.judge.catalogue import load
 from oc_ops.judge.container import NEVER_RETRY
-from oc_ops.judge.finding import Cure, Finding
+from oc_ops.judge.finding import NO_UNIT, Cure, Finding
 from oc_ops.judge.findings import in_state, state_of
 from oc_ops.judge.host import ERROR_PART
 from oc_ops.judge.port import behind
@@ -80,9 +80,9 @@ def by_hand(cure: Cure, cause: Finding) -> str:
     if cure.action == "channel-restart" and not cause.proof:
         return "its own last error, or its own next try, decides: another start would meet the same"
     mute = cause.check in _SEEN_BY_LOOK and cure.action in ("restart", "start")
-    if not mute or not cause.fix.startswith("none automatic"):
+    if not mute or not cause.for_a_person:
         return ""
-    if "no service unit runs it" in cause.fix:
+    if NO_UNIT in cause.fix:
         return f"no service unit runs this gateway, so nothing here can {cure.action} it"
     return f"a {cure.action} is not for OpenClaw's own command here"
 
