@@ -201,6 +201,7 @@ def test_a_paused_container_is_let_go_on(ready: Cell, tmp_path: Path) -> None:
     assert f"gone after one `podman unpause {NAME}`" in said, said
 
 
+@pytest.mark.nightly
 def test_a_gateway_that_is_stopped_in_its_container_is_let_go_on(ready: Cell, tmp_path: Path) -> None:
     """Inside, by its pid there: nothing is restarted, and the forwarder in front is not blamed. A look at the published
     port from a host's config, without a target, names the container to look into.

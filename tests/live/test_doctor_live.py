@@ -208,6 +208,7 @@ def test_a_gateway_whose_event_loop_is_held_up_is_saturated(lab: Lab, folder: Pa
     assert seen.report["calls"] == []
 
 
+@pytest.mark.nightly
 def test_a_gateway_that_drains_is_waited_for(lab: Lab, folder: Path) -> None:
     """A restart that waits for a running cron job is under way: nothing is wrong that another one would cure."""
     with faults.draining(lab):

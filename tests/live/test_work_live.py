@@ -227,6 +227,7 @@ def test_a_token_that_two_use_says_so(lab: Lab, provider: Fake, tmp_path: Path) 
     assert "another program" in found.fix
 
 
+@pytest.mark.nightly
 def test_a_deaf_channel_is_restarted_as_a_channel(
     lab: Lab, provider: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,7 +91,12 @@ def cut_call(operator: Operator) -> tuple[dict[str, Any], str]:
 
 @pytest.mark.parametrize(
     "numbers",
-    [(signal.SIGINT,), (signal.SIGTERM,), (signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGINT)],
+    [
+        (signal.SIGTERM,),
+        (signal.SIGINT, signal.SIGINT),
+        pytest.param((signal.SIGINT,), marks=pytest.mark.nightly),
+        pytest.param((signal.SIGTERM, signal.SIGINT), marks=pytest.mark.nightly),
+    ],
     ids=lambda numbers: " ".join(each.name for each in numbers),
 )
 def test_a_signal_in_the_middle_of_a_call(operator: Operator, token: str, numbers: tuple[signal.Signals, ...]) -> None:

@@ -13,6 +13,8 @@ __all__ = ["machine"]
 
 pytestmark = pytest.mark.timeout(180)
 
+SIGNALS = [signal.SIGINT, *(pytest.param(each, marks=pytest.mark.nightly) for each in (signal.SIGTERM, signal.SIGHUP))]
+
 
 # -- verification ------------------------------------------------------------------------------------------------------
 
@@ -134,7 +136,7 @@ def test_killed_between_off_and_on(machine: StuckMachine) -> None:
     assert machine.run("list").returncode == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda each: each.name)
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda each: each.name)
 def test_interrupted_while_the_next_run_is_awaited(machine: StuckMachine, number: signal.Signals) -> None:
     """Ctrl-C, SIGTERM and a closed terminal: the break is on record as done; a later look says what became of it."""
     machine.script(next_s=300)
@@ -150,7 +152,7 @@ def test_interrupted_while_the_next_run_is_awaited(machine: StuckMachine, number
     assert "its next run is due" in machine.run("show", MARKER).stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda each: each.name)
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda each: each.name)
 def test_interrupted_between_off_and_on(machine: StuckMachine, number: signal.Signals) -> None:
     """Ctrl-C, SIGTERM and a closed terminal: the job is switched on first."""
     machine.script(disable=["wait"], next_s=300)
