@@ -40,7 +40,7 @@ def test_a_run_that_is_due_later_is_not_awaited_and_can_be_asked_for(machine: St
 
 def test_an_awaited_run_that_never_came_is_told_later(machine: StuckMachine) -> None:
     """Once its time is over, `show` says ineffective."""
-    machine.script(next_s=2, fires=False)
+    machine.script(next_s=10, fires=False)
     done = machine.run("break", "--approve", machine.plan(), OC_OPS_BREAKER_AWAIT_S="0.01")
     assert done.returncode == 2, done.stderr
     due_ms = machine.book[-1]["after"]["next_run_ms"]
