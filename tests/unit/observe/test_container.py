@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
@@ -179,6 +180,40 @@ def test_every_container_survives_one_that_goes(tmp_path: Path) -> None:
     runtime(tmp_path / "bin", inspected(), inspected(Name="other", Id="e" * 64))
     assert [each.name for each in container.every("podman", environ(tmp_path))] == ["cell", "other"]
     assert calls(tmp_path / "bin")[0] == "ps -aq --no-trunc"
+
+
+HOST = {"NetworkMode": "host", "PortBindings": {}, "RestartPolicy": {"Name": ""}}
+NO_PORTS = {"IPAddress": "", "Ports": {}, "Networks": {}}
+
+
+@pytest.mark.parametrize(
+    ("args", "port", "pid", "state_pid", "found"),
+    [
+        (["gateway", "--port", "28789"], 28789, None, 0, True),
+        (["gateway", "--port", "28789"], 28790, None, 0, False),
+        (["gateway"], 18789, None, 0, True),
+        (["gateway", "--port", "28789"], 18789, None, 0, False),
+        (["gateway"], 28789, "own", "own", True),
+        (["gateway"], 28789, "own", "parent", True),
+        (["gateway"], 18789, "own", 7, False),
+    ],
+    ids=["its command names it", "another port", "the default", "not the default", "its process", "a child of its "
+         "process", "another process has it"],
+)  # fmt: skip
+def test_a_container_in_the_machine_s_own_network_is_found(
+    args: list[str], port: int, pid: str | None, state_pid: int | str, found: bool, tmp_path: Path
+) -> None:
+    """`--network host` publishes nothing: its process tells while it lives, its command once it is gone (podman 4.3)."""
+    pids = {"own": os.getpid(), "parent": os.getppid()}
+    told = inspected(
+        Args=["openclaw.mjs", *args],
+        Pid=pids.get(str(state_pid), state_pid),
+        HostConfig=HOST,
+        NetworkSettings=NO_PORTS,
+    )
+    runtime(tmp_path / "bin", told)
+    there = container.publishing(port, environ(tmp_path), pids.get(str(pid)))
+    assert (there is not None) == found
 
 
 def test_a_start_is_the_runtime_s(tmp_path: Path) -> None:
