@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
 from typing import Any
@@ -13,10 +15,10 @@ import psutil
 import pytest
 
 from oc_ops.errors import CouldNotLook, SettingError
-from oc_ops.observe import container, processes
+from oc_ops.observe import container, inside, processes
 from oc_ops.observe.container import Container, Runtime
 from oc_ops.observe.inside import config_of
-from oc_ops.observe.target import choose
+from oc_ops.observe.target import choose, locate
 from tests.support.containers import ID, TOKEN, calls, inspected, runtime
 from tests.support.survivors import eventually
 
@@ -88,6 +90,25 @@ def test_a_runtime_that_cannot_be_asked_is_said_in_one_sentence(
     there = choose(environ(tmp_path), choice="podman:cell").container
     assert there is not None
     assert (there.state, words in there.error) == ("unseen", True)
+
+
+@pytest.mark.parametrize(("ago_s", "asked"), [(5, 0), (60, 1)])
+def test_a_runtime_that_does_not_answer_is_not_asked_at_once_again(
+    ago_s: int, asked: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each question costs ten seconds, and a run has several: what it said of itself stands for half a minute."""
+    runtime(tmp_path / "bin", inspected())
+    told = Container(
+        "podman", "cell", "unseen", error="podman does not answer", host=environ(tmp_path),
+        seen_at=datetime.now(UTC) - timedelta(seconds=ago_s),
+    )  # fmt: skip
+    target = replace(locate(environ(tmp_path)), choice="podman:cell", container=told)
+    again = inside.again(target).container
+    assert again is not None
+    assert (again.state, len(calls(tmp_path / "bin"))) == ("running" if asked else "unseen", asked)
+    with pytest.raises(CouldNotLook, match="podman does not answer"):
+        list(inside.output(told, datetime.now(UTC)))
+    assert len(calls(tmp_path / "bin")) == asked
 
 
 def test_a_runtime_that_is_missing_is_said(tmp_path: Path) -> None:
@@ -203,7 +224,7 @@ NO_PORTS = {"IPAddress": "", "Ports": {}, "Networks": {}}
 def test_a_container_in_the_machine_s_own_network_is_found(
     args: list[str], port: int, pid: str | None, state_pid: int | str, found: bool, tmp_path: Path
 ) -> None:
-    """`--network host` publishes nothing: its process tells while it lives, its command once it is gone (podman 4.3)."""
+    """`--network host` publishes nothing: its process tells while it lives, then its command (podman 4.3)."""
     pids = {"own": os.getpid(), "parent": os.getppid()}
     told = inspected(
         Args=["openclaw.mjs", *args],
