@@ -214,8 +214,8 @@ def log_unseen(scene: Scene) -> None:
 FAILURES: tuple[Callable[[Scene], None], ...] = (
     no_token, unset_variable, wrong_token, unpaired, pairing_waits, cli_missing, cli_hangs, cli_crashes,
     cli_of_another_release, cli_older_than_the_config, sent_elsewhere, plaintext_refused, listener_not_shown,
-    sockets_hidden, no_bus, no_processes, another_user, config_forbidden, rpc_switched_off, device_refused, state_closed,
-    log_unseen,
+    sockets_hidden, no_bus, no_processes, another_user, config_forbidden, rpc_switched_off, device_refused,
+    state_closed, log_unseen,
 )  # fmt: skip
 COMBINATIONS = [(), *((each,) for each in FAILURES), *itertools.combinations(FAILURES, 2)]
 
