@@ -19,6 +19,7 @@ from oc_ops.doctor import start
 from oc_ops.errors import CouldNotLook
 from oc_ops.gateway import Gateway
 from oc_ops.judge import cli as judge_cli
+from oc_ops.judge import lifecycle as judge_lifecycle
 from oc_ops.judge import service as judge_service
 from oc_ops.judge import state as judge_state
 from oc_ops.judge.catalogue import load
@@ -82,6 +83,8 @@ def by_hand(cure: Cure, cause: Finding) -> str:
     mute = cause.check in _SEEN_BY_LOOK and cure.action in ("restart", "start")
     if not mute or not cause.for_a_person:
         return ""
+    if cause.fact.startswith(judge_lifecycle.FROZEN):
+        return "it was suspended for a freeze of its host, and a suspension is its owner's to end"
     if NO_UNIT in cause.fix:
         return f"no service unit runs this gateway, so nothing here can {cure.action} it"
     return f"a {cure.action} is not for OpenClaw's own command here"
