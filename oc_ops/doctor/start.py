@@ -23,6 +23,7 @@ from oc_ops.judge.lifecycle import STARTING, Drain, again_and_again, drain_stuck
 from oc_ops.observe import gateways, install, lastwords, logs, probe, state
 from oc_ops.observe import processes as observe_processes
 from oc_ops.observe.config import GatewayConfig
+from oc_ops.observe.healers import healers
 from oc_ops.observe.lastwords import LastWords
 from oc_ops.observe.logs.records import planned_restarts
 from oc_ops.observe.openclaw import Answer, Openclaw
@@ -239,7 +240,9 @@ class StartLook:
     def told(self, cause: Finding) -> Finding:
         """The cause of a gateway that is down: what its own last words say of every start, else with those words."""
         words = self.last_words()
-        return judge_lifecycle.refused(words) or judge_lifecycle.with_words(cause, words)
+        found = judge_lifecycle.refused(words) or judge_lifecycle.with_words(cause, words)
+        at_it = healers(self._doctor.target)
+        return judge_lifecycle.attended(found, at_it[0].summary) if at_it else found
 
     def no_command(self) -> Finding | None:
         """The finding for a command that is not there."""
