@@ -298,7 +298,10 @@ HEAP = StartRefusal(
     "gateway/start-refused",
     state="kept-out",
     checks=("gateway/live",),
-    cure=none("every start ends the same way until what it names is mended"),
+    cure=none(
+        "every start ends the same way until what it names is mended",
+        proof="its own last words name it, and nothing they rest on was written since",
+    ),
     means="the gateway is down, and its own last words say why every start ends the same way",
     helps="what the words name; no start before that",
 )

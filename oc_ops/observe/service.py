@@ -44,7 +44,7 @@ class Service:
     gone: str = ""
     """The program or script of that command that is not there."""
     fault: str = ""
-    """What else keeps systemd from beginning that program, in words."""
+    """The reason for which systemd cannot even begin that program, in words."""
     file_state: str = ""
     """How systemd has it at boot or login: enabled, disabled, static, …"""
     outputs: tuple[Path, ...] = ()

@@ -27,7 +27,7 @@ _STEPS: Mapping[int, str] = {
     216: "its Group cannot be taken on",
     218: "its capabilities cannot be set",
     222: "its StandardError cannot be opened",
-    224: "its PAMName lets nobody in",
+    224: "its PAMName gives it no session",
     226: "its view of the file system cannot be made (ReadWritePaths, BindPaths or the like name what is not there)",
     228: "its SystemCallFilter cannot be set",
     233: "its RuntimeDirectory cannot be made",
@@ -42,7 +42,7 @@ _FILE = re.compile(r"^(/.*) \(ignore_errors=no\)$", re.M)
 
 
 def fault(says: Mapping[str, str]) -> str:
-    """What keeps systemd from beginning the program, in words; nothing where it can, or where that may be mended."""
+    """The reason for which systemd cannot begin the program; nothing where it can, or where that may be mended."""
     if says.get("LoadState") == "masked":
         return "it is masked"
     if says.get("LoadState") in ("bad-setting", "error"):
