@@ -37,7 +37,11 @@ OFF = "off"
 _FAKE_S = 20.0
 _PROBE_S = 2.0
 _POLL_S = 0.1
-_KEPT = ("LANG", "LC_ALL", "LOGNAME", "SHELL", "TZ", "USER")
+_KEPT = (
+    "LANG", "LC_ALL", "LOGNAME", "SHELL", "TZ", "USER",
+    # Whom this machine's network trusts: 2026.4.15 to 2026.4.29 fetch packages of their own before they listen.
+    "NODE_EXTRA_CA_CERTS", "SSL_CERT_DIR", "SSL_CERT_FILE", "npm_config_cafile", "npm_config_registry",
+)  # fmt: skip
 _ANSWERED = ("answered", "lingered")
 
 

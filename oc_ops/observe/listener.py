@@ -128,8 +128,8 @@ def guard(target: Target) -> None:
     if target.container is not None:
         return  # it is run inside, and asks the loopback of its own container
     read = config.read(target)
-    if read.mode == "remote":
-        raise Unproven("unseen", f"gateway.mode is remote in {read.path}: no credential is sent from here")
+    if away := config.elsewhere(read):
+        raise Unproven("unseen", f"{away}: no credential is sent from here")
     if prove(target, read.host, read.port):
         _refuse_sharers(target, read.port)
 

@@ -428,7 +428,7 @@ def test_a_remote_gateway_is_sent_nothing(tmp_path: Path) -> None:
     target = locate({"HOME": str(tmp_path)})
     target.state_dir.mkdir()
     target.config_path.write_text('{"gateway": {"mode": "remote", "remote": {"url": "wss://far.example"}}}')
-    with pytest.raises(Unproven, match="mode is remote"):
+    with pytest.raises(Unproven, match=r"mode is remote.*no credential"):
         guard(target)
 
 
