@@ -130,8 +130,7 @@ def guard(target: Target) -> None:
     read = config.read(target)
     if away := config.elsewhere(read):
         raise Unproven("unseen", f"{away}: no credential is sent from here")
-    if prove(target, read.host, read.port):
-        _refuse_sharers(target, read.port)
+    _refuse_sharers(target, read.port, prove(target, read.host, read.port))
 
 
 _LOOK_AS = "look as root or as the account that runs the gateway"
@@ -172,13 +171,14 @@ def _holders(host: str, port: int) -> Iterator[int | None]:
     yield from (pid for _, pid in exact or found)
 
 
-def _refuse_sharers(target: Target, port: int) -> None:
-    """Raise Unproven where a listening socket was handed on to another user's process, which may take connections too.
+def _refuse_sharers(target: Target, port: int, proven: Sequence[Proven]) -> None:
+    """Raise Unproven where another user's process holds a listening socket of theirs as well, and may take connections.
 
     Linux shows that to root alone; our own connections are looked at by `confirm` besides.
     """
     owner = _owner(target)
     listening = {words[9] for words in _table(port)} if os.geteuid() == 0 else set()
+    listening &= {inode for each in proven for inode in _sockets_of(each.process.pid)}
     for pid in psutil.pids() if listening else ():
         if listening & _sockets_of(pid):
             with contextlib.suppress(psutil.Error):

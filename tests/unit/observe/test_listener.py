@@ -56,7 +56,14 @@ def thief(record: Path, *options: str) -> Iterator[int]:
 
 
 @contextmanager
-def stranger(record: Path, *, mute: bool = False, uid: int = STRANGER_UID, reuse: bool = False) -> Iterator[int]:
+def stranger(
+    record: Path,
+    at: tuple[str, int] = ("127.0.0.1", 0),
+    *,
+    mute: bool = False,
+    uid: int = STRANGER_UID,
+    reuse: bool = False,
+) -> Iterator[int]:
     """A process of another user that speaks as a gateway; yields its port."""
     into = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     reader, writer = multiprocessing.Pipe(duplex=False)
@@ -65,7 +72,7 @@ def stranger(record: Path, *, mute: bool = False, uid: int = STRANGER_UID, reuse
         os.setgroups([])
         os.setgid(uid)
         os.setuid(uid)
-        server = socket.create_server(("127.0.0.1", 0), reuse_port=reuse)
+        server = socket.create_server(at, reuse_port=reuse)
         writer.send(server.getsockname()[1])
         fake.serve(server, into, mute=mute)
 
@@ -309,6 +316,15 @@ def test_a_listener_beside_the_gateways_address_is_not_asked(tmp_path: Path, por
         finally:
             process.kill()
     assert found.process.pid == os.getpid()
+
+
+@AS_ROOT
+def test_another_user_beside_the_gateways_address_stops_no_command(tmp_path: Path) -> None:
+    """Nothing of theirs takes a connection of ours."""
+    with stranger(tmp_path / "record", ("127.0.0.2", 0)) as port, socket.create_server(("127.0.0.1", port)):
+        operator = Operator(tmp_path / "machine", port)
+        assert commands(operator).cron_list().came
+    assert (tmp_path / "record").read_bytes() == b""
 
 
 @AS_ROOT
