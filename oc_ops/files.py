@@ -14,6 +14,8 @@ import stat
 import time
 from pathlib import Path
 
+from oc_ops.errors import CouldNotLook
+
 SMALL_BYTES = 2**20
 """Limit for what a person writes or a few kilobytes hold: settings, watchlists, notes, package.json."""
 CONFIG_BYTES = 4 * 2**20
@@ -46,6 +48,14 @@ class FileRefused(OSError):
 
     def __init__(self, path: Path, why: str, code: int = errno.EINVAL) -> None:
         super().__init__(code, why, str(path))
+
+
+def is_file(path: Path) -> bool:
+    """True for a file, also through a link; raises CouldNotLook where this account may not see whether there is one."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise CouldNotLook(f"cannot read {path}: {error.strerror}") from error
 
 
 def open_regular(path: Path) -> io.FileIO:

@@ -16,7 +16,7 @@ from oc_ops.errors import CouldNotLook, SettingError
 from oc_ops.locks import lock_dir
 from oc_ops.observe import credential, inside, install, probe, processes, rpc
 from oc_ops.observe import service as observe_service
-from oc_ops.observe.config import GatewayConfig
+from oc_ops.observe.config import GatewayConfig, elsewhere
 from oc_ops.observe.http import Probe
 from oc_ops.observe.openclaw import Openclaw
 from oc_ops.observe.probe import GatewayProbe
@@ -64,8 +64,10 @@ class Gateway:
         self.target, self.config, self.held = credential.complete(choose(environ, settings.profile, settings.target))
         if self.config.unread and not blind:
             raise CouldNotLook(self.config.unread)
-        if self.config.mode == "remote":
-            raise CouldNotLook(f"gateway.mode is remote in {self.config.path}: run the doctor where the gateway runs")
+        if away := elsewhere(self.config):
+            raise CouldNotLook(
+                f"{away}: run oc-ops there; a gateway of this machine is named with --target (oc-ops targets)"
+            )
         profile = settings.profile or (self.target.choice.partition(":")[2] if self.target.container is None else "")
         if profile and not self.target.state_dir.is_dir():
             name = "profile" if settings.profile else "target"

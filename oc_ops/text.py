@@ -116,12 +116,12 @@ def _here(when: datetime) -> datetime:
         return when
 
 
-_NO_COMMAND = "none automatic: "
+NO_COMMAND = "none automatic: "
 
 
 def remedy(fix: str) -> str:
     """A finding's fix as it is told: the command itself, or what a person does by hand."""
-    return f"by hand: {fix.removeprefix(_NO_COMMAND)}" if fix.startswith(_NO_COMMAND) else fix
+    return f"by hand: {fix.removeprefix(NO_COMMAND)}" if fix.startswith(NO_COMMAND) else fix
 
 
 def _cut(text: str, limit: int) -> str:

@@ -13,15 +13,14 @@ import psutil
 
 from oc_ops.errors import OcOpsError
 from oc_ops.gateway import Gateway
-from oc_ops.judge.finding import KINDS, Finding
+from oc_ops.judge.finding import KINDS, NO_UNIT, Finding
 from oc_ops.judge.findings import state_of
 from oc_ops.observe import service
 from oc_ops.record.incidents import book
-from oc_ops.text import clock
+from oc_ops.text import NO_COMMAND, clock
 
 _DOCTOR = "oc-ops doctor"
 _COMMANDS = "(?:gateway|browser|channels|config|cron|devices|doctor|tasks)"
-_BY_HAND = "none automatic: "
 _ACTS = ("restart", "start", "browser-restart", "channel-restart")
 _NO_SYSTEMD = (
     "in this WSL2 systemd is off, so no unit can bring it back: [boot] systemd=true in /etc/wsl.conf, then "
@@ -54,14 +53,14 @@ class Advice:
         """The finding with its commands as they reach this gateway; the redaction is the caller's."""
         clean = self._after_what_was_tried(finding)
         fix = in_nix(clean.fix) if self._nix else clean.fix
-        if finding.check == "gateway/down" and "no service unit runs it" in fix and service.without_systemd():
+        if finding.check == "gateway/down" and NO_UNIT in fix and service.without_systemd():
             fix = f"{fix}; {_NO_SYSTEMD}"
         return replace(clean, fix=self._here(fix), verify=self._here(finding.verify))
 
     def _here(self, command: str) -> str:
         """The command as it must be pasted to reach the gateway that was looked at, and no other."""
         if self._lab:
-            warning = f"{_BY_HAND}this is the lab, in {self._gateway.target.home}: "
+            warning = f"{NO_COMMAND}this is the lab, in {self._gateway.target.home}: "
             return f"{command} --lab" if command.startswith(_DOCTOR) else re.sub("^(?=openclaw )", warning, command)
         there, settings = self._gateway.target.container, self._gateway.settings
         if there is not None:
@@ -93,7 +92,7 @@ class Advice:
         kind = KINDS.get(finding.check)
         if finding.severity != "error" or kind is None or kind.cure.action not in _ACTS:
             return finding
-        if (found := self._tried.get(finding.check)) is None or finding.fix.startswith(_BY_HAND):
+        if (found := self._tried.get(finding.check)) is None or finding.for_a_person:
             return finding
         when, command = found
         if not _same(command, finding.fix) and not _same(command, self._here(finding.fix)):
@@ -141,9 +140,9 @@ def in_nix(fix: str) -> str:
     told = fix
     for pattern, words in _IN_NIX:
         told = re.sub(pattern, words, told)
-    if told == fix or told.startswith(_BY_HAND):
+    if told == fix or told.startswith(NO_COMMAND):
         return told
-    return f"{_BY_HAND}{told}"
+    return f"{NO_COMMAND}{told}"
 
 
 def _same(tried: str, fix: str) -> bool:

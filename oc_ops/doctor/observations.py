@@ -181,6 +181,7 @@ class Doctor:
         if cause := self.config_cause():
             return cause
         cause = start.with_restart(self.gateway, judge_gateway.cause(self.look(), self.limits))
+        cause = start.with_suspension(self.gateway, cause)
         cause = start.with_drain(self.gateway, self.look(), cause)
         cause = start.bounded(self.gateway, self.look(), cause)
         if cause is not None and (another := self._held_by_another()):

@@ -20,7 +20,7 @@ from oc_ops.judge import state as judge_state
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.findings import in_state
 from oc_ops.judge.lifecycle import STARTING, Drain, again_and_again, drain_stuck
-from oc_ops.observe import install, lastwords, logs, state
+from oc_ops.observe import gateways, install, lastwords, logs, state
 from oc_ops.observe import processes as observe_processes
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.lastwords import LastWords
@@ -42,6 +42,9 @@ _IN_PLACE = re.compile(r"received SIG\w+; restarting|restart mode: in-process")
 """A gateway's word for a start inside the process that it has (2026.2.26 to 2026.9.6): its port is closed meanwhile."""
 _CAME_UP = re.compile(r"\bgateway ready\b|\blistening (?:on|\()")
 """Its word that such a start has ended well: what closed the port afterwards is something else."""
+_SUSPENDED = re.compile(r"admission closed: suspend")
+_RESUMED = re.compile(r"admission reopened: suspend|loading configuration")
+"""Its words for a suspension, and for its end or a new start (2026.9.6)."""
 
 
 def with_restart(gateway: Gateway, cause: Finding | None, now: datetime | None = None) -> Finding | None:
@@ -53,7 +56,25 @@ def with_restart(gateway: Gateway, cause: Finding | None, now: datetime | None =
     return judge_lifecycle.restarting(cause, begun, now, budget_s) if begun else cause
 
 
+def with_suspension(gateway: Gateway, cause: Finding | None, now: datetime | None = None) -> Finding | None:
+    """The cause; a gateway that answers nobody and was suspended before, by its log, is frozen.
+
+    `openclaw gateway suspend` (2026.9.6) prepares it for a freeze or a snapshot of its host; frozen it cannot be asked.
+    """
+    if cause is None or cause.check != "gateway/hung" or gateway.target.container is not None:
+        return cause
+    now = now or datetime.now(UTC)
+    begun = _last(gateway, _SUSPENDED, _RESUMED, now)
+    return judge_lifecycle.frozen(cause, begun) if begun is not None and begun <= now else cause
+
+
 def _restarted_in_place(gateway: Gateway, since: datetime, now: datetime) -> datetime | None:
+    begun = _last(gateway, _IN_PLACE, _CAME_UP, now)
+    return begun if begun is not None and since < begun <= now else None
+
+
+def _last(gateway: Gateway, opened: re.Pattern[str], closed: re.Pattern[str], now: datetime) -> datetime | None:
+    """When the gateway's log told last of something that it has not told the end of since."""
     today = now.astimezone().replace(tzinfo=None)  # the gateway names its files by the local date
     told = (
         record for path in logs.files(gateway.target, gateway.config, today) for record in logs.tail(path, _RECORDS)
@@ -61,11 +82,11 @@ def _restarted_in_place(gateway: Gateway, since: datetime, now: datetime) -> dat
     begun: datetime | None = None
     dated = sorted(((each.time, each.text) for each in told if each.time), key=lambda each: each[0])
     for time, text in dated:
-        if _IN_PLACE.search(text):
+        if opened.search(text):
             begun = time
-        elif _CAME_UP.search(text):
+        elif closed.search(text):
             begun = None
-    return begun if begun is not None and since < begun <= now else None
+    return begun
 
 
 def with_drain(
@@ -184,6 +205,7 @@ class StartLook:
                 None if doctor.config.exists else judge_cli.missing_config(doctor.config) if unit else self.no_command()
             )
         if found := judge_cli.missing_config(doctor.config):
+            self._refuse_a_wrong_place(seen)
             return found
         found = outdated(doctor.target, doctor.config, doctor.found_executable, doctor.cli_release)
         if found or doctor.quick or not self.seen().is_ours:
@@ -193,6 +215,19 @@ class StartLook:
         except (Blocked, OcOpsError):
             return None
         return refused(answer, doctor.target, doctor.config, self.seen())
+
+    def _refuse_a_wrong_place(self, seen: GatewayProbe) -> None:
+        """Raise CouldNotLook where nothing was ever set up at the target, and gateways of other places run here.
+
+        Our side most likely lacks OPENCLAW_STATE_DIR or OPENCLAW_HOME then, and a setup would make a second gateway.
+        """
+        place = self._doctor.target.state_dir
+        used = any((place / name).exists() for name in ("state", "agents", "cron"))
+        if seen.service.manager == "none" and not used and (others := gateways.beside(self._doctor.target)):
+            raise CouldNotLook(
+                f"there is no OpenClaw in {place}, and other gateways run here: {', '.join(others[:3])}; "
+                "name the one that is meant (oc-ops targets lists them)"
+            )
 
     @once
     def last_words(self) -> LastWords | None:

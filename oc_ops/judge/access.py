@@ -11,7 +11,7 @@ from oc_ops.judge.finding import Finding, Severity, finds, none, restart
 from oc_ops.judge.gateway import RESTART, Limits, taken
 from oc_ops.judge.lifecycle import within
 from oc_ops.judge.port import held_by_another, is_openclaw, proves_openclaw
-from oc_ops.observe.config import Credential, GatewayConfig
+from oc_ops.observe.config import Credential, GatewayConfig, bare
 from oc_ops.observe.credential import Held
 from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.probe import GatewayProbe
@@ -163,21 +163,16 @@ def misdirected(config: GatewayConfig, port: int) -> Finding | None:
     """OPENCLAW_GATEWAY_URL sends the operator's own commands to another gateway than the one looked at."""
     if not config.url:
         return None
-    host, _, told = _bare(config.url).partition("://")[2].rpartition(":")
+    host, _, told = bare(config.url).partition("://")[2].rpartition(":")
     if told == str(port) and host.strip("[]") in (*_LOOPBACK, config.host):
         return None
     return Finding(
         "cli/misdirected",
         "warning",
         fact="OPENCLAW_GATEWAY_URL sends the `openclaw` command to another gateway than the one looked at",
-        saw=f"it is {_bare(config.url)}, and the gateway looked at is on port {port}; oc-ops' own calls leave it out",
+        saw=f"it is {bare(config.url)}, and the gateway looked at is on port {port}; oc-ops' own calls leave it out",
         fix="none automatic: unset OPENCLAW_GATEWAY_URL (the shell's, the state directory's .env, env in the config)",
     )
-
-
-def _bare(url: str) -> str:
-    """An address without what may be secret in it: user, password, path and query."""
-    return re.sub(r"^(\w+://)?(?:[^/@]*@)?([^/?#]*).*$", r"\1\2", url)
 
 
 def _lane_lost(answer: Answer, severity: Severity, credential: Credential | None, held: Held | None) -> Finding:
@@ -216,7 +211,7 @@ def _ours(
                 fact="the `openclaw` command asks at another address than the gateway looked at",
                 saw=saw,
                 fix="none automatic: see what sends it there (OPENCLAW_GATEWAY_URL, gateway.remote, gateway.bind in "
-                f"the config{f': {_bare(address[0])}' if address else ''}); {_WELL}",
+                f"the config{f': {bare(address[0])}' if address else ''}); {_WELL}",
             )
         case "outdated":
             return Finding(

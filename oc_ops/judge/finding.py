@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, TypeVar
 
-from oc_ops.text import remedy
+from oc_ops.text import NO_COMMAND, remedy
 
 Severity = Literal["info", "warning", "error"]
+NO_UNIT = "no service unit runs it"
+"""Said in a fix: recovery knows a finding by its report alone, and finds there that it could not start anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,11 @@ class Finding:
             f"  fix:    {remedy(self.fix)}\n"
             f"  verify: {self.verify}"
         )
+
+    @property
+    def for_a_person(self) -> bool:
+        """True if the fix is no command that pastes and runs, but what a person decides."""
+        return self.fix.startswith(NO_COMMAND)
 
     @property
     def sentence(self) -> str:

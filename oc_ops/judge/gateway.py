@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from oc_ops.judge import container, port
 from oc_ops.judge.container import NEVER_RETRY
 from oc_ops.judge.descriptors import fd_limit
-from oc_ops.judge.finding import Finding, finds, none, restart, start, wait
+from oc_ops.judge.finding import NO_UNIT, Finding, finds, none, restart, start, wait
 from oc_ops.judge.lifecycle import body_of, failing_of, shut, starting
 from oc_ops.judge.port import port_drift, taken
 from oc_ops.observe.probe import GatewayProbe
@@ -213,7 +213,7 @@ def hung(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
     elif not _silent(seen):
         fix = "none automatic: it answers something that is no HTTP: see whether gateway.tls is what it started with"
     else:
-        by_hand = f"none automatic: no service unit runs it; end pid {holder.pid}, then {BY_HAND}"
+        by_hand = f"none automatic: {NO_UNIT}; end pid {holder.pid}, then {BY_HAND}"
         fix = _restart(seen, holder, by_hand)
     proof = ""
     if holder is not None and _silent(seen):

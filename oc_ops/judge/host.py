@@ -14,7 +14,7 @@ from oc_ops.observe.host import Filesystem, HostView, Memory, Sample
 from oc_ops.observe.install import Package, release
 from oc_ops.text import clock, clock_trouble
 
-_ERROR_PART = 5
+ERROR_PART = 5
 """An error needs to be this many times scarcer than a warning."""
 
 _PERCENT_CAP = 5
@@ -108,7 +108,7 @@ def _disk_faults(seen: Filesystem, limits: HostLimits) -> Iterator[tuple[Severit
     files = f"{place} has {seen.free_files:,} inodes free of {seen.files:,}"
     for free, least, saw in ((seen.free_bytes, low, room), (seen.free_files, few, files)):
         if free < least:
-            yield "error" if free < least / _ERROR_PART else "warning", seen, saw
+            yield "error" if free < least / ERROR_PART else "warning", seen, saw
 
 
 @finds(
@@ -218,7 +218,7 @@ def memory_high(seen: HostView, series: Sequence[Sample], limits: HostLimits) ->
         fix = f"at a quiet time {RESTART}; when it grows again, upgrade, and look for what makes it grow"
     return Finding(
         "host/memory-high",
-        "error" if least < limits.memory_low_percent / _ERROR_PART else "warning",
+        "error" if least < limits.memory_low_percent / ERROR_PART else "warning",
         fact=" and ".join(machine + own),
         saw="; ".join(_memory_saw(seen)),
         fix=f"none automatic: {fix}",
@@ -238,7 +238,7 @@ def _machine_faults(
     memory: Memory, series: Sequence[Sample], limits: HostLimits, whose: str = "the machine"
 ) -> list[str]:
     percent, low, rate = _percent(memory), limits.memory_low_percent, _swapped_out_bytes_s(series)
-    if percent < low / _ERROR_PART:
+    if percent < low / ERROR_PART:
         return [f"{whose} is out of memory: the kernel ends a process next"]
     if percent < low:
         return [f"{whose} is short of memory"]

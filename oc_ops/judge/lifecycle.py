@@ -17,6 +17,7 @@ from oc_ops.process.jsontext import at, text_at
 from oc_ops.text import clock, span
 
 STARTING, DRAINING = "gateway/starting", "gateway/draining"
+FROZEN = "the gateway is suspended and frozen"
 _OFTEN = 2
 """So many restarts by its supervisor since a person started it: then a young process proves no good start."""
 
@@ -83,6 +84,18 @@ def restarting(found: Finding, begun: datetime, now: datetime, budget_s: float) 
         f"{found.saw}; its log tells of a restart in place at {clock(begun)}",
         f", at most {left_s:.0f} s more",
         "warning",
+    )
+
+
+def frozen(found: Finding, since: datetime) -> Finding:
+    """The finding for a gateway that was suspended and answers nobody since: it is for its host to let it go on."""
+    by_hand = f"; if that is over: {found.fix}" if found.fix.startswith("kill -CONT ") else ""
+    return replace(
+        found,
+        fact=f"{FROZEN}: it was prepared for a freeze or a snapshot of its host",
+        saw=f"{found.saw}; its log tells of a suspension at {clock(since)} and of no end",
+        fix=f"none automatic: end the freeze where it was begun (the host's snapshot or maintenance){by_hand}",
+        proof="",
     )
 
 

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from oc_ops.judge.finding import Finding, finds, none
+from oc_ops.judge.finding import NO_UNIT, Finding, finds, none
 from oc_ops.observe.container import Container
 from oc_ops.observe.http import Probe
 from oc_ops.observe.probe import GatewayProbe
@@ -146,7 +146,7 @@ def in_container(there: Container, verb: str, stopped: int | None = None) -> str
 def nobody_starts(seen: GatewayProbe, by_hand: str) -> str:
     """The fix for a gateway that is down and whose supervisor was not found."""
     own = f"start its container if it has one ({seen.runtimes[0]} ps -a), else " if seen.runtimes else ""
-    return f"none automatic: no service unit runs it; {own}{by_hand}"
+    return f"none automatic: {NO_UNIT}; {own}{by_hand}"
 
 
 def port_taken(seen: GatewayProbe) -> Finding | None:

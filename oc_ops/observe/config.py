@@ -65,6 +65,8 @@ class GatewayConfig:
     written_by: str = ""
     url: str = ""
     """OPENCLAW_GATEWAY_URL, from wherever the CLI would take it: its calls then go there."""
+    remote_url: str = ""
+    """`gateway.remote.url`, the gateway of a config whose mode is remote; without password, path and query."""
     includes: bool = False
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
@@ -114,6 +116,7 @@ def read(target: Target) -> GatewayConfig:
         cron_store=_path(cron_store, target.home) if isinstance(cron_store, str) and cron_store else None,
         log_file=_path(log_file, target.home) if isinstance(log_file, str) and log_file else None,
         url=_url(environ),
+        remote_url=bare(str(_table(gateway, "remote").get("url") or "")),
         includes="$include" in text,
         written_by=str(_table(root, "meta").get("lastTouchedVersion") or ""),
         secrets=(*secrets_of(root, environ), *own_secrets, *filter(None, (credential.value,))),
@@ -350,6 +353,19 @@ def _resolved(kind: Literal["token", "password"], value: object, environ: Mappin
         why=f"gateway.auth.{kind} is a SecretRef",
         variables=(name,),
     )
+
+
+def elsewhere(config: GatewayConfig) -> str:
+    """The machine that a config of mode remote leads to, in words; empty for a gateway of this machine."""
+    if config.mode != "remote":
+        return ""
+    there = f" ({config.remote_url})" if config.remote_url else ""
+    return f"gateway.mode is remote in {config.path}, so its gateway runs on another machine{there}"
+
+
+def bare(url: str) -> str:
+    """An address without what may be secret in it: user, password, path and query."""
+    return re.sub(r"^(\w+://)?(?:[^/@]*@)?([^/?#]*).*$", r"\1\2", url)
 
 
 def _url(environ: Mapping[str, str]) -> str:

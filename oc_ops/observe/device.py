@@ -179,12 +179,12 @@ _TABLES = ("device_pairing_paired", "device_auth_tokens")
 
 def pairing(state_dir: Path) -> Pairing:
     """Look at the file of older releases and at the state database, whatever the release: upgrades leave either."""
-    if (state_dir / "identity" / "device-auth.json").exists():
-        return "paired"
     path = state_dir / "state" / "openclaw.sqlite"
-    if not path.exists():
-        return "none"
     try:
+        if files.is_file(state_dir / "identity" / "device-auth.json"):
+            return "paired"
+        if not files.is_file(path):
+            return "none"
         with database.snapshot(path, _DEADLINE_S) as seen:
             return "not needed" if any(map(seen.has, _TABLES)) else "none"
     except CouldNotLook:

@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import psutil
+
 from oc_ops import files
 from oc_ops.observe.target import Target
 
@@ -90,3 +92,14 @@ def locked_ports(target: Target) -> Mapping[int, int]:
 def same_place(one: Path, other: Path) -> bool:
     """True if two paths lead to one place."""
     return os.path.realpath(one) == os.path.realpath(other)
+
+
+def is_gone(pid: int, began: object) -> bool:
+    """True if that process is gone, or its pid another's: OpenClaw keeps the kernel's own start time of it."""
+    if not psutil.pid_exists(pid):
+        return True
+    try:
+        ticks = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return False
+    return isinstance(began, int) and int(ticks) != began

@@ -103,10 +103,14 @@ def _local(target: Target, choice: str) -> KnownGateway:
     unit = service(target)
     try:
         read = config.read(target)
-        port, known = processes.locked_port(target) or read.port, read.exists
+        port, known, away = processes.locked_port(target) or read.port, read.exists, config.elsewhere(read)
     except CouldNotLook:
-        port, known = config.DEFAULT_PORT, True
+        port, known, away = config.DEFAULT_PORT, True, ""
+    if away and not seen:
+        return KnownGateway(choice, 0, away, str(target.state_dir), lives=False)
     words = [f"pid {each.pid} runs" for each in seen] or ["does not run" if known else "not set up here"]
+    if not seen and known and (hidden := processes.hidden_gateway(target)):
+        words = [f"whether it runs is not known: {hidden}"]
     if not seen and (holder := listener(port)):
         words.append(f"its port is held by {holder.summary}")
     if unit.manager != "none":

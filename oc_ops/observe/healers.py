@@ -12,6 +12,7 @@ from pathlib import PurePath
 import psutil
 
 from oc_ops.errors import SettingError
+from oc_ops.observe import updates
 from oc_ops.observe.gatewaylocks import same_place
 from oc_ops.observe.processes import OWN_CALL
 from oc_ops.observe.target import Target, locate
@@ -33,20 +34,24 @@ _INSTALLS = ("ci", "install", "i", "add", "update", "up", "upgrade", "uninstall"
 
 @dataclass(frozen=True, slots=True)
 class Healer:
-    """One process that is at it; `what` is its command in words."""
+    """One process that is at it; `what` is its command in words. `pid` is None for one that is not to be seen here."""
 
-    pid: int
+    pid: int | None
     what: str
     age_s: float
+    phase: str = ""
+    """The part of an update that its ledger names."""
 
     @property
     def summary(self) -> str:
         """As evidence."""
-        return f"pid {self.pid} runs `{self.what}`, for {self.age_s:.0f} s now"
+        who = "OpenClaw's ledger has" if self.pid is None else f"pid {self.pid} runs"
+        return f"{who} `{self.what}`{f' ({self.phase})' if self.phase else ''}, for {self.age_s:.0f} s now"
 
 
 def healers(target: Target) -> tuple[Healer, ...]:
-    """Every such process of this machine that is, or may be, about the target; about 10 ms.
+    """Every such process of this machine that is, or may be, about the target, and every update that its ledger has as
+    running; about 10 ms.
 
     One of another state directory is left out where its environment shows that. Our own calls are, and who started us:
     a triage that runs a recovery waits for it.
@@ -64,6 +69,12 @@ def healers(target: Target) -> tuple[Healer, ...]:
                 found.append(Healer(process.pid, what, max(0.0, now - process.create_time())))
         except (psutil.Error, OSError):
             continue
+    known = {each.pid for each in found} | ours
+    found += [
+        Healer(each.pid, "openclaw update", each.age_s, each.phase)
+        for each in updates.under_way(target)
+        if each.pid not in known
+    ]
     return tuple(sorted(found, key=lambda each: -each.age_s))
 
 

@@ -54,12 +54,12 @@ def read(state_dir: Path, cron_store: Path | None = None, *, deadline_s: float =
 
 def _read(state_dir: Path, jobs_file: Path, deadline_s: float) -> Jobs:
     database, seen_at = state_dir / _DATABASE, datetime.now(UTC)
-    if database.is_file():
+    if files.is_file(database):
         with snapshot(database, deadline_s) as tables:
             if tables.has("cron_jobs"):
                 _refuse_older(database, jobs_file)
                 return _from_tables(tables, jobs_file, seen_at)
-    if not jobs_file.is_file():
+    if not files.is_file(jobs_file):
         raise CouldNotLook(f"there is no cron store in {state_dir}: neither {_DATABASE} with jobs nor {jobs_file}")
     return _from_files(jobs_file, seen_at)
 

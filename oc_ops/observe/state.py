@@ -21,6 +21,7 @@ from oc_ops.errors import CouldNotLook
 from oc_ops.observe import config
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.database import ReadTransaction, snapshot
+from oc_ops.observe.gatewaylocks import is_gone
 from oc_ops.observe.processes import GatewayProcess, gateway_processes
 from oc_ops.observe.target import Target
 
@@ -106,8 +107,9 @@ def read_config(target: Target) -> GatewayConfig:
         return config.read(target)
     except CouldNotLook as error:
         cause = error.__cause__
-        if isinstance(cause, PermissionError) and look(target, gateway_processes(target)).barred:
-            return GatewayConfig(target.config_path, True, error=f"it cannot be read: {cause.strerror}")
+        with contextlib.suppress(CouldNotLook):
+            if isinstance(cause, PermissionError) and look(target, gateway_processes(target)).barred:
+                return GatewayConfig(target.config_path, True, error=f"it cannot be read: {cause.strerror}")
         if isinstance(cause, OSError) and not isinstance(cause, PermissionError):
             return GatewayConfig(target.config_path, True, error=str(error), unread=str(error))
         raise
@@ -116,10 +118,13 @@ def read_config(target: Target) -> GatewayConfig:
 def look(target: Target, processes: Sequence[GatewayProcess]) -> StateView:
     """Look at the state directory of a gateway whose processes are given; 2 to 30 ms.
 
-    The database is opened only while no gateway lives: nothing of ours stands beside one that writes.
+    The database is opened only while no gateway lives: nothing of ours stands beside one that writes. Raises
+    CouldNotLook where another user's state directory does not show itself to this account.
     """
     uid, by = _runner(target, processes)
     database, lives = target.state_dir / _DATABASE, bool(processes)
+    if uid != os.geteuid():
+        files.is_file(database)
     # What is no file is told by its kind, which touches nothing of a gateway that lives.
     damage, schema, writer, lease = (_misplaced(database), None, "", None) if lives else _opened(database)
     detached = _detached(database, processes)
@@ -291,6 +296,8 @@ def _misplaced(database: Path) -> str:
         files.refuse(database)
     except files.FileRefused as error:
         return str(error.strerror)
+    except PermissionError:
+        return ""
     except OSError as error:
         return f"a link that leads nowhere: {error.strerror}" if database.is_symlink() else ""
     return ""
@@ -334,20 +341,9 @@ def _lease(tables: ReadTransaction) -> Lease | None:
         told = files.json_of(str(rows[0][1]))
         owner = told.get("owner") if isinstance(told, dict) else None
     pid, host, began = (owner.get(name) if isinstance(owner, dict) else None for name in ("pid", "host", "startedAt"))
-    if isinstance(pid, int) and host == socket.gethostname() and _is_dead(pid, began):
+    if isinstance(pid, int) and host == socket.gethostname() and is_gone(pid, began):
         return None
     return Lease(rows[0][0] / 1000, pid if isinstance(pid, int) else None, str(host or "unknown"))
-
-
-def _is_dead(pid: int, began: object) -> bool:
-    """True if that process is gone, or its pid another's: OpenClaw keeps the kernel's own start time of it."""
-    if not psutil.pid_exists(pid):
-        return True
-    try:
-        ticks = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return False
-    return isinstance(began, int) and int(ticks) != began
 
 
 def _detached(database: Path, processes: Sequence[GatewayProcess]) -> tuple[str, ...]:

@@ -261,9 +261,9 @@ def _providers(payload: object) -> tuple[str, ...] | None:
 def _stored(state_dir: Path) -> tuple[tuple[Letters, ...] | None, tuple[tuple[int, bool], ...]]:
     """Messages that wait to go out (None where no store tells), and the last backups."""
     database = state_dir / _DATABASE
-    if not database.is_file():
-        return None, ()
     try:
+        if not files.is_file(database):
+            return None, ()
         with snapshot(database, _STORE_S) as tables:
             rows = tables.rows(_PENDING) if tables.has("delivery_queue_entries") else ()
             backups = tables.rows(_BACKUPS) if tables.has("backup_runs") else ()
@@ -281,9 +281,11 @@ def _refusals(agents: Sequence[Agent]) -> Mapping[str, Refusal]:
     """The providers' last refusals, by the agents' own stores; an answer makes OpenClaw forget it there."""
     found: dict[str, Refusal] = {}
     for agent in agents:
-        if agent.database is None or not agent.database.is_file():
+        if agent.database is None:
             continue
         with contextlib.suppress(CouldNotLook, ValueError, RecursionError):
+            if not files.is_file(agent.database):
+                continue
             with snapshot(agent.database, _STORE_S) as tables:
                 rows = tables.rows("SELECT * FROM auth_profile_state") if tables.has("auth_profile_state") else ()
             for row in rows:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pexpect
@@ -22,6 +23,7 @@ from oc_ops.lab import sweep
 from oc_ops.lab.gateway import Lab
 from oc_ops.observe.jobs import Job
 from oc_ops.settings import PROJECT
+from oc_ops.text import clock
 from tests.live.examine import examine
 from tests.support import faults
 
@@ -173,7 +175,7 @@ def test_a_leaked_marker_is_broken_and_the_next_run_fires(operator: Operator, tm
         dimensions=(60, 250),
     )
     child.expect("type its exact name")
-    assert f"evidence: marker_ms = {marker_ms}" in str(child.before)
+    assert f"evidence: marker = {clock(datetime.fromtimestamp(marker_ms / 1000, UTC))}" in str(child.before)
     assert operator.job(job_id).running_ms == marker_ms
     approved_ms = time.time() * 1000
     child.sendline(NAME)
@@ -206,33 +208,47 @@ def test_a_live_run_is_refused(operator: Operator) -> None:
 
 
 @pytest.fixture
-def mended(lab_with_browser: Lab) -> Iterator[None]:
+def mended(lab: Lab) -> Iterator[None]:
     """Whatever was ended is up again afterwards."""
-    lab = lab_with_browser
     yield
     if not lab.status().up:
         lab.start_gateway()
-    if not lab.browser_runs():
-        sweep.end(sweep.browsers(lab.root), 2.0)
-        lab.start_browser()
 
 
-def test_a_hung_gateway_and_the_locks_it_leaves(operator: Operator, lab: Lab, mended: None) -> None:
-    """Stopped it is let go on; held stopped it ends by KILL; its locks and its dead browser's go, and both start."""
+def test_a_hung_gateway_ends_and_its_lock_goes(operator: Operator, lab: Lab, mended: None) -> None:
+    """Held stopped it ends by KILL, after its own plan; the locks that it leaves are moved aside; it starts again."""
     listener = lab.listener()
     assert listener is not None
-    assert operator.breakable() == {}
-    listener.suspend()
-    target = f"hung:{listener.pid}"
-    done = operator.breaker("break", "--approve", operator.plan(target), code=0)
-    assert f"pid {listener.pid} was stopped and has been let go on: " in done.stdout
-    assert lab.status().up
     with faults.held(listener):
-        plan = operator.plan(target)
+        plan = operator.plan(f"hung:{listener.pid}")
         done = operator.breaker("break", "--approve", plan, code=0, OC_OPS_BREAKER_STOP_S="2")
     assert f"pid {listener.pid} was killed; now gateway/down" in done.stdout
     assert not listener.is_running() or listener.status() == "zombie"
     until(lambda: not sweep.listens(listener, lab.port), "the port to be free")
+    left = operator.breakable()
+    assert {each.partition(":")[0] for each in left} == {"gateway-lock"}
+    for name in left:
+        broken(operator, name)
+    assert operator.breakable() == {}
+    lab.start_gateway()
+
+
+@pytest.mark.nightly
+def test_a_stopped_gateway_is_let_go_on(operator: Operator, lab: Lab, mended: None) -> None:
+    """A plan for one that is merely stopped ends nothing."""
+    listener = lab.listener()
+    assert listener is not None
+    listener.suspend()
+    done = operator.breaker("break", "--approve", operator.plan(f"hung:{listener.pid}"), code=0)
+    assert f"pid {listener.pid} was stopped and has been let go on: " in done.stdout
+    assert lab.status().up
+
+
+@pytest.mark.nightly
+def test_the_lock_of_a_browser_that_died_is_moved(operator: Operator, lab_with_browser: Lab, mended: None) -> None:
+    """A browser outlives its gateway and keeps its lock as long as it lives; a new one then makes its own."""
+    lab = lab_with_browser
+    lab.kill()
     browsers = sweep.browsers(lab.root)
     assert browsers, "the browser outlives its gateway"
     assert not any(each.startswith("chrome-lock") for each in operator.breakable())
@@ -242,8 +258,7 @@ def test_a_hung_gateway_and_the_locks_it_leaves(operator: Operator, lab: Lab, me
     left = operator.breakable()
     assert sorted({each.partition(":")[0] for each in left}) == ["chrome-lock", "gateway-lock"]
     for name in left:
-        moved = operator.breaker("break", "--approve", operator.plan(name), code=0)
-        assert "the lock is gone; it was moved to " in moved.stdout
+        broken(operator, name)
     assert operator.breakable() == {}
     link = lab.state_dir / "browser" / "openclaw" / "user-data" / "SingletonLock"
     (aside,) = link.parent.glob("SingletonLock.oc-ops-*")
@@ -251,3 +266,9 @@ def test_a_hung_gateway_and_the_locks_it_leaves(operator: Operator, lab: Lab, me
     lab.start_gateway()
     lab.start_browser()
     assert link.is_symlink(), "the new browser has its own lock"
+
+
+def broken(operator: Operator, name: str) -> None:
+    """Approve and move a lock, by its id."""
+    moved = operator.breaker("break", "--approve", operator.plan(name), code=0)
+    assert "the lock is gone; it was moved to " in moved.stdout

@@ -191,6 +191,7 @@ def test_a_click_lands_and_leaves_nothing_behind(lab: Lab, tmp_path: Path) -> No
         seen.openclaw.browser_close(str(theirs["targetId"]), 25.0)
 
 
+@pytest.mark.nightly
 def test_what_keeps_a_browser_down_is_named(lab: Lab, tmp_path: Path) -> None:
     """Not running, it is the one finding, with the fix that every release understands. A program that has its port, a
     lock of another host, and a lock of a pid that another program has by now keep it down: each is named, and 2026.9.6
@@ -256,6 +257,7 @@ def test_a_stopped_browser_hangs_and_stopped_pages_stall(lab: Lab, tmp_path: Pat
     assert [each.pid for each in processes(lab, "")] == [main[0].pid]
 
 
+@pytest.mark.nightly
 def test_a_chrome_of_an_earlier_gateway(lab: Lab, tmp_path: Path) -> None:
     """It outlives a killed gateway (#41750), an orphan that is found by its pid. The next gateway takes over one that
     answers, which is no orphan then; one that does not holds the port.

@@ -96,6 +96,7 @@ def ready(cell: Cell) -> Cell:
     return cell
 
 
+@pytest.mark.nightly
 def test_a_container_that_was_never_started_is_started_by_its_runtime(cell: Cell, tmp_path: Path) -> None:
     """Down, by podman's word; recovery starts it once and proves that the gateway in it is well."""
     seen = cell.doctor(tmp_path, "--quick")
@@ -200,6 +201,7 @@ def test_a_paused_container_is_let_go_on(ready: Cell, tmp_path: Path) -> None:
     assert f"gone after one `podman unpause {NAME}`" in said, said
 
 
+@pytest.mark.nightly
 def test_a_gateway_that_is_stopped_in_its_container_is_let_go_on(ready: Cell, tmp_path: Path) -> None:
     """Inside, by its pid there: nothing is restarted, and the forwarder in front is not blamed. A look at the published
     port from a host's config, without a target, names the container to look into.
@@ -275,6 +277,7 @@ def test_a_container_that_was_stopped_is_down_and_one_that_refuses_to_start_says
     assert "were changed since" in mended.finding("gateway/crash-loop")["saw"]
 
 
+@pytest.mark.nightly
 def test_the_example_starts_as_it_stands(cell: Cell, tmp_path: Path) -> None:
     """Its start command on an empty volume, with a real gateway: ready, and well to the oc-ops beside it, a container
     that shares network and processes and needs no target: the gateway is this machine's to it.

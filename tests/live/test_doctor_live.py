@@ -151,11 +151,8 @@ def test_a_shell_that_points_elsewhere_does_not_lead_us_there(lab: Lab, folder: 
     assert f"serves port {lab.port}, and OPENCLAW_GATEWAY_PORT in the environment says {wanted}" in drift["fact"]
 
 
-def test_what_a_gateway_was_started_with_is_what_counts(lab: Lab, folder: Path) -> None:
-    """A token that only the service has is read from its own process: a note says which variable this shell lacks,
-    never its value. With the scheduler off no job runs by itself, and nothing else would say so; a browser that the
-    config switches off is named as that. Before its port opens it is starting.
-    """
+def test_a_token_that_only_the_service_has_is_read_from_its_process(lab: Lab, folder: Path) -> None:
+    """Healthy, with a note that says which variable this shell lacks, never its value."""
     name, value = "OPENCLAW_LAB_TOKEN", lab.token[::-1]
     with faults.started_anew(lab):
         write_private(lab.config_path, lab.config({"gateway": {"auth": {"token": f"${{{name}}}"}}}))
@@ -168,7 +165,14 @@ def test_what_a_gateway_was_started_with_is_what_counts(lab: Lab, folder: Path) 
         assert seen.report["lanes"] == {"http": "ok", "rpc": "ok", "cli": "ok"}
         written = [path for path in folder.rglob("*") if path.is_file() and path.name != "device.json"]
         assert not [path for path in written if value.encode() in path.read_bytes()]
-        lab.stop_gateway()
+
+
+@pytest.mark.nightly
+def test_what_the_config_switches_off_is_named(lab: Lab, folder: Path) -> None:
+    """With the scheduler off no job runs by itself, and nothing else would say so; a browser that is switched off is
+    named as that. Before its port opens it is starting.
+    """
+    with faults.started_anew(lab):
         lab.write_config({"cron": {"enabled": False}, "browser": {"enabled": False}})
         lab.start_gateway()
         assert_only(examine(lab, folder, "--quick"), "cron/scheduler-off")
@@ -204,6 +208,7 @@ def test_a_gateway_whose_event_loop_is_held_up_is_saturated(lab: Lab, folder: Pa
     assert seen.report["calls"] == []
 
 
+@pytest.mark.nightly
 def test_a_gateway_that_drains_is_waited_for(lab: Lab, folder: Path) -> None:
     """A restart that waits for a running cron job is under way: nothing is wrong that another one would cure."""
     with faults.draining(lab):

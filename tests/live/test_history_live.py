@@ -98,6 +98,7 @@ def test_the_store_tells_the_same_jobs(operator: Operator) -> None:
     assert all(each == jobs[0] for each in jobs)
 
 
+@pytest.mark.nightly
 def test_restarts_count_once_whoever_did_them(operator: Operator) -> None:
     """OpenClaw's own restart under the same pid is told or seen; a crash that nobody tells of is seen."""
     lab = operator.lab

@@ -48,14 +48,22 @@ def in_lab(lab: Lab, folder: Path, *, browser: str = "off") -> Recovered:
     return Recovered(done.returncode, json.loads(done.stdout), done.stderr)
 
 
-def test_a_foreground_gateway_is_let_go_on_and_not_started_or_ended(lab: Lab, tmp_path: Path) -> None:
-    """Without a service a stopped one is let go on; held stopped, or gone, it is left with what to do by hand."""
+@pytest.mark.nightly
+def test_a_foreground_gateway_is_let_go_on(lab: Lab, tmp_path: Path) -> None:
+    """Without a service too, one that is merely stopped goes on as the process that it was."""
     with faults.stopped(lab) as pid:
         stopped = in_lab(lab, tmp_path / "stopped")
         assert psutil.Process(pid).status() != psutil.STATUS_STOPPED
     assert stopped.exit == 0, stopped.progress
     assert f"gateway/hung is gone after one `kill -CONT {pid}`" in stopped.sentence
-    with faults.held(psutil.Process(pid)):
+
+
+def test_a_foreground_gateway_is_not_started_or_ended(lab: Lab, tmp_path: Path) -> None:
+    """Without a service one that is held stopped, or gone, is left with what to do by hand."""
+    gateway = lab.listener()
+    assert gateway is not None
+    pid = gateway.pid
+    with faults.held(gateway):
         hung = in_lab(lab, tmp_path / "held")
     assert hung.exit == 1, hung.progress
     assert f"by hand: kill {pid}, then kill -KILL {pid}" in hung.sentence
@@ -67,6 +75,7 @@ def test_a_foreground_gateway_is_let_go_on_and_not_started_or_ended(lab: Lab, tm
     assert gone.outcome["acted"] is False
 
 
+@pytest.mark.nightly
 def test_a_foreground_gateway_that_can_be_asked_is_drained_in_place(
     lab_with_browser: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,18 +122,26 @@ def main_browser(lab: Lab) -> psutil.Process:
     return main
 
 
-def test_a_browser_fault_gets_a_browser_cure(lab_with_browser: Lab, tmp_path: Path) -> None:
-    """Stopped by the operator's command it is started, frozen by SIGSTOP it is made anew; the gateway goes on."""
+def test_a_browser_that_was_stopped_is_started(lab_with_browser: Lab, tmp_path: Path) -> None:
+    """Stopped by the operator's command it is started; the gateway goes on."""
     lab = lab_with_browser
     gateway = lab.listener()
     with faults.browser_stopped(lab):
-        seen = in_lab(lab, tmp_path / "stopped", browser="running")
+        seen = in_lab(lab, tmp_path, browser="running")
         assert (seen.exit, seen.outcome["cause"]) == (0, "browser/not-running"), seen.progress
         assert lab.browser_runs()
+    assert lab.listener() == gateway
+
+
+@pytest.mark.nightly
+def test_a_browser_that_is_frozen_is_made_anew(lab_with_browser: Lab, tmp_path: Path) -> None:
+    """Frozen by SIGSTOP; the gateway goes on."""
+    lab = lab_with_browser
+    gateway = lab.listener()
     frozen = main_browser(lab)
     frozen.suspend()
     try:
-        seen = in_lab(lab, tmp_path / "frozen", browser="running")
+        seen = in_lab(lab, tmp_path, browser="running")
     finally:
         if sweep.alive(frozen):
             frozen.resume()

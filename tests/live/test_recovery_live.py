@@ -271,6 +271,7 @@ def test_the_doctor_restarts_a_hung_gateway_once_while_a_second_recovery_is_refu
 
 
 @systemd_only
+@pytest.mark.nightly
 def test_a_killed_gateway_that_starts_slowly_is_left_to_its_supervisor(gateway: Installed) -> None:
     """SIGKILL: systemd brings it back. Recovery waits for that, and within the budget of a start for one that takes
     much longer than usual: it starts nothing itself.
@@ -354,6 +355,7 @@ def test_a_broken_config_and_a_wrong_token_leave_the_gateway_running(gateway: In
 
 
 @systemd_only
+@pytest.mark.nightly
 def test_a_recovery_killed_in_its_act_leaves_no_lock_and_no_double(gateway: Installed) -> None:
     """kill -9 while the restart is under way: the next one waits for what was begun, and restarts nothing again."""
     with faults.held(psutil.Process(gateway.pid), gateway.acting):

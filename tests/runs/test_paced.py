@@ -45,7 +45,14 @@ def test_a_scheduled_run_does_not_prove_the_command_line_again(tmp_path: Path) -
         assert set(outcomes(operator).values()) <= {"passed", "skipped"}
 
 
-@pytest.mark.parametrize("how", ["old", "another process", "news", "torn", "from a clock ahead"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "old",
+        "another process",
+        *(pytest.param(each, marks=pytest.mark.nightly) for each in ("news", "torn", "from a clock ahead")),
+    ],
+)
 def test_a_proof_that_does_not_speak_for_now_is_renewed(tmp_path: Path, how: str) -> None:
     """Beyond the setting, of another gateway process, beside a finding it did not know, or one that cannot be read."""
     with gateway() as port:

@@ -155,7 +155,9 @@ class Elements(HTMLParser):
         ]
 
 
-@pytest.mark.parametrize("cells", [pytest.param("", id="our cells"), pytest.param("1", id="pytest-html's cells")])
+@pytest.mark.parametrize(
+    "cells", [pytest.param("", id="our cells"), pytest.param("1", id="pytest-html's cells", marks=pytest.mark.nightly)]
+)
 def test_hostile_text_shows_and_does_nothing(tmp_path: Path, listener: Listener, cells: str) -> None:
     """With the payload in every string of run and tests, nothing executes or fetches, and it is all there."""
     html = built(
@@ -216,7 +218,9 @@ def test_page_of_an_unknown_shape_is_still_protected(tmp_path: Path, listener: L
 PHONE, LAPTOP, LIGHT, DARK = "360,740", "1280,800", 1, 0
 
 
-@pytest.mark.parametrize("kind", ["hung", "healthy", "unknown"])
+@pytest.mark.parametrize(
+    "kind", ["hung", *(pytest.param(each, marks=pytest.mark.nightly) for each in ("healthy", "unknown"))]
+)
 @pytest.mark.parametrize(
     "screens",
     [

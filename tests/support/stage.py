@@ -114,7 +114,7 @@ class Stage:
         monkeypatch.setenv("XDG_STATE_HOME", str(root / "locks"))
         monkeypatch.setattr("oc_ops.observe.probe.look", lambda *_, **__: _next(self.looks))
         monkeypatch.setattr("oc_ops.observe.service.service", lambda _: _next(self.services))
-        monkeypatch.setattr("oc_ops.act.recover.policy.no_system_manager", lambda _: self.unmanaged)
+        monkeypatch.setattr("oc_ops.act.recover.authority.no_system_manager", lambda _: self.unmanaged)
         monkeypatch.setattr("oc_ops.act.recover.run.healers", lambda _: self.healers.pop(0) if self.healers else ())
 
     def configure(self, text: str | None = None, **changes: object) -> None:

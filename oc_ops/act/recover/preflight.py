@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from oc_ops.act.commands import Commands
-from oc_ops.act.recover import policy, steps
+from oc_ops.act.recover import authority, steps
 from oc_ops.act.recover.outcome import Observation
 from oc_ops.act.recover.policy import standing_against
 from oc_ops.act.recover.wait import REAL, Clock, cause_now
@@ -19,12 +19,14 @@ from oc_ops.doctor import start
 from oc_ops.errors import CouldNotLook
 from oc_ops.gateway import Gateway
 from oc_ops.judge import cli as judge_cli
+from oc_ops.judge import lifecycle as judge_lifecycle
 from oc_ops.judge import service as judge_service
 from oc_ops.judge import state as judge_state
 from oc_ops.judge.catalogue import load
 from oc_ops.judge.container import NEVER_RETRY
-from oc_ops.judge.finding import Cure, Finding
+from oc_ops.judge.finding import NO_UNIT, Cure, Finding
 from oc_ops.judge.findings import in_state, state_of
+from oc_ops.judge.host import ERROR_PART
 from oc_ops.judge.port import behind
 from oc_ops.observe import jobs_now, listener, rpc, state
 from oc_ops.observe.config import GatewayConfig
@@ -47,8 +49,6 @@ Of the others it must show nothing: what it shows then explains them, and may be
 _AT_IT = ("activating", "deactivating")
 """How systemd's detail begins while somebody's start or stop of the unit is under way; a stop may take 330 s."""
 
-_FULL = 5
-"""A disk is full at this part of the setting disk_low_bytes, as the doctor's own judge has it."""
 _FEW = 5
 
 
@@ -81,9 +81,11 @@ def by_hand(cure: Cure, cause: Finding) -> str:
     if cure.action == "channel-restart" and not cause.proof:
         return "its own last error, or its own next try, decides: another start would meet the same"
     mute = cause.check in _SEEN_BY_LOOK and cure.action in ("restart", "start")
-    if not mute or not cause.fix.startswith("none automatic"):
+    if not mute or not cause.for_a_person:
         return ""
-    if "no service unit runs it" in cause.fix:
+    if cause.fact.startswith(judge_lifecycle.FROZEN):
+        return "it was suspended for a freeze of its host, and a suspension is its owner's to end"
+    if NO_UNIT in cause.fix:
         return f"no service unit runs this gateway, so nothing here can {cure.action} it"
     return f"a {cure.action} is not for OpenClaw's own command here"
 
@@ -95,15 +97,9 @@ def clear(gateway: Gateway, cure: Cure, first: Observation, clock: Clock = REAL,
     """
     cause = first.cause
     assert cause is not None
-    seen = None
-    if cause.check == "gateway/hung":
-        with contextlib.suppress(CouldNotLook):
-            seen = gateway.look()
-    if not woken and (found := stopped(seen)):
-        assert seen is not None
-        now = cause_now(gateway, seen)
-        if now is not None and now.check == cause.check and now.proof:
-            return Clearance(stopped=found)
+    seen = _look_at_a_hang(gateway, cause)
+    if not woken and (found := _merely_stopped(gateway, cause, seen)):
+        return Clearance(stopped=found)
     if short := _no_room(gateway):
         return Clearance(short, "none automatic: make room first (df -h names the file systems)")
     if cure.action == "browser-restart":
@@ -117,7 +113,29 @@ def clear(gateway: Gateway, cure: Cure, first: Observation, clock: Clock = REAL,
         return Clearance(f"{bad.fact}: {bad.saw}", bad.fix)
     # Nothing is done about a port whose listener is not shown to be the gateway: CouldNotLook.
     listener.guard(gateway.target)
-    seen, service = seen or gateway.look(), gateway.service()
+    return _as_it_is_now(gateway, cure, cause, seen or gateway.look())
+
+
+def _look_at_a_hang(gateway: Gateway, cause: Finding) -> GatewayProbe | None:
+    """A look at a gateway that hangs, which may be merely stopped; None for every other cause."""
+    if cause.check == "gateway/hung":
+        with contextlib.suppress(CouldNotLook):
+            return gateway.look()
+    return None
+
+
+def _merely_stopped(gateway: Gateway, cause: Finding, seen: GatewayProbe | None) -> Stopped | None:
+    """The process of a gateway that hangs for no other reason than that it is stopped."""
+    found = stopped(seen)
+    if not found or seen is None:
+        return None
+    now = cause_now(gateway, seen)
+    return found if now is not None and now.check == cause.check and now.proof else None
+
+
+def _as_it_is_now(gateway: Gateway, cure: Cure, cause: Finding, seen: GatewayProbe) -> Clearance:
+    """Decide by the last look before the act, by whoever runs the gateway, and by what a start would meet."""
+    service = gateway.service()
     now = cause_now(gateway, seen)
     if service.state == "restarting" or service.detail.startswith(_AT_IT):
         return Clearance(elsewhere=service.summary)
@@ -126,15 +144,16 @@ def clear(gateway: Gateway, cure: Cure, first: Observation, clock: Clock = REAL,
     if now.check != cause.check if now else cause.check in _SEEN_BY_LOOK:
         return Clearance(elsewhere=f"the last look before the act shows {now.check if now else 'a live gateway'}")
     words, why = _hand(gateway, cure, seen, service)
+    fix = (now or cause).fix
     if why:
-        return Clearance(why, (now or cause).fix)
+        return Clearance(why, fix)
     if service.exit_status == NEVER_RETRY and not seen.processes:
         why = f"{service.summary}: it exits with {NEVER_RETRY}, its configuration or lock is at fault"
         return Clearance(why, "none automatic: openclaw config validate, then read its log; a start ends the same way")
     if why := _nobody_to_ask(gateway, cure, cause, service):
-        return Clearance(why, (now or cause).fix)
+        return Clearance(why, fix)
     if cure.proof and not (now or cause).proof:
-        return Clearance(f"no positive proof: it takes that {cure.proof}", (now or cause).fix)
+        return Clearance(f"no positive proof: it takes that {cure.proof}", fix)
     if bad := _start_fault(gateway, seen):
         return Clearance(f"{bad.fact}: {bad.saw}", bad.fix)
     aborts, safe = _work(gateway, seen) if cure.action == "restart" else ((), False)
@@ -147,13 +166,13 @@ def _hand(gateway: Gateway, cure: Cure, seen: GatewayProbe, service: Service) ->
         return (), f"{there.name} only forwards the port: the gateway runs {there.place}"
     if seen.drifted:
         return (), f"it listens on port {seen.port} and is wanted on {seen.wanted}: a restart may leave it on either"
-    verb: policy.Verb = "start" if cure.action == "start" else "restart"
+    verb: authority.Verb = "start" if cure.action == "start" else "restart"
     units = (each for each in (seen.service, service) if each.manager != "none")
     unit = next((each for each in units if seen.external or not each.managed), None)
     if unit is None:
-        alone = verb == "start" and service.manager == "systemd" and policy.no_system_manager(gateway.environ)
-        return policy.command(service, verb) if alone else (), ""
-    words = policy.allowed(unit, verb, gateway.environ)
+        alone = verb == "start" and service.manager == "systemd" and authority.no_system_manager(gateway.environ)
+        return authority.command(service, verb) if alone else (), ""
+    words = authority.allowed(unit, verb, gateway.environ)
     if not words:
         return (), f"its {unit.summary}: this account may not {verb} that unit without a password"
     if verb == "restart" and seen.holder is not None and not holds(unit, seen.holder):
@@ -163,7 +182,7 @@ def _hand(gateway: Gateway, cure: Cure, seen: GatewayProbe, service: Service) ->
 
 def _no_room(gateway: Gateway) -> str:
     """Obstacles that keep a starting gateway from writing its state, or us from keeping evidence."""
-    least = gateway.settings.disk_low_bytes / _FULL
+    least = gateway.settings.disk_low_bytes / ERROR_PART
     for place in (gateway.target.state_dir, gateway.settings.memory_dir):
         there = next((each for each in (place, *place.parents) if each.exists()), Path("/"))
         free = psutil.disk_usage(str(there)).free

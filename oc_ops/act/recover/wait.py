@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from oc_ops.doctor.start import with_suspension
 from oc_ops.errors import CouldNotLook
 from oc_ops.gateway import Gateway
 from oc_ops.judge import gateway as judge
@@ -37,7 +38,7 @@ def cause_now(gateway: Gateway, seen: GatewayProbe) -> Finding | None:
 
     Raises CouldNotLook when it rests on what we may not see.
     """
-    found = judge.cause(seen, judge.Limits.of(gateway.settings))
+    found = with_suspension(gateway, judge.cause(seen, judge.Limits.of(gateway.settings)))
     if words := judge.unseen(seen, found):
         raise CouldNotLook(words)
     return found

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from oc_ops.act.recover import policy
+from oc_ops.act.recover import authority
 from oc_ops.judge import gateway as judge
 from oc_ops.observe.healers import Healer
 from oc_ops.observe.probe import GatewayProbe
@@ -63,7 +63,7 @@ def sudo(listed: str = LISTED) -> str:
 
 def test_root_commands_a_system_unit(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """The manager's own start, once, in the same budget and with the same proof; OpenClaw's is not asked."""
-    monkeypatch.setattr("oc_ops.act.recover.policy._uid", lambda: 0)
+    monkeypatch.setattr("oc_ops.act.recover.authority._uid", lambda: 0)
     said = programs(stage, monkeypatch, systemctl="exit 0")
     outcome = stage.recover()
     assert (outcome.exit, outcome.word, stage.acts) == (0, "recovered", []), outcome.sentence
@@ -73,7 +73,7 @@ def test_root_commands_a_system_unit(stage: Stage, monkeypatch: pytest.MonkeyPat
 
 def test_who_needs_a_password_is_told_the_exact_command(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """A user whom sudo gives nothing for nothing: refused, nothing is run, and the fix pastes and runs."""
-    monkeypatch.setattr("oc_ops.act.recover.policy._uid", lambda: 1000)
+    monkeypatch.setattr("oc_ops.act.recover.authority._uid", lambda: 1000)
     said = programs(stage, monkeypatch, systemctl="exit 0", sudo="exit 1")
     found = judge.cause(stage.looks[0], judge.Limits())
     assert found is not None
@@ -86,7 +86,7 @@ def test_who_needs_a_password_is_told_the_exact_command(stage: Stage, monkeypatc
 
 def test_a_user_whom_sudo_lets_commands_it(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """`sudo -n`, for exactly the command that its rules give without a password."""
-    monkeypatch.setattr("oc_ops.act.recover.policy._uid", lambda: 1000)
+    monkeypatch.setattr("oc_ops.act.recover.authority._uid", lambda: 1000)
     said = programs(stage, monkeypatch, systemctl="exit 0", sudo=sudo())
     outcome = stage.recover()
     assert outcome.exit == 0, outcome.sentence
@@ -114,7 +114,7 @@ def test_a_user_whom_sudo_lets_commands_it(stage: Stage, monkeypatch: pytest.Mon
 )
 def test_what_sudo_gives_for_nothing(rules: str, words: str, free: bool) -> None:
     """A rule for this very command, as root, whose last tag asks no password."""
-    assert policy._for_nothing(rules, words.split()) is free
+    assert authority._for_nothing(rules, words.split()) is free
 
 
 def test_a_user_s_own_unit_of_another_name_needs_nobody(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +128,7 @@ def test_a_user_s_own_unit_of_another_name_needs_nobody(stage: Stage, monkeypatc
 
 def test_a_unit_that_does_not_run_the_process_is_not_restarted(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """The gateway was started by hand beside a unit that runs something else: nobody's restart helps."""
-    monkeypatch.setattr("oc_ops.act.recover.policy._uid", lambda: 0)
+    monkeypatch.setattr("oc_ops.act.recover.authority._uid", lambda: 0)
     beside = replace(SYSTEM, state="running", pid=7)
     stage.looks, stage.services = [HUNG], [beside]
     stage.seen = [saw("gateway/hung")]

@@ -13,6 +13,8 @@ __all__ = ["machine"]
 
 pytestmark = pytest.mark.timeout(180)
 
+SIGNALS = [signal.SIGINT, *(pytest.param(each, marks=pytest.mark.nightly) for each in (signal.SIGTERM, signal.SIGHUP))]
+
 
 # -- verification ------------------------------------------------------------------------------------------------------
 
@@ -38,7 +40,7 @@ def test_a_run_that_is_due_later_is_not_awaited_and_can_be_asked_for(machine: St
 
 def test_an_awaited_run_that_never_came_is_told_later(machine: StuckMachine) -> None:
     """Once its time is over, `show` says ineffective."""
-    machine.script(next_s=2, fires=False)
+    machine.script(next_s=10, fires=False)
     done = machine.run("break", "--approve", machine.plan(), OC_OPS_BREAKER_AWAIT_S="0.01")
     assert done.returncode == 2, done.stderr
     due_ms = machine.book[-1]["after"]["next_run_ms"]
@@ -134,7 +136,7 @@ def test_killed_between_off_and_on(machine: StuckMachine) -> None:
     assert machine.run("list").returncode == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda each: each.name)
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda each: each.name)
 def test_interrupted_while_the_next_run_is_awaited(machine: StuckMachine, number: signal.Signals) -> None:
     """Ctrl-C, SIGTERM and a closed terminal: the break is on record as done; a later look says what became of it."""
     machine.script(next_s=300)
@@ -150,7 +152,7 @@ def test_interrupted_while_the_next_run_is_awaited(machine: StuckMachine, number
     assert "its next run is due" in machine.run("show", MARKER).stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda each: each.name)
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda each: each.name)
 def test_interrupted_between_off_and_on(machine: StuckMachine, number: signal.Signals) -> None:
     """Ctrl-C, SIGTERM and a closed terminal: the job is switched on first."""
     machine.script(disable=["wait"], next_s=300)

@@ -45,6 +45,27 @@ def test_who_holds_the_port_of_a_gateway_that_does_not_run_is_said(home: Path) -
     assert "is held by" not in free.splitlines()[1]
 
 
+def test_a_gateway_of_another_machine_is_not_said_to_be_down(home: Path) -> None:
+    """A config of mode remote names it, without what is secret in its address."""
+    remote = {"mode": "remote", "remote": {"url": "wss://me:hidden@gw.example.test:443/x?token=hidden"}}
+    (home / ".openclaw" / "openclaw.json").write_text(json.dumps({"gateway": remote}))
+    (row,) = (each for each in CliRunner().invoke(app, ["targets"]).stdout.splitlines() if each.startswith("local\t"))
+    assert "runs on another machine (wss://gw.example.test:443)" in row
+    assert "hidden" not in row
+    assert "does not run" not in row
+
+
+def test_a_gateway_that_may_not_be_looked_at_is_not_said_to_be_down(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user's process may be it: whether it runs is not known from here."""
+    words = "pid 71 of user nobody may be this gateway; run the doctor as that user"
+    monkeypatch.setattr("oc_ops.observe.processes.hidden_gateway", lambda _target: words)
+    row = targets(home, 18789).stdout.splitlines()[1]
+    assert f"whether it runs is not known: {words}" in row
+    assert "does not run" not in row
+
+
 @pytest.mark.parametrize(
     ("target", "code"), [("local", 0), ("podman:cell", 0), ("docker:cell", 1), ("compose:gateway", 1), ("cell:acme", 1)]
 )

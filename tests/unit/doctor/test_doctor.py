@@ -301,6 +301,41 @@ def test_without_command_and_config_it_is_another_user_s(
     assert cause.check == "cli/missing"
 
 
+@pytest.mark.parametrize(
+    ("others", "used", "unit", "could_look"),
+    [
+        ((), False, NO_SERVICE, True),
+        (("pid 7 of /srv/openclaw",), False, NO_SERVICE, False),
+        (("pid 7 of /srv/openclaw",), True, NO_SERVICE, True),
+        (("pid 7 of /srv/openclaw",), False, Service("systemd", "openclaw-gateway.service", "stopped"), True),
+    ],
+    ids=["alone", "another place", "it was used", "it has a unit"],
+)
+def test_a_place_that_was_never_set_up_beside_other_gateways_is_the_wrong_place(
+    others: tuple[str, ...],
+    used: bool,
+    unit: Service,
+    could_look: bool,
+    world: World,
+    make: Make,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """OPENCLAW_STATE_DIR is in the gateway's environment alone: our side lacks it, and no second setup is advised."""
+    monkeypatch.setattr("oc_ops.observe.gateways.beside", lambda _target: others)
+    world.look = replace(DOWN, service=unit)
+    doctor = make()
+    doctor.config = replace(doctor.config, exists=False)
+    if used:
+        (doctor.target.state_dir / "agents").mkdir(parents=True)
+    if could_look:
+        cause = doctor.http_cause()
+        assert cause is not None
+        assert cause.check == "config/invalid"
+        return
+    with pytest.raises(CouldNotLook, match="pid 7 of /srv/openclaw; name the one that is meant"):
+        doctor.http_cause()
+
+
 def test_a_gateway_that_has_a_unit_is_set_up_here(world: World, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its unit says that it is this user's: not seeing the command from here explains nothing."""
     cause = nothing_set_up(world, make, monkeypatch, Service("systemd", "openclaw-gateway.service", "stopped"))
@@ -441,8 +476,8 @@ def test_a_valid_config_is_validated_once_and_then_known(world: World, make: Mak
 
 def test_a_remote_gateway_could_not_be_looked_at(world: World, make: Make) -> None:
     """The doctor looks at this machine: a config that points elsewhere is told so, not called down."""
-    with pytest.raises(CouldNotLook, match="run the doctor where the gateway runs"):
-        make(text='{"gateway": {"mode": "remote"}}')
+    with pytest.raises(CouldNotLook, match=r"another machine \(wss://gw\.test\): run oc-ops there; .* --target"):
+        make(text='{"gateway": {"mode": "remote", "remote": {"url": "wss://me:hidden@gw.test/?token=hidden"}}}')
     assert world.asked == Counter()
 
 

@@ -244,8 +244,9 @@ def test_a_gateway_that_hangs_is_acted_on(world: World, make: Make) -> None:
 @pytest.mark.parametrize(
     ("quick", "every"),
     [
-        pytest.param(True, 1, id="quick"),
-        pytest.param(False, 5, id="whole, one in five"),
+        pytest.param(True, 3, id="quick, one in three"),
+        pytest.param(False, 11, id="whole, one in eleven"),
+        pytest.param(True, 1, id="quick", marks=pytest.mark.nightly),
         pytest.param(False, 1, id="whole", marks=pytest.mark.nightly),
     ],
 )

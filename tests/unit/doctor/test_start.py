@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from oc_ops.act.recover.policy import cure_of
+from oc_ops.act.recover.preflight import by_hand
+from oc_ops.act.recover.wait import cause_now
 from oc_ops.doctor import start
 from oc_ops.errors import CouldNotLook
 from oc_ops.gateway import Gateway
@@ -24,7 +27,7 @@ from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.state import StateView
 from oc_ops.settings import Settings
-from tests.support.sights import answer, call
+from tests.support.sights import answer, call, gateway_process, nothing, sight
 from tests.support.stage import DOWN, HUNG, Stage, finding, saw
 
 STATE = Path("/home/me/.openclaw")
@@ -396,6 +399,38 @@ def test_a_process_that_starts_anew_inside_itself_is_no_zombie(
         assert (found.severity, "at most 220 s more" in found.fix) == ("warning", True), found
         assert "restart in place at" in found.saw
     assert start.with_restart(gateway, None, now) is None
+
+
+SUSPENDED, RESUMED = "admission closed: suspend phase", "admission reopened: suspend phase"
+
+
+@pytest.mark.parametrize(
+    ("said", "frozen"),
+    [
+        ((SUSPENDED,), True),
+        ((SUSPENDED, RESUMED), False),
+        ((SUSPENDED, "loading configuration…"), False),
+        ((RESUMED, SUSPENDED), True),
+        (("admission closed: restart-signal fence",), False),
+    ],
+    ids=["suspended", "resumed", "started since", "again", "a restart's fence"],
+)
+@pytest.mark.parametrize("status", ["stopped", "sleeping"])
+def test_a_suspended_gateway_that_is_frozen_is_left_to_who_froze_it(
+    said: tuple[str, ...], frozen: bool, status: str, tmp_path: Path
+) -> None:
+    """`openclaw gateway suspend` and then SIGSTOP, as seen on 2026.9.6: neither let go on nor restarted, by the log."""
+    now = datetime.now(UTC)
+    lines = [line(now - timedelta(seconds=60 - number), word) for number, word in enumerate(said)]
+    gateway, process = with_log(tmp_path, *lines), gateway_process(status=status)
+    mute = nothing("silent")
+    found = cause_now(gateway, sight(mute, again=mute, processes=(process,)))
+    assert found is not None
+    assert (found.check, bool(found.proof)) == ("gateway/hung", not frozen)
+    assert found.fix.startswith("none automatic: end the freeze") == frozen
+    refused = by_hand(cure_of(found.check), found)
+    assert ("a suspension is its owner's to end" in refused) == frozen
+    assert found.fix.endswith(f"kill -CONT {process.pid}") == (status == "stopped")
 
 
 @pytest.mark.parametrize(

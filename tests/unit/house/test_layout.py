@@ -87,3 +87,9 @@ def test_modules_are_named_by_nouns() -> None:
         if name in irregular or (name.endswith(("ed", "ing")) and name not in _NO_PARTICIPLES):
             found.add(path.relative_to(PACKAGE).with_suffix("").as_posix())
     assert found == PARTICIPLES
+
+
+def test_the_package_holds_nothing_stray() -> None:
+    """Everything that a wheel would carry is a module, a table of data, a template or a style."""
+    there = (path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    assert {path.suffix for path in there} == {".py", ".toml", ".jinja2", ".css"}

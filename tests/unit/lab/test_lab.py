@@ -269,13 +269,15 @@ def test_a_lab_that_was_never_up_is_down(lab: Lab) -> None:
 
 
 def test_environment_is_the_labs_own(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The caller's OpenClaw, home and service manager do not reach into the lab."""
+    """The caller's OpenClaw, home and service manager do not reach into the lab; its network's certificates do."""
+    monkeypatch.setenv("NODE_EXTRA_CA_CERTS", "/ours.pem")
     for name in ("OPENCLAW_STATE_DIR", "OPENCLAW_GATEWAY_TOKEN", "XDG_RUNTIME_DIR", "NODE_OPTIONS", "OC_OPS_PROFILE"):
         monkeypatch.setenv(name, "/theirs")
     environ = lab.environ
     assert environ["HOME"] == str(lab.home)
     assert environ["TMPDIR"] == str(lab.tmp)
     assert environ["PATH"].split(os.pathsep)[0] == str(lab.openclaw.parent)
+    assert environ["NODE_EXTRA_CA_CERTS"] == "/ours.pem"
     assert "/theirs" not in environ.values()
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
+import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -83,6 +87,75 @@ def test_an_update_of_this_gateway_is_seen(tmp_path: Path) -> None:
         assert healers(locate({"HOME": str(tmp_path / "other")})) == ()
     with running(tmp_path, ["update"], **{OWN_CALL: "1"}):
         assert healers(target) == ()
+    assert healers(target) == ()
+
+
+LEDGER = """
+CREATE TABLE update_runs (run_id TEXT PRIMARY KEY NOT NULL, created_at_ms INTEGER NOT NULL,
+  updated_at_ms INTEGER NOT NULL, phase TEXT NOT NULL, status TEXT NOT NULL, origin_json TEXT NOT NULL) STRICT
+"""
+"""The part of 2026.9.6's table that is read; it is made with the first update."""
+HERE, GONE = socket.gethostname(), 2**22 - 7
+
+
+def driver(pid: int, host: str = HERE, began: str | None = None) -> dict[str, object]:
+    """A process as the ledger names it: its start is the kernel's own figure."""
+    ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19] if began is None else began
+    return {"host": host, "pid": pid, "startIdentity": ticks}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the start identity of a process is read off Linux' /proc")
+@pytest.mark.parametrize(
+    ("status", "silent_s", "origin", "summary"),
+    [
+        ("running", 7200, {"driver": "alive"}, "pid {pid} runs `openclaw update` (activating), for 7200 s now"),
+        ("running", 5, {"driver": "gone", "previousDrivers": ["alive"]}, "pid {pid} runs `openclaw update`"),
+        ("running", 5, {"driver": "away"}, "OpenClaw's ledger has `openclaw update` (activating), for 5 s now"),
+        ("running", 5, {}, "OpenClaw's ledger has `openclaw update`"),
+        ("running", 5, {"driver": "gone"}, ""),
+        ("running", 5, {"driver": "reused"}, ""),
+        ("running", 1900, {"driver": "away"}, ""),
+        ("running", 1900, {}, ""),
+        ("failed", 5, {"driver": "alive"}, ""),
+    ],
+    ids=["led here", "handed over", "elsewhere", "unnamed", "dead", "a reused pid", "elsewhere and silent",
+         "unnamed and silent", "over"],
+)  # fmt: skip
+def test_an_update_of_the_ledger_counts_while_its_process_may_live(
+    status: str, silent_s: int, origin: dict[str, object], summary: str, tmp_path: Path
+) -> None:
+    """Whatever its process is called; one that has only died without a word keeps nobody waiting."""
+    target = locate({"HOME": str(tmp_path)})
+    (target.state_dir / "state").mkdir(parents=True)
+    with subprocess.Popen(["sleep", "60"]) as child:
+        kinds: dict[object, object] = {
+            "alive": driver(child.pid),
+            "gone": driver(GONE, began="1"),
+            "reused": driver(child.pid, began="1"),
+            "away": driver(1, host="another-host"),
+        }
+        told = {
+            "driver": kinds.get(origin.get("driver")),
+            "previousDrivers": [kinds["alive"]] * len(origin.keys() - {"driver"}),
+        }
+        at_ms = round((time.time() - silent_s) * 1000)
+        with closing(sqlite3.connect(target.state_dir / "state" / "openclaw.sqlite")) as store, store:
+            store.execute(LEDGER)
+            row = ("run", at_ms, at_ms, "activating", status, json.dumps({k: v for k, v in told.items() if v}))
+            store.execute("INSERT INTO update_runs VALUES (?, ?, ?, ?, ?, ?)", row)
+        found = [each.summary for each in healers(target)]
+        child.kill()
+    assert len(found) == bool(summary)
+    assert all(each.startswith(summary.format(pid=child.pid)) for each in found), found
+
+
+@pytest.mark.parametrize("text", [None, "no database"])
+def test_a_state_without_a_ledger_has_no_update(text: str | None, tmp_path: Path) -> None:
+    """Older releases keep none, and a database that cannot be read says nothing."""
+    target = locate({"HOME": str(tmp_path)})
+    if text is not None:
+        (target.state_dir / "state").mkdir(parents=True)
+        (target.state_dir / "state" / "openclaw.sqlite").write_text(text)
     assert healers(target) == ()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -16,7 +17,7 @@ import pytest
 from oc_ops.errors import CouldNotLook
 from oc_ops.judge import state as judge
 from oc_ops.judge.finding import Finding
-from oc_ops.observe import state
+from oc_ops.observe import device, jobstore, state, work
 from oc_ops.observe.target import Target, locate
 from tests.support import hostile
 from tests.support.sights import gateway_process
@@ -61,6 +62,47 @@ def found(target: Target) -> Finding:
     assert finding.fix.startswith("none automatic: ")
     assert not [each for each in MUST_NOT if each in finding.fix]
     return finding
+
+
+def shut(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Have this account be kept from seeing what is in a folder, as in another user's 0700."""
+    own = Path.stat
+
+    def stat(self: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        if folder in self.parents:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+        return own(self, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(Path, "stat", stat)
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda target: state.look(target, []),
+        lambda target: state.look(target, [gateway_process(uid=OTHER)]),
+        lambda target: jobstore.read(target.state_dir),
+    ],
+    ids=["the state", "the state of one that lives", "the job store"],
+)
+def test_a_state_that_is_closed_to_us_could_not_be_looked_at(
+    look: Callable[[Target], object], target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user's gateway, from an account that may not enter its folders: one sentence, no crash, and not sound."""
+    run_by(monkeypatch, OTHER)
+    shut(monkeypatch, target.state_dir / "state")
+    with pytest.raises(CouldNotLook, match=r"^cannot read \S+/state/openclaw\.sqlite: Permission denied$"):
+        look(target)
+
+
+def test_what_is_closed_to_us_is_not_missing(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pairings and letters of such a state are unseen, not none; and a config that we may not read says so itself."""
+    run_by(monkeypatch, OTHER)
+    shut(monkeypatch, target.state_dir / "state")
+    assert device.pairing(target.state_dir) == "unseen"
+    assert work._stored(target.state_dir) == (None, ())
+    shut(monkeypatch, target.state_dir)
+    assert device.pairing(target.state_dir) == "unseen"
 
 
 # -- sound ------------------------------------------------------------------------------------------------------------
