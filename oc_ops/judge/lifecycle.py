@@ -269,10 +269,10 @@ REFUSALS = (
         "see which reference it cannot read (openclaw secrets audit), and put it where its service reads it",
     ),
     StartRefusal(
-        re.compile(r"database is not open|unable to open database file"),
+        re.compile(r"database is not open|unable to open database file|state database is unreadable"),
         "the gateway cannot open its state database",
-        "see whether its file system has room (df -h), its files are the gateway's own, and it may open enough of them "
-        "(ulimit -n, LimitNOFILE); repair and migrate nothing before",
+        "see whether its file system has room and is not read-only (df -h, mount), its files are the gateway's own, "
+        "and it may open enough of them (ulimit -n, LimitNOFILE); repair and migrate nothing before",
     ),
     StartRefusal(
         re.compile(r"gateway\.maintenance_required|requires state migration"),

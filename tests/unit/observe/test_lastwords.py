@@ -117,6 +117,24 @@ def test_a_database_that_cannot_be_opened_is_not_repaired(home: Home) -> None:
     assert "doctor --fix" not in found.fix
 
 
+@pytest.mark.parametrize(
+    "why",
+    [
+        "database or disk is full (SQLite errcode=13); snapshot staging root /home/me/.cache/openclaw: free disk space",
+        "Unsafe fallback OpenClaw temp dir: /home/me/.cache/openclaw-0 | EROFS: read-only file system, access",
+    ],
+)
+def test_a_full_or_read_only_file_system_asks_for_no_migration(home: Home, why: str) -> None:
+    """2026.9.6 on a full tmpfs, and on one mounted read-only: its last words tell to run `openclaw doctor --fix`."""
+    cannot = "Doctor cannot repair this state: shared state database is unreadable at /home/me/.openclaw/state/x"
+    home.logged(BEGIN, MIGRATION, (BARE, "ERROR", f"Gateway failed to start: {cannot}.sqlite: {why}"))
+    found = judge.refused(home.words())
+    assert found is not None
+    assert "cannot open its state database" in found.fact
+    assert "read-only (df -h, mount)" in found.fix
+    assert "doctor --fix" not in found.fix
+
+
 def test_an_address_that_may_come_back_forbids_no_start(home: Home) -> None:
     """A tailnet's address is there once its interface is."""
     home.logged(BEGIN, (BARE, "ERROR", "Gateway failed to start: listen EADDRNOTAVAIL: address not available"))
