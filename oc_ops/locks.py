@@ -61,7 +61,9 @@ def single_flight(lock: Path, wait_s: float) -> Iterator[None]:
     note = _note(lock)
     try:
         with suppress(OSError):  # the lock counts, not the note
-            note.write_text(f"{os.getpid()} {time.time():.3f}\n")
+            note.unlink(missing_ok=True)  # whatever stands there: a pipe would hold us for ever
+            with os.fdopen(os.open(note, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
+                file.write(f"{os.getpid()} {time.time():.3f}\n")
         yield
     finally:
         with suppress(OSError):

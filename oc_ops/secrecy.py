@@ -76,7 +76,9 @@ _ABOUT = frozenset(
 )
 """A name that ends so tells something about a secret, and not the secret."""
 _CONTENT = frozenset("value values val plain plaintext raw text data current new old default b64 base64 hex".split())  # noqa: SIM905
-TABLES = frozenset("env vars headers environment secrets credentials cookies tokens passwords keys key creds".split())  # noqa: SIM905
+TABLES = frozenset(
+    "env environ vars headers environment secrets credentials cookies tokens passwords keys key creds".split()  # noqa: SIM905
+)
 """Tables whose members are not to be shown whatever they are called."""
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+")

@@ -17,7 +17,7 @@ import typer
 
 from oc_ops import __version__
 from oc_ops.cli import breaker, incidents, jobs, logs, recover, reports, run, schedule, setup, tmux, uninstall
-from oc_ops.cli.frame import Executable, Grouped, Json, Target, Whole, lenient, need_clock
+from oc_ops.cli.frame import Executable, Grouped, Json, Target, Whole, harmless, lenient, need_clock
 from oc_ops.errors import OcOpsError
 from oc_ops.settings import CHECKOUT, CONFIG, PROJECT
 
@@ -90,7 +90,7 @@ def _one_sentence(command: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return command(*args, **kwargs)
         except OcOpsError as error:
-            print(f"oc-ops: {error}", file=sys.stderr)
+            print(f"oc-ops: {harmless(error)}", file=sys.stderr)
             raise typer.Exit(USAGE) from None
 
     return guarded
@@ -289,5 +289,5 @@ def main() -> None:
     try:
         app()
     except OcOpsError as error:
-        print(f"oc-ops: {error}", file=sys.stderr)
+        print(f"oc-ops: {harmless(error)}", file=sys.stderr)
         sys.exit(USAGE)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
 
 import typer
 
-from oc_ops.cli.frame import Json, Target, Whole
+from oc_ops.cli.frame import Json, Target, Whole, harmless
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.text import clock, utc
 
@@ -215,9 +215,7 @@ def _exits() -> Iterator[None]:
         print("oc-ops: interrupted", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
     except OcOpsError as error:
-        from oc_ops.text import one_line
-
-        print(f"oc-ops: {one_line(str(error), 2000)}", file=sys.stderr)
+        print(f"oc-ops: {harmless(error)}", file=sys.stderr)
         code = BUSY if isinstance(error, Busy) else COULD_NOT_TELL if isinstance(error, CouldNotLook) else REFUSED
         raise typer.Exit(code) from None
 

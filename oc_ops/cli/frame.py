@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -109,6 +111,13 @@ def lenient() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def harmless(error: object) -> str:
+    """An error as a terminal may show it: it may quote a stranger's name, or the line that a secret stands in."""
+    from oc_ops.record.redact import Redactor, secrets_in
+
+    return Redactor(secrets_in(os.environ), Path("/")).block(str(error), 4000)
 
 
 def need_clock() -> None:

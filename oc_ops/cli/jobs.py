@@ -93,10 +93,10 @@ def watch(
     new = watchlist.with_job(text, job, {key: str(value) for key, value in limits.items() if value is not None})
     line = next(each for each in watchlist.parse(new, str(path)) if each.job == job).line
     if new == text:
-        print(f"watched already: {_shown(line)} (in {path})")
+        print(f"watched already: {_shown(line, doctor)} (in {path})")
         return
     _write(path, new)
-    print(f"{'changed' if any(each.job == job for each in before) else 'watching'}: {_shown(line)} (in {path})")
+    print(f"{'changed' if any(each.job == job for each in before) else 'watching'}: {_shown(line, doctor)} (in {path})")
 
 
 @app.command(
@@ -111,9 +111,9 @@ def unwatch(name: Annotated[str, typer.Argument(metavar="JOB")], target: Target 
     before = watchlist.parse(text, str(path))
     job = _watched_as(name, before) or _watched_by_another_name(name, doctor, before)
     if job is None:
-        raise OcOpsError(f"{name!r} is not watched{_near(name, [each.job for each in before])} (in {path})")
+        raise OcOpsError(f"{name!r} is not watched{_near(name, [each.job for each in before], doctor)} (in {path})")
     _write(path, watchlist.without_job(text, job))
-    print(f"no longer watched: {_shown(job)} (in {path})")
+    print(f"no longer watched: {_shown(job, doctor)} (in {path})")
 
 
 def _doctor(target: str | None = None) -> Doctor:
@@ -168,11 +168,12 @@ def _handle(name: str, doctor: Doctor, before: Sequence[Watched]) -> str:
         ids = ", ".join(each.id for each in found)
         raise OcOpsError(f"{len(found)} jobs are called {name!r}: need the id of one of them: {ids}")
     if not found:
-        raise OcOpsError(f"there is no job {name!r}{_near(name, [each.name for each in seen.jobs])}")
+        raise OcOpsError(f"there is no job {name!r}{_near(name, [each.name for each in seen.jobs], doctor)}")
     for each in verdicts:
         if each.watched and each.job and each.job.id == found[0].id:
             return each.watched.job
-    return jobtable.handle(found[0], seen)
+    clean, _ = jobtable.redacted(seen, (), doctor.gateway.redactor)
+    return next(jobtable.handle(each, clean) for each in clean.jobs if each.id == found[0].id)
 
 
 def _watched_as(name: str, before: Sequence[Watched]) -> str | None:
@@ -189,17 +190,16 @@ def _watched_by_another_name(name: str, doctor: Doctor, before: Sequence[Watched
     return next((each.job for each in found), None)
 
 
-def _near(name: str, known: Sequence[str]) -> str:
+def _near(name: str, known: Sequence[str], doctor: Doctor) -> str:
     import difflib
 
     near = difflib.get_close_matches(name, known, n=3) or [each for each in known if name.lower() in each.lower()][:3]
-    return f"; nearest: {', '.join(map(_shown, near))}" if near else "; oc-ops jobs lists them"
+    return f"; nearest: {', '.join(_shown(each, doctor) for each in near)}" if near else "; oc-ops jobs lists them"
 
 
-def _shown(text: str) -> str:
-    from oc_ops.text import one_line
-
-    return one_line(text, 200)
+def _shown(text: str, doctor: Doctor) -> str:
+    """A name that may be a stranger's, harmless and without what it holds of a secret."""
+    return doctor.gateway.redactor.line(text, 200)
 
 
 def _harmless(text: str, doctor: Doctor) -> str:

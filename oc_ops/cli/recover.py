@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from oc_ops.cli.frame import Executable, Json, Target, lenient, need_clock
+from oc_ops.cli.frame import Executable, Json, Target, harmless, lenient, need_clock
 from oc_ops.errors import OcOpsError
 
 _INTERRUPTED = 2
@@ -72,7 +72,7 @@ def recover(
             say=lambda line: print(f"  {line}", file=sys.stderr, flush=True),
         )
     except OcOpsError as error:
-        _end(f"refused: {error}", _USAGE, as_json)
+        _end(f"refused: {harmless(error)}", _USAGE, as_json)
     except KeyboardInterrupt:
         _end("interrupted: what was done is in memory/recoveries/, nothing is locked", _INTERRUPTED, as_json)
     if as_json:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oc_ops.cli.frame import Executable, Json, Target, Whole
+from oc_ops.cli.frame import Executable, Json, Target, Whole, harmless
 from oc_ops.errors import OcOpsError
 
 if TYPE_CHECKING:
@@ -88,7 +88,12 @@ def show(oc_profile: Profile = None, target: Target = None, as_json: Json = Fals
     last = run.last(settings)
     troubles = [proof.troubles(table, each) for each in lines]
     if as_json:
-        print(json.dumps({"lines": lines, "trouble": ["; ".join(each) for each in troubles], "last": last}))
+        shown = {
+            "lines": [*map(_shown, lines)],
+            "trouble": [_shown("; ".join(each)) for each in troubles],
+            "last": last,
+        }
+        print(json.dumps(shown))
         return
     for line, found in zip(lines, troubles, strict=True):
         print(_shown(line))
@@ -191,6 +196,5 @@ def _say_notes(made: SchedulePlan) -> None:
 
 
 def _shown(text: str) -> str:
-    from oc_ops.text import printable
-
-    return printable(text, 4000, breaks=False)
+    """A line of a crontab, harmless and without secrets: what stands there others may have written."""
+    return harmless(text).replace("\n", "␊")

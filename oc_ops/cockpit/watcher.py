@@ -37,7 +37,7 @@ def said_path(memory_dir: Path) -> Path:
 
 
 def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)  # a pipe is refused
 
 
 def start(settings: Settings, environ: Mapping[str, str] | None = None) -> int:
@@ -48,9 +48,7 @@ def start(settings: Settings, environ: Mapping[str, str] | None = None) -> int:
     files.own_folder(settings.memory_dir)
     path = said_path(settings.memory_dir)
     fresh = path.exists() and path.stat().st_size > _MOST_SAID_BYTES
-    with open(
-        path, "wb" if fresh else "ab", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o600)
-    ) as said:
+    with open(path, "wb" if fresh else "ab", opener=_private) as said:
         process = subprocess.Popen(
             [sys.executable, "-m", "oc_ops.cockpit.watcher", *_options(settings)],
             env=for_a_child({**(os.environ if environ is None else environ), **_environ(settings)}),

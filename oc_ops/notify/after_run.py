@@ -29,7 +29,8 @@ def of_the_start(settings: Settings, gateway: str) -> None:
 
 
 def people(record: RunRecord, settings: Settings, sentence: str, still: Still = lambda _plans: ()) -> str:
-    """Send what people do not know yet, and one beat: it ended well, or it did not. Returns why the last time failed.
+    """Send what people do not know yet, and one beat: it ended well, or it did not. Returns why it cannot, or why
+    the last time failed.
 
     `still` says which of the breaker's plans are worth an approval now. The lab's troubles are not sent. An interrupted
     run and a part of the doctor send no beat: its absence says it.
@@ -43,18 +44,24 @@ def people(record: RunRecord, settings: Settings, sentence: str, still: Still = 
     known = news.read(settings.memory_dir)
     asked = [each.plan for each in news.asked(settings.memory_dir, datetime.now(UTC)) if each.plan not in known.told]
     plans = list(still(asked)) if asked and settings.notify_urls else []
-    _send(settings, scope.key, beat=None if mute else beat, text=sentence, refused=refused, plans=plans, told=True)
+    trouble = _send(
+        settings, scope.key, beat=None if mute else beat, text=sentence, refused=refused, plans=plans, told=True
+    )
+    if trouble:
+        return f"no message can be sent: {trouble}"
     failed = known.failed
     return f"the last message was not accepted: {failed}" if failed else ""
 
 
-def _send(settings: Settings, gateway: str, *, told: bool = False, **request: object) -> None:
+def _send(settings: Settings, gateway: str, *, told: bool = False, **request: object) -> str:
+    """Start the delivery; returns why it cannot be: a setting names a file that cannot be read."""
     try:
         urls = settings.secret("notify_urls") if told else ""
         said = {**request, "urls": urls, "ping_url": settings.secret("ping_url"), "gateway": gateway}
-    except SettingError:
-        return  # it names a file that is not there: `oc-ops notify test` says so
+    except SettingError as error:
+        return str(error)
     start_delivery(settings, said, wait=told and SCHEDULED in os.environ)
+    return ""
 
 
 def _refused(recovery: Mapping[str, Json] | None) -> dict[str, str]:

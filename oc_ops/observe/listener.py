@@ -11,8 +11,8 @@ Before a token, a password or a device token leaves, and before an `openclaw` is
 
 Linux shows another user's process to root alone, but the user of every socket to everybody: such a port is a
 stranger's, or not to be seen. macOS shows neither without root: such a port is not to be seen, and nothing is sent.
-Not seen on either: who else holds a socket that was handed on, and where a forwarder leads to. A child's own
-connection is looked at before it starts, not while it lasts.
+Not seen on either: where a forwarder leads to; and, but by root on Linux, who else holds a socket that was handed on.
+A child's own connection is looked at before it starts, not while it lasts.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def guard(target: Target) -> None:
     read = config.read(target)
     if away := config.elsewhere(read):
         raise Unproven("unseen", f"{away}: no credential is sent from here")
-    prove(target, read.host, read.port)
+    _refuse_sharers(target, read.port, prove(target, read.host, read.port))
 
 
 _LOOK_AS = "look as root or as the account that runs the gateway"
@@ -147,27 +147,56 @@ def _locked_holders(target: Target, port: int) -> list[int]:
     """
     left, pids = {words[9] for words in _table(port)}, []
     for pid in lock_pids(target) if left else ():
-        with contextlib.suppress(OSError):
-            links = (str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir())
-            own = {each[len("socket:[") : -1] for each in links if each.startswith("socket:[")}
-            if left & own:
-                pids.append(pid)
-            left -= own
+        own = _sockets_of(pid)
+        if left & own:
+            pids.append(pid)
+        left -= own
     return [] if left else pids
 
 
 def _holders(host: str, port: int) -> Iterator[int | None]:
     """The pid of each listener that may answer us there, None for one that the OS does not show.
 
-    A listener on another address of this machine is not asked; on macOS without root only own processes are seen.
+    A listener on another address of this machine is not asked, nor a wildcard's where one listens on that very
+    address; on macOS without root only own processes are seen.
     """
     try:
         sockets = [(each.laddr, each.status, each.pid) for each in psutil.net_connections(kind="tcp")]
     except psutil.AccessDenied:
         sockets = [(each.laddr, each.status, pid) for pid, own in _own_sockets() for each in own]
-    for address, status, pid in sockets:
-        if status == psutil.CONN_LISTEN and address and address[1] == port and _answers_for(address[0], host):
-            yield pid
+    found = [
+        (_plain(address[0]), pid) for address, status, pid in sockets
+        if status == psutil.CONN_LISTEN and address and address[1] == port and _answers_for(address[0], host)
+    ]  # fmt: skip
+    exact = [each for each in found if host != "localhost" and each[0] == _plain(host)]
+    yield from (pid for _, pid in exact or found)
+
+
+def _refuse_sharers(target: Target, port: int, proven: Sequence[Proven]) -> None:
+    """Raise Unproven where another user's process holds a listening socket of theirs as well, and may take connections.
+
+    Linux shows that to root alone; our own connections are looked at by `confirm` besides.
+    """
+    owner = _owner(target)
+    listening = {words[9] for words in _table(port)} if os.geteuid() == 0 else set()
+    listening &= {inode for each in proven for inode in _sockets_of(each.process.pid)}
+    for pid in psutil.pids() if listening else ():
+        if listening & _sockets_of(pid):
+            with contextlib.suppress(psutil.Error):
+                users = psutil.Process(pid).uids()
+                if strangers := {users.real, users.effective} - {0, os.getuid(), owner}:
+                    raise _foreign(port, f"pid {pid} of user {_name(strangers.pop())}", owner)
+
+
+def _sockets_of(pid: int) -> set[str]:
+    """The inodes of a process' sockets (Linux), as far as it shows them."""
+    found: set[str] = set()
+    with contextlib.suppress(OSError):
+        for each in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):  # closed meanwhile
+                kind, _, inode = str(each.readlink()).partition(":[")
+                found |= {inode[:-1]} if kind == "socket" else set()
+    return found
 
 
 def _own_sockets() -> Iterator[tuple[int, Sequence[pconn]]]:
@@ -177,13 +206,15 @@ def _own_sockets() -> Iterator[tuple[int, Sequence[pconn]]]:
 
 
 def _answers_for(address: str, host: str) -> bool:
-    """True if a socket bound to `address` may take a connection to `host`, however a client resolves it."""
+    """True if a socket bound to `address` may take a connection to `host`, however a client resolves a name."""
     bound = _plain(address)
     try:
         asked, ip = ipaddress.ip_address(_plain(host)), ipaddress.ip_address(bound)
     except ValueError:
         return True
-    return ip.is_unspecified or ip == asked or (ip.is_loopback and (asked.is_loopback or asked.is_unspecified))
+    if host == "localhost" or asked.is_unspecified:
+        return ip.is_unspecified or bound in ("127.0.0.1", "::1")
+    return ip.is_unspecified or ip == asked
 
 
 def _plain(address: str) -> str:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from urllib.parse import quote
 
 from oc_ops.record.spellings import Known
-from oc_ops.secrecy import STEMS, TABLES, is_everyday, is_reference, names_a_secret, tells
+from oc_ops.secrecy import STEMS, TABLES, is_everyday, is_reference, looks_random, names_a_secret, tells
 from oc_ops.secrecy import secrets_in as secrets_in
 from oc_ops.text import BLOCK_LIMIT, LINE_LIMIT, one_line, printable
 
@@ -21,11 +21,16 @@ _QUOTE = r"(?:\\{0,3}[\"'])?"
 # In a lowered copy, by the stems of names, which is many times as fast as looking at every label.
 _LABEL = re.compile(
     rf"(?:{'|'.join(STEMS)})[\w.-]{{0,64}}+{_COLOUR}({_QUOTE})"
-    rf"[ \t]{{0,8}}+(?:=>|[:=]|%(?:25)?3[ad])[ \t]{{0,8}}+{_COLOUR}"
+    r"(?:([ \t]{0,8}+[:=][ \t]{0,8}+\r?\n[ \t]{0,64}+|[ \t]{1,8}+(?:is|->)[ \t]{1,8}+)"
+    rf"|[ \t]{{0,8}}+(?:=>|[:=\uff1a\uff1d]|%(?:25)?3[ad])[ \t]{{0,8}}+{_COLOUR}|</key>\s{{0,64}}+<string>)"
 )
+"""Group 2 is what prose has as well: the end of a line, `is`, an arrow. An everyday word behind it is no value."""
 _BEFORE = re.compile(r"[\w.-]*+")
 _NAME = re.compile(r"[\w.-]*+")
-_FLAG = re.compile(r"(--?[A-Za-z][\w-]{1,63}+)(?:[\"']\s{0,8},\s{0,8}[\"']|[ \t]{1,8}[\"']?)(?!-)(?<![\w-]-)")
+_FLAG = re.compile(
+    r"(--?[A-Za-z][\w-]{1,63}+)(?:[\"']\s{0,8},\s{0,64}[\"']|</string>\s{0,64}<string>|[ \t\0]{1,8}[\"']?)"
+    r"(?!-)(?<![\w-]-)"
+)
 
 _BARE = r"[^\s\"'\\,;&<>{}()\[\]]"
 # What stays in front of the placeholder: the opening quote or the scheme. Then the value itself.
@@ -36,16 +41,34 @@ _VALUE = re.compile(
 )
 _LIST = re.compile(rf"\[\s{{0,8}}(?:(?:{_QUOTE}[^\"'\\\[\]{{}}\r\n,]{{1,1024}}+{_QUOTE})\s{{0,8}},?\s{{0,8}})++\]")
 
+# Values of more than one line, or word: YAML's blocks, TOML's strings, and what is by nature a sentence.
+_BLOCK = re.compile(r"[|>][-+]?[ \t]{0,8}\r?\n(?:[ \t]{1,64}+[^\r\n]{0,4096}+(?:\r?\n|$))++")
+_TRIPLE = re.compile(r"(\"{3}|'{3})(?:(?!\1)[\s\S]){1,4096}+")
+_SENTENCE, _REST = re.compile(r"passphrase|mnemonic", re.I), re.compile(r"[^\r\n\"'\\,;&<>{}()\[\]]*+")
+_PEM = re.compile(
+    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+    r"(?:[^-]{0,65536}+(?:-(?!----)[^-]{0,65536}+){0,16}+-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+    r"|[A-Za-z0-9+/=\s\\]{0,65536}+)"
+)
+_ADDRESS = re.compile(r"(?<!file)://[^\s\"'<>\\]{12,2048}+")
+_STEP = re.compile(r"[^/?&=#;:@,.]{12,}")
+
 # By a word without which a shape cannot occur. Each begins with a literal or a small class and looks behind after
 # it, and every long repeat is possessive: linear on any input, quick on the usual one. Group 1 stays. Compiled by
 # `re` when its word first occurs: most never do, and compiling them all costs 10 ms of every run.
 _SHAPES: Mapping[str, str] = {
-    "private key": (
-        r"()-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----[A-Za-z0-9+/=\s\\]{0,65536}+"
-        r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----)?"
+    # user:password, or a lone user that is long or has digits, which is how tokens travel in the URLs of git.
+    "://": (
+        r"(://)(?:[^\s/?#@:\"']{0,256}:[^\s/?#\"']{0,1024}|[^\s/?#@:\"']{1,256}:(?!\d{1,5}/)[^\s?#\"'@]{1,128}+"
+        r"|[^\s/?#@:\"'\[\]]{20,1024}|(?=[^\s/?#@]{0,20}\d)[^\s/?#@:\"'\[\]]{12,20})(?=@)"
     ),
-    # user:password, or a long lone user, which is how tokens travel in the URLs of git.
-    "://": r"(://)(?:[^\s/?#@:\"']{0,256}:[^\s/?#\"']{1,1024}|[^\s/?#@:\"'\[]{20,1024})(?=@)",
+    "key=": r"([?&]key=)(?=[^\s&#\"'<>]{0,64}\d)[^\s&#\"'<>\[]{8,}+",
+    "code=": r"([?&]code=)(?=[^\s&#\"'<>]{0,64}\d)[^\s&#\"'<>\[]{8,}+",
+    "curl": (
+        r"(curl[ \t][^\r\n|;&]{0,256}?(?<=[ \t])(?:-u|--user|--proxy-user)[ \t=]{1,4}[\"']?[\w.@+-]{1,64}:)"
+        r"[^\s\"'\[]++"
+    ),
+    "sshpass": r"(sshpass[ \t]{1,8}-p[ \t]{0,8}[\"']?)[^\s\"'\[]++",
     "cookie:": r"([cC]ookie:[ \t]*+)[^\s\"'][^\r\n\"']*+",
     "bearer ": r"([bB]earer[ \t]{1,8})[A-Za-z0-9._~+/=-]{16,}+",
     "basic ": r"([bB]asic[ \t]{1,8})[A-Za-z0-9._~+/=-]{16,}+",
@@ -54,7 +77,8 @@ _SHAPES: Mapping[str, str] = {
     "xapp-": r"()xapp-[\w-]{10,}+",
     "gh": r"()gh[opsur]_\w{16,}+",
     "github_pat_": r"()github_pat_\w{20,}+",
-    "glpat-": r"()glpat-[\w-]{16,}+",
+    "gl": r"()gl(?:pat|oas|dt|cbt|ptt|ft|imt|agent|wt|soat|ffct|rtr?)-[\w.-]{16,}+",
+    "gr1348941": r"()GR1348941[\w-]{16,}+",
     "aiza": r"()AIza[\w-]{30,}+",
     "akia": r"()AKIA[A-Z0-9]{16}",
     "asia": r"()ASIA[A-Z0-9]{16}",
@@ -65,6 +89,27 @@ _SHAPES: Mapping[str, str] = {
     "/api/webhooks/": r"(/api/webhooks/)\d{6,}+/[\w-]{16,}+",
     "hf_": r"()hf_(?<!\whf_)\w{20,}+",
     "npm_": r"()npm_(?<!\wnpm_)\w{30,}+",
+    "_test_": r"()[sr]k_test_(?<!\w\w\w_test_)\w{16,}+",
+    "gocspx-": r"()GOCSPX-[\w-]{16,}+",
+    "1//0": r"()1//0[\w./+=-]{20,}+",
+    "sg.": r"()SG\.[\w-]{16,}+\.[\w-]{16,}+",
+    "pypi-": r"()pypi-(?<![\w-]pypi-)[\w-]{20,}+",
+    "gsk_": r"()gsk_(?<!\wgsk_)\w{16,}+",
+    "pplx-": r"()pplx-(?<![\w-]pplx-)\w{16,}+",
+    "xai-": r"()xai-(?<![\w-]xai-)\w{20,}+",
+    "tvly-": r"()tvly-(?<![\w-]tvly-)[\w-]{16,}+",
+    "syt_": r"()syt_(?<!\wsyt_)\w{16,}+",
+    "r8_": r"()r8_(?<!\wr8_)\w{20,}+",
+    "dckr_": r"()dckr_[po]at_[\w-]{20,}+",
+    "_v1_": r"()do[opr]_v1_(?<!\wdo._v1_)\w{20,}+",
+    "shp": r"()shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}",
+    "tskey-": r"()tskey-[\w-]{16,}+",
+    "age-secret-key-": r"()AGE-SECRET-KEY-1[0-9A-Z]{20,}+",
+    "sbp_": r"()sbp_[a-z0-9]{40}",
+    "glsa_": r"()glsa_\w{32,}+",
+    "dapi": r"()dapi[0-9a-f]{32}",
+    "gaaaa": r"()gAAAA(?<![A-Za-z0-9+/]gAAAA)[\w=-]{40,}+",
+    "sk": r"()SK[0-9a-f]{32}(?![0-9a-zA-Z])",
     "eyj": r"()eyJ(?<![\w-]eyJ)[\w-]{8,}+\.[\w-]{4,}+(?:\.[\w-]*+)?",  # JSON Web Token
     ":aa": r"()[0-9]{6,12}:AA[\w-]{33}(?![\w-])",  # Telegram bot
     ".": r"()[MNO][\w-]{23,28}\.[\w-]{6,7}\.[\w-]{27,45}(?![\w-])",  # Discord bot
@@ -75,11 +120,21 @@ def without_secrets(text: str) -> str:
     """Return `text` with everything that looks like a secret replaced, its label kept. Linear in its length."""
     # "İ", the only letter whose lower case is longer, goes first, so that positions in both texts agree.
     lowered = text.replace("İ", "I").lower()
+    if "private key" in lowered:
+        text = _PEM.sub(PLACEHOLDER, text)
+        lowered = text.lower()
     text = _unlabelled(text, lowered)
+    if "://" in text:
+        text = _ADDRESS.sub(lambda address: _STEP.sub(_lot, address[0]), text)
     for word, pattern in _SHAPES.items():
         if word in lowered:
             text = re.sub(pattern, rf"\1{PLACEHOLDER}", text)
     return text
+
+
+def _lot(step: re.Match[str]) -> str:
+    """A step of an address, hidden where it looks drawn by lot: webhooks carry their secret in the path."""
+    return PLACEHOLDER if looks_random(step[0]) else step[0]
 
 
 def is_secret_flag(argument: str) -> bool:
@@ -89,16 +144,16 @@ def is_secret_flag(argument: str) -> bool:
 
 def _unlabelled(text: str, lowered: str) -> str:
     """The text without what stands behind a secret's name: its labels, and the flags of command lines."""
-    labels = [(match.end(), _named(text, match.start()), match[1]) for match in _LABEL.finditer(lowered)]
+    labels = [(each.end(), _named(text, each.start()), each[1], each[2] or "") for each in _LABEL.finditer(lowered)]
     if "-" in text:
-        labels += [(match.end(), match[1], "") for match in _FLAG.finditer(text)]
+        labels += [(match.end(), match[1], "", "") for match in _FLAG.finditer(text)]
     labels = [each for each in labels if names_a_secret(each[1])]
     parts: list[str] = []
     done = 0
-    for end, name, opening in sorted(labels):
+    for end, name, opening, prose in sorted(labels):
         if end < done:
             continue
-        start, stop, new = _hidden(text, end, name, quoted=bool(opening))
+        start, stop, new = _hidden(text, end, name, quoted=bool(opening), prose=bool(prose))
         if stop > start:
             parts += (text[done:start], new)
             done = stop
@@ -117,8 +172,12 @@ def _named(text: str, at: int) -> str:
     return re.sub(r"^\d{0,3}m", "", name) if ahead in ("[", ";") else name
 
 
-def _hidden(text: str, at: int, name: str, *, quoted: bool) -> tuple[int, int, str]:
+def _hidden(text: str, at: int, name: str, *, quoted: bool, prose: bool) -> tuple[int, int, str]:
     """The span behind a label to replace, and its replacement; an empty span where it is no secret."""
+    if block := _BLOCK.match(text, at) or _TRIPLE.match(text, at):
+        mark = block[1] if block.lastindex else ""
+        end = at + len(block[0].rstrip("\r\n"))
+        return at + len(mark), end, PLACEHOLDER
     if text.startswith("[", at) and not text.startswith(PLACEHOLDER, at):
         listed = _LIST.match(text, at)
         if listed is None or PLACEHOLDER in listed[0] or not re.search(r"[A-Za-z]|\d{4}", listed[0]):
@@ -130,12 +189,19 @@ def _hidden(text: str, at: int, name: str, *, quoted: bool) -> tuple[int, int, s
         return at, at, ""
     said = value[value.lastindex]
     strict = quoted or value.lastindex < 7
-    if not tells(name, said.strip(), quoted=strict):
+    if not tells(name, said.strip(), quoted=strict) or (prose and is_everyday(said.strip("`'.,:"))):
         return at, at, ""
-    return value.start(value.lastindex), value.end(), PLACEHOLDER
+    end = value.end()
+    if not strict and _SENTENCE.search(name) and (rest := _REST.match(text, end)):
+        end += len(rest[0].rstrip())
+    return value.start(value.lastindex), end, PLACEHOLDER
 
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+
+
+_NAMES = ("name", "key", "header", "variable")
+"""Members of a table that name what stands in its `value`."""
 
 
 class Redactor:
@@ -186,10 +252,22 @@ class Redactor:
             hidden = value and (tells(name, value) or (inside and len(value) > 5 and not is_everyday(value)))
             return PLACEHOLDER if hidden else self.text(value)
         if isinstance(value, Mapping):
-            held = (inside or name.lower() in TABLES) and not is_reference(value)
-            return {self.text(key): self._member(key, each, inside=held) for key, each in value.items()}
+            held = (inside or name.lower() in TABLES or names_a_secret(name)) and not is_reference(value)
+            named = next((each for each in map(value.get, _NAMES) if isinstance(each, str)), "value")
+            return {
+                self.text(key): self._member(named if key == "value" else key, each, inside=held)
+                for key, each in value.items()
+            }
         if isinstance(value, Sequence):
-            return [self._member(name, each, inside=inside) for each in value]
+            names = ["", *(each if isinstance(each, str) and is_secret_flag(each) else "" for each in value)]
+            if len(value) == 2 and isinstance(value[0], str) and names_a_secret(value[0]):
+                names[1] = value[0]
+            return [
+                self._member(
+                    name if isinstance(each, str) and each.startswith("-") else before or name, each, inside=inside
+                )
+                for before, each in zip(names, value, strict=False)
+            ]
         if isinstance(value, int | float) and not isinstance(value, bool) and tells(name, str(value)):
             return PLACEHOLDER
         return value

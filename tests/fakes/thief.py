@@ -48,6 +48,8 @@ def _talk(client: socket.socket, record: int, mute: bool) -> None:
 
 
 if __name__ == "__main__":
-    listening = socket.create_server(("127.0.0.1", 0))
+    where = [each for each in sys.argv[2:] if not each.startswith("--")] or ["127.0.0.1", "0"]
+    family = socket.AF_INET6 if ":" in where[0] else socket.AF_INET
+    listening = socket.create_server((where[0], int(where[1])), family=family)
     print(listening.getsockname()[1], flush=True)
     serve(listening, os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), mute="--mute" in sys.argv)

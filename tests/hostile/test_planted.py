@@ -24,7 +24,6 @@ INPUTS = {
     "signatures": "memory/signatures.toml",
     "database": "home/.openclaw/state/openclaw.sqlite",
     "device": "memory/device.json",
-    "notify file": "urls.txt",
 }
 """What a verdict rests on: with none of these that cannot be read it is green."""
 MEMORY = {
@@ -45,6 +44,7 @@ MEMORY = {
     "lock's note": "state/oc-ops/locks/doctor-KEY.lock.holder",
     "lock": "state/oc-ops/locks/doctor-KEY.lock",
     "key": "state/oc-ops/installation.key",
+    "notify file": "urls.txt",
 }
 """What a verdict does not rest on: the run goes on without it, and says so where it costs something."""
 GATEWAYS = {
@@ -68,6 +68,8 @@ HARMLESS = {
     *(("device", each) for each in ("huge", "nested", "no_text", "cut_off", "other_types", "blanks", "breaks")),
 }  # fmt: skip
 """Inputs that are read and mean nothing, or something a person may mean; a damaged device key is set aside and said."""
+
+UNREADABLE = ("pipe", "endless", "bound_socket", "huge", "circle", "folder", "no_text", "strangers_link")
 
 
 def plant(operator: Operator, place: str, make: Plant) -> dict[str, str]:
@@ -108,6 +110,8 @@ def holds(
         if place in ("config", "dotenv"):
             assert (run.exit, (operator.reports / "latest.json").is_file()) == (1, True), run.said
         assert "doctor: healthy" not in run.sentence, run.said
+    if not command and place == "notify file" and make.__name__ in UNREADABLE:
+        assert "no message can be sent: notify file=" in run.said
     return operator, run
 
 

@@ -330,6 +330,20 @@ def test_a_typo_changes_nothing(run: Callable[..., Any], tmp_path: Path, options
     assert listed(tmp_path) == LISTED
 
 
+@pytest.mark.parametrize("options", [("watch", "fetch rep"), ("watch", "a1"), ("unwatch", "fetch rep")])
+def test_a_secret_in_a_name_is_not_told_to_who_mistypes_it(
+    run: Callable[..., Any], tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    """Neither as the nearest name nor in the line that is written, which goes by the job's id."""
+    store = tmp_path / ".openclaw" / "cron" / "jobs.json"
+    store.write_text(store.read_text().replace("nightly backup", "fetch reports token=hunter2bluemoon"))
+    done = run('"fetch reports token=hunter2bluemoon"\n' if options[0] == "unwatch" else "", *options)
+    said = f"{done.output}{done.exception}"
+    assert "hunter2" not in said
+    assert "fetch reports token=[redacted]" in said or "watching: a1" in said
+    assert options[0] == "unwatch" or "hunter2" not in listed(tmp_path)
+
+
 def test_a_line_keeps_its_windows_ending_and_its_mode(run: Callable[..., Any], tmp_path: Path) -> None:
     """An edit is an edit: endings and permissions are the operator's."""
     path = tmp_path / "memory" / watchlist.FILE

@@ -49,6 +49,14 @@ def refusal(lock: Path, wait_s: float = 0.1) -> str:
     return str(caught.value)
 
 
+def test_a_pipe_in_the_place_of_the_note_holds_nobody(tmp_path: Path) -> None:
+    """The note is made anew, whatever stood there, and names its holder."""
+    lock = tmp_path / "cli.lock"
+    os.mkfifo(lock.with_name("cli.lock.holder"))
+    with single_flight(lock, 1.0):
+        assert f"process {os.getpid()} since" in locks.held_by(lock)
+
+
 def test_names_the_holder(tmp_path: Path) -> None:
     """The one who waits in vain is told who holds the lock, since when, and how long it waited."""
     lock = tmp_path / "cli.lock"

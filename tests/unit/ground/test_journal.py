@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,19 @@ def test_two_hundred_kills(tmp_path: Path) -> None:
     assert found == sorted(set(found)), "each once, in the order of writing"
     add(journal, {"after": True})
     assert records(journal)[-1] == {"after": True}
+
+
+@pytest.mark.parametrize("unit", [b"\n", b"{\n", b"x\n", b"{}\n"])
+def test_millions_of_lines_take_a_second(journal: Journal, unit: bytes) -> None:
+    """The newest lines count, as many as years of incidents have; two million empty ones took a minute."""
+    add(journal, {"old": True})
+    with journal.path.open("ab") as file:
+        file.write(unit * 2_000_000)
+    add(journal, {"new": True})
+    began = time.process_time()
+    assert records(journal)[-1] == {"new": True}
+    assert time.process_time() - began < 3
+    assert {"old": True} not in records(journal)
 
 
 def test_eight_writers_at_once(tmp_path: Path) -> None:

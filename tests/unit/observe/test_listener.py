@@ -6,6 +6,7 @@ import base64
 import multiprocessing
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -55,7 +56,14 @@ def thief(record: Path, *options: str) -> Iterator[int]:
 
 
 @contextmanager
-def stranger(record: Path, *, mute: bool = False, uid: int = STRANGER_UID, reuse: bool = False) -> Iterator[int]:
+def stranger(
+    record: Path,
+    at: tuple[str, int] = ("127.0.0.1", 0),
+    *,
+    mute: bool = False,
+    uid: int = STRANGER_UID,
+    reuse: bool = False,
+) -> Iterator[int]:
     """A process of another user that speaks as a gateway; yields its port."""
     into = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     reader, writer = multiprocessing.Pipe(duplex=False)
@@ -64,7 +72,7 @@ def stranger(record: Path, *, mute: bool = False, uid: int = STRANGER_UID, reuse
         os.setgroups([])
         os.setgid(uid)
         os.setuid(uid)
-        server = socket.create_server(("127.0.0.1", 0), reuse_port=reuse)
+        server = socket.create_server(at, reuse_port=reuse)
         writer.send(server.getsockname()[1])
         fake.serve(server, into, mute=mute)
 
@@ -312,6 +320,65 @@ def test_a_user_without_rights_sees_a_stranger(tmp_path: Path) -> None:
         process.start()
         assert reader.poll(30)
         assert reader.recv() == "foreign"
+        process.join()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.2", "::1", "::"])
+def test_a_listener_beside_the_gateways_address_is_not_asked(tmp_path: Path, port: int, address: str) -> None:
+    """Any user may take the port on another address: nothing of ours goes there, and the gateway is no stranger's."""
+    argv = [sys.executable, str(THIEF), str(tmp_path / "record"), address, str(port)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            if not process.stdout.readline():
+                pytest.skip(f"this machine gives nobody {address}")
+            (found,) = prove(proven.home_of(tmp_path, port), "127.0.0.1", port)
+        finally:
+            process.kill()
+    assert found.process.pid == os.getpid()
+
+
+@AS_ROOT
+def test_another_user_beside_the_gateways_address_stops_no_command(tmp_path: Path) -> None:
+    """Nothing of theirs takes a connection of ours."""
+    with stranger(tmp_path / "record", ("127.0.0.2", 0)) as port, socket.create_server(("127.0.0.1", port)):
+        operator = Operator(tmp_path / "machine", port)
+        assert commands(operator).cron_list().came
+    assert (tmp_path / "record").read_bytes() == b""
+
+
+@AS_ROOT
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not show who holds a socket")
+def test_no_command_is_started_where_the_socket_was_handed_on(tmp_path: Path) -> None:
+    """A stranger who inherited the gateway's own socket may take the connection of a child, which nobody looks at."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        operator = Operator(tmp_path / "machine", server.getsockname()[1])
+        with inheritor(server):
+            assert prove(locate(operator.environ), *server.getsockname())
+            with pytest.raises(CouldNotLook, match=f"of user {STRANGER_UID} listens on port"):
+                commands(operator).cron_list()
+    assert all(map(harmless, operator.calls))
+
+
+@contextmanager
+def inheritor(server: socket.socket) -> Iterator[None]:
+    """A process of another user that holds a listening socket of ours."""
+    reader, writer = multiprocessing.Pipe(duplex=False)
+
+    def hold() -> None:
+        os.setgroups([])
+        os.setgid(STRANGER_UID)
+        os.setuid(STRANGER_UID)
+        writer.send(server.fileno())
+        signal.pause()
+
+    process = multiprocessing.get_context("fork").Process(target=hold, daemon=True)
+    process.start()
+    try:
+        assert reader.poll(30)
+        yield
+    finally:
+        process.kill()
         process.join()
 
 

@@ -29,6 +29,34 @@ FAKE = {
     "aws": "AKIA" + "ABCDEFGH12345678",
     "jwt": "eyJ" + "hbGciOiJIUzI1NiJ9.eyJ" + "zdWIiOiIxIn0.c2lnbmF0dXJl",
     "telegram": "123456789" + ":AA" + "h" * 33,
+    **{
+        each: each + "a1B2" * 10
+        for each in (
+            "GOCSPX-",
+            "glrt-",
+            "GR1348941",
+            "pypi-",
+            "gsk_",
+            "pplx-",
+            "xai-",
+            "tvly-",
+            "syt_",
+            "r8_",
+            "tskey-",
+        )
+    },
+    "sendgrid": "SG" + "." + "a1B2" * 5 + "." + "a1B2" * 9,
+    "docker": "dckr" + "_pat_" + "a1B2" * 7,
+    "digitalocean": "dop" + "_v1_" + "a1b2" * 16,
+    "shopify": "shpat" + "_" + "a1b2" * 8,
+    "stripe test": "sk" + "_test_" + "a1B2" * 6,
+    "age": "AGE-SECRET-" + "KEY-1" + "Q1A2" * 12,
+    "google refresh": "1/" + "/0" + "a1B2" * 10,
+    "fernet": "gAA" + "AA" + "a1B2" * 20,
+    "databricks": "dapi" + "a1b2" * 8,
+    "grafana": "glsa" + "_" + "a1B2" * 10,
+    "supabase": "sbp" + "_" + "a1b2" * 10,
+    "twilio": "SK" + "a1b2" * 8,
 }
 PEM = "-----BEGIN " + "PRIVATE KEY-----\n" + "MIIBVAIBADANBgkqhkiG9w0BAQEF\n" * 3 + "-----END " + "PRIVATE KEY-----"
 
@@ -70,6 +98,56 @@ def test_labelled_secret_goes_and_its_label_stays(text: str, shown: str) -> None
     assert PLAIN.text(text) == shown
 
 
+W = "hunter2bluemoon"
+"""A secret that no shape tells."""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"<key>OPENCLAW_GATEWAY_TOKEN</key>\n  <string>{W}</string>",
+        f"<string>--token</string>\n    <string>{W}</string>",
+        f"openclaw\0--token\0{W}\0",
+        f"token=\n{W}",
+        f'"token":\n   "{W}"',
+        f"token: |\n  {W}\n  {W}\nport: 1",
+        f'token = """\nfirst\n{W}\n"""',
+        f"passphrase: correct horse {W} staple",
+        f"the password is {W}",
+        f"token -> {W}",
+        f"token：{W}",
+        f"curl -s -u joe:{W} https://example.org",
+        f"sshpass -p {W} ssh joe@example.org",
+        f"https://{W}@example.org/hook",
+        f"https://{W}:@example.org/hook",
+        f"https://joe:a/{W}@example.org/hook",
+        f"https://example.org/h?key={W}",
+        "https://example.org/webhookb2/Tr4ceB4ck9xQz71kLm",
+        f"-----BEGIN {'RSA'} PRIVATE KEY-----\nDEK-Info: A-1,B\n\n{W}\n-----END {'RSA'} PRIVATE KEY-----",
+        f"-----BEGIN {'PGP'} PRIVATE KEY BLOCK-----\n\n{W}\n=abcd\n-----END {'PGP'} PRIVATE KEY BLOCK-----",
+    ],
+)
+def test_a_value_goes_however_its_label_stands(text: str) -> None:
+    """Property lists, argument vectors, the next line, blocks, sentences, commands, addresses, keys with a head."""
+    shown = PLAIN.text(text)
+    assert PLACEHOLDER in shown
+    assert W not in shown
+    assert "Tr4ceB4ck9" not in shown
+    assert PLAIN.text(shown) == shown
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"argv": ["gateway", "--password", W]}, {"key": "A_TOKEN", "value": W}, [["token", W]],
+        {"token": {"a": [W]}}, {"environ": {"FOO": W}}, {"password": ["a", W]},
+    ],
+)  # fmt: skip
+def test_a_value_goes_wherever_it_stands_in_json(value: Json) -> None:
+    """Behind a flag, beside its name, in a pair, deep below a secret's name."""
+    assert W not in json.dumps(PLAIN.json(value))
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -86,6 +164,13 @@ def test_labelled_secret_goes_and_its_label_stays(text: str, shown: str) -> None
         "sessionKey=agent:main:main",
         "12:41:15 task-force risk-averse",
         "openclaw gateway status --require-rpc --timeout 8000",
+        "the token is missing, and the password is required.",
+        "gateway.auth.token -> missing",
+        "invalid token:\n2026-11-29T00:00:00Z retry",
+        "https://docs.openclaw.ai/gateway/configuration?key=agents#token",
+        "ws://127.0.0.1:9222/devtools/browser/0f1c2d3e-4a5b-4c6d-8e7f-0123456789ab",
+        "at file:///usr/lib/node_modules/openclaw/dist/server-CxY9zKq3Tr4ceB4ck9.js:12:5",
+        "http://localhost:18789/a@b",
     ],
 )
 def test_ordinary_text_is_left_alone(text: str) -> None:
