@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from oc_ops.act.recover.policy import cure_of
+from oc_ops.act.recover.preflight import by_hand
 from oc_ops.doctor import summary
 from oc_ops.doctor.observations import Doctor
 from oc_ops.doctor.outcomes import Blocked, NotAsked
@@ -18,6 +20,7 @@ from oc_ops.gateway import Gateway
 from oc_ops.judge import findings
 from oc_ops.judge.finding import Finding
 from oc_ops.observe import install, state
+from oc_ops.observe.healers import Healer
 from oc_ops.observe.openclaw import Openclaw
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.reads import RpcReads
@@ -334,6 +337,21 @@ def test_a_place_that_was_never_set_up_beside_other_gateways_is_the_wrong_place(
         return
     with pytest.raises(CouldNotLook, match="pid 7 of /srv/openclaw; name the one that is meant"):
         doctor.http_cause()
+
+
+def test_a_gateway_that_an_update_took_down_is_not_to_be_started_beside_it(
+    world: World, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The advice is to wait for that very process; recovery waits for it by itself, and acts when it is over."""
+    update = Healer(71, "openclaw update", 12.0, "activating")
+    monkeypatch.setattr("oc_ops.doctor.start.healers", lambda _target: (update,))
+    world.look = DOWN
+    cause = make().http_cause()
+    assert cause is not None
+    assert cause.check == "gateway/down"
+    assert cause.fix.startswith("none automatic: wait until that has ended")
+    assert cause.fix.endswith("pid 71 runs `openclaw update` (activating), for 12 s now")
+    assert by_hand(cure_of(cause.check), cause) == ""
 
 
 def test_a_gateway_that_has_a_unit_is_set_up_here(world: World, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
