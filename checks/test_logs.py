@@ -16,6 +16,11 @@ def test_log_holds_no_error_signature(doctor: Doctor, named_cause: Finding | Non
     """No known error signature stands in what the gateway itself logged lately: CLI output does not count."""
     running = release(summary.gateway_version(doctor) or "")
     found = signatures.findings(
-        doctor.log_view(), doctor.signatures(), running, now=doctor.started_at, beside=named_cause
+        doctor.log_view(),
+        doctor.signatures(),
+        running,
+        now=doctor.started_at,
+        beside=named_cause,
+        scheduler=doctor.cron_status.seen,
     )
     report(*found)

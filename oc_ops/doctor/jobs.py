@@ -181,6 +181,8 @@ class WorkLook:
             self.stalled(),
             cronwork.failing_unwatched(jobs, watched),
             cronwork.jobs_lost(last.jobs or {}, jobs),
+            cronwork.all_disabled(last.jobs or {}, jobs),
+            *cronwork.agent_missing(jobs, None if view.agents is None else [each.id for each in view.agents], watched),
             cronwork.unmigrated(view.left, jobs, str(self._jobs_file)),
             *cronwork.undelivered(jobs, watched, self._down_channels()),
         ]
@@ -207,9 +209,13 @@ class WorkLook:
         view = self.seen()
         if view.accounts is None:
             raise NotAsked("this release does not tell the state of its channels")
-        silent = self.before().silent
-        self._keep(silent=judge.silences(view.accounts, view.at_ms, silent))
-        return (*judge.down(view.accounts, view.at_ms), *judge.deaf(view.accounts, view.at_ms, silent))
+        silent, before, clean = self.before().silent, self.before().channels, self._doctor.gateway.redactor.line
+        self._keep(
+            silent=judge.silences(view.accounts, view.at_ms, silent),
+            channels=tuple(each for each in judge.set_up(view.accounts) if clean(each) == each),
+        )
+        down, deaf = judge.down(view.accounts, view.at_ms), judge.deaf(view.accounts, view.at_ms, silent)
+        return (*down, *deaf, *judge.gone(view.accounts, before))
 
     def _down_channels(self) -> tuple[str, ...]:
         view = self.seen()

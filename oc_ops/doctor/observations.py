@@ -18,6 +18,7 @@ from oc_ops.judge import cli as judge_cli
 from oc_ops.judge import container as judge_container
 from oc_ops.judge import cron as judge_cron
 from oc_ops.judge import gateway as judge_gateway
+from oc_ops.judge import lifecycle as judge_lifecycle
 from oc_ops.judge import port as judge_port
 from oc_ops.judge import state as judge_state
 from oc_ops.judge.catalogue import Signature
@@ -187,6 +188,8 @@ class Doctor:
             return another
         if unseen := judge_gateway.unseen(self.look(), cause):
             raise CouldNotLook(unseen)
+        if cause is not None and judge_lifecycle.comes_and_goes(cause, self.look()):
+            return self.start.told(cause)
         if cause is None or cause.check not in start.DOWN:
             return cause
         return self.start.hindrance() or self.start.told(cause)

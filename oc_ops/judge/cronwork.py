@@ -18,6 +18,7 @@ _WEDGED_S = 3 * 3600.0
 """A run that is under way for so long: OpenClaw itself lets go of a marker after 2 h."""
 _SHARE = 0.5
 _MOST_LOST = 3
+_FEWEST_OFF = 2
 _SHOWN = 5
 _CATCH_UP_S = 300.0
 """Time for a gateway that has just started to make up for the runs it missed."""
@@ -29,11 +30,15 @@ class KeptJob:
 
     name: str
     one_shot: bool = False
+    on: bool = False
+    """It was enabled."""
 
 
 def known(jobs: Jobs) -> dict[str, KeptJob]:
     """The jobs to remember: those the gateway makes for itself come and go with its config."""
-    return {each.id: KeptJob(each.name, each.schedule.kind == "at") for each in jobs.jobs if not each.managed}
+    return {
+        each.id: KeptJob(each.name, each.schedule.kind == "at", each.enabled) for each in jobs.jobs if not each.managed
+    }
 
 
 @finds(
@@ -182,6 +187,52 @@ def jobs_lost(before: Mapping[str, KeptJob], jobs: Jobs) -> Finding | None:
         fix="none automatic: if you did not remove them, add them again (openclaw cron add), from a backup of the "
         "state; said once",
     )
+
+
+@finds(
+    "cron/all-disabled",
+    checks=("cron/work",),
+    cure=none("a restart enables no job"),
+    means="every job that was enabled at the last look is disabled now (a warning, said once)",
+    helps="enable those that are to run: `openclaw cron enable ID`; a pause that you want needs nothing",
+)
+def all_disabled(before: Mapping[str, KeptJob], jobs: Jobs) -> Finding | None:
+    """Nobody runs any more, and no list of failures says so: a pause that was forgotten, or somebody else's."""
+    own = [each for each in jobs.jobs if not each.managed]
+    were = [each for each in own if each.id in before and before[each.id].on and each.schedule.kind != "at"]
+    if len(were) < _FEWEST_OFF or any(each.enabled for each in own):
+        return None
+    return Finding(
+        "cron/all-disabled",
+        "warning",
+        fact=f"all {len(were)} cron jobs that were enabled at the last look are disabled",
+        saw=f"now disabled: {_names(were)}",
+        fix=f"none automatic: openclaw cron enable {shlex.quote(were[0].id)} enables one of them; said once",
+    )
+
+
+@finds(
+    "cron/agent-missing",
+    checks=("cron/work",),
+    cure=none("a restart brings no agent back", proof="its own agents.list does not have the agent that the job names"),
+    means="an enabled job is to be run by an agent that the gateway does not have (an error for a watched job)",
+    helps="give it another one (`openclaw cron edit ID --agent NAME`), or add the agent again",
+)
+def agent_missing(jobs: Jobs, agents: Collection[str] | None, watched: Collection[str]) -> Iterator[Finding]:
+    """Every run of such a job ends in "cron job agent is unavailable" (2026.9.6), however well the gateway is."""
+    here = {each.lower() for each in agents or ()}
+    for job in jobs.jobs:
+        asks = job.enabled and job.payload_kind == "agentTurn" and job.agent
+        if not here or not asks or job.agent.lower() in here:
+            continue
+        yield Finding(
+            "cron/agent-missing",
+            "error" if job.id in watched else "warning",
+            fact=f"the job {named(job.name)} is to be run by the agent {named(job.agent)}, which does not exist",
+            saw=f"agents.list has {', '.join(sorted(here)[:_SHOWN])}; {ran(job, (), jobs.seen_at)}",
+            fix=f"none automatic: openclaw cron edit {shlex.quote(job.id)} --agent NAME, or add that agent again",
+            subject=job.name or job.id,
+        )
 
 
 def unmigrated(left: Sequence[Job], jobs: Jobs, path: str) -> Finding | None:

@@ -125,7 +125,8 @@ def crash_loop(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None
     if not shut(seen):
         return None
     often = (service.restarts or 0) >= 2 or service.exit_status == NEVER_RETRY
-    looping = service.state == "restarting" and often
+    between = service.state == "running" and seen.serving is None  # its program ends before it can be seen
+    looping = often and (service.state == "restarting" or between)
     gave_up = service.state == "failed" and (often or "limit" in service.result)
     if not (looping or gave_up):
         return None

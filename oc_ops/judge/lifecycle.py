@@ -113,6 +113,11 @@ def again_and_again(found: Finding, first: datetime, now: datetime, starts: int,
     )
 
 
+def comes_and_goes(cause: Finding, seen: GatewayProbe) -> bool:
+    """True of one on its way up that its service manager has started again and again: it has last words already."""
+    return cause.check == STARTING and (seen.service.restarts or 0) >= _OFTEN
+
+
 def on_its_way(findings: Iterable[Finding]) -> Finding | None:
     """The finding that says that the gateway starts or drains, whatever its severity: it explains what is mute."""
     return next((each for each in findings if each.check in (STARTING, DRAINING)), None)
@@ -233,15 +238,41 @@ REFUSALS = (
         "give it a token or a password (gateway.auth), or bind it to loopback",
     ),
     StartRefusal(
+        re.compile(r"gateway auth (?:token|password) is blank"),
+        "the gateway's own credential is empty or a placeholder, and it does not start with that",
+        "give it a real one: openclaw doctor --fix --generate-gateway-token makes a token, or set gateway.auth.token "
+        "where it comes from",
+    ),
+    StartRefusal(
+        re.compile(r"gateway tls: (?:cert/key missing|failed to |unable to )"),
+        "the gateway cannot use its TLS certificate, and it does not start without",
+        "put certificate and key where gateway.tls.certPath and keyPath say, readable for the gateway's user; or "
+        "openclaw config set gateway.tls.enabled false",
+    ),
+    StartRefusal(
+        re.compile(
+            r"tailscale (?:serve|funnel|serve/funnel) requires|non-loopback Control UI requires|requires a valid IPv4"
+            r"|trusted-proxy requires|gateway\.bind=custom requires|gateway\.auth\.mode is unset"
+        ),
+        "the gateway's own settings contradict each other where it starts, though its validation accepts them",
+        "mend what its words name (openclaw config get gateway shows what is set)",
+    ),
+    StartRefusal(
+        re.compile(r"listen EACCES: permission denied"),
+        "the gateway's user may not listen on its port",
+        "give it a port above 1023 (openclaw config set gateway.port PORT), or its unit the right "
+        "(AmbientCapabilities=CAP_NET_BIND_SERVICE)",
+    ),
+    StartRefusal(
         re.compile(r"required secrets are unavailable|Startup failed: .*secret"),
         "the gateway's own secrets cannot be resolved where it starts",
         "see which reference it cannot read (openclaw secrets audit), and put it where its service reads it",
     ),
     StartRefusal(
-        re.compile(r"database is not open|unable to open database file"),
+        re.compile(r"database is not open|unable to open database file|state database is unreadable"),
         "the gateway cannot open its state database",
-        "see whether its file system has room (df -h), its files are the gateway's own, and it may open enough of them "
-        "(ulimit -n, LimitNOFILE); repair and migrate nothing before",
+        "see whether its file system has room and is not read-only (df -h, mount), its files are the gateway's own, "
+        "and it may open enough of them (ulimit -n, LimitNOFILE); repair and migrate nothing before",
     ),
     StartRefusal(
         re.compile(r"gateway\.maintenance_required|requires state migration"),
@@ -249,25 +280,41 @@ REFUSALS = (
         "back up the state directory, see that no openclaw process runs, then openclaw doctor --fix",
     ),
     StartRefusal(
-        re.compile(r"[Uu]nsupported Node|requires Node(?:\.js)? |Node(?:\.js)? v?\d\S* is (?:unsupported|too old)"),
+        re.compile(
+            r"[Uu]nsupported Node|requires Node(?:\.js)? |Node(?:\.js)? v?\d\S* is (?:unsupported|too old)"
+            r"|Node \S+: node:sqlite is unavail|Bun runtime is unsupported"
+        ),
         "the Node.js that starts the gateway is too old for it",
         "install the Node.js that the message names, and reinstall the service with it",
     ),
     StartRefusal(
-        re.compile(r"Cannot find (?:module|package)|ERR_MODULE_NOT_FOUND"),
+        re.compile(
+            r"Cannot find (?:module|package)|ERR_MODULE_NOT_FOUND"
+            r"|openclaw: missing dist|package lifecycle is incomplete"
+        ),
         "a part of the OpenClaw installation is missing",
         "install OpenClaw again (npm install -g openclaw)",
     ),
 )
-"""The first four were read from 2026.9.6 when it was made to end so, the others never. What may pass by itself (a port
-in use, an address that is not there yet) is none of these: it is quoted, and a start is not forbidden."""
+"""Read from 2026.9.6 when it was made to end so, or from its code. What may pass by itself (a port
+in use) is none of these: it is quoted, and a start is not forbidden."""
+
+HEAP = StartRefusal(
+    re.compile(r"JavaScript heap out of memory"),
+    "its JavaScript heap was full",
+    "if it ends so again, give it more heap (NODE_OPTIONS=--max-old-space-size=4096 where it starts)",
+)
+"""No refusal: a heap that filled up over days is empty after a start, one that is too small is full again."""
 
 
 @finds(
     "gateway/start-refused",
     state="kept-out",
     checks=("gateway/live",),
-    cure=none("every start ends the same way until what it names is mended"),
+    cure=none(
+        "every start ends the same way until what it names is mended",
+        proof="its own last words name it, and nothing they rest on was written since",
+    ),
     means="the gateway is down, and its own last words say why every start ends the same way",
     helps="what the words name; no start before that",
 )
@@ -276,9 +323,17 @@ def refused(words: LastWords | None) -> Finding | None:
     if words is None or words.changed or words.stopped:
         return None
     known = next((each for each in REFUSALS if each.words.search(words.text)), None)
-    if known is None:
+    if known is not None:
+        fact, fix = known.fact, known.fix
+    elif words.homeless:
+        fact = f"the gateway is to listen on {words.homeless}, an address that this machine does not have"
+        fix = (
+            "bring up the interface that has it (ip address shows what there is), or bind the gateway elsewhere "
+            "(openclaw config set gateway.bind loopback)"
+        )
+    else:
         return None
-    return Finding("gateway/start-refused", "error", known.fact, quoted(words), f"none automatic: {known.fix}")
+    return Finding("gateway/start-refused", "error", fact, quoted(words), f"none automatic: {fix}")
 
 
 def with_words(cause: Finding, words: LastWords | None) -> Finding:
@@ -286,7 +341,11 @@ def with_words(cause: Finding, words: LastWords | None) -> Finding:
     if words is None or not (words.said or words.stopped):
         return cause
     told = f"it was told to stop at {clock(words.at)}" if words.stopped else quoted(words)
-    return replace(cause, saw=f"{cause.saw}; {told}")
+    fact, fix = cause.fact, cause.fix
+    if not words.stopped and HEAP.words.search(words.text):
+        lead = fix if cause.check == "gateway/down" else "none automatic: another start ends the same way"
+        fact, fix = f"{fact}; {HEAP.fact}", f"{lead}; {HEAP.fix}"
+    return replace(cause, fact=fact, saw=f"{cause.saw}; {told}", fix=fix)
 
 
 def quoted(words: LastWords) -> str:

@@ -66,6 +66,8 @@ def unanswerable(view: WorkView, needed: str, jobs: Sequence[Job] = ()) -> Findi
         return refused(agent, model, last, needed, answers) if last else None
     if model is not None and model.available is False and model.until_ms is not None:
         return parked(agent, model, view, needed, answers)
+    if model is None and any(f"{_UNKNOWN}: {first}" in each.last_error for each in jobs if _failed(each)):
+        return unknown(agent, needed, answers, jobs)
     if first.partition("/")[0] not in view.providers:
         return no_credentials(agent, needed, answers)
     if model is None:
@@ -106,7 +108,7 @@ def unknown(agent: Agent, needed: str, answers: str, jobs: Sequence[Job] = ()) -
 
     A list alone is a warning: 2026.9.6 asks a custom provider for a model that it does not list, and is answered.
     """
-    died = any(_UNKNOWN in each.last_error for each in jobs if each.enabled and each.last_status == "error")
+    died = any(_UNKNOWN in each.last_error for each in jobs if _failed(each))
     return Finding(
         "models/unknown",
         _severity(answers) if died else "warning",
@@ -236,6 +238,10 @@ def _said(answer: Answer) -> str:
     outputs = at(answer.value, "outputs") if answer.came and at(answer.value, "ok") is not False else None
     first = outputs[0] if isinstance(outputs, list) and outputs else None
     return " ".join(text_at(first, "text").split())
+
+
+def _failed(job: Job) -> bool:
+    return job.enabled and job.last_status == "error"
 
 
 def _was_answered(job: Job) -> bool:

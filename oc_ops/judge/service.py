@@ -17,7 +17,7 @@ _ALLOWED = "--allow-unconfigured"
 
 def cannot_start(service: Service, config: GatewayConfig) -> Finding | None:
     """Why every start ends the same way, as far as the unit and the config tell without a command."""
-    return exec_missing(service) or mode_missing(service, config)
+    return exec_missing(service) or unit_broken(service) or mode_missing(service, config)
 
 
 @finds(
@@ -45,6 +45,33 @@ def exec_missing(service: Service) -> Finding | None:
         fact=f"the service unit starts {program}, which {missing}",
         saw=service.summary,
         fix=f"none automatic: install OpenClaw there again, or {cure}; a start before that ends at once",
+    )
+
+
+@finds(
+    "service/unit-broken",
+    state="kept-out",
+    checks=("gateway/live",),
+    cure=none("the service manager cannot begin the program, so every start of it ends at once"),
+    means="the unit itself keeps systemd from starting the gateway: a mask, a folder, a file, an account, a condition",
+    helps="mend what it names in the unit; no start before that",
+)
+def unit_broken(service: Service) -> Finding | None:
+    """Every start of the unit ends before its program begins, or begins nothing at all."""
+    if not service.fault:
+        return None
+    manager = _manager(service)
+    cure = f"mend that ({manager} cat {service.unit} shows the unit), then {manager} daemon-reload"
+    if "masked" in service.fault:
+        cure = f"{manager} unmask {service.unit}, if it is to run again"
+    elif "condition" in service.fault:
+        cure = f"{manager} status {service.unit} names it: see that it is met"
+    return Finding(
+        "service/unit-broken",
+        "error",
+        fact=f"{service.unit} cannot start the gateway: {service.fault}",
+        saw=service.summary,
+        fix=f"none automatic: {cure}; a start before that starts nothing",
     )
 
 

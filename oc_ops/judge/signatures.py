@@ -9,10 +9,12 @@ from oc_ops.judge.catalogue import Signature, catalogue, load, parse
 from oc_ops.judge.finding import Finding, Severity
 from oc_ops.judge.releases import Release, shown
 from oc_ops.observe.logs import LogView, Record
+from oc_ops.process.jsontext import at
 from oc_ops.text import clock
 
 __all__ = ["Signature", "catalogue", "findings", "fired", "forbidding_restart", "load", "parse", "window_s"]
 
+_SCHEDULER_OFF = "cron.disabled"
 _EXCERPT_CHARS = 200
 _BEFORE_MATCH_CHARS = 60
 
@@ -52,11 +54,13 @@ def findings(
     *,
     now: datetime | None = None,
     beside: Finding | None = None,
+    scheduler: object = None,
 ) -> tuple[Finding, ...]:
     """One finding per signature that reached its threshold: count, first and last time, one excerpt, the remedy.
 
     `release` is the running gateway's, None when it is not known. `beside` is the cause that the run has named already:
-    what the log says then explains it or follows from it, and is no second error.
+    what the log says then explains it or follows from it, and is no second error. `scheduler` is the gateway's present
+    word on it (`cron.status`), which counts more than what it once logged.
     """
     return tuple(
         Finding(
@@ -67,6 +71,7 @@ def findings(
             signature.fix,
         )
         for signature, records in _over(view, signatures, now)
+        if signature.id != _SCHEDULER_OFF or at(scheduler, "enabled") is not True
     )
 
 

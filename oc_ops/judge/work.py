@@ -6,7 +6,7 @@ import itertools
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from oc_ops.judge.finding import Finding, channel_restart, finds, none
@@ -92,6 +92,46 @@ def down(accounts: Sequence[Account], now_ms: int) -> Iterator[Finding]:
             subject=each.label,
             proof=proof,
         )
+
+
+@finds(
+    "channels/gone",
+    checks=("channels/up",),
+    cure=none("a restart sets no account up"),
+    means="a channel account that was set up at the last look is gone, switched off or no longer set up now (a "
+    "warning, said once)",
+    helps="put back what the config has lost (openclaw.json.bak lies beside it); an account that you removed needs "
+    "nothing",
+)
+def gone(accounts: Sequence[Account], before: Collection[str]) -> Iterator[Finding]:
+    """Accounts of the last look that no message comes through any more, which the gateway calls no fault.
+
+    Nobody can say from outside whether the operator did it, or a config that was replaced or emptied.
+    """
+    now = {each.label: each for each in accounts}
+    for label in sorted(before):
+        each = now.get(label)
+        if each is not None and each.enabled and each.configured:
+            continue
+        how = "is gone" if each is None else "is switched off" if not each.enabled else "is no longer set up"
+        yield Finding(
+            "channels/gone",
+            "warning",
+            fact=f"the channel {label} {how}; at the last look it was set up",
+            saw="channels.status " + ("does not list it" if each is None else f"says {_setup(each)}"),
+            fix="none automatic: if you did not do that, see what the config has lost (openclaw.json.bak lies beside "
+            "it), and set it up again (openclaw channels add); said once",
+            subject=label,
+        )
+
+
+def set_up(accounts: Sequence[Account]) -> tuple[str, ...]:
+    """The accounts that messages can come through, by label."""
+    return tuple(each.label for each in accounts if each.enabled and each.configured)
+
+
+def _setup(account: Account) -> str:
+    return f"enabled {_said(account.enabled)}, configured {_said(account.configured)}"
 
 
 def given_up(account: Account) -> str:

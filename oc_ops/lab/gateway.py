@@ -103,8 +103,11 @@ class Lab:
         path = os.pathsep.join([str(self.openclaw.parent), os.environ.get("PATH", os.defpath)])
         return {"LANG": "C.UTF-8", **kept, "HOME": str(self.home), "TMPDIR": str(self.tmp), "PATH": path}
 
-    def up(self, progress: Progress | None = None) -> LabStatus:
-        """Install, configure, start, seed the cron jobs, start the browser; what is done already is left alone."""
+    def up(self, progress: Progress | None = None, *, mend: bool = True) -> LabStatus:
+        """Install, configure, start, seed the cron jobs, start the browser; what is done already is left alone.
+
+        Without `mend` a gateway that runs is left as it is, whatever ails it: somebody wants to look at just that.
+        """
         say = progress or (lambda _: None)
         with self._turn():
             if not self._process():
@@ -116,6 +119,8 @@ class Lab:
                 self._remember(fakes=there)
                 say(f"starting the gateway on port {self.port}")
                 self.start_gateway()
+            elif not mend:
+                return self.status()
             elif not self.healthy():
                 say("waiting for the gateway")
                 self.wait_ready()

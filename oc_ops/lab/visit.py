@@ -12,11 +12,14 @@ from oc_ops.lab.install import Progress
 
 @contextmanager
 def visit() -> Iterator[Lab]:
-    """The machine's own lab, up; taken down again afterwards if it was this visit that began it. Raises LabError."""
+    """The machine's own lab: as it is where it runs, whatever ails it; else up, and down again afterwards.
+
+    Raises LabError.
+    """
     lab = open_lab()
     try:
         with progress() as say:
-            lab.up(say)
+            lab.up(say, mend=False)
         yield lab
     finally:
         if lab.begun:

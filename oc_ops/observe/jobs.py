@@ -82,6 +82,8 @@ class Job:
     """The operator said that a message may get lost (`delivery.bestEffort`)."""
     error_reason: str = ""
     """OpenClaw's own word for why the last run failed, newer releases only: billing, auth, rate_limit, …"""
+    agent: str = ""
+    """The agent that is to run it, where the job names one."""
     model: str = ""
     """The model that an `agentTurn` names for itself, as PROVIDER/MODEL; without one it asks its agent's."""
 
@@ -194,6 +196,7 @@ def job_of(entry: object, where: str = "the job") -> Job:
         receipt_id=_text(state, "runningReceiptId", where),
         auto_disabled=_text(_part(state, "autoDisabled", where), "reason", where),
         payload_kind=_text(payload, "kind", where),
+        agent=_text(table, "agentId", where),
         model=_text(payload, "model", where) if isinstance(payload.get("model"), str) else "",
         queued_ms=_whole(state, "queuedAtMs", where),
         managed=bool(_text(table, "declarationKey", where)),

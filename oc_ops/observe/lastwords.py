@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psutil
+
 from oc_ops import files
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe import logs
@@ -27,6 +29,7 @@ _SAID = ("ERROR", "FATAL", "WARN")
 _OF_A_START = re.compile(
     r"Gateway (?:failed to start|start blocked|requires|refused)|Refusing to |Port \d+ is already|FATAL|Startup failed"
     r"|Invalid config at|Cannot find (?:module|package)|[Uu]nsupported Node|.*requires Node"
+    r"|openclaw: (?:Node |missing |package |this Bun )"
 )
 """Lines that a start prints under the bare name that a command's own lines have too: only these are a gateway's."""
 _PRINTED = re.compile(
@@ -34,6 +37,7 @@ _PRINTED = re.compile(
 )
 """A line of the gateway's console: `STAMP [gateway] words` or `STAMP words`, and no level (2026.9.6)."""
 _LOUD = re.compile(r"^\w*(?:Error|Exception)\b|\b(?:fatal|failed|cannot|unhandled|uncaught|out of memory)\b", re.I)
+_ADDRESS = re.compile(r"bind=\w+ requested (\S+) but resolved|EADDRNOTAVAIL: address not available ([\da-f.:]+):\d+")
 _RECORDS, _MOST, _LONGEST = 300, 4, 300
 _RUNTIME_S = 5.0
 _ONE_START = timedelta(minutes=10)
@@ -53,6 +57,8 @@ class LastWords:
     source: str
     stopped: bool = False
     changed: bool = False
+    homeless: str = ""
+    """The address that it was to listen on and that no interface of this machine has now."""
 
     @property
     def text(self) -> str:
@@ -78,7 +84,16 @@ def look(
     if newest is None or newest.at > now + timedelta(minutes=1):
         return None
     rests_on = (config.path, target.state_dir / ".env", *((command.resolve(),) if command else ()))
-    return replace(newest, changed=any(_written(each) > newest.at.timestamp() + 1 for each in rests_on))
+    changed = any(_written(each) > newest.at.timestamp() + 1 for each in rests_on)
+    return replace(newest, changed=changed, homeless="" if target.container else _homeless(newest.text))
+
+
+def _homeless(words: str) -> str:
+    """The address in these words that no interface has: it may have come back since."""
+    found = _ADDRESS.search(words)
+    address = next(filter(None, found.groups()), "") if found else ""
+    here = {each.address.partition("%")[0] for those in psutil.net_if_addrs().values() for each in those}
+    return address if address not in here else ""
 
 
 def _of_files(target: Target, config: GatewayConfig, now: datetime) -> LastWords | None:
@@ -102,9 +117,9 @@ def of_records(records: Sequence[Record], source: str) -> LastWords | None:
     begun = max((number for number, each in enumerate(own) if _BEGINNING.match(each.text)), default=0)
     last = [each for each in own[begun:] if each.time and at - each.time < _ONE_START]
     stopped = any(_STOPPED.search(each.text) for each in last[-6:])
-    said = [_line(each) for each in last if each.level in _SAID]
+    said = dict.fromkeys(_line(each) for each in last if each.level in _SAID)
     failed = any(_OF_A_START.match(each.text) for each in last)
-    return LastWords(at, tuple(said[-_MOST:]), source, stopped and not failed)
+    return LastWords(at, tuple(said)[-_MOST:], source, stopped and not failed)
 
 
 def _line(record: Record) -> str:
@@ -164,14 +179,16 @@ def _stamped(text: str, place: Path) -> Iterator[Record]:
 def of_output(records: Sequence[Record], source: str, written: datetime | None = None) -> LastWords | None:
     """The same of what a gateway printed, where no level stands: a line without a time has that of the one before.
 
-    `written` is when the last of it was written, for lines of a program that stamps none.
+    `written` is when the last of it was written, which is the time of what stands below the last stamp: Node's own
+    crash has none.
     """
     found: list[Record] = []
+    stamped = max((number for number, each in enumerate(records) if each.time), default=-1)
     for number, each in enumerate(records):
         said = _PRINTED.match(each.text)
         text = said["text"] if said else each.text
         earlier = found[-1].time if found else None
-        known = each.time or (written if number == len(records) - 1 else None) or earlier
+        known = each.time or (written if number > stamped else None) or earlier
         loud = "ERROR" if _OF_A_START.match(text) or _LOUD.search(text) else each.level
         level = each.level if each.level in _SAID else loud
         name = (said["source"] if said else None) or each.source

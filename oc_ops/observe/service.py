@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from oc_ops.observe import unitfiles
+from oc_ops.observe import unitfaults, unitfiles
 from oc_ops.observe.processes import GatewayProcess
 from oc_ops.observe.target import Target
 from oc_ops.process.run import Call, run
@@ -43,6 +43,8 @@ class Service:
     """The command of a systemd unit; empty where that is not known."""
     gone: str = ""
     """The program or script of that command that is not there."""
+    fault: str = ""
+    """The reason for which systemd cannot even begin that program, in words."""
     file_state: str = ""
     """How systemd has it at boot or login: enabled, disabled, static, …"""
     outputs: tuple[Path, ...] = ()
@@ -240,6 +242,7 @@ _PROPERTIES = (
     "StandardError",
     "FragmentPath",
     "DropInPaths",
+    *unitfaults.PROPERTIES,
 )
 _RELEASE = re.compile(r"\bOPENCLAW_SERVICE_VERSION(?:=| => )\"?([\w.+-]{1,40})")
 """As systemctl and launchctl print the variable that OpenClaw puts into the units that it installs."""
@@ -290,6 +293,7 @@ def _systemd(unit: str, answer: str | None) -> Service:
         detail=f"{active}/{sub}",
         argv=argv,
         gone=_gone(says, argv),
+        fault=unitfaults.fault(says),
         file_state=says.get("UnitFileState", ""),
         outputs=unitfiles.outputs(says),
         release=_release(says.get("Environment", "")),
@@ -311,7 +315,13 @@ def _gone(says: Mapping[str, str], argv: Sequence[str]) -> str:
 
 
 def _pairs(answer: str) -> dict[str, str]:
-    return dict(line.split("=", 1) for line in answer.splitlines() if "=" in line)
+    """Properties by name; one that stands there again, such as each EnvironmentFiles, has its values line by line."""
+    says: dict[str, str] = {}
+    for line in answer.splitlines():
+        name, equals, value = line.partition("=")
+        if equals:
+            says[name] = f"{says[name]}\n{value}" if name in says else value
+    return says
 
 
 def _launchd(label: str, answer: str | None) -> Service:

@@ -70,6 +70,8 @@ class LastLook:
     jobs: dict[str, KeptJob] | None = None
     letters: dict[str, int] | None = None
     silent: dict[str, Silence] = field(default_factory=dict)
+    channels: tuple[str, ...] = ()
+    """The channel accounts that were set up."""
 
 
 def last_look(memory_dir: Path, key: str) -> LastLook:

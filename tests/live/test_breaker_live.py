@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pexpect
@@ -22,6 +23,7 @@ from oc_ops.lab import sweep
 from oc_ops.lab.gateway import Lab
 from oc_ops.observe.jobs import Job
 from oc_ops.settings import PROJECT
+from oc_ops.text import clock
 from tests.live.examine import examine
 from tests.support import faults
 
@@ -173,7 +175,7 @@ def test_a_leaked_marker_is_broken_and_the_next_run_fires(operator: Operator, tm
         dimensions=(60, 250),
     )
     child.expect("type its exact name")
-    assert f"evidence: marker_ms = {marker_ms}" in str(child.before)
+    assert f"evidence: marker = {clock(datetime.fromtimestamp(marker_ms / 1000, UTC))}" in str(child.before)
     assert operator.job(job_id).running_ms == marker_ms
     approved_ms = time.time() * 1000
     child.sendline(NAME)

@@ -20,7 +20,7 @@ def test_an_incident_lasts_from_the_first_red_to_the_second_green(tmp_path: Path
     operator = Operator(tmp_path, closed_port())
     first = operator.run("--quick")
     incident = operator.latest()["incident"]
-    assert f"incident {incident['id']}: opened by this run" in first.out
+    assert f"incident {incident['id']}, opened by this run" in first.out
     assert (incident["cause"], incident["state"], incident["this_run"]) == ("gateway/down", "red", "opened")
     operator.run("--quick")
     assert operator.latest()["incident"]["id"] == incident["id"]

@@ -67,7 +67,7 @@ class IncidentUpdate:
             "reopened": "reopened",
         }
         since = f"since {clock(incident.red_since)} ({lasted})"
-        line = f"incident {incident.id}: {words.get(self.what, since)}"
+        line = f"incident {incident.id}, {words.get(self.what, since)}"
         if incident.state == "red" and incident.flaps:
             first = age((now - incident.opened_at).total_seconds())
             line += f", {incident.flaps}× back after green, first red {first} ago"

@@ -177,3 +177,60 @@ def test_beside_a_standing_scheduler_each_watched_job_is_a_warning() -> None:
     assert found is not None
     assert [each.severity for each in cronwork.beside_cause([found], cause=True)] == ["warning"]
     assert cronwork.beside_cause([found], cause=False) == (found,)
+
+
+ASKS = {"payload_kind": "agentTurn", "agent": "worker"}
+
+
+def test_a_job_whose_agent_is_gone_is_named_before_it_fails_again_and_again() -> None:
+    """2026.9.6: "cron job agent is unavailable: worker", at every run; three failures may be three weeks."""
+    jobs = seen(job(1, **ASKS), job(2))
+    (found,) = cronwork.agent_missing(jobs, ["main"], ())
+    assert (found.check, found.severity) == ("cron/agent-missing", "warning")
+    assert 'the agent "worker", which does not exist' in found.fact
+    (watched,) = cronwork.agent_missing(jobs, ["main"], ["id-1"])
+    assert watched.severity == "error"
+
+
+@pytest.mark.parametrize(
+    ("state", "agents"),
+    [
+        (ASKS, ["main", "Worker"]),
+        (ASKS, None),
+        (ASKS, []),
+        ({**ASKS, "enabled": False}, ["main"]),
+        ({**ASKS, "agent": ""}, ["main"]),
+        ({**ASKS, "payload_kind": "command"}, ["main"]),
+    ],
+    ids=["there", "not told", "none told", "disabled", "names none", "needs none"],
+)
+def test_a_job_that_has_its_agent_or_needs_none_is_well(state: dict[str, Any], agents: list[str] | None) -> None:
+    """And what the release does not tell is not judged."""
+    assert not list(cronwork.agent_missing(seen(job(1, **state)), agents, ()))
+
+
+def test_jobs_that_were_all_disabled_are_said_once() -> None:
+    """They ran at the last look; a gateway-made heartbeat runs on and is none of the operator's work."""
+    before = cronwork.known(seen(job(1), job(2)))
+    off = seen(job(1, enabled=False), job(2, enabled=False), job(3, managed=True))
+    found = cronwork.all_disabled(before, off)
+    assert found is not None
+    assert (found.check, found.severity) == ("cron/all-disabled", "warning")
+    assert "all 2 cron jobs" in found.fact
+    assert cronwork.all_disabled(cronwork.known(off), off) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ([job(1), job(2)], [job(1, enabled=False), job(2)]),
+        ([job(1)], [job(1, enabled=False)]),
+        ([job(1), job(2)], [job(1, enabled=False), job(2, enabled=False), job(3)]),
+        ([job(1, enabled=False), job(2, enabled=False)], [job(1, enabled=False), job(2, enabled=False)]),
+        ([job(1), job(2)], []),
+    ],
+    ids=["one runs", "one alone", "a new one runs", "they were off", "gone"],
+)
+def test_jobs_of_which_some_run_or_none_did_are_left_alone(before: list[Job], now: list[Job]) -> None:
+    """Near to it, and no news."""
+    assert cronwork.all_disabled(cronwork.known(seen(*before)), seen(*now)) is None

@@ -295,6 +295,7 @@ ELSEWHERE = {
     "gateway/fd-limit",
     "gateway/oom-killed",
     "service/exec-missing",
+    "service/unit-broken",
     "gateway/start-refused",
     "config/invalid",
     "config/mode-missing",

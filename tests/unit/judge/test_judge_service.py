@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from oc_ops.act.recover.policy import never
 from oc_ops.judge import gateway as judge_gateway
 from oc_ops.judge import service as judge
+from oc_ops.judge.finding import Finding
 from oc_ops.judge.gateway import Limits
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.service import NO_SERVICE, Service, _systemd
@@ -83,6 +86,66 @@ def test_a_config_without_a_mode_is_no_plain_down(service: Service) -> None:
 def test_what_starts_all_the_same_stays_silent(service: Service, config: GatewayConfig) -> None:
     """A mode, a unit that allows for none, and what other findings tell: no finding of this kind."""
     assert judge.cannot_start(service, config) is None
+
+
+def broken(tmp_path: Path, **says: str) -> Finding | None:
+    """The finding of a unit that systemctl shows so, whose file was written ten seconds before it ended."""
+    unit = tmp_path / "openclaw-gateway.service"
+    unit.touch()
+    os.utime(unit, (time.time() - 10,) * 2)
+    usual = {"LoadState": "loaded", "ActiveState": "failed", "SubState": "failed", "Result": "exit-code",
+             "ExecMainStatus": "0", "ConditionResult": "yes", "FragmentPath": str(unit),
+             "StateChangeTimestampMonotonic": str(round(time.monotonic() * 1e6))}  # fmt: skip
+    told = "".join(f"{name}={value}\n" for name, value in {**usual, **says}.items())
+    return judge.unit_broken(_systemd("openclaw-gateway.service", told))
+
+
+FOLDER = {"ExecMainStatus": "200", "WorkingDirectory": "/gone/folder"}
+FILES = "/gone/other (ignore_errors=yes)\nEnvironmentFiles=/gone/env (ignore_errors=no)"
+STOPPED = {"ActiveState": "inactive", "SubState": "dead", "Result": "success"}
+
+
+@pytest.mark.parametrize(
+    ("says", "words"),
+    [
+        (FOLDER, "its WorkingDirectory /gone/folder is not there"),
+        ({**FOLDER, "ActiveState": "activating", "SubState": "auto-restart"}, "its WorkingDirectory /gone/folder"),
+        ({"ExecMainStatus": "217", "User": "nosuchuser"}, "the account nosuchuser"),
+        ({"ExecMainStatus": "209"}, "its StandardOutput cannot be opened"),
+        ({"Result": "resources", "EnvironmentFiles": FILES}, "its EnvironmentFile /gone/env is not there"),
+        ({**STOPPED, "ConditionResult": "no", "ConditionTimestampMonotonic": "9999999999999"}, "a condition of it"),
+        ({**STOPPED, "ConditionResult": "no", "LoadState": "masked"}, "it is masked"),
+        ({**STOPPED, "ConditionResult": "no", "LoadState": "bad-setting"}, "does not accept its file"),
+    ],
+    ids=["folder", "folder again and again", "account", "output", "file", "condition", "masked", "bad"],
+)
+def test_a_unit_that_begins_nothing_is_no_plain_down(says: dict[str, str], words: str, tmp_path: Path) -> None:
+    """By systemd's own words, as systemd 252 showed each of them: no start is advised, and recovery makes none."""
+    found = broken(tmp_path, **says)
+    assert found is not None
+    assert (found.check, found.severity) == ("service/unit-broken", "error")
+    assert words in found.fact
+    assert found.fix.startswith("none automatic: ")
+    assert never("service/unit-broken")
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        {"ExecMainStatus": "1"},
+        {"ExecMainStatus": "200", "WorkingDirectory": "/"},
+        {"ExecMainStatus": "200", "Result": "signal"},
+        {**FOLDER, "StateChangeTimestampMonotonic": str(round((time.monotonic() - 20) * 1e6))},
+        {"Result": "resources", "EnvironmentFiles": "/gone/other (ignore_errors=yes)"},
+        {"Result": "resources", "EnvironmentFiles": "/etc/passwd (ignore_errors=no)"},
+        {**STOPPED, "ConditionResult": "no", "ConditionTimestampMonotonic": "0"},
+        STOPPED,
+    ],
+    ids=["its own exit", "folder is back", "a signal", "unit mended since", "may be gone", "file is back", "new", "ok"],
+)
+def test_a_unit_that_can_begin_is_left_to_the_others(says: dict[str, str], tmp_path: Path) -> None:
+    """What is its program's own, what was mended since, and what was never started."""
+    assert broken(tmp_path, **says) is None
 
 
 RUNNING = replace(UNIT, state="running", pid=7, exit_status=0, file_state="enabled")

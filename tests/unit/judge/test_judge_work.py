@@ -422,3 +422,39 @@ def test_a_prompt_that_was_answered_says_how_fast() -> None:
     assert found is not None
     assert (found.check, found.severity) == ("models/answered", "info")
     assert found.fact.startswith("lab/lab-model answered a real prompt through the gateway in ")
+
+
+@pytest.mark.parametrize(
+    ("now", "words"),
+    [
+        ((), "is gone"),
+        ((account(enabled=False),), "is switched off"),
+        ((account(configured=False, running=False, connected=False),), "is no longer set up"),
+    ],
+)
+def test_a_channel_that_the_gateway_no_longer_has_is_said_once(now: tuple[Account, ...], words: str) -> None:
+    """A token that was emptied, an entry that is gone: 2026.9.6 calls each of them well."""
+    before = work.set_up([account()])
+    (found,) = work.gone(now, before)
+    assert (found.check, found.severity) == ("channels/gone", "warning")
+    assert words in found.fact
+    assert not list(work.gone(now, work.set_up(now)))
+
+
+def test_a_channel_that_is_set_up_or_never_was_is_not_gone() -> None:
+    """Down is told as that; a look without memory knows of none."""
+    assert not list(work.gone([account(connected=False)], work.set_up([account()])))
+    assert not list(work.gone([account(enabled=False)], ()))
+
+
+def test_a_model_that_a_run_found_unknown_is_not_a_missing_credential() -> None:
+    """A provider that does not exist has no credential either: to log in there is no help (2026.9.6's words)."""
+    agent = Agent("main", ("nosuch/model-x",))
+    words = "Unknown model: nosuch/model-x. Run `openclaw models list --refresh --provider nosuch` to inspect …"
+    died = replace(ASKS, last_status="error", last_error=words)
+    found = models.unanswerable(replace(VIEW, agents=(agent,)), "the job ask", [died])
+    assert found is not None
+    assert (found.check, found.severity) == ("models/unknown", "error")
+    before_it_ran = models.unanswerable(replace(VIEW, agents=(agent,)), "the job ask", [replace(died, last_error="")])
+    assert before_it_ran is not None
+    assert before_it_ran.check == "models/no-credentials"

@@ -42,6 +42,13 @@ def test_threshold(name: str) -> None:
     assert (finding.fact, finding.fix) == (signature.fact, signature.fix)
 
 
+@pytest.mark.parametrize(("enabled", "told"), [(True, 0), (False, 1), (None, 1)])
+def test_a_scheduler_that_is_on_again_is_not_called_off(enabled: bool | None, told: int) -> None:
+    """Switched off and on within the window: the gateway's present word counts; without one the log's does."""
+    seen = view(record(CATALOGUE["cron.disabled"].sample))
+    assert len(judge.findings(seen, scheduler={"enabled": enabled})) == told
+
+
 def test_no_records_no_findings() -> None:
     """A quiet log has no finding, nor has one of benign lines."""
     benign = (Path(__file__).parents[2] / "data" / "benign.jsonl").read_text(encoding="utf-8").splitlines()

@@ -43,8 +43,9 @@ class FakeLab:
         self.begun, self.downs = False, 0
         self._found_up, self._fails = found_up, fails
 
-    def up(self, _say: Progress) -> None:
+    def up(self, _say: Progress, *, mend: bool) -> None:
         """Begin, unless it is up already."""
+        assert not mend, "a drill that freezes the lab is looked at, not waited for"
         self.begun = not self._found_up
         if self._fails:
             raise self._fails

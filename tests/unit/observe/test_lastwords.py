@@ -35,6 +35,19 @@ STOPPED = (GATEWAY, "INFO", "received SIGTERM; shutting down")
 CLEANLY = (GATEWAY, "INFO", "completed cleanly in 526ms")
 OF_A_COMMAND = (BARE, "ERROR", "gateway closed (1006 abnormal closure (no close frame)): no close reason")
 
+BLANK = (
+    BARE, "ERROR",
+    "Gateway failed to start: Invalid config: gateway auth token is blank, a published example placeholder, or the "
+    "literal string undefined/null. Generate a real secret …",
+)  # fmt: skip
+NO_CERT = (BARE, "ERROR", "Gateway failed to start: gateway tls: cert/key missing. Run openclaw gateway status …")
+NO_ADDRESS = (
+    BARE, "ERROR",
+    "Gateway failed to start: gateway bind=custom requested {} but resolved 0.0.0.0; refusing fallback. Run …",
+)  # fmt: skip
+FUNNEL = (BARE, "ERROR", "Gateway failed to start: tailscale funnel requires gateway auth mode=password (set …)")
+LOW_PORT = (BARE, "ERROR", "Gateway failed to start: listen EACCES: permission denied 127.0.0.1:80. Run …")
+
 Line = tuple[str, str, str]
 
 
@@ -72,7 +85,16 @@ def home(tmp_path: Path) -> Home:
 
 
 @pytest.mark.parametrize(
-    ("line", "fact"), [(LAN, "without a credential"), (SECRETS, "secrets"), (MIGRATION, "migrated")]
+    ("line", "fact"),
+    [
+        (LAN, "without a credential"),
+        (SECRETS, "secrets"),
+        (MIGRATION, "migrated"),
+        (BLANK, "empty or a placeholder"),
+        (NO_CERT, "TLS certificate"),
+        (FUNNEL, "contradict each other"),
+        (LOW_PORT, "may not listen"),
+    ],
 )
 def test_a_known_refusal_is_the_cause(home: Home, line: Line, fact: str) -> None:
     """Every start ends the same way, so none is advised; the words stand in the evidence with their time."""
@@ -95,11 +117,41 @@ def test_a_database_that_cannot_be_opened_is_not_repaired(home: Home) -> None:
     assert "doctor --fix" not in found.fix
 
 
+@pytest.mark.parametrize(
+    "why",
+    [
+        "database or disk is full (SQLite errcode=13); snapshot staging root /home/me/.cache/openclaw: free disk space",
+        "Unsafe fallback OpenClaw temp dir: /home/me/.cache/openclaw-0 | EROFS: read-only file system, access",
+    ],
+)
+def test_a_full_or_read_only_file_system_asks_for_no_migration(home: Home, why: str) -> None:
+    """2026.9.6 on a full tmpfs, and on one mounted read-only: its last words tell to run `openclaw doctor --fix`."""
+    cannot = "Doctor cannot repair this state: shared state database is unreadable at /home/me/.openclaw/state/x"
+    home.logged(BEGIN, MIGRATION, (BARE, "ERROR", f"Gateway failed to start: {cannot}.sqlite: {why}"))
+    found = judge.refused(home.words())
+    assert found is not None
+    assert "cannot open its state database" in found.fact
+    assert "read-only (df -h, mount)" in found.fix
+    assert "doctor --fix" not in found.fix
+
+
 def test_an_address_that_may_come_back_forbids_no_start(home: Home) -> None:
     """A tailnet's address is there once its interface is."""
     home.logged(BEGIN, (BARE, "ERROR", "Gateway failed to start: listen EADDRNOTAVAIL: address not available"))
     assert judge.refused(home.words()) is None
     assert "EADDRNOTAVAIL" in judge.with_words(DOWN, home.words()).saw
+
+
+@pytest.mark.parametrize(("address", "forbidden"), [("192.0.2.77", True), ("127.0.0.1", False)])
+def test_an_address_that_this_machine_does_not_have_is_named(home: Home, address: str, forbidden: bool) -> None:
+    """No start helps before its interface is up; one that has come back since forbids nothing."""
+    name, level, text = NO_ADDRESS
+    home.logged(BEGIN, (name, level, text.format(address)))
+    found = judge.refused(home.words())
+    assert (found is not None) is forbidden
+    if found is not None:
+        assert f"listen on {address}, an address that this machine does not have" in found.fact
+        assert "ip address" in found.fix
 
 
 def test_an_unknown_reason_is_quoted_and_judged_by_nobody(home: Home) -> None:
@@ -255,6 +307,51 @@ def test_a_program_that_stamps_nothing_is_quoted_by_the_file_s_time(home: Home) 
     found = judge.refused(words)
     assert found is not None
     assert "installation is missing" in found.fact
+
+
+HEAP = """\
+
+<--- Last few GCs --->
+
+[2658:0x707d000]     2663 ms: Mark-Compact (reduce) 38.0 (43.9) -> 37.8 (40.9) MB, pooled: 0 MB, 27.60 / 0.00 ms
+FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory
+----- Native stack trace -----
+
+ 1: 0x74f963 node::OOMErrorHandler(char const*, v8::OOMDetails const&) [openclaw]
+ 2: 0xc32640  [openclaw]
+"""
+"""As Node 24.19 printed it, without a stamp."""
+OLD_NODE = """\
+openclaw: Node 20.20.2: node:sqlite is unavailable; use 24.16+/26.1+ or a build with the fix.
+If you use nvm, run:
+  nvm install 26
+"""
+
+
+@pytest.mark.parametrize("lives", [1, 8])
+@pytest.mark.parametrize("before", ["", PRINTED.splitlines()[0].replace("13:58:50", "04:11:09") + "\n"])
+def test_a_full_heap_is_the_last_word_with_what_helps(home: Home, before: str, lives: int) -> None:
+    """Hours after its last stamped line, said once however often it ended so; the start stays what is advised first."""
+    words = of_launchd(home, before + HEAP * lives)
+    assert words is not None
+    assert words.said == ("FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory",)
+    assert judge.refused(words) is None
+    told = judge.with_words(DOWN, words)
+    assert told.fact.endswith("its JavaScript heap was full")
+    assert told.fix.startswith(f"{DOWN.fix}; ")
+    assert "--max-old-space-size" in told.fix
+    looping = judge.with_words(replace(DOWN, check="gateway/crash-loop", fix="none automatic: read why"), words)
+    assert looping.fix.startswith("none automatic: another start ends the same way; ")
+
+
+def test_a_node_that_is_too_old_says_so_itself(home: Home) -> None:
+    """The launcher of 2026.9.6 under Node 20: no start helps."""
+    found = judge.refused(of_launchd(home, OLD_NODE))
+    assert found is not None
+    assert "Node.js" in found.fact
+    assert "use 24.16+" in found.saw
+    retried = 'openclaw: Retrying with "/opt/node/bin/node" (PATH; current Node failed runtime admission).\n'
+    assert judge.refused(of_launchd(home, retried + PRINTED.splitlines()[0])) is None
 
 
 def test_an_output_of_a_gateway_that_was_stopped_is_no_complaint(home: Home) -> None:

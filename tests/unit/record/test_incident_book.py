@@ -223,11 +223,11 @@ def test_the_sentence_beside_the_verdict(days: Days) -> None:
             book.tell(days.book, "last", Event("", days.now, "acknowledged", by="anna"))
     name = "incident 20261122-194115-gateway-hung"
     assert said == [
-        f"{name}: opened by this run",
-        f"{name}: since 2026-11-22 19:41:15 UTC (10 min); acknowledged by anna",
-        f"{name}: green once after 10 min; the next green run closes it; acknowledged by anna",
-        f"{name}: closed after 10 min; acknowledged by anna",
-        f"{name}: reopened, 1× back after green, first red 25 min ago; acknowledged by anna",
+        f"{name}, opened by this run",
+        f"{name}, since 2026-11-22 19:41:15 UTC (10 min); acknowledged by anna",
+        f"{name}, green once after 10 min; the next green run closes it; acknowledged by anna",
+        f"{name}, closed after 10 min; acknowledged by anna",
+        f"{name}, reopened, 1× back after green, first red 25 min ago; acknowledged by anna",
     ]
 
 
