@@ -338,10 +338,10 @@ def test_a_full_heap_is_the_last_word_with_what_helps(home: Home, before: str, l
     assert judge.refused(words) is None
     told = judge.with_words(DOWN, words)
     assert told.fact.endswith("its JavaScript heap was full")
-    assert told.fix.startswith(f"{DOWN.fix}; ")
-    assert "--max-old-space-size" in told.fix
+    assert told.fix == DOWN.fix
+    assert "--max-old-space-size=4096 where it starts), if it ends so again" in told.saw
     looping = judge.with_words(replace(DOWN, check="gateway/crash-loop", fix="none automatic: read why"), words)
-    assert looping.fix.startswith("none automatic: another start ends the same way; ")
+    assert looping.fix.startswith("none automatic: another start ends the same way: give it more heap")
 
 
 def test_a_node_that_is_too_old_says_so_itself(home: Home) -> None:
