@@ -240,8 +240,7 @@ REFUSALS = (
     StartRefusal(
         re.compile(r"gateway auth (?:token|password) is blank"),
         "the gateway's own credential is empty or a placeholder, and it does not start with that",
-        "give it a real one: openclaw doctor --fix --generate-gateway-token makes a token, or set gateway.auth.token "
-        "where it comes from",
+        "give it a real one (openclaw doctor --fix --generate-gateway-token; or gateway.auth, where it comes from)",
     ),
     StartRefusal(
         re.compile(r"gateway tls: (?:cert/key missing|failed to |unable to )"),
