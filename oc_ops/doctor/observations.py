@@ -44,9 +44,7 @@ _SPOKEN = ("auth", "silent", "closed", "unreachable", "starting", "stranger", "u
 
 
 class Doctor:
-    """Looks at one gateway. Methods without a verb in front are observations; they raise Blocked, NotAsked or
-    CouldNotLook when they cannot be had, and cost nothing the second time.
-    """
+    """Looks at one gateway. Observations, had once, have no verb in front; raise Blocked, NotAsked or CouldNotLook."""
 
     def __init__(
         self,
@@ -312,9 +310,24 @@ class Doctor:
     @once
     def status_fault(self) -> Finding | None:
         """The finding that keeps the operator's own `openclaw` from reaching the gateway."""
-        return self.cli_unpaired() or judge_access.status_answered(
+        if unpaired := self.cli_unpaired():
+            return unpaired
+        if (listed := self.cron_listed()) and listed.came:
+            return None
+        return judge_access.status_answered(
             self.cli_status(), read=self.rpc_cause() is None, credential=self.config.credential, held=self.held
         )
+
+    @once
+    def cron_listed(self) -> Answer | None:
+        """`openclaw cron list`, which reaches the gateway as any command does: the proof costs no call of its own.
+
+        None where the scheduler did not list its jobs over RPC: a list that does not come then says nothing of our CLI.
+        """
+        lane = self._through_rpc()
+        if isinstance(lane, RpcRefused) or judge_cron.list_unanswered(lane.cron_list):
+            return None
+        return self.openclaw().cron_list()
 
     @once
     def config_rejected(self) -> Finding | None:
@@ -347,7 +360,7 @@ class Doctor:
         with contextlib.suppress(NotAsked):
             if finding := judge_cron.list_unanswered(self.cron_list_read()):
                 raise Blocked(finding)
-        return self._after_status(Openclaw.cron_list)
+        return self._after_status(lambda openclaw: self.cron_listed() or openclaw.cron_list())
 
     def browser_wanted(self) -> bool:
         """True if there is a browser to look at; raises NotAsked when the operator said that none is wanted."""
@@ -420,14 +433,8 @@ class Doctor:
         """The gateway's own records that a signature may know, within the longest window of any."""
         if self.target.container is not None:
             return log.printed(self.target.container, self.signatures(), self.started_at)
-        view = log.read(
-            self.target,
-            self.log_files(),
-            self.signatures(),
-            self.settings,
-            self.started_at,
-            self.config.secrets,
-        )
+        known, secrets = self.signatures(), self.config.secrets
+        view = log.read(self.target, self.log_files(), known, self.settings, self.started_at, secrets)
         if view.files:
             return view
         if cause := self.http_cause():

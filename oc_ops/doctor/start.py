@@ -20,9 +20,10 @@ from oc_ops.judge import state as judge_state
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.findings import in_state
 from oc_ops.judge.lifecycle import STARTING, Drain, again_and_again, drain_stuck
-from oc_ops.observe import gateways, install, lastwords, logs, state
+from oc_ops.observe import gateways, install, lastwords, logs, probe, state
 from oc_ops.observe import processes as observe_processes
 from oc_ops.observe.config import GatewayConfig
+from oc_ops.observe.healers import healers
 from oc_ops.observe.lastwords import LastWords
 from oc_ops.observe.logs.records import planned_restarts
 from oc_ops.observe.openclaw import Answer, Openclaw
@@ -239,12 +240,20 @@ class StartLook:
     def told(self, cause: Finding) -> Finding:
         """The cause of a gateway that is down: what its own last words say of every start, else with those words."""
         words = self.last_words()
-        return judge_lifecycle.refused(words) or judge_lifecycle.with_words(cause, words)
+        found = judge_lifecycle.refused(words) or judge_lifecycle.with_words(cause, words)
+        at_it = healers(self._doctor.target)
+        return judge_lifecycle.attended(found, at_it[0].summary) if at_it else found
 
     def no_command(self) -> Finding | None:
         """The finding for a command that is not there."""
-        path = self._doctor.target.environ.get("PATH", os.defpath).split(os.pathsep)
-        return judge_cli.missing(self._doctor.found_executable, self._doctor.config, path)
+        doctor = self._doctor
+        if doctor.found_executable is not None:
+            return None
+        there = None
+        with suppress(CouldNotLook):
+            there = probe.published(doctor.target, doctor.look())
+        path = doctor.target.environ.get("PATH", os.defpath).split(os.pathsep)
+        return judge_cli.missing(doctor.found_executable, doctor.config, path, there.place if there else "")
 
     def is_refusal(self, cause: Finding) -> bool:
         """True if the cause of a gateway that is down is OpenClaw's own refusal, which no other check tells."""

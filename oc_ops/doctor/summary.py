@@ -58,8 +58,9 @@ def notes(doctor: Doctor) -> tuple[str, ...]:
 
 def lanes(doctor: Doctor) -> dict[str, str]:
     """How each lane did, in the words of the report."""
-    lane, status = doctor.rpc_lane.seen, doctor.cli_status.seen
-    failed = doctor.cli_status.failure or doctor.cli_unpaired.failure
+    lane, listed = doctor.rpc_lane.seen, doctor.cron_listed.seen
+    status = doctor.cli_status.seen or listed
+    failed = doctor.cli_status.failure or doctor.cron_listed.failure or doctor.cli_unpaired.failure
     rpc_word = "not needed"
     if isinstance(lane, RpcRefused):
         rpc_word = "off" if lane.kind == "off" else f"unavailable: {lane.reason}"

@@ -89,8 +89,13 @@ def said_nothing(answer: Answer) -> str:
     means="there is no `openclaw` command",
     helps="install it, or name it",
 )
-def missing(executable: Path | None, config: GatewayConfig, looked: Sequence[str] = ()) -> Finding | None:
-    """No `openclaw` on PATH nor in the usual install places; without a config either, it is likely another user's."""
+def missing(
+    executable: Path | None, config: GatewayConfig, looked: Sequence[str] = (), there: str = ""
+) -> Finding | None:
+    """No `openclaw` on PATH nor in the usual install places; without a config either, it is likely another user's.
+
+    `there` is the target of the container that has the gateway's port: the command is in it.
+    """
     if executable is not None:
         return None
     fact, saw = (
@@ -98,7 +103,10 @@ def missing(executable: Path | None, config: GatewayConfig, looked: Sequence[str
         f"not on PATH ({', '.join(dict.fromkeys(looked))}) and not in the usual install places",
     )
     fix = "install OpenClaw (npm install -g openclaw), or name it: OC_OPS_OPENCLAW=/path/to/openclaw"
-    if not config.exists:
+    if there:
+        fact = "there is no `openclaw` command here: the gateway runs in a container, and its command is in there"
+        fix = f"look inside: --target {there}"
+    elif not config.exists:
         fact = "there is no OpenClaw for this user: no `openclaw` command and no config"
         saw += f"; no file {config.path}"
         fix = f"run the doctor as the user who runs the gateway; else {fix}"

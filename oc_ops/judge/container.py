@@ -84,7 +84,10 @@ def _down(there: Container) -> Finding:
             fact = f"container {there.name} was created and never started"
         case "gone":
             fact, proof = f"{there.runtime} has no container {there.name}", ""
-            fix = f"none automatic: {there.runtime} ps -a lists what there is; create it as it was created before"
+            fix = (
+                f"none automatic: {there.runtime} ps -a lists what this account has; look as the account whose "
+                "container it is, or create it as it was created before"
+            )
         case _:
             fact, proof = f"container {there.name} is {there.state} and cannot be started", ""
             fix = f"none automatic: its runtime gave it up ({there.runtime} inspect {there.name}); create it again"

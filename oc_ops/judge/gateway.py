@@ -206,7 +206,9 @@ def hung(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
     if not _mute(seen) or (seen.again is not None and seen.again.kind == "answered"):
         return None
     process, holder = seen.serving, seen.holder
-    if holder is None:
+    if holder is None and seen.behind is not None:
+        fix = port.in_container(seen.behind, "restart", seen.stopped_inside)
+    elif holder is None:
         fix = f"none automatic: see who has the port first (lsof -nP -iTCP:{seen.port} -sTCP:LISTEN, as root)"
     elif holder.status == "stopped":
         fix = f"kill -CONT {holder.pid}"

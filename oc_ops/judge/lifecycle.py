@@ -17,6 +17,7 @@ from oc_ops.process.jsontext import at, text_at
 from oc_ops.text import clock, span
 
 STARTING, DRAINING = "gateway/starting", "gateway/draining"
+ATTENDED = "none automatic: wait until that has ended"
 FROZEN = "the gateway is suspended and frozen"
 _OFTEN = 2
 """So many restarts by its supervisor since a person started it: then a young process proves no good start."""
@@ -85,6 +86,11 @@ def restarting(found: Finding, begun: datetime, now: datetime, budget_s: float) 
         f", at most {left_s:.0f} s more",
         "warning",
     )
+
+
+def attended(found: Finding, at_it: str) -> Finding:
+    """The finding for a gateway that is down while another program repairs, updates or restarts it."""
+    return replace(found, saw=f"{found.saw}; {at_it}", fix=f"{ATTENDED}, then look again: {at_it}")
 
 
 def frozen(found: Finding, since: datetime) -> Finding:

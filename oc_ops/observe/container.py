@@ -211,14 +211,34 @@ def named(runtime: Runtime, name: str, environ: Mapping[str, str]) -> Container:
     return found[0]
 
 
-def publishing(port: int, environ: Mapping[str, str]) -> Container | None:
-    """The container that publishes a port of this machine; None where no runtime says so within three seconds each."""
+def publishing(port: int, environ: Mapping[str, str], pid: int | None = None) -> Container | None:
+    """The container that publishes a port of this machine, or has it of the machine's own network (`--network host`).
+
+    `pid` is the process that listens there, if one is seen. None where no runtime says so within three seconds each.
+    """
+    pids = _line(pid) if pid else set()
     for runtime in installed(environ):
         with contextlib.suppress(CouldNotLook):
             for each in every(runtime, environ, deadline_s=_QUICKLY_S):
-                if port in [own for _, own in each.ports.values()]:
+                published = port in [own for _, own in each.ports.values()]
+                if published or (each.pid and each.pid in pids) or (not pid and _is_of_host(each, port)):
                     return each
     return None
+
+
+def _line(pid: int) -> set[int]:
+    """A process and those that it descends from, but for the machine's first."""
+    with contextlib.suppress(psutil.Error):
+        return {pid, *(each.pid for each in psutil.Process(pid).parents())} - {1}
+    return {pid}
+
+
+def _is_of_host(there: Container, port: int) -> bool:
+    """True for a gateway's container in the machine's own network whose command names the port, or none and it is the
+    default.
+    """
+    names = str(port) in there.command or (port == 18789 and "--port" not in there.command)
+    return there.network == "host" and names and runs_openclaw(there)
 
 
 def every(

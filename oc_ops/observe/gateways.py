@@ -14,7 +14,7 @@ from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.observe import config, container, inside, processes
 from oc_ops.observe.container import Container
 from oc_ops.observe.service import service
-from oc_ops.observe.sockets import listener, lives_apart
+from oc_ops.observe.sockets import forwarder, listener, lives_apart
 from oc_ops.observe.target import Target, choose, locate
 
 _STATE = re.compile(r"\.openclaw(?:-(?P<profile>[A-Za-z0-9][A-Za-z0-9_-]*))?")
@@ -58,7 +58,9 @@ def containers(environ: Mapping[str, str]) -> tuple[tuple[Container, ...], dict[
     notes: dict[str, str] = {}
     for runtime in container.installed(environ):
         try:
-            found += [each for each in container.every(runtime, environ) if container.runs_openclaw(each)]
+            known = {each.id for each in found}  # podman-docker is a script of docker's name
+            there = container.every(runtime, environ)
+            found += [each for each in there if container.runs_openclaw(each) and each.id not in known]
         except CouldNotLook as error:
             notes[runtime] = str(error)
     return tuple(found), notes
@@ -112,6 +114,8 @@ def _local(target: Target, choice: str) -> KnownGateway:
     if not seen and known and (hidden := processes.hidden_gateway(target)):
         words = [f"whether it runs is not known: {hidden}"]
     if not seen and (holder := listener(port)):
+        there = forwarder(holder.title, holder.program)
+        words = [f"is not seen from here: {there.name} forwards its port"] if there else words
         words.append(f"its port is held by {holder.summary}")
     if unit.manager != "none":
         words.append(unit.summary)

@@ -6,7 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -40,6 +40,7 @@ _RELAY_S = 10.0
 LASTS_S = 120.0
 """How long a way in lasts where it is not said otherwise."""
 _LOGS_S = 10.0
+_UNASKED = timedelta(seconds=30)
 
 
 def config_of(target: Target) -> GatewayConfig:
@@ -74,10 +75,15 @@ def _inner_port(there: Container, told: GatewayConfig) -> int:
 
 
 def again(target: Target) -> Target:
-    """The target with its container as it is now: the same name may be another container since."""
+    """The target with its container as it is now: the same name may be another container since.
+
+    A runtime that could not be asked is not asked again within half a minute: each question may cost 10 s.
+    """
     kind, _, name = target.choice.partition(":")
     there = target.container
     assert there is not None
+    if there.state == "unseen" and datetime.now(UTC) - there.seen_at < _UNASKED:
+        return target
     return replace(target, container=container.look(kind, name, there.host))
 
 
@@ -202,6 +208,8 @@ def _processes(there: Container) -> tuple[GatewayProcess, ...]:
 
 def output(there: Container, since: datetime) -> Iterator[Record]:
     """Lines that the gateway printed since a moment, oldest first, of the last 4 MiB; raises CouldNotLook."""
+    if there.state == "unseen":
+        raise CouldNotLook(there.error)
     call = there.ask("logs", "--timestamps", "--since", utc(since), there.id or there.name,
                      deadline_s=_LOGS_S)  # fmt: skip
     if call.outcome != "answered":

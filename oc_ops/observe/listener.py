@@ -34,6 +34,7 @@ from oc_ops.errors import CouldNotLook
 from oc_ops.observe import config, processes
 from oc_ops.observe.container import Container
 from oc_ops.observe.gatewaylocks import lock_pids
+from oc_ops.observe.sockets import forwarder, lives_apart
 from oc_ops.observe.target import Target
 
 if TYPE_CHECKING:
@@ -261,8 +262,12 @@ def _proof(target: Target, port: int, pid: int | None) -> Proven:
         ) from None
     if not evidence:
         where = f"no lock, title or open file shows it to be the gateway of {target.state_dir}"
+        there = forwarder(_title(process), process.name())
+        then = f"; {there.name} only forwards it: run oc-ops where the gateway runs" if there else ""
+        if lives_apart(pid):
+            then = "; it runs in a container: oc-ops targets names it for --target"
         raise Unproven(
-            "other", f"pid {pid} ({_title(process)}) listens on port {port}, and {where}: nothing secret is sent"
+            "other", f"pid {pid} ({_title(process)}) listens on port {port}, and {where}: nothing secret is sent{then}"
         )
     return Proven(process, evidence, forwards)
 

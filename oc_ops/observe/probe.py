@@ -19,7 +19,7 @@ from oc_ops.observe.http import Probe
 from oc_ops.observe.limits import Descriptors, descriptors
 from oc_ops.observe.processes import GatewayProcess, Listener
 from oc_ops.observe.service import NO_SERVICE, Service, unit_of
-from oc_ops.observe.sockets import forwarder
+from oc_ops.observe.sockets import forwarder, lives_apart
 from oc_ops.observe.target import Target
 from oc_ops.observe.whereabouts import TcpAddress
 from oc_ops.process.jsontext import at, number_at, text_at
@@ -172,7 +172,7 @@ def look(
         seen = replace(seen, descriptors=descriptors(holder.pid))
     if seen.live.kind != "answered":
         runtimes = tuple(each for each in ("podman", "docker") if shutil.which(each))
-        there = _publishing(target, seen) if runtimes else None
+        there = published(target, seen) if runtimes else None
         asleep = observe_processes.stopped_inside(there) if there and seen.live.kind == "silent" else None
         met = _install_of(seen) or met
         return replace(seen, installing=met, runtimes=runtimes, behind=there, stopped_inside=asleep)
@@ -216,12 +216,14 @@ def _pending(seen: GatewayProbe) -> str:
     return ", ".join(dict.fromkeys(filter(None, (text_at(startup, "pendingReason"), *named)))) or "an unnamed step"
 
 
-def _publishing(target: Target, seen: GatewayProbe) -> Container | None:
-    """The container behind a port that a forwarder of container runtimes holds, or that nobody holds any more."""
+def published(target: Target, seen: GatewayProbe) -> Container | None:
+    """The container behind a port that a forwarder of container runtimes holds, or a process in one, or nobody."""
     there = forwarder(seen.listener.title, seen.listener.program) if seen.listener else None
-    if seen.holder or (seen.listener and (there is None or there.kind != "container")):
+    pid = seen.listener.pid if seen.listener else None
+    forwarded = there is not None and there.kind == "container"
+    if seen.holder or (seen.listener and not forwarded and not (pid and lives_apart(pid))):
         return None
-    return publishing(seen.port, target.environ)
+    return publishing(seen.port, target.environ, None if forwarded else pid)
 
 
 def _at_once(target: Target, place: TcpAddress, live: Probe, service_of: Callable[[Target], Service]) -> GatewayProbe:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from oc_ops.lab.gateway import Lab
 from tests.live.examine import Examination, examine
-from tests.live.labs import TestLab
+from tests.live.labs import TestLab, calm
 from tests.support import faults
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(3600)]
@@ -23,6 +24,7 @@ MONTHLY = "2026.9.1 2026.8.2 2026.7.35 2026.6.11 2026.5.18 2026.4.15 2026.3.13"
 RELEASES = os.environ.get("OC_OPS_RELEASES", MONTHLY).split()
 """One of each month, or those that the environment names: any release of npm can be tried."""
 BROKEN_HTTP = "2026.3.31"
+PAIRED_S = 300.0
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def test_a_release_of_every_month_is_told_as_it_is(fresh: Lab, tmp_path: Path) -
     unpaired = examine(fresh, tmp_path)
     assert unpaired.exit == 0, unpaired.output
     assert [each["check"] for each in unpaired.report["findings"]] in ([], ["cli/unpaired"])
-    assert fresh.call("cron", "list", "--json").outcome in ("answered", "lingered")
+    pair(fresh)
     well = examine(fresh, tmp_path)
     assert (well.exit, well.report["verdict"]) == (0, "healthy"), well.output
     with faults.stopped(fresh):
@@ -62,6 +64,17 @@ def test_a_release_of_every_month_is_told_as_it_is(fresh: Lab, tmp_path: Path) -
     record(fresh.version, "paired", well)
     record(fresh.version, "stopped (SIGSTOP)", hung)
     record(fresh.version, "killed", down)
+
+
+def pair(lab: Lab) -> None:
+    """Pair its command by an operator's call; what its start made it complain of until then is another story.
+
+    2026.4.29 is ready by its own word and then answers no call for up to a minute on a busy machine.
+    """
+    until = time.monotonic() + PAIRED_S
+    while (call := lab.call("cron", "list", "--json")).outcome not in ("answered", "lingered"):
+        assert time.monotonic() < until, call.summary
+    calm(lab.log_file)
 
 
 @pytest.mark.parametrize("fresh", [BROKEN_HTTP], indirect=True)

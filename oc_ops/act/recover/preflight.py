@@ -81,7 +81,7 @@ def by_hand(cure: Cure, cause: Finding) -> str:
     if cure.action == "channel-restart" and not cause.proof:
         return "its own last error, or its own next try, decides: another start would meet the same"
     mute = cause.check in _SEEN_BY_LOOK and cure.action in ("restart", "start")
-    if not mute or not cause.for_a_person:
+    if not mute or not cause.for_a_person or cause.fix.startswith(judge_lifecycle.ATTENDED):
         return ""
     if cause.fact.startswith(judge_lifecycle.FROZEN):
         return "it was suspended for a freeze of its host, and a suspension is its owner's to end"

@@ -11,7 +11,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from oc_ops.cli import app
-from tests.support.containers import runtime
+from oc_ops.observe.sockets import Listener
+from tests.support.containers import inspected, runtime
 
 
 @pytest.fixture
@@ -43,6 +44,23 @@ def test_who_holds_the_port_of_a_gateway_that_does_not_run_is_said(home: Path) -
     assert f"does not run, its port is held by pid {os.getpid()}" in row
     assert "does not run" in free
     assert "is held by" not in free.splitlines()[1]
+
+
+def test_a_forwarded_port_says_nothing_of_its_gateway(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind a proxy or a tunnel it is not seen, which is not that it does not run."""
+    holder = Listener(71, "ssh -N -L 18789:127.0.0.1:18789 host", program="ssh")
+    monkeypatch.setattr("oc_ops.observe.gateways.listener", lambda _port: holder)
+    row = targets(home, 18789).stdout.splitlines()[1]
+    assert "is not seen from here: ssh forwards its port" in row
+    assert "does not run" not in row
+
+
+def test_a_docker_that_is_podman_counts_once(home: Path) -> None:
+    """podman-docker is a script: both commands tell of the same container, by its id."""
+    for name in ("podman", "docker"):
+        runtime(home / "bin", inspected(), name=name)
+    rows = [each for each in targets(home, 18789).stdout.splitlines() if each.partition("\t")[0].endswith(":cell")]
+    assert [each.partition("\t")[0] for each in rows] == ["podman:cell"]
 
 
 def test_a_gateway_of_another_machine_is_not_said_to_be_down(home: Path) -> None:

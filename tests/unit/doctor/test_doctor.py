@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from oc_ops.act.recover.policy import cure_of
+from oc_ops.act.recover.preflight import by_hand
 from oc_ops.doctor import summary
 from oc_ops.doctor.observations import Doctor
 from oc_ops.doctor.outcomes import Blocked, NotAsked
@@ -18,6 +20,7 @@ from oc_ops.gateway import Gateway
 from oc_ops.judge import findings
 from oc_ops.judge.finding import Finding
 from oc_ops.observe import install, state
+from oc_ops.observe.healers import Healer
 from oc_ops.observe.openclaw import Openclaw
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.reads import RpcReads
@@ -30,7 +33,7 @@ from tests.support.world import DOWN, HELLO, HUNG, READS, Make, World
 
 OBSERVATIONS = (
     "config_cause", "look", "http_cause", "rpc_lane", "status_read", "rpc_cause", "cron_status", "cron_list_read",
-    "executable", "openclaw", "version", "cli_fault", "cli_status", "cli_cause", "config_rejected", "cron_list",
+    "executable", "openclaw", "version", "cli_fault", "status_fault", "cli_cause", "config_rejected", "cron_list",
     "browser_fault", "browser_answer", "browser_status", "log_files", "log_view",
 )  # fmt: skip
 
@@ -174,7 +177,7 @@ def test_a_config_that_does_not_parse_is_the_cause_of_all(world: World, make: Ma
     assert world.calls == Counter()
     assert world.asked["rpc"] == 0
     blocked = [name for name, each in found.items() if isinstance(each, Blocked)]
-    assert {"rpc_lane", "cron_list", "cron_list_read", "cli_status", "browser_status"} <= set(blocked)
+    assert {"rpc_lane", "cron_list", "cron_list_read", "status_fault", "browser_status"} <= set(blocked)
 
 
 def test_a_config_of_a_newer_shape_is_not_invalid(world: World, make: Make) -> None:
@@ -227,7 +230,7 @@ def test_quick_never_calls_the_cli(world: World, make: Make) -> None:
     doctor = make(quick=True)
     found = everything(doctor)
     assert world.calls == Counter()
-    assert isinstance(found["cli_status"], NotAsked)
+    assert isinstance(found["status_fault"], NotAsked)
     assert isinstance(found["cron_list"], NotAsked)
     assert isinstance(found["browser_status"], NotAsked)
     assert summary.lanes(doctor)["cli"] == "not asked: --quick"
@@ -260,12 +263,12 @@ def test_a_failure_to_look_is_kept(world: World, make: Make) -> None:
 
 def test_a_cli_that_could_not_be_called_is_kept_and_named(world: World, make: Make) -> None:
     """The lanes say why the CLI lane failed; the call is made once."""
-    world.cli["status"] = CouldNotLook("cli.lock is held by process 7; waited 25 s for it")
+    world.cli["cron_list"] = CouldNotLook("cli.lock is held by process 7; waited 25 s for it")
     doctor = make()
     found = everything(doctor)
     assert isinstance(found["cron_list"], CouldNotLook)
-    assert world.calls["status"] == 1
-    assert world.calls["cron_list"] == world.calls["browser_status"] == 0
+    assert world.calls["cron_list"] == 1
+    assert world.calls["status"] == world.calls["browser_status"] == 0
     assert summary.lanes(doctor)["cli"] == "unavailable: cli.lock is held by process 7; waited 25 s for it"
 
 
@@ -336,6 +339,21 @@ def test_a_place_that_was_never_set_up_beside_other_gateways_is_the_wrong_place(
         doctor.http_cause()
 
 
+def test_a_gateway_that_an_update_took_down_is_not_to_be_started_beside_it(
+    world: World, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The advice is to wait for that very process; recovery waits for it by itself, and acts when it is over."""
+    update = Healer(71, "openclaw update", 12.0, "activating")
+    monkeypatch.setattr("oc_ops.doctor.start.healers", lambda _target: (update,))
+    world.look = DOWN
+    cause = make().http_cause()
+    assert cause is not None
+    assert cause.check == "gateway/down"
+    assert cause.fix.startswith("none automatic: wait until that has ended")
+    assert cause.fix.endswith("pid 71 runs `openclaw update` (activating), for 12 s now")
+    assert by_hand(cure_of(cause.check), cause) == ""
+
+
 def test_a_gateway_that_has_a_unit_is_set_up_here(world: World, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its unit says that it is this user's: not seeing the command from here explains nothing."""
     cause = nothing_set_up(world, make, monkeypatch, Service("systemd", "openclaw-gateway.service", "stopped"))
@@ -353,11 +371,25 @@ def test_an_openclaw_that_does_not_work(world: World, make: Make) -> None:
 
 def test_a_status_that_fails_blocks_what_rests_on_it(world: World, make: Make) -> None:
     """Where the operator's own command is not answered, the costlier ones are not tried."""
-    world.cli["status"] = answer(None, "gateway call status", "refused", stderr="gateway timeout after 8000ms")
+    for name in ("status", "cron_list"):
+        world.cli[name] = answer(None, "gateway call status", "refused", stderr="gateway timeout after 8000ms")
     found = everything(make())
     assert "cli/unusable" in causes(found)
     assert isinstance(found["cron_list"], Blocked)
-    assert world.calls["cron_list"] == world.calls["browser_status"] == 0
+    assert world.calls["cron_list"] == world.calls["status"] == 1
+    assert world.calls["browser_status"] == 0
+
+
+def test_one_call_proves_the_command_line_and_lists_the_jobs(world: World, make: Make) -> None:
+    """A list that came by it needs no second proof; one that is no list, beside RPC's, is still the list's fault."""
+    doctor = make()
+    assert everything(doctor)["status_fault"] is None
+    assert world.calls["status"] == 0
+    assert world.calls["cron_list"] == 1
+    assert summary.lanes(doctor)["cli"] == "ok"
+    world.cli["cron_list"] = answer({}, "cron list --json")
+    assert causes(everything(make())) == set()
+    assert world.calls["status"] == 0
 
 
 def test_a_refusal_of_a_token_that_only_the_service_has_is_our_own_side_s(world: World, make: Make) -> None:
@@ -420,11 +452,12 @@ def test_a_cli_that_says_nothing_accuses_nobody(name: str, outcome: Outcome, wor
     assert all("says nothing of the gateway" in each for each in unseen)
 
 
-@pytest.mark.parametrize("name", ["status", "cron_list", "browser_status"])
-def test_a_refused_cli_does_not_overrule_what_was_read(name: str, world: World, make: Make) -> None:
+@pytest.mark.parametrize("names", [("status", "cron_list"), ("cron_list",), ("browser_status",)], ids=" ".join)
+def test_a_refused_cli_does_not_overrule_what_was_read(names: tuple[str, ...], world: World, make: Make) -> None:
     """Over RPC the gateway was read: whatever our CLI lacks is one warning, and what rests on it is left out."""
     error = {"ok": False, "error": {"type": "cli_error", "message": "device pairing required (requestId: 1)"}}
-    world.cli[name] = answer(error, "cron list --json", "refused")
+    for name in names:
+        world.cli[name] = answer(error, "cron list --json", "refused")
     found = everything(make())
     assert causes(found) == {"cli/unpaired"}
     blocked = [each.cause for each in found.values() if isinstance(each, Blocked)]

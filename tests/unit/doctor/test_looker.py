@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from checks import test_browser, test_cron, test_gateway, test_host, test_logs
+from checks import test_browser, test_cron, test_gateway, test_host, test_logs, test_work
 from oc_ops.act.recover.policy import cure_of
 from oc_ops.doctor.observations import Doctor
 from oc_ops.doctor.outcomes import Blocked, NotAsked
 from oc_ops.doctor.surroundings import Surroundings
-from oc_ops.errors import OcOpsError
+from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.findings import KINDS
 from oc_ops.observe import install
@@ -25,12 +25,12 @@ from oc_ops.observe.service import Service
 from tests.support.sights import answer, call, gateway_process, sight
 from tests.support.world import HUNG, Make, World
 
-MODULES = (test_gateway, test_browser, test_cron, test_host, test_logs)
+MODULES = (test_gateway, test_work, test_browser, test_cron, test_host, test_logs)
 CHECKS = [
     each
     for module in MODULES
     for name, each in vars(module).items()
-    if name.startswith("test_") and name != "test_browser_click_lands"
+    if name.startswith("test_") and name not in ("test_browser_click_lands", "test_a_model_answers_a_prompt")
 ]
 ACTS = re.compile(
     r"gateway (?:re)?start|gateway stop|\bkill\b|\bend (?:that|pid)|systemctl \S*\s*(?:re)?start|systemctl \S*\s*stop"
@@ -196,10 +196,26 @@ def device_refused(scene: Scene) -> None:
     scene.refuse_rpc("device", "device signature expired: the clocks differ", "DEVICE_SIGNATURE_EXPIRED")
 
 
+def state_closed(scene: Scene) -> None:
+    """The state directory is another user's, and may not be entered."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise CouldNotLook("cannot read ~/.openclaw/state/openclaw.sqlite: Permission denied")
+
+    scene.monkeypatch.setattr("oc_ops.observe.state.look", refused)
+    scene.monkeypatch.setattr("oc_ops.observe.jobstore.read", refused)
+
+
+def log_unseen(scene: Scene) -> None:
+    """Nothing of its log is to be seen."""
+    scene.monkeypatch.setattr("oc_ops.observe.logs.files", lambda *_, **__: ())
+
+
 FAILURES: tuple[Callable[[Scene], None], ...] = (
     no_token, unset_variable, wrong_token, unpaired, pairing_waits, cli_missing, cli_hangs, cli_crashes,
     cli_of_another_release, cli_older_than_the_config, sent_elsewhere, plaintext_refused, listener_not_shown,
     sockets_hidden, no_bus, no_processes, another_user, config_forbidden, rpc_switched_off, device_refused,
+    state_closed, log_unseen,
 )  # fmt: skip
 COMBINATIONS = [(), *((each,) for each in FAILURES), *itertools.combinations(FAILURES, 2)]
 
@@ -231,7 +247,8 @@ def found_by(doctor: Doctor) -> Iterator[Finding]:
 def acts_on(finding: Finding) -> bool:
     """Whether its cure or its advice would change a gateway."""
     return (
-        cure_of(finding.check).action in ("restart", "start", "browser-restart") or ACTS.search(finding.fix) is not None
+        cure_of(finding.check).action in ("restart", "start", "browser-restart", "channel-restart")
+        or ACTS.search(finding.fix) is not None
     )
 
 
@@ -273,7 +290,7 @@ def test_no_blindness_of_ours_touches_a_gateway_that_is_well(
             told.add(each.check)
             if acts_on(each) and each.check.split("/")[0] in ("gateway", "cli", "cron", "browser", "state", "config"):
                 harmful.append(f"{' + '.join(one.__name__ for one in failures)}: {each.check}: {each.fix}")
-    assert len(COMBINATIONS) == 1 + 20 + 190
+    assert len(COMBINATIONS) == 1 + 22 + 231
     assert harmful == []
     assert told >= {"gateway/auth-rejected", "gateway/credential-missing", "cli/missing"}
 

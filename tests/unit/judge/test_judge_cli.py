@@ -31,6 +31,9 @@ def test_missing() -> None:
     assert (finding.check, finding.fact) == ("cli/missing", "there is no `openclaw` command")
     assert "/usr/bin, /bin" in finding.saw
     assert "OC_OPS_OPENCLAW=" in finding.fix
+    inside = judge.missing(None, config, ["/usr/bin"], "podman:cell")
+    assert inside is not None
+    assert inside.fix == "none automatic: look inside: --target podman:cell"
     elsewhere = judge.missing(None, replace(config, exists=False), ["/usr/bin"])
     assert elsewhere is not None
     assert "and no config" in elsewhere.fact

@@ -57,6 +57,19 @@ def test_a_state_is_one_finding(container: Container, check: str, fact: str, fix
     assert bool(found.proof) == fix.startswith("podman")
 
 
+@pytest.mark.parametrize(("stopped", "fix"), [(1, "kill -CONT 1"), (None, "podman restart -t 330 cell")])
+def test_a_silent_gateway_of_a_container_in_this_network_is_commanded_there(stopped: int | None, fix: str) -> None:
+    """Looked at without a target: its process holds the port itself and is not ours, so the container is named."""
+    mute = sights.nothing("silent")
+    seen = sights.sight(mute, again=mute, processes=(), behind=there("running"), stopped_inside=stopped)
+    found = cause(seen, Limits())
+    assert found is not None
+    assert (found.check, found.proof) == ("gateway/hung", "")
+    assert found.fix.startswith("none automatic: it")
+    assert fix in found.fix
+    assert "--target podman:cell looks inside" in found.fix
+
+
 @pytest.mark.parametrize("state", ["exited", "paused", "created"])
 def test_what_a_kubelet_owns_is_its_to_start(state: str) -> None:
     """A pod's kubelet starts its containers: recovery has no proof to act on."""

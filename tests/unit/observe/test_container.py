@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
 from typing import Any
@@ -12,10 +15,10 @@ import psutil
 import pytest
 
 from oc_ops.errors import CouldNotLook, SettingError
-from oc_ops.observe import container, processes
+from oc_ops.observe import container, inside, processes
 from oc_ops.observe.container import Container, Runtime
 from oc_ops.observe.inside import config_of
-from oc_ops.observe.target import choose
+from oc_ops.observe.target import choose, locate
 from tests.support.containers import ID, TOKEN, calls, inspected, runtime
 from tests.support.survivors import eventually
 
@@ -87,6 +90,25 @@ def test_a_runtime_that_cannot_be_asked_is_said_in_one_sentence(
     there = choose(environ(tmp_path), choice="podman:cell").container
     assert there is not None
     assert (there.state, words in there.error) == ("unseen", True)
+
+
+@pytest.mark.parametrize(("ago_s", "asked"), [(5, 0), (60, 1)])
+def test_a_runtime_that_does_not_answer_is_not_asked_at_once_again(
+    ago_s: int, asked: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each question costs ten seconds, and a run has several: what it said of itself stands for half a minute."""
+    runtime(tmp_path / "bin", inspected())
+    told = Container(
+        "podman", "cell", "unseen", error="podman does not answer", host=environ(tmp_path),
+        seen_at=datetime.now(UTC) - timedelta(seconds=ago_s),
+    )  # fmt: skip
+    target = replace(locate(environ(tmp_path)), choice="podman:cell", container=told)
+    again = inside.again(target).container
+    assert again is not None
+    assert (again.state, len(calls(tmp_path / "bin"))) == ("running" if asked else "unseen", asked)
+    with pytest.raises(CouldNotLook, match="podman does not answer"):
+        list(inside.output(told, datetime.now(UTC)))
+    assert len(calls(tmp_path / "bin")) == asked
 
 
 def test_a_runtime_that_is_missing_is_said(tmp_path: Path) -> None:
@@ -179,6 +201,40 @@ def test_every_container_survives_one_that_goes(tmp_path: Path) -> None:
     runtime(tmp_path / "bin", inspected(), inspected(Name="other", Id="e" * 64))
     assert [each.name for each in container.every("podman", environ(tmp_path))] == ["cell", "other"]
     assert calls(tmp_path / "bin")[0] == "ps -aq --no-trunc"
+
+
+HOST = {"NetworkMode": "host", "PortBindings": {}, "RestartPolicy": {"Name": ""}}
+NO_PORTS = {"IPAddress": "", "Ports": {}, "Networks": {}}
+
+
+@pytest.mark.parametrize(
+    ("args", "port", "pid", "state_pid", "found"),
+    [
+        (["gateway", "--port", "28789"], 28789, None, 0, True),
+        (["gateway", "--port", "28789"], 28790, None, 0, False),
+        (["gateway"], 18789, None, 0, True),
+        (["gateway", "--port", "28789"], 18789, None, 0, False),
+        (["gateway"], 28789, "own", "own", True),
+        (["gateway"], 28789, "own", "parent", True),
+        (["gateway"], 18789, "own", 7, False),
+    ],
+    ids=["its command names it", "another port", "the default", "not the default", "its process", "a child of its "
+         "process", "another process has it"],
+)  # fmt: skip
+def test_a_container_in_the_machine_s_own_network_is_found(
+    args: list[str], port: int, pid: str | None, state_pid: int | str, found: bool, tmp_path: Path
+) -> None:
+    """`--network host` publishes nothing: its process tells while it lives, then its command (podman 4.3)."""
+    pids = {"own": os.getpid(), "parent": os.getppid()}
+    told = inspected(
+        Args=["openclaw.mjs", *args],
+        Pid=pids.get(str(state_pid), state_pid),
+        HostConfig=HOST,
+        NetworkSettings=NO_PORTS,
+    )
+    runtime(tmp_path / "bin", told)
+    there = container.publishing(port, environ(tmp_path), pids.get(str(pid)))
+    assert (there is not None) == found
 
 
 def test_a_start_is_the_runtime_s(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from oc_ops.observe.processes import (
 )
 from oc_ops.observe.sockets import Socket
 from oc_ops.observe.target import Target, locate
+from tests.support.sights import gateway_process
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
@@ -295,6 +296,24 @@ def test_a_plain_title_counts_only_while_young(target: Target, start: Start, mon
     assert (found.pid, found.certain) == (own.pid, False)
     monkeypatch.setattr(processes, "AMBIGUOUS_S", 0.0)
     assert gateway_processes(target) == ()
+
+
+@pytest.mark.parametrize(
+    ("cpu_s", "age_s", "counts"),
+    [(7.7, 30.3, True), (10.8, 42.2, True), (3.0, 120.0, False), (0.9, 31.0, False), (60.0, 250.0, False)],
+    ids=["starved, before its lock", "starved, between two locks", "a client that waits", "a call that lingers",
+         "beyond every start"],
+)  # fmt: skip
+def test_a_start_that_others_starve_is_no_client(
+    cpu_s: float, age_s: float, counts: bool, target: Target, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On two cores at load 9 a starting 2026.9.6 was in no lock for 38 s, and was called down for 8 of them."""
+    start("openclaw")
+    born, used = time.time() - age_s, psutil.Process().cpu_times()._replace(user=cpu_s, system=0.0)
+    monkeypatch.setattr(psutil.Process, "create_time", lambda _self: born)
+    monkeypatch.setattr(processes, "_described", lambda *_: gateway_process(certain=False))
+    monkeypatch.setattr(psutil.Process, "cpu_times", lambda _self: used)
+    assert bool(gateway_processes(target)) == counts
 
 
 def test_certain_ones_come_first_and_older_before_younger(target: Target, start: Start) -> None:

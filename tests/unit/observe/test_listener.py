@@ -236,6 +236,26 @@ def test_a_process_without_proof_is_told_nothing(tmp_path: Path, port: int, spoi
     assert caught.value.why == "other"
 
 
+@pytest.mark.parametrize(("title", "told"), [("nginx: worker process", True), ("python3 server.py", False)])
+def test_a_forwarder_says_where_to_look(
+    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch, title: str, told: bool
+) -> None:
+    """Nothing is sent through a proxy of no container, whoever answers behind it; what would let us see is said."""
+    monkeypatch.setattr(listener, "_title", lambda _process: title)
+    with pytest.raises(Unproven) as caught:
+        prove(locate({"HOME": str(tmp_path)}), "127.0.0.1", port)
+    assert str(caught.value).endswith("; nginx only forwards it: run oc-ops where the gateway runs") == told
+
+
+def test_a_gateway_in_a_container_is_named_by_its_target(
+    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container in the machine's own network: the process is seen, and is not this state directory's."""
+    monkeypatch.setattr(listener, "lives_apart", lambda _pid: True)
+    with pytest.raises(Unproven, match="it runs in a container: oc-ops targets names it for --target"):
+        prove(locate({"HOME": str(tmp_path)}), "127.0.0.1", port)
+
+
 def test_it_is_seen_without_the_table_as_well(tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on macOS: the sockets of every process are asked, and the answer is the same."""
     target = proven.home_of(tmp_path, port)
