@@ -33,7 +33,7 @@ def test_a_run_leaves_what_it_saw(tmp_path: Path) -> None:
     assert (operator.reports / "runs" / stamp / "report.json").exists()
     assert rows(operator, "SELECT count(*) FROM checks") == [(len(report["checks"]),)]
     calls = {text for (text,) in rows(operator, "SELECT text FROM calls JOIN names ON names.id = calls.name")}
-    assert {"http /healthz", "http /readyz", "rpc status", "rpc cron.list", "cli gateway call status"} <= calls
+    assert {"http /healthz", "http /readyz", "rpc status", "rpc cron.list", "cli cron list"} <= calls
     [(state,)] = rows(operator, "SELECT told FROM states")
     assert '"CLI":"2026.9.6"' in state
     assert '"jobs":"0"' in state
