@@ -188,12 +188,14 @@ def rejected_config(answer: Answer, config: GatewayConfig, *, lives: bool = Fals
 
 def _invalid(path: Path, why: str, lives: bool) -> Finding:
     lead = "the gateway still runs on what it read before; do not restart it: " if lives else ""
+    repair = f"repair {path} (openclaw config validate shows each issue; openclaw doctor --fix repairs what it can)"
+    if why.startswith("$include "):
+        repair = f"put right the file that it names, or take its $include out of {path}"
     return Finding(
         "config/invalid",
         "error",
         fact="the config is invalid: a gateway that starts now will not come up",
         saw=f"{path}: {why}",
-        fix=f"none automatic: {lead}repair {path} (openclaw config validate shows each issue; "
-        "openclaw doctor --fix repairs what it can)",
+        fix=f"none automatic: {lead}{repair}",
         verify="openclaw config validate",
     )

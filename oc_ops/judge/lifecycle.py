@@ -246,8 +246,7 @@ REFUSALS = (
     StartRefusal(
         re.compile(r"gateway auth (?:token|password) is blank"),
         "the gateway's own credential is empty or a placeholder, and it does not start with that",
-        "give it a real one: openclaw doctor --fix --generate-gateway-token makes a token, or set gateway.auth.token "
-        "where it comes from",
+        "give it a real one (openclaw doctor --fix --generate-gateway-token; or gateway.auth, where it comes from)",
     ),
     StartRefusal(
         re.compile(r"gateway tls: (?:cert/key missing|failed to |unable to )"),
@@ -308,7 +307,7 @@ in use) is none of these: it is quoted, and a start is not forbidden."""
 HEAP = StartRefusal(
     re.compile(r"JavaScript heap out of memory"),
     "its JavaScript heap was full",
-    "if it ends so again, give it more heap (NODE_OPTIONS=--max-old-space-size=4096 where it starts)",
+    "give it more heap (NODE_OPTIONS=--max-old-space-size=4096 where it starts)",
 )
 """No refusal: a heap that filled up over days is empty after a start, one that is too small is full again."""
 
@@ -349,8 +348,9 @@ def with_words(cause: Finding, words: LastWords | None) -> Finding:
     told = f"it was told to stop at {clock(words.at)}" if words.stopped else quoted(words)
     fact, fix = cause.fact, cause.fix
     if not words.stopped and HEAP.words.search(words.text):
-        lead = fix if cause.check == "gateway/down" else "none automatic: another start ends the same way"
-        fact, fix = f"{fact}; {HEAP.fact}", f"{lead}; {HEAP.fix}"
+        fact, again = f"{fact}; {HEAP.fact}", cause.check == "gateway/down"
+        told += f"; {HEAP.fix}, if it ends so again" if again else ""
+        fix = fix if again else f"none automatic: another start ends the same way: {HEAP.fix}"
     return replace(cause, fact=fact, saw=f"{cause.saw}; {told}", fix=fix)
 
 

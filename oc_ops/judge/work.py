@@ -43,6 +43,8 @@ _HELPS: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 """Help by the channel's own last words: a refused token and one that two use want opposite cures. None of them
 is helped by another try."""
+_SUPPRESSED = re.compile(r"breaker tripped|suppress(?:ing|ed) channel|autostart suppressed")
+"""2026.9.6 starts no channel by itself after three starts that ended badly within five minutes, and says so there."""
 _UNREACHED = re.compile(r"ECONN|ENOTFOUND|ETIMEDOUT|EAI_AGAIN|network|fetch failed|timed? ?out|certificate|proxy", re.I)
 _NETWORK = "its service is not reached from here: see to network, proxy and name service"
 
@@ -81,6 +83,9 @@ def down(accounts: Sequence[Account], now_ms: int) -> Iterator[Finding]:
         helps = f"none automatic: {told}; then " if told else "none automatic: "
         fix = f"{helps}openclaw channels status --probe; a restart of the gateway helps only where it is stuck"
         fix = restart_command(each.label) if proof else fix
+        if _SUPPRESSED.search(each.error):
+            start, proof = restart_command(each.label).partition(" && ")[2], ""
+            fix = f"none automatic: see first why the gateway crashed (its newest stability bundle), then {start}"
         yield Finding(
             "channels/down",
             "error" if each.error or each.running else "warning",

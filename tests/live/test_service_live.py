@@ -90,3 +90,24 @@ def test_a_unit_whose_program_is_gone_is_told_so(lab: Lab, manager: Manager, tmp
     manager.stop()
     assert seen.errors == ["service/exec-missing"], seen.output
     assert "moved/openclaw, which is not there" in seen.finding("service/exec-missing")["fact"]
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("WorkingDirectory=/gone/folder", "its WorkingDirectory /gone/folder is not there"),
+        ("EnvironmentFile=/gone/env", "its EnvironmentFile /gone/env is not there"),
+        ("StandardOutput=append:/gone/out.log", "its StandardOutput cannot be opened"),
+    ],
+)
+def test_a_unit_that_begins_nothing_is_told_why(
+    setting: str, words: str, lab: Lab, manager: Manager, tmp_path: Path
+) -> None:
+    """systemd ends each start before its program begins: no start is advised."""
+    manager.start("/bin/sleep 600", "Restart=no", setting)
+    manager.until("failed")
+    seen = look(lab, manager, tmp_path, {"gateway": {"mode": "local", "port": free_ports()}}, "--quick")
+    manager.stop()
+    assert seen.errors == ["service/unit-broken"], seen.output
+    assert words in seen.finding("service/unit-broken")["fact"]

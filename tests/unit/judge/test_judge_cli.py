@@ -140,3 +140,18 @@ def test_a_release_that_says_config_invalid_in_front_of_every_answer() -> None:
     assert finding is not None
     assert finding.check == "config/invalid"
     assert "do not restart it" in finding.fix
+
+
+@pytest.mark.parametrize(
+    ("error", "helps", "not_"),
+    [
+        ("$include ./gone.json: No such file or directory", "take its $include out of", "doctor --fix"),
+        ("JSON5 does not parse: Extra data U+007D at line 35 column 1", "openclaw doctor --fix", "$include"),
+    ],
+)
+def test_an_included_file_that_is_gone_is_not_repaired_in_the_config(error: str, helps: str, not_: str) -> None:
+    """The config itself is well: the other file is what to put right."""
+    found = judge.invalid_config(GatewayConfig(Path("/home/me/.openclaw/openclaw.json"), exists=True, error=error))
+    assert found is not None
+    assert helps in found.fix
+    assert not_ not in found.fix

@@ -67,6 +67,17 @@ def test_a_channel_that_is_down_says_why_itself(error: str, helps: str) -> None:
     assert helps in found.fix
 
 
+def test_a_channel_that_a_crash_loop_has_kept_off_is_started_by_hand() -> None:
+    """2026.9.6 after three unclean starts: the gateway is well again, and starts no channel by itself."""
+    words = "gateway restart-loop breaker tripped: 4 unclean boot(s) within 300000ms; suppressing channel/provider …"
+    off = account(running=False, connected=None, lifecycle="stopped", error=words, restarts=3)
+    (found,) = work.down([off], NOW)
+    assert (found.severity, found.proof) == ("error", "")
+    start = 'openclaw gateway call channels.start --params \'{"channel":"telegram","accountId":"default"}\''
+    assert found.fix.endswith(f"then {start}")
+    assert "why the gateway crashed" in found.fix
+
+
 def test_an_error_that_nobody_knows_is_quoted() -> None:
     """No cure is guessed."""
     (found,) = work.down([account(connected=False, error="the frobnicator is out")], NOW)
