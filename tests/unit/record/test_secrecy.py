@@ -129,6 +129,12 @@ def test_a_secret_of_the_config_is_known_wherever_it_stands(table: object, envir
     assert planted not in Redactor(secrets_of(table, environ), HOME).text(f"it said {planted} twice")
 
 
+def test_a_secret_with_a_sign_of_mail_in_it_is_no_address() -> None:
+    """Without a domain behind it nobody can be written to; a true address stays to be read."""
+    assert set(secrets_of({"env": {"INNOCENT": "N5133MtL8G5@wf6uc7k"}}, {})) == {"N5133MtL8G5@wf6uc7k"}
+    assert set(secrets_of({"env": {"INNOCENT": "joe.doe@mail.example.org"}}, {})) == set()
+
+
 def test_numbers_under_a_secrets_name_are_known() -> None:
     """A password of digits and a short token are found as words, and dates, ports and counts are left."""
     known = Redactor(secrets_of({"password": 48151623, "pin": 4711, "token": "ab3d5", "maxTokens": 2026}, {}), HOME)
