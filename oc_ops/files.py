@@ -12,6 +12,7 @@ import os
 import re
 import stat
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from oc_ops.errors import CouldNotLook
@@ -38,6 +39,10 @@ _CHUNK = 2**20
 _MOST_ENTRIES = 1000
 """Of a folder of ours, looked at for what others put there: a millisecond."""
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]', re.S)
+
+
+_MOST_LINKS, _MOST_LEVELS = 40, 400
+"""Links in a row, as many as Linux follows; places that a path may lead over."""
 
 
 class FileRefused(OSError):
@@ -84,9 +89,13 @@ def refuse(path: Path, found: os.stat_result | None = None) -> None:
     if not stat.S_ISREG(found.st_mode):
         kind = next((name for is_kind, name in _KINDS if is_kind(found.st_mode)), "something else")
         raise FileRefused(path, f"it is {kind}, not a regular file")
-    link = path.lstat()
-    if stat.S_ISLNK(link.st_mode) and link.st_uid not in (os.geteuid(), 0, found.st_uid):
-        raise FileRefused(path, "a link of another user to a file that is not theirs", errno.ELOOP)
+    for _ in range(_MOST_LINKS):
+        link = path.lstat()
+        if not stat.S_ISLNK(link.st_mode):
+            break
+        if link.st_uid not in (os.geteuid(), 0, found.st_uid):
+            raise FileRefused(path, "a link of another user to a file that is not theirs", errno.ELOOP)
+        path = path.parent / path.readlink()
 
 
 def read_bytes(path: Path, most_bytes: int, *, deadline_s: float = DEADLINE_S) -> bytes:
@@ -218,7 +227,7 @@ def refuse_others(path: Path) -> None:
     It belongs to another user, lies behind another user's link at any level, or something in it is another user's: a
     file that was planted before the folder was closed, and that they can write as long as it stands.
     """
-    for level in (path, *path.parents):
+    for level in _levels(path):
         with contextlib.suppress(FileNotFoundError):
             found = level.lstat()
             if stat.S_ISLNK(found.st_mode) and found.st_uid not in (os.geteuid(), 0):
@@ -232,12 +241,25 @@ def refuse_others(path: Path) -> None:
                     raise FileRefused(path, f"{entry.name!a} in it belongs to another user: remove it", errno.EPERM)
 
 
+def _levels(path: Path) -> Iterator[Path]:
+    """Every place that a path leads over: its own levels, and those of wherever a link among them leads."""
+    left, seen = [path], set[Path]()
+    while left and len(seen) < _MOST_LEVELS:
+        at = left.pop()
+        for level in (at, *at.parents):
+            if level not in seen:
+                seen.add(level)
+                yield level
+                with contextlib.suppress(OSError):
+                    left.append(level.parent / level.readlink())
+
+
 def exposed(path: Path) -> Path | None:
     """The outermost folder above ours in which others may rename it and put another in its place; None without one.
 
     The sticky bit keeps them from it, as in /tmp. That the group may is the administrator's word, and no fault.
     """
-    for level in reversed(path.parents):
+    for level in sorted({each.parent for each in _levels(path)}, key=lambda each: len(each.parts)):
         with contextlib.suppress(OSError):
             found = level.stat()
             if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:

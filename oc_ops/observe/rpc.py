@@ -207,11 +207,11 @@ def connect(
     `through` makes the connection instead of TCP, to the gateway's own loopback: it is the proof of where it leads, and
     `known_as` then names the gateway to our device.
     """
-    if tls:
-        raise RpcRefused("tls", "the gateway speaks TLS, which the RPC lane does not")
+    if tls and through:
+        raise RpcRefused("tls", "the gateway in the container speaks TLS, which the way in does not")
     started = time.monotonic()
     deadline = started + connect_s
-    gateway = f"ws://{f'[{host}]' if ':' in host else host}:{port}"
+    gateway = f"{'wss' if tls else 'ws'}://{f'[{host}]' if ':' in host else host}:{port}"
     known_as = known_as or gateway
     try:
         device = load(memory_dir)
@@ -221,7 +221,7 @@ def connect(
     proven = None if through else _shown(prove)
     sock = _through(through) if through else None
     deadline = time.monotonic() + connect_s if through else deadline  # the way in is no fault of the gateway's
-    wire = open_wire(gateway, (host, port), deadline, auth.values(), sock)
+    wire = open_wire(gateway, (host, port), deadline, auth.values(), sock, tls=tls)
     try:
         payload = _shake_hands(wire, device, auth, proven if proven is None else proven or _shown(prove), deadline)
         hello = hello_from(payload)

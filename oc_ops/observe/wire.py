@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from websockets.client import ClientProtocol
     from websockets.frames import Frame
 
+    from oc_ops.observe.tls import TlsSocket
+
 MAX_FRAME_BYTES = 8 * 2**20
 """The largest answer taken; `cron.list` and `logs.tail` of a big installation stay well below."""
 
@@ -44,7 +46,7 @@ class Wire:
     Nothing runs beside it: no thread reads or writes, so whatever the other end does ends at the deadline of who asks.
     """
 
-    def __init__(self, sock: socket.socket, protocol: ClientProtocol, secrets: Iterable[str]) -> None:
+    def __init__(self, sock: socket.socket | TlsSocket, protocol: ClientProtocol, secrets: Iterable[str]) -> None:
         self._sock, self._protocol = sock, protocol
         self._secrets = tuple(each for each in secrets if each)
         self._frames: deque[Frame] = deque()
@@ -171,6 +173,9 @@ class Wire:
         remaining_s = deadline - time.monotonic()
         if remaining_s <= 0:
             raise TimeoutError
+        if self._pending():
+            self._read()
+            return
         reads = select.POLLIN if len(self._unsent) < _MOST_UNSENT_BYTES else 0
         self._poll.register(self._sock, reads | (select.POLLOUT if self._unsent else 0))
         ready = self._poll.poll(remaining_s * 1000)
@@ -180,6 +185,9 @@ class Wire:
             self._write()
         if ready[0][1] & ~select.POLLOUT:
             self._read()
+
+    def _pending(self) -> bool:
+        return not isinstance(self._sock, socket.socket) and self._sock.fileno() >= 0 and self._sock.pending()
 
     def _collect(self) -> None:
         for data in self._protocol.data_to_send():
@@ -218,6 +226,8 @@ def open_wire(
     deadline: float,
     secrets: Iterable[str],
     sock: socket.socket | None = None,
+    *,
+    tls: bool = False,
 ) -> Wire:
     """TCP, unless `sock` is connected already, and the WebSocket upgrade; no proxy or redirect comes in between."""
     import logging
@@ -231,14 +241,21 @@ def open_wire(
         raise RpcRefused("silent", f"nothing took the connection to {gateway} in time") from None
     except OSError as error:
         raise RpcRefused("unreachable", f"cannot connect to {gateway}: {error.strerror or error}") from None
+    plain, encrypted = sock, None
     try:
-        sock.setblocking(False)
+        if tls:
+            from oc_ops.observe.tls import TlsSocket
+
+            encrypted = TlsSocket(sock, deadline)
+        (encrypted or sock).setblocking(False)
         # Its frame log would hold the token; a logger of our own that takes nothing keeps it out of any report.
         logger = logging.Logger("oc_ops.rpc", logging.CRITICAL + 1)
-        wire = Wire(sock, ClientProtocol(parse_uri(gateway), max_size=MAX_FRAME_BYTES, logger=logger), secrets)
+        wire = Wire(
+            encrypted or sock, ClientProtocol(parse_uri(gateway), max_size=MAX_FRAME_BYTES, logger=logger), secrets
+        )
         wire.upgrade(deadline)
     except BaseException as error:
-        sock.close()
+        (encrypted or plain).close()
         if isinstance(error, Exception):
             raise _upgrade_refusal(gateway, error) from None
         raise

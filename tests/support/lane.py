@@ -21,11 +21,13 @@ SLACK_S = 3.0
 """Time beyond a budget that a busy machine may take to notice it."""
 
 
-def join(port: int, memory: Path, credential: Credential = TOKEN, *, connect_s: float = 5.0) -> RpcClient:
+def join(
+    port: int, memory: Path, credential: Credential = TOKEN, *, connect_s: float = 5.0, tls: bool = False
+) -> RpcClient:
     """Connect as the doctor does, to a gateway that this process is by its lock beside the memory."""
     target = proven.home_of(memory.parent / f"{memory.name}-home", port)
     show = partial(listener.prove, target, "127.0.0.1", port)
-    return connect("127.0.0.1", port, credential, memory, show, connect_s=connect_s, request_s=5.0)
+    return connect("127.0.0.1", port, credential, memory, show, connect_s=connect_s, request_s=5.0, tls=tls)
 
 
 def refused(port: int, memory: Path, credential: Credential = TOKEN, *, connect_s: float = 5.0) -> RpcRefused:

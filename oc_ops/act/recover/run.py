@@ -310,7 +310,8 @@ class _Recovery:
         settings, target, now = self.settings, self.gateway.target, self.clock.now()
         limits = budget.Bounds(settings.restart_per_hour, settings.restart_per_day, settings.restart_cool_down_s)
         acts = budget.all_acts(settings.memory_dir, target.state_dir, target.key, now)
-        refused = clock_trouble(now.timestamp()) or budget.exhausted(acts, kind, limits, now)
+        off = next((each.fact for each in self.seen.findings if each.check == "host/clock-off"), "")
+        refused = off or clock_trouble(now.timestamp()) or budget.exhausted(acts, kind, limits, now)
         own = self.log.path.name if self.log.path else ""
         if not refused and (refused := budget.attempted(self.book.incident(self.seen.incident), own)):
             refused += "; look at it, then `oc-ops incidents ack` it"

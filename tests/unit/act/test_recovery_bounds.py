@@ -11,6 +11,7 @@ import pytest
 
 from oc_ops.act.recover.outcome import Observation
 from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.judge.finding import Finding
 from oc_ops.locks import lock_dir, single_flight
 from oc_ops.observe.target import locate
 from oc_ops.record.incidents import book
@@ -70,6 +71,17 @@ def test_nothing_is_restarted_by_a_clock_that_is_off(stage: Stage, year: int, do
         assert f"clock says {year}" in outcome.sentence
         stage.looks, stage.seen = [HUNG, WELL], [saw("gateway/hung"), saw("gateway/hung"), saw()]
         assert (stage.recover(force=True).exit, len(stage.acts)) == (0, 1)
+
+
+def test_nothing_is_restarted_by_a_clock_before_the_installed_release(stage: Stage) -> None:
+    """The doctor's own finding counts: by a clock of 2023 no restart of 2026 would be counted."""
+    off = Finding(
+        "host/clock-off", "error", fact="this machine's clock says 2023-01-01", saw="x", fix="none automatic: x"
+    )
+    stage.seen = [replace(each, findings=(*each.findings, off)) for each in (saw("gateway/hung"), saw("gateway/hung"))]
+    outcome = stage.recover()
+    assert (outcome.exit, stage.acts) == (3, [])
+    assert "clock says 2023-01-01" in outcome.sentence
 
 
 def test_an_incident_gets_one_attempt_and_its_outcome(stage: Stage) -> None:

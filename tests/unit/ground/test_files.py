@@ -136,6 +136,31 @@ def test_a_stranger_s_link_above_a_folder_is_refused(tmp_path: Path, level: int)
         files.own_folder(path)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can plant another user's link")
+def test_a_stranger_s_link_behind_a_link_of_ours_is_refused(tmp_path: Path) -> None:
+    """Where our link leads to theirs, they choose the folder, and the file, that is ours."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "file").write_text("x")
+    for name, to in (("theirs", tmp_path / "real"), ("their-file", tmp_path / "real" / "file")):
+        (tmp_path / name).symlink_to(to)
+        os.lchown(tmp_path / name, 65534, 65534)
+    (tmp_path / "ours").symlink_to("theirs")
+    (tmp_path / "our-file").symlink_to("their-file")
+    with pytest.raises(files.FileRefused, match="theirs is a link of another user"):
+        files.own_folder(tmp_path / "ours" / "a")
+    with pytest.raises(files.FileRefused, match="a link of another user"):
+        files.read_text(tmp_path / "our-file", 10)
+
+
+def test_a_folder_that_anybody_may_write_behind_a_link_is_seen(tmp_path: Path) -> None:
+    """Not the link's place counts, but where it leads."""
+    (tmp_path / "open" / "real").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "open" / "real")
+    assert files.exposed(tmp_path / "link" / "a") is None
+    (tmp_path / "open").chmod(0o777)
+    assert files.exposed(tmp_path / "link" / "a") == tmp_path / "open"
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can plant another user's file")
 def test_a_stranger_s_file_in_a_folder_of_ours_is_refused(tmp_path: Path) -> None:
     """It was planted before the folder was closed, and they can write it as long as it stands; root's is let be."""
@@ -323,6 +348,7 @@ OWN_READS = {
     "observe/state": "/proc of a process",
     "observe/listener": "/proc of the system",
     "observe/service": "/proc of a process",
+    "observe/gatewaylocks": "/proc of a process",
     "observe/sockets": "/proc of the system",
     "doctor/report": "its own page, just drawn",
     "observe/jobs_now": "the system's time zone",

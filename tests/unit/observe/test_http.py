@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import ipaddress
 import socket
-import ssl
 import threading
 import time
 import tracemalloc
@@ -19,6 +16,7 @@ from hypothesis import strategies as st
 from oc_ops.observe import http
 from oc_ops.observe.http import Probe, probe
 from tests.fakes.scripted_port import Script, answer, keeps_open, listening, request, says, silent
+from tests.support.certificates import self_signed
 
 LIVE = '{"ok":true,"status":"live"}'
 
@@ -284,39 +282,9 @@ def test_a_name_that_does_not_resolve_is_unreachable() -> None:
     assert found.summary.startswith("GET /healthz: ")
 
 
-def certificate(folder: Path) -> ssl.SSLContext:
-    """A server's TLS with a certificate nobody signed."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "gateway")])
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - dt.timedelta(days=9))
-        .not_valid_after(now - dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("10.9.8.7"))]), False)
-        .sign(key, hashes.SHA256())
-    )
-    path = folder / "gateway.pem"
-    path.write_bytes(
-        made.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(path)
-    return context
-
-
 def test_tls_with_a_certificate_nobody_trusts(tmp_path: Path) -> None:
     """A self-signed, expired certificate for another name does not hide a live gateway."""
-    context = certificate(tmp_path)
+    context = self_signed(tmp_path)
 
     def encrypted(connection: socket.socket, over: threading.Event) -> None:
         with context.wrap_socket(connection, server_side=True) as wrapped:
