@@ -6,21 +6,28 @@ from checks.check import check
 from checks.report import Report
 from oc_ops.doctor import summary
 from oc_ops.doctor.observations import Doctor
+from oc_ops.doctor.surroundings import Surroundings
 from oc_ops.judge import signatures
 from oc_ops.judge.finding import Finding
 from oc_ops.observe.install import release
 
 
 @check("logs/signatures", lane="log", by_clock=True)
-def test_log_holds_no_error_signature(doctor: Doctor, named_cause: Finding | None, report: Report) -> None:
+def test_log_holds_no_error_signature(
+    doctor: Doctor, surroundings: Surroundings, named_cause: Finding | None, report: Report
+) -> None:
     """No known error signature stands in what the gateway itself logged lately: CLI output does not count."""
     running = release(summary.gateway_version(doctor) or "")
+    view = surroundings.work.seen.seen
+    refuted = signatures.refuted_now(
+        doctor.cron_status.seen, view.accounts if view else None, view.at_ms if view else 0
+    )
     found = signatures.findings(
         doctor.log_view(),
         doctor.signatures(),
         running,
         now=doctor.started_at,
         beside=named_cause,
-        scheduler=doctor.cron_status.seen,
+        refuted=refuted,
     )
     report(*found)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 from oc_ops.judge.catalogue import Signature, catalogue, load, parse
 from oc_ops.judge.finding import Finding, Severity
 from oc_ops.judge.releases import Release, shown
+from oc_ops.judge.work import is_down
 from oc_ops.observe.logs import LogView, Record
+from oc_ops.observe.work import Account
 from oc_ops.process.jsontext import at
 from oc_ops.text import clock
 
 __all__ = ["Signature", "catalogue", "findings", "fired", "forbidding_restart", "load", "parse", "window_s"]
 
-_SCHEDULER_OFF = "cron.disabled"
 _EXCERPT_CHARS = 200
 _BEFORE_MATCH_CHARS = 60
 
@@ -54,13 +55,13 @@ def findings(
     *,
     now: datetime | None = None,
     beside: Finding | None = None,
-    scheduler: object = None,
+    refuted: Collection[str] = (),
 ) -> tuple[Finding, ...]:
     """One finding per signature that reached its threshold: count, first and last time, one excerpt, the remedy.
 
     `release` is the running gateway's, None when it is not known. `beside` is the cause that the run has named already:
-    what the log says then explains it or follows from it, and is no second error. `scheduler` is the gateway's present
-    word on it (`cron.status`), which counts more than what it once logged.
+    what the log says then explains it or follows from it, and is no second error. `refuted` are ids of signatures that
+    do not hold any more.
     """
     return tuple(
         Finding(
@@ -71,8 +72,20 @@ def findings(
             signature.fix,
         )
         for signature, records in _over(view, signatures, now)
-        if signature.id != _SCHEDULER_OFF or at(scheduler, "enabled") is not True
+        if signature.id not in refuted
     )
+
+
+def refuted_now(scheduler: object, accounts: Sequence[Account] | None, now_ms: int) -> frozenset[str]:
+    """Signatures that the gateway's present word refutes: what it does now counts more than what it once logged.
+
+    `scheduler` is its `cron.status`, `accounts` are its channels; None where it was not asked.
+    """
+    found = {"cron.disabled"} if at(scheduler, "enabled") is True else set()
+    works = [each for each in accounts or () if each.enabled and each.configured]
+    if works and not any(is_down(each, now_ms) for each in works):
+        found.add("gw.breaker")
+    return frozenset(found)
 
 
 def forbidding_restart(

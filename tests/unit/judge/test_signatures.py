@@ -12,6 +12,7 @@ from oc_ops.judge import signatures as judge
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.signatures import Signature
 from oc_ops.observe.logs import LogView, Needle, Record, recent
+from oc_ops.observe.work import Account
 from oc_ops.settings import Settings
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -46,7 +47,24 @@ def test_threshold(name: str) -> None:
 def test_a_scheduler_that_is_on_again_is_not_called_off(enabled: bool | None, told: int) -> None:
     """Switched off and on within the window: the gateway's present word counts; without one the log's does."""
     seen = view(record(CATALOGUE["cron.disabled"].sample))
-    assert len(judge.findings(seen, scheduler={"enabled": enabled})) == told
+    assert len(judge.findings(seen, refuted=judge.refuted_now({"enabled": enabled}, None, 0))) == told
+
+
+@pytest.mark.parametrize(
+    ("accounts", "told"),
+    [
+        ((Account("telegram", "default", running=True, connected=True),), 0),
+        ((Account("telegram", "default", running=False, connected=False, error="breaker tripped"),), 1),
+        ((Account("telegram", "default", configured=False),), 1),
+        ((), 1),
+        (None, 1),
+    ],
+    ids=["up again", "still off", "not set up", "none", "not asked"],
+)
+def test_channels_that_are_up_again_do_not_stay_off(accounts: tuple[Account, ...] | None, told: int) -> None:
+    """A crash loop kept them off, and somebody has started them: the line of ten minutes ago is no error any more."""
+    seen = view(record(CATALOGUE["gw.breaker"].sample))
+    assert len(judge.findings(seen, refuted=judge.refuted_now(None, accounts, 0))) == told
 
 
 def test_no_records_no_findings() -> None:
