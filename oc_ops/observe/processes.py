@@ -230,9 +230,13 @@ def _serves(process: psutil.Process, evidence: str, target: Target) -> bool:
 
 
 def _works(process: psutil.Process, age_s: float) -> bool:
-    """True for a process that has been at work since it began, as a slow start is, and is no older than such a one."""
+    """True for a process that has been at work since it began, as a slow start is, and is no older than such a one.
+
+    One that listens has come up, and would be certain if it were the target's: it is another profile's.
+    """
     times = process.cpu_times()
-    return age_s < _SLOWEST_S and times.user + times.system > max(1.0, _WORKS * age_s)
+    at_work = times.user + times.system > max(1.0, _WORKS * age_s)
+    return age_s < _SLOWEST_S and at_work and not sockets(process.pid)
 
 
 def _answers(host: str, port: int) -> bool:

@@ -70,7 +70,7 @@ def test_a_hang_is_the_only_error_and_one_incident(lab: Lab, folder: Path) -> No
     incident = book.read(book.journal(folder / "memory")).incidents[told[0]["id"]]
     assert not incident.is_open
     assert f"incident {incident.id}, opened by this run" in first.output
-    assert f"incident {incident.id}: closed after" in closed.output
+    assert f"incident {incident.id}, closed after" in closed.output
     assert incident.time_to_recover_s is not None
     assert 0 < incident.time_to_recover_s < 600
     assert_healthy(examine(lab, folder))

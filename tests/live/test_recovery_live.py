@@ -7,10 +7,11 @@ import os
 import pwd
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -114,6 +115,21 @@ class Installed:
         """SIGKILL, under a unit that does not bring it back."""
         psutil.Process(self.pid).kill()
         self.manager.await_(lambda: self.service.state == "failed")
+
+    def stop_between_writes(self) -> None:
+        """SIGSTOP at a moment when it writes nothing: 2026.9.6 restarts no gateway that keeps its store locked."""
+        process, path = psutil.Process(self.pid), self.state / "state" / "openclaw.sqlite"
+
+        def stopped() -> bool:
+            process.suspend()
+            with closing(sqlite3.connect(path, timeout=0.2)) as store, suppress(sqlite3.OperationalError):
+                store.execute("BEGIN IMMEDIATE")
+                store.rollback()
+                return True
+            process.resume()
+            return False
+
+        assert eventually(stopped, PATIENCE_S)
 
     def ready(self) -> bool:
         """Its own word."""
@@ -238,6 +254,7 @@ def test_the_doctor_restarts_a_hung_gateway_once_while_a_second_recovery_is_refu
     before, the steps, and after; a `recover.py` beside it ends at once with 3 and names who is at it.
     """
     pid = gateway.pid
+    gateway.stop_between_writes()
     argv = [sys.executable, "-m", "pytest", str(PROJECT / "checks"), "-m", "doctor", "--recover"]
     with (
         faults.held(psutil.Process(pid), gateway.acting),

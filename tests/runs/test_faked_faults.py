@@ -164,6 +164,7 @@ def test_a_machine_without_a_config_is_told_so(tmp_path: Path) -> None:
     """No config and nothing that runs: not a dead gateway, but one that was never set up, or another user's."""
     operator = Operator(tmp_path, closed_port())
     operator.config.unlink()
+    (operator.config.parent / "agents").mkdir()  # set up once: another gateway of this machine is not the one meant
     run = operator.run("--quick")
     assert run.code == 1, run.out
     assert only_error(operator) == "config/invalid"

@@ -18,6 +18,7 @@ from oc_ops.cockpit import snapshot, watcher
 from oc_ops.cockpit.state import Snapshot
 from oc_ops.settings import PROJECT, load
 from tests.support.machine import SECRET, TOO_LONG_S, Operator, gateway
+from tests.support.survivors import eventually
 
 
 @contextmanager
@@ -108,8 +109,9 @@ def test_start_is_detached_and_stop_ends_what_it_started(tmp_path: Path, monkeyp
         environ = {name: each for name, each in machine.environ.items() if not name.startswith("OC_OPS_")}
         settings = load({"memory_dir": machine.environ["OC_OPS_MEMORY_DIR"], "browser": "off"}, {})
         pid = watcher.start(settings, environ)
-        watcher.start(settings, environ)
         shown = until(machine, well)
+        second = psutil.Process(watcher.start(settings, environ))
+        assert eventually(lambda: second.status() == psutil.STATUS_ZOMBIE, TOO_LONG_S), "it ends beside the first"
         assert "not looked at" in shown.browser.words
         assert os.getsid(shown.watcher.pid or 0) == shown.watcher.pid
         process = psutil.Process(pid)

@@ -43,7 +43,7 @@ def held(process: psutil.Process, until: Callable[[], bool] = lambda: False) -> 
 
     def hold() -> None:
         with suppress(psutil.NoSuchProcess):
-            while not over.wait(0.02) and not until():
+            while not over.wait(0.002) and not until():
                 if process.status() != psutil.STATUS_STOPPED:
                     process.suspend()
 

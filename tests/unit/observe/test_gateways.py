@@ -314,6 +314,8 @@ def test_a_start_that_others_starve_is_no_client(
     monkeypatch.setattr(processes, "_described", lambda *_: gateway_process(certain=False))
     monkeypatch.setattr(psutil.Process, "cpu_times", lambda _self: used)
     assert bool(gateway_processes(target)) == counts
+    monkeypatch.setattr(processes, "sockets", lambda _pid: (Socket("127.0.0.1", 18790),))
+    assert not gateway_processes(target), "it listens: it has come up, and is another profile's"
 
 
 def test_certain_ones_come_first_and_older_before_younger(target: Target, start: Start) -> None:

@@ -27,6 +27,7 @@ from oc_ops.observe import listener
 from oc_ops.observe.handshake import RpcRefused
 from oc_ops.observe.listener import Unproven, confirm, guard, prove
 from oc_ops.observe.openclaw import Openclaw
+from oc_ops.observe.sockets import sockets
 from oc_ops.observe.target import locate
 from oc_ops.settings import PROJECT, Settings
 from tests.fakes import thief as fake
@@ -484,7 +485,8 @@ def test_the_owner_of_the_state_directory_is_the_gateways_account(tmp_path: Path
     """Root looks at a user's gateway: that user's process is the gateway by its lock, and no stranger."""
     with stranger(tmp_path / "record") as port:
         target = locate({"HOME": str(tmp_path)})
-        (process,) = psutil.Process().children()
+        children = psutil.Process().children()
+        process = next(each for each in children if port in [one.port for one in sockets(each.pid) or ()])
         lock = proven.lock(target, port, process.pid)
         for path in (target.state_dir, lock):
             os.chown(path, STRANGER_UID, STRANGER_UID)
