@@ -167,20 +167,26 @@ def port_taken(seen: GatewayProbe) -> Finding | None:
 
 
 def taken(seen: GatewayProbe, evidence: str) -> Finding:
-    """The finding for a stranger on the gateway's port. To end it is advised of a program of our own account alone."""
+    """The finding for a stranger on the gateway's port. To end it is advised of a program of our own account alone, and
+    only where it has shown by an answer that it is something else: one that is silent may lead to a gateway that hangs.
+    """
+    silent = seen.live.kind == "silent"
     who = seen.listener.summary if seen.listener else "a process that cannot be seen"
     there = behind(seen)
     then = f"move it off port {seen.port}, then start the gateway"
     if there is not None:
         fix = f"none automatic: {there.name} only forwards the port: see where it leads, {who}"
     elif seen.listener is not None and seen.listener.own and is_stranger(seen.listener, seen.processes):
-        fix = f"none automatic: unless it leads to the gateway, end that program or {then}"
+        end = "" if silent else "end that program or "
+        fix = f"none automatic: see whether it leads to the gateway, and look there then; else {end}{then}"
     else:
         fix = f"none automatic: see who has it (sudo lsof -nP -iTCP:{seen.port} -sTCP:LISTEN); {then}"
     return Finding(
         "gateway/port-taken",
         "error",
-        fact=f"port {seen.port} answers, but it is not an OpenClaw gateway",
+        fact=f"port {seen.port} is held by a program that answers nothing and is not shown to be an OpenClaw gateway"
+        if silent
+        else f"port {seen.port} answers, but it is not an OpenClaw gateway",
         saw=f"{who} listens; {evidence}",
         fix=fix,
     )

@@ -189,3 +189,13 @@ def test_only_a_stranger_of_our_own_account_may_be_ended(listener: Callable[[], 
     assert finding is not None
     assert finding.check == "gateway/port-taken"
     assert ("end that program" in finding.fix) == ends
+
+
+def test_a_silent_program_may_lead_to_a_gateway_that_hangs() -> None:
+    """A proxy of an unknown name has shown nothing of itself: it is not ended, and not said to answer."""
+    finding = judge.cause(sight(SILENT, listener=OWN(), processes=(), startup=None, ready=None), Limits())
+    assert finding is not None
+    assert finding.check == "gateway/port-taken"
+    assert "answers nothing" in finding.fact
+    assert "end that program" not in finding.fix
+    assert "leads to the gateway" in finding.fix
