@@ -312,18 +312,16 @@ class Doctor:
         """The finding that keeps the operator's own `openclaw` from reaching the gateway."""
         if unpaired := self.cli_unpaired():
             return unpaired
-        if (listed := self.cron_listed()) and listed.came:
+        listed = self.cron_listed()
+        if listed and listed.came:
             return None
-        return judge_access.status_answered(
-            self.cli_status(), read=self.rpc_cause() is None, credential=self.config.credential, held=self.held
-        )
+        answer = self.cli_status() if listed is None or judge_cli.said_nothing(listed) else listed
+        read = self.rpc_cause() is None
+        return judge_access.status_answered(answer, read=read, credential=self.config.credential, held=self.held)
 
     @once
     def cron_listed(self) -> Answer | None:
-        """`openclaw cron list`, which reaches the gateway as any command does: the proof costs no call of its own.
-
-        None where the scheduler did not list its jobs over RPC: a list that does not come then says nothing of our CLI.
-        """
+        """`openclaw cron list`, which proves the operator's own path as well; None where RPC's list did not come."""
         lane = self._through_rpc()
         if isinstance(lane, RpcRefused) or judge_cron.list_unanswered(lane.cron_list):
             return None

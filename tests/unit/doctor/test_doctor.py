@@ -376,8 +376,17 @@ def test_a_status_that_fails_blocks_what_rests_on_it(world: World, make: Make) -
     found = everything(make())
     assert "cli/unusable" in causes(found)
     assert isinstance(found["cron_list"], Blocked)
-    assert world.calls["cron_list"] == world.calls["status"] == 1
-    assert world.calls["browser_status"] == 0
+    assert world.calls["cron_list"] == 1
+    assert world.calls["status"] == world.calls["browser_status"] == 0
+
+
+def test_a_list_that_only_our_command_does_not_get_accuses_no_scheduler(world: World, make: Make) -> None:
+    """2026.4.29 held its event loop for a minute under the command, and had told RPC its jobs: a warning of our CLI."""
+    words = "GatewayTransportError: gateway timeout after 40000ms"
+    world.cli["cron_list"] = answer(None, "cron list --json", "refused", stderr=words)
+    found = everything(make())
+    assert causes(found) == {"cli/unusable"}
+    assert {each.cause.severity for each in found.values() if isinstance(each, Blocked)} == {"warning"}
 
 
 def test_one_call_proves_the_command_line_and_lists_the_jobs(world: World, make: Make) -> None:
