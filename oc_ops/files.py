@@ -63,6 +63,11 @@ def is_file(path: Path) -> bool:
         raise CouldNotLook(f"cannot read {path}: {error.strerror}") from error
 
 
+def private(path: str, flags: int) -> int:
+    """An opener for `open`: what it makes is the account's alone, a link is not followed, a pipe not waited for."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+
+
 def open_regular(path: Path) -> io.FileIO:
     """Open a regular file for reading, unbuffered; never waits for a pipe's writer and touches no device.
 

@@ -17,7 +17,7 @@ import typer
 
 from oc_ops.cli.frame import Json, Target, Whole, harmless
 from oc_ops.errors import CouldNotLook, OcOpsError
-from oc_ops.text import clock, utc
+from oc_ops.text import clock, one_line, utc
 
 if TYPE_CHECKING:
     from oc_ops.act.breaker.carry_out import How
@@ -215,7 +215,7 @@ def _exits() -> Iterator[None]:
         print("oc-ops: interrupted", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
     except OcOpsError as error:
-        print(f"oc-ops: {harmless(error)}", file=sys.stderr)
+        print(f"oc-ops: {one_line(harmless(error), 2000)}", file=sys.stderr)
         code = BUSY if isinstance(error, Busy) else COULD_NOT_TELL if isinstance(error, CouldNotLook) else REFUSED
         raise typer.Exit(code) from None
 

@@ -36,10 +36,6 @@ def said_path(memory_dir: Path) -> Path:
     return memory_dir / "watcher.log"
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)  # a pipe is refused
-
-
 def start(settings: Settings, environ: Mapping[str, str] | None = None) -> int:
     """Start a watcher as a process of its own and return its pid at once; where one runs, the new one ends at once.
 
@@ -48,7 +44,7 @@ def start(settings: Settings, environ: Mapping[str, str] | None = None) -> int:
     files.own_folder(settings.memory_dir)
     path = said_path(settings.memory_dir)
     fresh = path.exists() and path.stat().st_size > _MOST_SAID_BYTES
-    with open(path, "wb" if fresh else "ab", opener=_private) as said:
+    with open(path, "wb" if fresh else "ab", opener=files.private) as said:
         process = subprocess.Popen(
             [sys.executable, "-m", "oc_ops.cockpit.watcher", *_options(settings)],
             env=for_a_child({**(os.environ if environ is None else environ), **_environ(settings)}),

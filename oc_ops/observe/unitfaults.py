@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
+
+from oc_ops.observe import unitfiles
 
 _CONDITION, _STATE = "ConditionTimestampMonotonic", "StateChangeTimestampMonotonic"
 PROPERTIES = (
@@ -86,7 +87,7 @@ def _changed(says: Mapping[str, str], moment: str = _STATE) -> bool:
     if not since.isdigit():
         return False
     since_s = time.time() - (time.monotonic() - int(since) / 1e6)
-    for each in (says.get("FragmentPath", ""), *shlex.split(says.get("DropInPaths", ""))):
+    for each in (says.get("FragmentPath", ""), *unitfiles.words(says.get("DropInPaths", ""))):
         try:
             if each and Path(each).stat().st_mtime > since_s:
                 return True

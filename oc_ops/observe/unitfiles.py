@@ -29,6 +29,14 @@ def argv_of(says: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(found[1].split()) if found else ()
 
 
+def words(text: str) -> list[str]:
+    """Words as systemctl quotes them; as they stand where a quote has no end."""
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return text.split()
+
+
 def leads_to(target: Target, says: Mapping[str, str], *, system: bool) -> bool:
     """True if a systemd unit runs a gateway whose state directory is the target's."""
     argv = argv_of(says)
@@ -48,9 +56,9 @@ def labels(folder: Path, target: Target) -> Iterator[str]:
         argv = says.get("ProgramArguments")
         user = str(says.get("UserName") or ("root" if folder.parts[:2] == ("/", "Library") else ""))
         environ = {str(name): str(value) for name, value in environ.items()} if isinstance(environ, dict) else {}
-        words = [str(each) for each in argv] if isinstance(argv, list) else []
+        command = [str(each) for each in argv] if isinstance(argv, list) else []
         label = str(says.get("Label") or path.stem)
-        if _runs_it(label.rpartition(".")[2], words, target) and _leads(target, user, environ, words):
+        if _runs_it(label.rpartition(".")[2], command, target) and _leads(target, user, environ, command):
             yield label
 
 
@@ -62,7 +70,7 @@ def outputs(says: Mapping[str, str]) -> tuple[Path, ...]:
     if not {says.get("StandardOutput"), says.get("StandardError")} & {"file", "append", "truncate"}:
         return ()
     where: dict[str, str] = {}
-    for each in (says.get("FragmentPath", ""), *shlex.split(says.get("DropInPaths", ""))):
+    for each in (says.get("FragmentPath", ""), *words(says.get("DropInPaths", ""))):
         with contextlib.suppress(OSError):
             text = _read(Path(each)).decode("utf-8", "replace")
             where |= {found["stream"]: found["path"].strip() for found in _OUTPUT.finditer(text)}
@@ -105,11 +113,7 @@ def _runs_it(name: str, argv: Sequence[str], target: Target) -> bool:
 
 def _words(text: str) -> dict[str, str]:
     """`Environment=` as systemctl shows it: words, quoted where they hold a space."""
-    try:
-        words = shlex.split(text)
-    except ValueError:
-        words = text.split()
-    return dict(word.split("=", 1) for word in words if "=" in word)
+    return dict(word.split("=", 1) for word in words(text) if "=" in word)
 
 
 def _file(path: Path) -> dict[str, str]:

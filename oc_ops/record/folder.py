@@ -79,7 +79,7 @@ def write(path: Path, content: str | bytes, mode: int = 0o600) -> None:
     files.new_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
-        with open(temporary, "xb", opener=_private) as file:
+        with open(temporary, "xb", opener=files.private) as file:
             # Whoever clears leftovers cannot take this lock while we live; the kernel drops it when we die.
             fcntl.flock(file, fcntl.LOCK_EX)
             file.write(data)
@@ -210,10 +210,6 @@ def _remove_if_orphaned(temporary: Path) -> None:
     with contextlib.suppress(OSError), temporary.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         temporary.unlink()
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def sync_directory(directory: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -121,7 +120,7 @@ class ScheduleLog:
         with suppress(OSError):
             files.own_folder(self.path.parent)
             self._rotate()
-            with open(self.path, "a", encoding="utf-8", errors="replace", opener=_private) as file:
+            with open(self.path, "a", encoding="utf-8", errors="replace", opener=files.private) as file:
                 file.write(entry)
 
     def _rotate(self) -> None:
@@ -131,7 +130,3 @@ class ScheduleLog:
         for older, newer in reversed(list(zip(names[1:], names, strict=False))):
             if newer.exists():
                 newer.replace(older)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)  # a pipe is refused

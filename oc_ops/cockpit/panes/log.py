@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,7 +41,7 @@ class WindowLog:
 
     def _append(self, text: str) -> None:
         files.own_folder(self.path.parent)
-        with open(self.path, "ab", opener=_private) as file:
+        with open(self.path, "ab", opener=files.private) as file:
             file.write(text.encode("utf-8", "replace"))
             full = file.tell() > self._most_bytes
         if full:
@@ -53,7 +52,3 @@ class WindowLog:
         for older, newer in zip(reversed(files), reversed(files[:-1]), strict=False):
             if newer.exists():
                 newer.replace(older)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK, 0o600)  # a pipe is refused

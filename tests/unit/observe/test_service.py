@@ -377,3 +377,9 @@ def test_the_files_a_unit_writes_to_are_read_off_it(
     found = _systemd(UNIT, shown(**told))
     assert [str(each) for each in found.outputs] == [each.replace("HOME", str(tmp_path)) for each in paths]
     assert _systemd(UNIT, shown(**{**told, "StandardOutput": "journal"})).outputs == ()
+
+
+def test_a_quote_without_an_end_ends_no_look() -> None:
+    """The path of a drop-in may hold any character; what systemctl prints of it is no shell's."""
+    assert unitfiles.words('/etc/a.conf "/etc/b c.conf"') == ["/etc/a.conf", "/etc/b c.conf"]
+    assert unitfiles.words("/etc/it's.conf") == ["/etc/it's.conf"]
