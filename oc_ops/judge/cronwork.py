@@ -10,7 +10,7 @@ from oc_ops.judge.finding import Finding, finds, none
 from oc_ops.judge.schedule import milliseconds, moment
 from oc_ops.judge.words import cut, named, ran
 from oc_ops.observe.jobs import Job, Jobs
-from oc_ops.text import clock
+from oc_ops.text import clock, listing
 
 FEWEST_FAILURES = 3
 """Failures in a row of a job that nobody watches before they are worth a warning."""
@@ -178,12 +178,12 @@ def jobs_lost(before: Mapping[str, KeptJob], jobs: Jobs) -> Finding | None:
         return None
     lasting = [each for each in before.values() if not each.one_shot]
     many = len(gone) >= _MOST_LOST and len(gone) > _SHARE * len(lasting)
-    shown = ", ".join(named(each.name) for each in list(gone.values())[:_SHOWN])
+    shown = listing([named(each.name) for each in gone.values()], _SHOWN)
     return Finding(
         "cron/jobs-lost",
         "error" if many else "warning",
         fact=f"{_count(len(gone), 'cron job')} of the last look {'is' if len(gone) == 1 else 'are'} gone",
-        saw=f"{len(lasting)} before, {len(lasting) - len(gone)} of them now: {shown}" + _more(len(gone)),
+        saw=f"{len(lasting)} before, {len(lasting) - len(gone)} of them now: {shown}",
         fix="none automatic: if you did not remove them, add them again (openclaw cron add), from a backup of the "
         "state; said once",
     )
@@ -265,11 +265,7 @@ def beside_cause(findings: Iterable[Finding], *, cause: bool) -> tuple[Finding, 
 
 
 def _names(jobs: Sequence[Job]) -> str:
-    return ", ".join(named(each.name or each.id) for each in jobs[:_SHOWN]) + _more(len(jobs))
-
-
-def _more(count: int) -> str:
-    return f" and {count - _SHOWN} more" if count > _SHOWN else ""
+    return listing([named(each.name or each.id) for each in jobs], _SHOWN)
 
 
 def _count(number: int, what: str) -> str:

@@ -37,7 +37,7 @@ from oc_ops.observe.rpc import RpcClient
 from oc_ops.observe.service import Service, holds
 from oc_ops.observe.state import StateView
 from oc_ops.process.jsontext import at, text_at
-from oc_ops.text import one_line
+from oc_ops.text import listing, one_line
 
 IN_PLACE_SINCE = (2026, 9, 6)
 """From here on `gateway restart` reaches a gateway without a service, by SIGUSR2; on 2026.5.28 it exits 0 and does
@@ -325,7 +325,4 @@ def _stored(gateway: Gateway) -> Iterator[str]:
 
 def shown(aborts: tuple[str, ...]) -> str:
     """The list in words, the first five by name."""
-    if not aborts:
-        return "nothing is known to be under way"
-    more = len(aborts) - _FEW
-    return ", ".join(aborts[:_FEW]) + (f" and {more} more" if more > 0 else "")
+    return listing(aborts, _FEW) or "nothing is known to be under way"
