@@ -81,11 +81,6 @@ def _members(value: Any) -> dict[str, object]:
     return {each.name: getattr(value, each.name) for each in fields(value)}
 
 
-def write(path: Path, snapshot: Snapshot, *, now: float | None = None, monotonic: float | None = None) -> None:
-    """Write one snapshot, as a Writer does."""
-    Writer(path).write(snapshot, now=now, monotonic=monotonic)
-
-
 def _replace_file(path: Path, text: str) -> None:
     files.own_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
