@@ -19,7 +19,7 @@ from oc_ops.observe.jobs_now import gateway_zone
 from oc_ops.process.jsontext import at, number_at
 
 if TYPE_CHECKING:
-    from oc_ops.cockpit.gateway import Port
+    from oc_ops.cockpit.port import Port
     from oc_ops.cockpit.rpc_link import Line
     from oc_ops.observe.owners import Ownership
     from oc_ops.settings import Settings

@@ -14,8 +14,8 @@ from oc_ops.cockpit import state
 from oc_ops.cockpit.clock import WatchClock
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.judge.cron import examine, find
+from oc_ops.judge.job_words import schedule_words
 from oc_ops.judge.jobtimes import Terms
-from oc_ops.judge.words import schedule_words
 from oc_ops.observe.jobs import KEPT_RUNS, Job, JobRun, Jobs, job_of, jobs_of, more_of, run_of, runs_of
 from oc_ops.process.jsontext import at, number_at, text_at
 from oc_ops.text import remedy, span

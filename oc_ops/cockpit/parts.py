@@ -15,11 +15,11 @@ from oc_ops.errors import OcOpsError
 from oc_ops.judge import cronwork, models
 from oc_ops.judge import work as judge
 from oc_ops.observe import work
-from oc_ops.observe.reads import WORK, WORK_S
+from oc_ops.observe.rpc_reads import WORK, WORK_S
 
 if TYPE_CHECKING:
-    from oc_ops.cockpit.gateway import Port
     from oc_ops.cockpit.ledger import Ledger
+    from oc_ops.cockpit.port import Port
     from oc_ops.cockpit.rpc_link import Line
     from oc_ops.judge.finding import Finding
     from oc_ops.judge.work import Silence

@@ -15,7 +15,7 @@ import msgspec
 
 from oc_ops import files
 from oc_ops.cockpit.state import SCHEMA, Snapshot
-from oc_ops.record.lastword import path_of as path_of
+from oc_ops.record.watcher_word import path_of as path_of
 
 STALE_S = 15.0
 """The watcher writes at least every 5 s: an older snapshot means that it is gone, stopped, or cannot write."""

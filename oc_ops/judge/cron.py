@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from oc_ops.errors import CouldNotLook
 from oc_ops.judge.finding import Finding, finds, none
+from oc_ops.judge.job_words import named, ran
 from oc_ops.judge.jobtimes import Terms, by, marker_stale, run_missed, slow
-from oc_ops.judge.words import named, ran
 from oc_ops.observe.jobs import Job, Jobs
 from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.owners import Ownership

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from oc_ops.judge.finding import Finding, finds, none
+from oc_ops.judge.job_words import cut, named, ran
 from oc_ops.judge.schedule import milliseconds, moment
-from oc_ops.judge.words import cut, named, ran
 from oc_ops.observe.jobs import Job, Jobs
 from oc_ops.text import clock, listing
 

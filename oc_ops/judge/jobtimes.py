@@ -10,7 +10,7 @@ from datetime import UTC, tzinfo
 from oc_ops.errors import CouldNotLook
 from oc_ops.judge import schedule
 from oc_ops.judge.finding import Finding, Severity, finds, none
-from oc_ops.judge.words import named, plan, ran
+from oc_ops.judge.job_words import named, plan, ran
 from oc_ops.observe.jobs import Job, JobRun, Jobs
 from oc_ops.observe.owners import Ownership
 from oc_ops.observe.watchlist import Watched

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from oc_ops.judge.finding import Finding, Severity, finds, none
+from oc_ops.judge.job_words import cut
 from oc_ops.judge.schedule import moment
-from oc_ops.judge.words import cut
 from oc_ops.observe.jobs import Job
 from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.work import Agent, Model, Refusal, WorkView

@@ -22,12 +22,12 @@ from oc_ops.judge import cli as judge_cli
 from oc_ops.judge import lifecycle as judge_lifecycle
 from oc_ops.judge import service as judge_service
 from oc_ops.judge import state as judge_state
-from oc_ops.judge.catalogue import load
 from oc_ops.judge.container import NEVER_RETRY
 from oc_ops.judge.finding import NO_UNIT, Cure, Finding
 from oc_ops.judge.findings import in_state, state_of
 from oc_ops.judge.host import ERROR_PART
 from oc_ops.judge.port import behind
+from oc_ops.judge.signature_catalogue import load
 from oc_ops.observe import jobs_now, listener, rpc, state
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.jobs import jobs_of

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from oc_ops.cockpit import snapshot
-from oc_ops.record.lastword import path_of, told
+from oc_ops.record.watcher_word import path_of, told
 from tests.support.snapshots import sample
 
 KEY = "0123456789ab"
