@@ -13,7 +13,7 @@ import pytest
 from oc_ops.act.recover.outcome import Observation
 from oc_ops.act.recover.run import recover
 from oc_ops.gateway import Gateway
-from oc_ops.judge import cronwork, models, work
+from oc_ops.judge import cron, models, work
 from oc_ops.lab.fakes import Fake
 from oc_ops.lab.lab import Lab
 from oc_ops.observe import jobs_now, rpc_reads
@@ -90,13 +90,13 @@ def test_a_job_that_tells_nobody_is_seen(lab: Lab, provider: Fake, tmp_path: Pat
         _fakes["telegram"].mode = "closed"
         lab.call("cron", "run", job.id, "--wait", "--wait-timeout", "60s")
         _, jobs = seen(lab, tmp_path)
-        (found,) = cronwork.undelivered(jobs, [job.id], ())
+        (found,) = cron.undelivered(jobs, [job.id], ())
         assert (found.check, found.severity) == ("cron/undelivered", "error")
         assert "sendMessage" in found.saw
         _fakes["telegram"].mode = "ok"
         lab.call("cron", "run", job.id, "--wait", "--wait-timeout", "60s")
         _, jobs = seen(lab, tmp_path)
-        assert not list(cronwork.undelivered(jobs, [job.id], ()))
+        assert not list(cron.undelivered(jobs, [job.id], ()))
     finally:
         _fakes["telegram"].mode = "ok"
         lab.call("cron", "rm", job.id, "--json")

@@ -16,8 +16,8 @@ from oc_ops.gateway import Gateway
 from oc_ops.judge import gateway as judge_gateway
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.findings import in_state
-from oc_ops.judge.jobtimes import Terms, marker_stale
 from oc_ops.judge.schedule import milliseconds, moment
+from oc_ops.judge.watched_jobs import Terms, marker_stale
 from oc_ops.observe.jobs import Job
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.process import run
