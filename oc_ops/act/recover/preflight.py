@@ -19,11 +19,10 @@ from oc_ops.doctor import start
 from oc_ops.errors import CouldNotLook
 from oc_ops.gateway import Gateway
 from oc_ops.judge import cli as judge_cli
-from oc_ops.judge import lifecycle as judge_lifecycle
 from oc_ops.judge import service as judge_service
 from oc_ops.judge import state as judge_state
 from oc_ops.judge.container import NEVER_RETRY
-from oc_ops.judge.finding import NO_UNIT, Cure, Finding
+from oc_ops.judge.finding import Cure, Finding
 from oc_ops.judge.findings import in_state, state_of
 from oc_ops.judge.host import ERROR_PART
 from oc_ops.judge.port import behind
@@ -81,11 +80,11 @@ def by_hand(cure: Cure, cause: Finding) -> str:
     if cure.action == "channel-restart" and not cause.proof:
         return "its own last error, or its own next try, decides: another start would meet the same"
     mute = cause.check in _SEEN_BY_LOOK and cure.action in ("restart", "start")
-    if not mute or not cause.for_a_person or cause.fix.startswith(judge_lifecycle.ATTENDED):
+    if not mute or not cause.for_a_person or cause.attended:
         return ""
-    if cause.fact.startswith(judge_lifecycle.FROZEN):
+    if cause.frozen:
         return "it was suspended for a freeze of its host, and a suspension is its owner's to end"
-    if NO_UNIT in cause.fix:
+    if cause.without_unit:
         return f"no service unit runs this gateway, so nothing here can {cure.action} it"
     return f"a {cure.action} is not for OpenClaw's own command here"
 

@@ -242,7 +242,7 @@ class _Recovery:
             self._say(f"saw:   {seen.cause.saw}")
             why = by_hand(self.cure, seen.cause)
             cure = f"none from here: {why}" if why else f"{self.cure.action}: {self.cure.why}"
-            if wake.comes_first(seen.cause) and not self._woken:
+            if seen.cause.wakes and not self._woken:
                 cure = "its process is stopped: let it go on first; a restart only if it still does not answer"
             self._say(f"cure:  {cure}")
 
