@@ -26,7 +26,8 @@ from oc_ops.observe import inside, install, logs, rpc
 from oc_ops.observe.rpc import RpcClient, RpcRefused
 from oc_ops.observe.service import Service, service
 from oc_ops.observe.target import Target
-from oc_ops.record.redact import Cleaner, secrets_in
+from oc_ops.record.redact import Cleaner
+from oc_ops.secrecy import secrets_in
 from oc_ops.settings import Settings
 
 UNWATCHED_LOOK_S = 10.0

@@ -20,7 +20,8 @@ from oc_ops.observe.rpc import RpcClient
 from oc_ops.observe.service import service
 from oc_ops.observe.target import Target
 from oc_ops.process.jsontext import text_at
-from oc_ops.record.redact import Redactor, secrets_in
+from oc_ops.record.redact import Redactor
+from oc_ops.secrecy import secrets_in
 from oc_ops.settings import Settings
 
 _RESTART_S = 60.0

@@ -147,7 +147,7 @@ class Doctor:
         """The gateway serves another port than config or environment say; it is looked at where it serves."""
         if self.target.container is not None:
             return judge_container.unreached(self.look())
-        return judge_gateway.port_drift(self.look(), config.port_named_by(self.config))
+        return judge_port.port_drift(self.look(), config.port_named_by(self.config))
 
     @once
     def readiness(self) -> GatewayProbe:

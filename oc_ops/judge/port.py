@@ -10,8 +10,8 @@ from oc_ops.judge.finding import NO_UNIT, Finding, finds, none
 from oc_ops.observe.container import Container
 from oc_ops.observe.http import Probe
 from oc_ops.observe.probe import GatewayProbe
-from oc_ops.observe.processes import GatewayProcess, Listener, is_gateway_title
-from oc_ops.observe.sockets import Forwarder, forwarder
+from oc_ops.observe.processes import GatewayProcess, is_gateway_title
+from oc_ops.observe.sockets import Forwarder, Listener, forwarder
 from oc_ops.process.jsontext import at
 
 

@@ -7,14 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 from oc_ops.judge.finding import Finding, Severity
 from oc_ops.judge.releases import Release, shown
-from oc_ops.judge.signature_catalogue import Signature, catalogue, load, parse
+from oc_ops.judge.signature_catalogue import Signature, catalogue
 from oc_ops.judge.work import is_down
 from oc_ops.observe.logs import LogView, Record
 from oc_ops.observe.work import Account
 from oc_ops.process.jsontext import at
 from oc_ops.text import clock
-
-__all__ = ["Signature", "catalogue", "findings", "fired", "forbidding_restart", "load", "parse", "window_s"]
 
 _EXCERPT_CHARS = 200
 _BEFORE_MATCH_CHARS = 60

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import psutil
 
-from oc_ops.observe import processes
+from oc_ops.observe import sockets
 from oc_ops.observe.openclaw import BROWSER_PROFILE
-from oc_ops.observe.processes import Listener
+from oc_ops.observe.sockets import Listener
 from oc_ops.observe.target import Target
 from oc_ops.process.jsontext import at, number_at, text_at
 
@@ -83,7 +83,7 @@ def look(target: Target, status: object) -> Chrome:
     user_data = Path(text_at(status, "userDataDir") or target.state_dir / "browser" / BROWSER_PROFILE / "user-data")
     port, pid = number_at(status, "cdpPort"), number_at(status, "pid")
     managed = _managed(status)
-    listener = processes.listener(int(port)) if managed and port else None
+    listener = sockets.listener(int(port)) if managed and port else None
     program, fault = _program(status)
     return Chrome(
         here=socket.gethostname(),

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import psutil
 
-from oc_ops.observe import http, whereabouts
+from oc_ops.observe import http, sockets, whereabouts
 from oc_ops.observe import processes as observe_processes
 from oc_ops.observe.container import Container, publishing
 from oc_ops.observe.healers import Healer, install_of
 from oc_ops.observe.http import Probe
 from oc_ops.observe.limits import Descriptors, descriptors
-from oc_ops.observe.processes import GatewayProcess, Listener
+from oc_ops.observe.processes import GatewayProcess
 from oc_ops.observe.service import NO_SERVICE, Service, unit_of
-from oc_ops.observe.sockets import forwarder, lives_apart
+from oc_ops.observe.sockets import Listener, forwarder, lives_apart
 from oc_ops.observe.target import Target
 from oc_ops.observe.whereabouts import TcpAddress
 from oc_ops.process.jsontext import at, number_at, text_at
@@ -228,7 +228,7 @@ def published(target: Target, seen: GatewayProbe) -> Container | None:
 
 def _at_once(target: Target, place: TcpAddress, live: Probe, service_of: Callable[[Target], Service]) -> GatewayProbe:
     """The processes beside one probe; the service manager is asked only when no HTTP answer came."""
-    listener = observe_processes.listener(place.port, place.host) if live.kind != "refused" else None
+    listener = sockets.listener(place.port, place.host) if live.kind != "refused" else None
     service = service_of(target) if live.kind != "answered" else NO_SERVICE
     listening_pid = listener.pid if listener else None
     processes = observe_processes.gateway_processes(target, service_pid=service.pid, listening_pid=listening_pid)

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from oc_ops.act.recover.outcome import examine
-from oc_ops.act.recover.run import Observation, recover
+from oc_ops.act.recover.outcome import Observation, examine
+from oc_ops.act.recover.run import recover
 from oc_ops.judge.finding import Finding
 from oc_ops.lab import sweep
 from oc_ops.lab.lab import Lab
