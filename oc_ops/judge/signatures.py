@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from oc_ops.judge.finding import Finding, Severity
 from oc_ops.judge.releases import Release, shown
@@ -43,7 +43,7 @@ def fired(
         if second not in seconds:
             seconds.add(second)
             found.setdefault(signature, []).append(record)
-    return {each: sorted(records, key=_moment) for each, records in found.items()}
+    return {each: sorted(records, key=lambda each: each.sorts_at) for each, records in found.items()}
 
 
 def findings(
@@ -102,10 +102,6 @@ def _over(
 
 def _too_old(record: Record, signature: Signature, now: datetime | None) -> bool:
     return bool(now and record.time and record.time < now - timedelta(seconds=signature.window_s))
-
-
-def _moment(record: Record) -> datetime:
-    return record.time or datetime.min.replace(tzinfo=UTC)
 
 
 def _severity(signature: Signature, beside: Finding | None) -> Severity:

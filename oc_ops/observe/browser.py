@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from oc_ops.observe import sockets
+from oc_ops.observe.gatewaylocks import same_place
 from oc_ops.observe.openclaw import BROWSER_PROFILE
 from oc_ops.observe.sockets import Listener
 from oc_ops.observe.target import Target
@@ -148,12 +149,10 @@ def _holder(pid: int, user_data: Path) -> Holder | None:
             status=process.status(),
             age_s=max(time.time() - process.create_time(), 0.0),
             ours=any(
-                _same(word.removeprefix(_USER_DATA), user_data) for word in command if word.startswith(_USER_DATA)
+                same_place(Path(word.removeprefix(_USER_DATA)), user_data)
+                for word in command
+                if word.startswith(_USER_DATA)
             ),
         )
     except psutil.Error:
         return None
-
-
-def _same(one: str, other: Path) -> bool:
-    return os.path.realpath(one) == os.path.realpath(other)

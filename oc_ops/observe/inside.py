@@ -220,9 +220,4 @@ def output(there: Container, since: datetime) -> Iterator[Record]:
             stamp, _, words = line.partition(" ")
             said, writer = read(pty.plain(words).encode("utf-8", "replace"), place)
             if said is not None and writer == "gateway":
-                yield replace(said, time=said.time or _stamped(stamp))
-
-
-def _stamped(text: str) -> datetime | None:
-    found = moment(text)
-    return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)
+                yield replace(said, time=said.time or moment(stamp))

@@ -162,7 +162,7 @@ def look(
     seen = _identified(seen, lambda: _at_once(target, place, probe("/healthz"), lambda _: service), wait)
     if seen.live.kind == "silent":
         seen = _second_look(seen, probe)
-    if _cut(seen.again or seen.live):
+    if (seen.again or seen.live).wordless:  # one that dies cuts what its port had accepted, and is gone after it
         wait(_LOOK_AGAIN_S)
         seen = _at_once(target, place, probe("/healthz"), service_of)
     seen = replace(seen, listens=moved.listens, hidden=moved.hidden or _hidden(target, seen))
@@ -298,11 +298,6 @@ def _identified(
         wait(1.0)
         seen = look_again()
     return seen
-
-
-def _cut(probe: Probe) -> bool:
-    """True when it ended without a word: a gateway that dies cuts what its port had accepted, and is gone after it."""
-    return probe.kind == "garbled" and not probe.body
 
 
 def _second_look(seen: GatewayProbe, probe: Callable[[str], Probe]) -> GatewayProbe:

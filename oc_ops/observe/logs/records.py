@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, cast
@@ -49,6 +49,11 @@ class Record:
     source: str
     text: str
     offset: int = -1
+
+    @property
+    def sorts_at(self) -> datetime:
+        """The time to sort by; a record without one comes first."""
+        return self.time or datetime.min.replace(tzinfo=UTC)
 
 
 def parse(line: bytes, file: Path, offset: int = -1) -> Record | None:
