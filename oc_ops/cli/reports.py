@@ -48,7 +48,7 @@ def history(
 
     from oc_ops import settings
     from oc_ops.observe.target import chosen
-    from oc_ops.record.history import reading
+    from oc_ops.record.history.database import reading
     from oc_ops.record.history.query import History
     from oc_ops.record.page import trends
     from oc_ops.record.redact import Redactor

@@ -69,8 +69,8 @@ def findings(
             _saw(signature, records, view.left_out.get(signature.id, 0)),
             signature.fix,
         )
-        for signature, records in _over(view, signatures, now)
-        if signature.id not in refuted
+        for signature, records in fired(view, signatures, now=now).items()
+        if len(records) >= signature.threshold and signature.id not in refuted
     )
 
 
@@ -84,20 +84,6 @@ def refuted_now(scheduler: object, accounts: Sequence[Account] | None, now_ms: i
     if works and not any(is_down(each, now_ms) for each in works):
         found.add("gw.breaker")
     return frozenset(found)
-
-
-def forbidding_restart(
-    view: LogView, signatures: Sequence[Signature] | None = None, *, now: datetime | None = None
-) -> tuple[Signature, ...]:
-    """The signatures at or above their threshold that a restart of the gateway would make worse."""
-    return tuple(each for each, _ in _over(view, signatures, now) if each.restart == "forbidden")
-
-
-def _over(
-    view: LogView, signatures: Sequence[Signature] | None, now: datetime | None
-) -> list[tuple[Signature, list[Record]]]:
-    every = fired(view, signatures, now=now).items()
-    return [(signature, records) for signature, records in every if len(records) >= signature.threshold]
 
 
 def _too_old(record: Record, signature: Signature, now: datetime | None) -> bool:

@@ -61,16 +61,6 @@ def parse(line: bytes, file: Path, offset: int = -1) -> Record | None:
     return read(line, file, offset)[0]
 
 
-def from_cli(line: bytes) -> bool:
-    """True for a record that a CLI process appended to the gateway's log, which says nothing about the gateway.
-
-    Seen on 2026.2.26, 2026.5.28 and 2026.9.6: such records carry the bare logger name `openclaw` and no parents; the
-    gateway's own console lines share that name and begin with `[openclaw]`, as do those of a failed command.
-    """
-    entry = _entry(line)
-    return entry is not None and _is_cli(entry)
-
-
 def read(line: bytes, file: Path, offset: int = -1) -> tuple[Record | None, Writer]:
     """One line as a record, and who has to answer for it."""
     text = line[:LONGEST_TEXT].decode("utf-8", "replace").strip()
@@ -166,6 +156,11 @@ def _table(value: object) -> Mapping[str, object]:
 
 
 def _is_cli(entry: Mapping[str, object]) -> bool:
+    """True for a record that a CLI process appended to the gateway's log, which says nothing about the gateway.
+
+    Seen on 2026.2.26, 2026.5.28 and 2026.9.6: such records carry the bare logger name `openclaw` and no parents; the
+    gateway's own console lines share that name and begin with `[openclaw]`, as do those of a failed command.
+    """
     meta = _table(entry.get("_meta"))
     if meta.get("name") != "openclaw" or meta.get("parentNames"):
         return False

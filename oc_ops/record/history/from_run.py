@@ -19,19 +19,18 @@ from oc_ops.observe.logs import planned_restarts
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.rpc import RpcRefused
 from oc_ops.process.jsontext import number_at
-from oc_ops.record.history import (
+from oc_ops.record.history.database import HistoryError, reading
+from oc_ops.record.history.entry import (
     CallEntry,
     CheckEntry,
     CronRunEntry,
     FindingEntry,
-    HistoryError,
     IncidentEntry,
     JobEntry,
     Process,
     RunEntry,
-    reading,
-    remember,
 )
+from oc_ops.record.history.write import remember
 from oc_ops.record.incidents import book
 from oc_ops.record.incidents.incident import Incident
 from oc_ops.record.journal import JournalError, restarts_by_us

@@ -226,7 +226,8 @@ def test_beside_a_cause_the_log_is_no_second_error() -> None:
 
 def forbidding(*records: Record, now: datetime | None = None) -> list[str]:
     """The ids that forbid a restart."""
-    return [each.id for each in judge.forbidding_restart(view(*records), now=now)]
+    found = [each.check.removeprefix("logs/") for each in judge.findings(view(*records), now=now)]
+    return [each for each in found if CATALOGUE[each].restart == "forbidden"]
 
 
 def test_config_and_credentials_forbid_a_restart() -> None:
@@ -255,4 +256,3 @@ def test_the_operator_s_own_signatures_are_judged_like_any_other(tmp_path: Path)
     known: tuple[Signature, ...] = load(Settings(memory_dir=tmp_path, config_dir=tmp_path))
     (finding,) = judge.findings(view(record("boom 7")), known)
     assert str(finding).splitlines()[:2] == ["logs/my.boom: error: it goes boom", "  saw:    1× 12:00:00 UTC: boom 7"]
-    assert [each.id for each in judge.forbidding_restart(view(record("boom 7")), known)] == ["my.boom"]
