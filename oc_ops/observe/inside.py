@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,12 +17,11 @@ from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.container import Container
 from oc_ops.observe.http import Probe
 from oc_ops.observe.logs.records import Record, moment, read
-from oc_ops.observe.probe import EVENT_LOOP_INTERVAL_S, GatewayProbe
+from oc_ops.observe.probe import GatewayProbe, with_pages
 from oc_ops.observe.processes import GatewayProcess, is_gateway_title, stopped_inside
 from oc_ops.observe.target import Target
 from oc_ops.observe.whereabouts import TcpAddress
 from oc_ops.process import pty
-from oc_ops.process.jsontext import number_at
 from oc_ops.process.relay import Relay
 from oc_ops.text import utc
 
@@ -100,14 +99,6 @@ def relay(target: Target, port: int, lasts_s: float = LASTS_S) -> Relay:
     return Relay(argv, there.host, _RELAY_S)
 
 
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """One way to the gateway: its published port, or from inside."""
-
-    name: str
-    probe: Callable[[str], Probe]
-
-
 def look(
     target: Target,
     config: GatewayConfig,
@@ -139,32 +130,37 @@ def look(
             return Probe(path, "refused", 0.0)
         return http.probe(_LOOPBACK, inside, path, budget_s=budget_s, through=lambda: connection)
 
-    outer = _Way("published", _published(now, place, bearer, budget_s, tls=config.tls))
-    way, live = outer, outer.probe("/healthz")
-    blind = ""
-    again_live = None
-    if live.kind != "answered":
-        try:
-            found = from_inside("/healthz")
-            way = _Way("inside", from_inside) if found.kind == "answered" else outer
-            again_live, live = (None, found) if found.kind == "answered" else (found, found)
-        except CouldNotLook as error:
-            blind = str(error)
-            again_live = outer.probe("/healthz") if live.kind == "silent" else None
+    published = _published(now, place, bearer, budget_s, tls=config.tls)
+    seen = replace(shut, live=published("/healthz"), inside="published")
+    if seen.live.kind != "answered":
+        seen = _from_both_sides(seen, published, from_inside)
         after = again(now).container
         if after is not None and after.state != "running":
             return replace(shut, container=after)  # it ended, or was paused, while it was looked at
-    seen = replace(
-        shut, live=live, again=again_live, processes=_processes(there), hidden="", inside=way.name, blind=blind
-    )
-    if live.kind != "answered":
-        return replace(seen, stopped_inside=stopped_inside(there)) if live.kind == "silent" and not blind else seen
-    startup, ready = way.probe("/startupz"), way.probe("/readyz")
-    ready_again = None
-    if (number_at(ready.json, "eventLoop", "delayP99Ms") or 0) > delay_limit_ms:
-        wait(EVENT_LOOP_INTERVAL_S)
-        ready_again = way.probe("/readyz")
-    return replace(seen, startup=startup, ready=ready, ready_again=ready_again)
+    seen = replace(seen, processes=_processes(there))
+    if seen.live.kind == "answered":
+        return with_pages(seen, from_inside if seen.inside == "inside" else published, delay_limit_ms, wait)
+    if seen.live.kind == "silent" and not seen.blind:
+        seen = replace(seen, stopped_inside=stopped_inside(there))
+    return seen
+
+
+_Ask = Callable[[str], Probe]
+
+
+def _from_both_sides(seen: GatewayProbe, published: _Ask, from_inside: _Ask) -> GatewayProbe:
+    """The loopback inside, where the published port did not answer: what comes from there counts.
+
+    Where nothing can be asked inside, a silent port is asked a second time, as a gateway on a host is.
+    """
+    try:
+        found = from_inside("/healthz")
+    except CouldNotLook as error:
+        second = published("/healthz") if seen.live.kind == "silent" else None
+        return replace(seen, again=second, blind=str(error))
+    if found.kind == "answered":
+        return replace(seen, live=found, inside="inside")
+    return replace(seen, live=found, again=found)
 
 
 def _published(target: Target, place: TcpAddress, bearer: str, budget_s: float, *, tls: bool) -> Callable[[str], Probe]:
