@@ -280,6 +280,8 @@ def refused(
     if found := judge_state.refused(answer, seen, _installed(target)):
         return found
     if words := judge_state.unsaid(answer):
+        if not lives and (found := judge_lifecycle.refused_by(words, words)):
+            return found
         whose = "" if seen.is_ours or not seen.runner else f"; the gateway's user is {seen.runner}, another than ours"
         raise CouldNotLook(f"whether a start can succeed is not known: {words}{whose}")
     return None
