@@ -17,8 +17,8 @@ from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.container import Container
 from oc_ops.observe.http import Probe
 from oc_ops.observe.logs.records import Record, moment, read
-from oc_ops.observe.probe import EVENT_LOOP_INTERVAL_S, GatewayProbe
-from oc_ops.observe.processes import GatewayProcess, is_gateway_title, stopped_inside
+from oc_ops.observe.probe import EVENT_LOOP_INTERVAL_S, RESTART_GAP_S, GatewayProbe
+from oc_ops.observe.processes import AMBIGUOUS_S, GatewayProcess, is_gateway_title, stopped_inside
 from oc_ops.observe.target import Target
 from oc_ops.observe.whereabouts import TcpAddress
 from oc_ops.process import pty
@@ -28,9 +28,11 @@ from oc_ops.text import utc
 
 _LOOPBACK = "127.0.0.1"
 _RELAY = (
-    'const s=require("net").connect(+process.argv[1],"127.0.0.1");'
-    "setTimeout(()=>process.exit(3),+process.argv[2]*1000).unref();"
-    's.on("error",()=>{process.stdout.write("R",()=>process.exit(2))});'
+    "const [port,lasts,kind]=process.argv.slice(1);"
+    'const s=require(kind).connect({port:+port,host:"127.0.0.1",rejectUnauthorized:false});'
+    "setTimeout(()=>process.exit(3),+lasts*1000).unref();"
+    's.on("error",e=>e.code==="ECONNREFUSED"?process.stdout.write("R",()=>process.exit(2))'
+    ":(console.error(e.message),process.exit(4)));"
     's.on("connect",()=>{process.stdout.write("C");process.stdin.pipe(s);s.pipe(process.stdout)});'
     's.on("close",()=>process.exit(0));process.stdin.on("end",()=>process.exit(0));'
 )
@@ -87,17 +89,17 @@ def again(target: Target) -> Target:
     return replace(target, container=container.look(kind, name, there.host))
 
 
-def relay(target: Target, port: int, lasts_s: float = LASTS_S) -> Relay:
+def relay(target: Target, port: int, lasts_s: float = LASTS_S, *, tls: bool = False) -> Relay:
     """A socket to the gateway's own loopback, through the runtime's `exec` and the Node that runs the gateway.
 
-    It ends with us, and after `lasts_s` by itself. Raises ConnectionRefusedError where nothing listens inside,
-    CouldNotLook where nothing can be run there.
+    With `tls` that Node encrypts: what we read and write is plain. It ends with us, and after `lasts_s` by itself.
+    Raises ConnectionRefusedError where nothing listens inside, CouldNotLook where nothing can be run there.
     """
     there = target.container
     assert there is not None
     node = there.openclaw[0] if there.openclaw[0].endswith("node") else "node"
-    argv = [there.runtime, "exec", "-i", there.id or there.name, node, "-e", _RELAY, str(port), f"{lasts_s:.0f}"]
-    return Relay(argv, there.host, _RELAY_S)
+    words = [node, "-e", _RELAY, str(port), f"{lasts_s:.0f}", "tls" if tls else "net"]
+    return Relay([there.runtime, "exec", "-i", there.id or there.name, *words], there.host, _RELAY_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ def look(
 
     def from_inside(path: str) -> Probe:
         try:
-            connection = relay(now, inside)
+            connection = relay(now, inside, tls=config.tls)
         except ConnectionRefusedError:
             return Probe(path, "refused", 0.0)
         return http.probe(_LOOPBACK, inside, path, budget_s=budget_s, through=lambda: connection)
@@ -146,8 +148,12 @@ def look(
     if live.kind != "answered":
         try:
             found = from_inside("/healthz")
-            way = _Way("inside", from_inside) if found.kind == "answered" else outer
-            again_live, live = (None, found) if found.kind == "answered" else (found, found)
+            if found.kind == "refused" and (there.age_s or 0.0) > AMBIGUOUS_S:
+                found = _reopened(outer, lambda: from_inside("/healthz"), wait)
+            again_live, live = found, found
+            if found.kind == "answered":
+                later = outer.probe("/healthz")  # its port may have opened between the two
+                way, again_live = (outer if later.kind == "answered" else _Way("inside", from_inside)), None
         except CouldNotLook as error:
             blind = str(error)
             again_live = outer.probe("/healthz") if live.kind == "silent" else None
@@ -165,6 +171,18 @@ def look(
         wait(EVENT_LOOP_INTERVAL_S)
         ready_again = way.probe("/readyz")
     return replace(seen, startup=startup, ready=ready, ready_again=ready_again)
+
+
+def _reopened(outer: _Way, from_inside: Callable[[], Probe], wait: Callable[[float], None]) -> Probe:
+    """The answer of a gateway inside that has closed its port, once it is open again, or the last refusal.
+
+    2026.9.6 restarts inside its process, and its container goes on: nothing listens for some seconds.
+    """
+    for _ in range(round(RESTART_GAP_S)):
+        wait(1.0)
+        if outer.probe("/healthz").kind == "answered":
+            break
+    return from_inside()
 
 
 def _published(target: Target, place: TcpAddress, bearer: str, budget_s: float, *, tls: bool) -> Callable[[str], Probe]:
