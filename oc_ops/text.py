@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -30,6 +31,18 @@ def printable(text: str, limit: int = BLOCK_LIMIT, *, line_limit: int = LINE_LIM
     if breaks and len(text) > line_limit:
         text = "\n".join(_cut(line, line_limit) for line in text.split("\n"))
     return (_HOSTILE if breaks else _HOSTILE_OR_BREAK).sub(_visible, _cut(text, limit))
+
+
+def listing(names: Sequence[str], most: int, between: str = ", ") -> str:
+    """The first `most` of a list in words, and how many are left: `a, b and 3 more`."""
+    left = len(names) - most
+    more = f"{between.strip(', ')} and {left} more" if left > 0 else ""
+    return between.join(names[:most]) + more
+
+
+def count(number: int, noun: str) -> str:
+    """How many there are of something: `1 job`, `3 jobs`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def one_line(text: str, limit: int = 300) -> str:
@@ -102,6 +115,15 @@ def utc(when: datetime, to: Literal["seconds", "milliseconds", "microseconds"] =
 def utc_day(when: datetime, *, year: bool = False) -> str:
     """The day of a moment by UTC, which is how the history counts days."""
     return f"{when.astimezone(UTC).strftime(_SHAPES['date' if year else 'day'])} UTC"
+
+
+def read_moment(text: str) -> datetime | None:
+    """A moment that a machine wrote (ISO 8601), by UTC where it names no zone; None for what is none."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
 
 
 def file_stamp(when: datetime) -> str:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from oc_ops.doctor.outcomes import Blocked
 from oc_ops.errors import CouldNotLook, OcOpsError
-from oc_ops.judge import catalogue
-from oc_ops.judge.catalogue import Signature
+from oc_ops.judge import signature_catalogue
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.signature_catalogue import Signature
 from oc_ops.judge.signatures import window_s
 from oc_ops.observe import inside
 from oc_ops.observe.container import Container
@@ -22,7 +22,8 @@ from oc_ops.observe.rpc import RpcClient
 from oc_ops.observe.service import service
 from oc_ops.observe.target import Target
 from oc_ops.process.jsontext import text_at
-from oc_ops.record.redact import Redactor, secrets_in
+from oc_ops.record.redact import Redactor
+from oc_ops.secrecy import secrets_in
 from oc_ops.settings import Settings
 
 _RESTART_S = 60.0
@@ -35,8 +36,10 @@ def known(settings: Settings) -> tuple[Signature, ...]:
     Raises OcOpsError for an own entry that cannot be used.
     """
     window = int(settings.log_window_s)
-    every = catalogue.load(settings)
-    return tuple(replace(each, window_s=window) if each.window_s == catalogue.WINDOW_S else each for each in every)
+    every = signature_catalogue.load(settings)
+    return tuple(
+        replace(each, window_s=window) if each.window_s == signature_catalogue.WINDOW_S else each for each in every
+    )
 
 
 def asked_for(connect: Callable[[], RpcClient] | None) -> tuple[Path, ...]:

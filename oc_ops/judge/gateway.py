@@ -10,13 +10,10 @@ from oc_ops.judge.container import NEVER_RETRY
 from oc_ops.judge.descriptors import fd_limit
 from oc_ops.judge.finding import NO_UNIT, Finding, finds, none, restart, start, wait
 from oc_ops.judge.lifecycle import body_of, failing_of, shut, starting
-from oc_ops.judge.port import port_drift, taken
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.processes import GatewayProcess
 from oc_ops.process.jsontext import at, number_at, text_at
 from oc_ops.settings import Settings
-
-__all__ = ["Limits", "cause", "port_drift", "taken"]
 
 RESTART = "openclaw gateway restart"
 START = "openclaw gateway start"

@@ -14,7 +14,7 @@ from oc_ops.observe.openclaw import Answer, Openclaw
 from oc_ops.process.jsontext import at, text_at
 
 if TYPE_CHECKING:  # a server is what only --deep needs
-    from oc_ops.observe.page import Page
+    from oc_ops.observe.click_page import Page
 
 StepOutcome = Literal["done", "stalled", "failed", "unseen"]
 """stalled: no answer in time. failed: refused. unseen: answered, and what it should have done is not to be seen."""
@@ -73,12 +73,6 @@ class ClickLimits:
     start_s: float = 45.0
     walk_s: float = 90.0
 
-    def longest_s(self, beyond_s: float) -> float:
-        """The longest a walk can take, when each call takes `beyond_s` more than its time limit: the last step and
-        up to four calls to tidy up come on top of the walk's own seconds.
-        """
-        return self.walk_s + 5 * (self.step_s + beyond_s)
-
 
 def walk(
     openclaw: Openclaw, *, running: bool, limits: ClickLimits, clock: Callable[[], float] = time.monotonic
@@ -89,7 +83,7 @@ def walk(
     whatever happens, Ctrl-C included, and no other tab is touched. Never call it for a browser that hangs: 2026.9.6
     restarts that when a tab is opened, with the loss of all others. Raises CouldNotLook where a click cannot be tried.
     """
-    from oc_ops.observe.page import Page
+    from oc_ops.observe.click_page import Page
 
     way = _Way(openclaw, limits, clock)
     with Page() as page:

@@ -20,7 +20,7 @@ from oc_ops.errors import CouldNotLook, SettingError
 from oc_ops.process.jsontext import at, number_at, text_at
 from oc_ops.process.run import Call, run
 from oc_ops.secrecy import secrets_in_table
-from oc_ops.text import clock
+from oc_ops.text import clock, read_moment
 
 Runtime = Literal["podman", "docker"]
 RUNTIMES: tuple[Runtime, ...] = ("podman", "docker")
@@ -409,10 +409,4 @@ def _texts(value: object) -> list[str]:
 
 
 def _moment(text: str) -> datetime | None:
-    if not text or text.startswith(_NEVER):
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return None if text.startswith(_NEVER) else read_moment(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,12 +17,11 @@ from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.container import Container
 from oc_ops.observe.http import Probe
 from oc_ops.observe.logs.records import Record, moment, read
-from oc_ops.observe.probe import EVENT_LOOP_INTERVAL_S, RESTART_GAP_S, GatewayProbe
+from oc_ops.observe.probe import RESTART_GAP_S, GatewayProbe, with_pages
 from oc_ops.observe.processes import AMBIGUOUS_S, GatewayProcess, is_gateway_title, stopped_inside
 from oc_ops.observe.target import Target
 from oc_ops.observe.whereabouts import TcpAddress
 from oc_ops.process import pty
-from oc_ops.process.jsontext import number_at
 from oc_ops.process.relay import Relay
 from oc_ops.text import utc
 
@@ -102,14 +101,6 @@ def relay(target: Target, port: int, lasts_s: float = LASTS_S, *, tls: bool = Fa
     return Relay([there.runtime, "exec", "-i", there.id or there.name, *words], there.host, _RELAY_S)
 
 
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """One way to the gateway: its published port, or from inside."""
-
-    name: str
-    probe: Callable[[str], Probe]
-
-
 def look(
     target: Target,
     config: GatewayConfig,
@@ -141,48 +132,46 @@ def look(
             return Probe(path, "refused", 0.0)
         return http.probe(_LOOPBACK, inside, path, budget_s=budget_s, through=lambda: connection)
 
-    outer = _Way("published", _published(now, place, bearer, budget_s, tls=config.tls))
-    way, live = outer, outer.probe("/healthz")
-    blind = ""
-    again_live = None
-    if live.kind != "answered":
-        try:
-            found = from_inside("/healthz")
-            if found.kind == "refused" and (there.age_s or 0.0) > AMBIGUOUS_S:
-                found = _reopened(outer, lambda: from_inside("/healthz"), wait)
-            again_live, live = found, found
-            if found.kind == "answered":
-                later = outer.probe("/healthz")  # its port may have opened between the two
-                way, again_live = (outer if later.kind == "answered" else _Way("inside", from_inside)), None
-        except CouldNotLook as error:
-            blind = str(error)
-            again_live = outer.probe("/healthz") if live.kind == "silent" else None
+    published = _published(now, place, bearer, budget_s, tls=config.tls)
+    seen = replace(shut, live=published("/healthz"), inside="published")
+    if seen.live.kind != "answered":
+        seen = _from_both_sides(seen, published, from_inside, wait)
         after = again(now).container
         if after is not None and after.state != "running":
             return replace(shut, container=after)  # it ended, or was paused, while it was looked at
-    seen = replace(
-        shut, live=live, again=again_live, processes=_processes(there), hidden="", inside=way.name, blind=blind
-    )
-    if live.kind != "answered":
-        return replace(seen, stopped_inside=stopped_inside(there)) if live.kind == "silent" and not blind else seen
-    startup, ready = way.probe("/startupz"), way.probe("/readyz")
-    ready_again = None
-    if (number_at(ready.json, "eventLoop", "delayP99Ms") or 0) > delay_limit_ms:
-        wait(EVENT_LOOP_INTERVAL_S)
-        ready_again = way.probe("/readyz")
-    return replace(seen, startup=startup, ready=ready, ready_again=ready_again)
+    seen = replace(seen, processes=_processes(there))
+    if seen.live.kind == "answered":
+        return with_pages(seen, from_inside if seen.inside == "inside" else published, delay_limit_ms, wait)
+    if seen.live.kind == "silent" and not seen.blind:
+        seen = replace(seen, stopped_inside=stopped_inside(there))
+    return seen
 
 
-def _reopened(outer: _Way, from_inside: Callable[[], Probe], wait: Callable[[float], None]) -> Probe:
-    """The answer of a gateway inside that has closed its port, once it is open again, or the last refusal.
+_Ask = Callable[[str], Probe]
 
-    2026.9.6 restarts inside its process, and its container goes on: nothing listens for some seconds.
+
+def _from_both_sides(
+    seen: GatewayProbe, published: _Ask, from_inside: _Ask, wait: Callable[[float], None]
+) -> GatewayProbe:
+    """The loopback inside, where the published port did not answer: what comes from there counts.
+
+    Where nothing can be asked inside, a silent port is asked a second time, as a gateway on a host is. One that closed
+    its port is waited for: 2026.9.6 restarts inside its process for some seconds, and its container goes on.
     """
-    for _ in range(round(RESTART_GAP_S)):
-        wait(1.0)
-        if outer.probe("/healthz").kind == "answered":
-            break
-    return from_inside()
+    try:
+        found = from_inside("/healthz")
+        if found.kind == "refused" and seen.container and (seen.container.age_s or 0.0) > AMBIGUOUS_S:
+            for _ in range(round(RESTART_GAP_S)):
+                wait(1.0)
+                if published("/healthz").kind == "answered":
+                    break
+            found = from_inside("/healthz")
+    except CouldNotLook as error:
+        second = published("/healthz") if seen.live.kind == "silent" else None
+        return replace(seen, again=second, blind=str(error))
+    if found.kind == "answered":  # its published port may have opened between the two
+        return replace(seen, live=found, inside="published" if published("/healthz").kind == "answered" else "inside")
+    return replace(seen, live=found, again=found)
 
 
 def _published(target: Target, place: TcpAddress, bearer: str, budget_s: float, *, tls: bool) -> Callable[[str], Probe]:
@@ -238,9 +227,4 @@ def output(there: Container, since: datetime) -> Iterator[Record]:
             stamp, _, words = line.partition(" ")
             said, writer = read(pty.plain(words).encode("utf-8", "replace"), place)
             if said is not None and writer == "gateway":
-                yield replace(said, time=said.time or _stamped(stamp))
-
-
-def _stamped(text: str) -> datetime | None:
-    found = moment(text)
-    return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)
+                yield replace(said, time=said.time or moment(stamp))

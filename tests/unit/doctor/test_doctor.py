@@ -26,8 +26,8 @@ from oc_ops.observe.http import Probe
 from oc_ops.observe.lastwords import LastWords
 from oc_ops.observe.openclaw import Openclaw
 from oc_ops.observe.probe import GatewayProbe
-from oc_ops.observe.reads import RpcReads
 from oc_ops.observe.rpc import RefusalKind, RpcRefused, RpcReply
+from oc_ops.observe.rpc_reads import RpcReads
 from oc_ops.observe.service import NO_SERVICE, Service
 from oc_ops.observe.sockets import Listener
 from oc_ops.process.run import Outcome

@@ -20,8 +20,8 @@ import pytest
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe import click
 from oc_ops.observe.click import ClickLimits, Walk
+from oc_ops.observe.click_page import Page
 from oc_ops.observe.openclaw import Openclaw
-from oc_ops.observe.page import Page
 from oc_ops.observe.target import locate
 from oc_ops.settings import PROJECT, Settings
 
@@ -267,11 +267,6 @@ def test_a_status_that_contradicts_itself_is_asked_for_twice(
     answer = made.openclaw.browser_status()
     assert (answer.value or {}).get("running") is running
     assert made.routes == ["/"] * asked
-
-
-def test_the_longest_walk_is_known() -> None:
-    """What a check's deadline has to exceed."""
-    assert ClickLimits(step_s=15.0, start_s=45.0, walk_s=90.0).longest_s(20.0) == 265.0
 
 
 # -- the page ---------------------------------------------------------------------------------------------------------
