@@ -96,11 +96,12 @@ def down(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
         fix = f"{port.EXTERNAL}: have that start it"
     else:
         fix = port.in_container(seen.behind, "start") if seen.behind else port.nobody_starts(seen, BY_HAND)
+    owner = service.summary if _has_service(seen) else "; ".join(filter(None, ("no service unit seen", seen.unasked)))
     return Finding(
         "gateway/down",
         "error",
         fact=f"nothing listens on port {seen.port} and no gateway process lives",
-        saw=f"{seen.live.summary}; {service.summary if _has_service(seen) else 'no service unit seen'}",
+        saw=f"{seen.live.summary}; {owner}",
         fix=fix,
         proof=proof,
     )

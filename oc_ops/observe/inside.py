@@ -17,8 +17,8 @@ from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.container import Container
 from oc_ops.observe.http import Probe
 from oc_ops.observe.logs.records import Record, moment, read
-from oc_ops.observe.probe import GatewayProbe, with_pages
-from oc_ops.observe.processes import GatewayProcess, is_gateway_title, stopped_inside
+from oc_ops.observe.probe import RESTART_GAP_S, GatewayProbe, with_pages
+from oc_ops.observe.processes import AMBIGUOUS_S, GatewayProcess, is_gateway_title, stopped_inside
 from oc_ops.observe.target import Target
 from oc_ops.observe.whereabouts import TcpAddress
 from oc_ops.process import pty
@@ -27,9 +27,11 @@ from oc_ops.text import utc
 
 _LOOPBACK = "127.0.0.1"
 _RELAY = (
-    'const s=require("net").connect(+process.argv[1],"127.0.0.1");'
-    "setTimeout(()=>process.exit(3),+process.argv[2]*1000).unref();"
-    's.on("error",()=>{process.stdout.write("R",()=>process.exit(2))});'
+    "const [port,lasts,kind]=process.argv.slice(1);"
+    'const s=require(kind).connect({port:+port,host:"127.0.0.1",rejectUnauthorized:false});'
+    "setTimeout(()=>process.exit(3),+lasts*1000).unref();"
+    's.on("error",e=>e.code==="ECONNREFUSED"?process.stdout.write("R",()=>process.exit(2))'
+    ":(console.error(e.message),process.exit(4)));"
     's.on("connect",()=>{process.stdout.write("C");process.stdin.pipe(s);s.pipe(process.stdout)});'
     's.on("close",()=>process.exit(0));process.stdin.on("end",()=>process.exit(0));'
 )
@@ -86,17 +88,17 @@ def again(target: Target) -> Target:
     return replace(target, container=container.look(kind, name, there.host))
 
 
-def relay(target: Target, port: int, lasts_s: float = LASTS_S) -> Relay:
+def relay(target: Target, port: int, lasts_s: float = LASTS_S, *, tls: bool = False) -> Relay:
     """A socket to the gateway's own loopback, through the runtime's `exec` and the Node that runs the gateway.
 
-    It ends with us, and after `lasts_s` by itself. Raises ConnectionRefusedError where nothing listens inside,
-    CouldNotLook where nothing can be run there.
+    With `tls` that Node encrypts: what we read and write is plain. It ends with us, and after `lasts_s` by itself.
+    Raises ConnectionRefusedError where nothing listens inside, CouldNotLook where nothing can be run there.
     """
     there = target.container
     assert there is not None
     node = there.openclaw[0] if there.openclaw[0].endswith("node") else "node"
-    argv = [there.runtime, "exec", "-i", there.id or there.name, node, "-e", _RELAY, str(port), f"{lasts_s:.0f}"]
-    return Relay(argv, there.host, _RELAY_S)
+    words = [node, "-e", _RELAY, str(port), f"{lasts_s:.0f}", "tls" if tls else "net"]
+    return Relay([there.runtime, "exec", "-i", there.id or there.name, *words], there.host, _RELAY_S)
 
 
 def look(
@@ -125,7 +127,7 @@ def look(
 
     def from_inside(path: str) -> Probe:
         try:
-            connection = relay(now, inside)
+            connection = relay(now, inside, tls=config.tls)
         except ConnectionRefusedError:
             return Probe(path, "refused", 0.0)
         return http.probe(_LOOPBACK, inside, path, budget_s=budget_s, through=lambda: connection)
@@ -133,7 +135,7 @@ def look(
     published = _published(now, place, bearer, budget_s, tls=config.tls)
     seen = replace(shut, live=published("/healthz"), inside="published")
     if seen.live.kind != "answered":
-        seen = _from_both_sides(seen, published, from_inside)
+        seen = _from_both_sides(seen, published, from_inside, wait)
         after = again(now).container
         if after is not None and after.state != "running":
             return replace(shut, container=after)  # it ended, or was paused, while it was looked at
@@ -148,18 +150,27 @@ def look(
 _Ask = Callable[[str], Probe]
 
 
-def _from_both_sides(seen: GatewayProbe, published: _Ask, from_inside: _Ask) -> GatewayProbe:
+def _from_both_sides(
+    seen: GatewayProbe, published: _Ask, from_inside: _Ask, wait: Callable[[float], None]
+) -> GatewayProbe:
     """The loopback inside, where the published port did not answer: what comes from there counts.
 
-    Where nothing can be asked inside, a silent port is asked a second time, as a gateway on a host is.
+    Where nothing can be asked inside, a silent port is asked a second time, as a gateway on a host is. One that closed
+    its port is waited for: 2026.9.6 restarts inside its process for some seconds, and its container goes on.
     """
     try:
         found = from_inside("/healthz")
+        if found.kind == "refused" and seen.container and (seen.container.age_s or 0.0) > AMBIGUOUS_S:
+            for _ in range(round(RESTART_GAP_S)):
+                wait(1.0)
+                if published("/healthz").kind == "answered":
+                    break
+            found = from_inside("/healthz")
     except CouldNotLook as error:
         second = published("/healthz") if seen.live.kind == "silent" else None
         return replace(seen, again=second, blind=str(error))
-    if found.kind == "answered":
-        return replace(seen, live=found, inside="inside")
+    if found.kind == "answered":  # its published port may have opened between the two
+        return replace(seen, live=found, inside="published" if published("/healthz").kind == "answered" else "inside")
     return replace(seen, live=found, again=found)
 
 

@@ -14,11 +14,12 @@ import psutil
 
 from oc_ops.observe import http, sockets, whereabouts
 from oc_ops.observe import processes as observe_processes
-from oc_ops.observe.container import Container, publishing
+from oc_ops.observe.container import Container
 from oc_ops.observe.healers import Healer, install_of
 from oc_ops.observe.http import Probe
 from oc_ops.observe.limits import Descriptors, descriptors
 from oc_ops.observe.processes import GatewayProcess
+from oc_ops.observe.publisher import publishing
 from oc_ops.observe.service import NO_SERVICE, Service, unit_of
 from oc_ops.observe.sockets import Listener, forwarder, lives_apart
 from oc_ops.observe.target import Target
@@ -65,6 +66,8 @@ class GatewayProbe:
     foreign: Path | None = None
     runtimes: tuple[str, ...] = ()
     """The container runtimes whose commands are at hand; looked for when no answer came."""
+    unasked: str = ""
+    """Why there may be a container that publishes the port and is not seen from here; looked for with them."""
     installing: Healer | None = None
     """The package manager that the gateway itself runs; looked for when no answer came."""
     container: Container | None = None
@@ -228,9 +231,10 @@ def _settled(here: _Look, seen: GatewayProbe) -> GatewayProbe:
 def _unanswered(target: Target, seen: GatewayProbe, met: Healer | None) -> GatewayProbe:
     """With what may stand behind the port, or be at work on the gateway; `met` is who was seen at it before."""
     runtimes = tuple(each for each in ("podman", "docker") if shutil.which(each))
-    there = published(target, seen) if runtimes else None
+    there, closed = published(target, seen) if runtimes else (None, "")
     asleep = observe_processes.stopped_inside(there) if there and seen.live.kind == "silent" else None
-    return replace(seen, installing=_install_of(seen) or met, runtimes=runtimes, behind=there, stopped_inside=asleep)
+    met = _install_of(seen) or met
+    return replace(seen, installing=met, runtimes=runtimes, behind=there, unasked=closed, stopped_inside=asleep)
 
 
 def with_pages(
@@ -283,13 +287,15 @@ def _pending(seen: GatewayProbe) -> str:
     return ", ".join(dict.fromkeys(filter(None, (text_at(startup, "pendingReason"), *named)))) or "an unnamed step"
 
 
-def published(target: Target, seen: GatewayProbe) -> Container | None:
-    """The container behind a port that a forwarder of container runtimes holds, or a process in one, or nobody."""
+def published(target: Target, seen: GatewayProbe) -> tuple[Container | None, str]:
+    """The container behind a port that a forwarder of container runtimes holds, or a process in one, or nobody; where
+    none is found, the reasons for which it may be one that is not seen from here.
+    """
     there = forwarder(seen.listener.title, seen.listener.program) if seen.listener else None
     pid = seen.listener.pid if seen.listener else None
     forwarded = there is not None and there.kind == "container"
     if seen.holder or (seen.listener and not forwarded and not (pid and lives_apart(pid))):
-        return None
+        return None, ""
     return publishing(seen.port, target.environ, None if forwarded else pid)
 
 

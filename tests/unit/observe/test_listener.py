@@ -245,7 +245,23 @@ def test_a_forwarder_says_where_to_look(
     monkeypatch.setattr(listener, "_title", lambda _process: title)
     with pytest.raises(Unproven) as caught:
         prove(locate({"HOME": str(tmp_path)}), "127.0.0.1", port)
-    assert str(caught.value).endswith("; nginx only forwards it: run oc-ops where the gateway runs") == told
+    assert (f"only forwards port {port}, and nothing shows" in str(caught.value)) == told
+    assert str(caught.value).endswith("nothing secret is sent; run oc-ops where that runs") == told
+
+
+@AS_ROOT
+def test_another_user_s_forwarder_is_no_stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """nginx' workers belong to nobody, and the gateway behind them may be well: its port is not taken, and still
+    nothing secret is sent.
+    """
+    with stranger(tmp_path / "record") as port:
+        target = locate({"HOME": str(tmp_path)})
+        assert listener.stranger(target, "127.0.0.1", port) is not None
+        monkeypatch.setattr(listener, "_title", lambda _process: "nginx: worker process")
+        assert listener.stranger(target, "127.0.0.1", port) is None
+        with pytest.raises(Unproven, match=rf"^nginx \(pid \d+ of user .+\) only forwards port {port}") as caught:
+            prove(target, "127.0.0.1", port)
+    assert caught.value.why == "other"
 
 
 def test_a_gateway_in_a_container_is_named_by_its_target(
