@@ -30,7 +30,7 @@ _SEVERITIES: Mapping[str, state.Severity] = {"error": "error", "warning": "warni
 Stamp = tuple[int, int, int] | None
 
 
-class Papers:
+class FilesWatch:
     """Each file is read again only when it has changed."""
 
     def __init__(self, memory_dir: Path, report_dir: Path, key: str, clean: Callable[[str], str]) -> None:

@@ -58,14 +58,14 @@ def with_restart(gateway: Gateway, cause: Finding | None, now: datetime | None =
     return judge_lifecycle.restarting(cause, begun, now, budget_s) if begun else cause
 
 
-def with_suspension(gateway: Gateway, cause: Finding | None, now: datetime | None = None) -> Finding | None:
+def with_suspension(gateway: Gateway, cause: Finding | None) -> Finding | None:
     """The cause; a gateway that answers nobody and was suspended before, by its log, is frozen.
 
     `openclaw gateway suspend` (2026.9.6) prepares it for a freeze or a snapshot of its host; frozen it cannot be asked.
     """
     if cause is None or cause.check != "gateway/hung" or gateway.target.container is not None:
         return cause
-    now = now or datetime.now(UTC)
+    now = datetime.now(UTC)
     begun = _last(gateway, _SUSPENDED, _RESUMED, now)
     return judge_lifecycle.frozen(cause, begun) if begun is not None and begun <= now else cause
 
@@ -91,11 +91,9 @@ def _last(gateway: Gateway, opened: re.Pattern[str], closed: re.Pattern[str], no
     return begun
 
 
-def with_drain(
-    gateway: Gateway, seen: GatewayProbe, cause: Finding | None, now: datetime | None = None
-) -> Finding | None:
+def with_drain(gateway: Gateway, seen: GatewayProbe, cause: Finding | None) -> Finding | None:
     """The cause, that of a gateway that drains with since when and by whom; forgets the drain of one that does not."""
-    settings, key, now = gateway.settings, gateway.target.key, now or datetime.now(UTC)
+    settings, key, now = gateway.settings, gateway.target.key, datetime.now(UTC)
     if cause is None or cause.check != "gateway/draining":
         memory.forget_drain(settings.memory_dir, key)
         return cause
@@ -129,9 +127,9 @@ UNSTARTABLE = ("state/", "service/", "config/mode-missing")
 """Beginnings of the causes that stand in the place of those."""
 
 
-def bounded(gateway: Gateway, seen: GatewayProbe, cause: Finding | None, now: datetime | None = None) -> Finding | None:
+def bounded(gateway: Gateway, seen: GatewayProbe, cause: Finding | None) -> Finding | None:
     """The cause, that of a start as an error where one start has followed the other beyond the budget of one."""
-    settings, key, now = gateway.settings, gateway.target.key, now or datetime.now(UTC)
+    settings, key, now = gateway.settings, gateway.target.key, datetime.now(UTC)
     if cause is None or cause.check in _UP:
         memory.forget_starts(settings.memory_dir, key)
         return cause
@@ -289,6 +287,8 @@ def refused(
     if found := judge_state.refused(answer, seen, _installed(target)):
         return found
     if words := judge_state.unsaid(answer):
+        if not lives and (found := judge_lifecycle.refused_by(words, words)):
+            return found
         whose = "" if seen.is_ours or not seen.runner else f"; the gateway's user is {seen.runner}, another than ours"
         raise CouldNotLook(f"whether a start can succeed is not known: {words}{whose}")
     return None

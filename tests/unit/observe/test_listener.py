@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from oc_ops.act.commands import Commands
-from oc_ops.cockpit.port import Port
+from oc_ops.cockpit.port import PortWatch
 from oc_ops.errors import CouldNotLook
 from oc_ops.gateway import Gateway
 from oc_ops.judge.access import read_unanswered
@@ -491,7 +491,7 @@ def test_the_watcher_tells_a_strangers_port(tmp_path: Path) -> None:
     """Its pages are those of a ready gateway, and the cockpit shows that the port is taken."""
     with stranger(tmp_path / "record") as port:
         gateway = Gateway(Settings(), {"HOME": str(tmp_path), "OPENCLAW_GATEWAY_PORT": str(port), "PATH": ""})
-        seen = Port(gateway, Hands().clock, str)
+        seen = PortWatch(gateway, Hands().clock, str)
         seen.look(2.0)
     assert (seen.gateway.state, seen.gateway.check) == ("port-taken", "gateway/port-taken")
     assert not seen.answers
