@@ -30,22 +30,25 @@ class RpcReads:
     notes: tuple[str, ...] = ()
     work: Mapping[str, RpcReply] = field(default_factory=dict)
     """The answers to WORK, by method, asked all at once; a release that lacks one says so."""
+    log: RpcReply | None = None
+    """The answer to `logs.tail`, where it was wanted: it names the file that the gateway writes."""
 
 
-def all_at_once(connect: Callable[[], RpcClient]) -> RpcReads | RpcRefused:
+def all_at_once(connect: Callable[[], RpcClient], *, log: bool = False) -> RpcReads | RpcRefused:
     """Connect as a read-only operator and read; a refusal comes back as what was observed, it is not raised.
 
     Silence is looked at twice before it is called that: one held event loop is no reason to restart a gateway.
+    With `log` it is asked where it logs, too.
     """
-    first = _once(connect)
-    return _once(connect) if _is_silent(first) else first
+    first = _once(connect, log)
+    return _once(connect, log) if _is_silent(first) else first
 
 
 def _is_silent(seen: RpcReads | RpcRefused) -> bool:
     return seen.kind == "silent" if isinstance(seen, RpcRefused) else seen.status.outcome == "silent"
 
 
-def _once(connect: Callable[[], RpcClient]) -> RpcReads | RpcRefused:
+def _once(connect: Callable[[], RpcClient], log: bool) -> RpcReads | RpcRefused:
     try:
         client = connect()
     except RpcRefused as refused:
@@ -54,6 +57,8 @@ def _once(connect: Callable[[], RpcClient]) -> RpcReads | RpcRefused:
         status = client.request("status")
         if status.outcome in ("silent", "closed"):
             return RpcReads(client.hello, status, status, status, client.notes)
+        named = client.request("logs.tail", {"limit": 1}) if log else None
         cron_status = client.request("cron.status")
         cron_list = client.request("cron.list", {"includeDisabled": True, "limit": 200})
-        return RpcReads(client.hello, status, cron_status, cron_list, client.notes, client.requests(WORK, WORK_S))
+        work = client.requests(WORK, WORK_S)
+        return RpcReads(client.hello, status, cron_status, cron_list, client.notes, work, named)
