@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +32,8 @@ _INSTALLERS = ("npm", "pnpm", "yarn", "bun", "brew")
 LONGEST_INSTALL_S = 1800.0
 """How long a package manager of the gateway's own start may take before the start counts as failed."""
 _PACKAGES = (*_INSTALLERS, "npm-cli")
+_OWN_PLACE = re.compile(r"/node_modules/openclaw(?:/|$)|/plugin-runtime-deps(?:/|$)")
+"""Where a gateway installs what its plugins need: in its own package (2026.4.20), in its state (2026.4.24, 4.29)."""
 _INSTALLS = ("ci", "install", "i", "add", "update", "up", "upgrade", "uninstall", "rm", "remove")
 
 _RUNNING = (
@@ -52,6 +55,8 @@ class Healer:
     age_s: float
     phase: str = ""
     """The part of an update that its ledger names."""
+    own: bool = False
+    """True for an installation of OpenClaw's own parts, which a gateway waits for and answers nobody meanwhile."""
 
     @property
     def summary(self) -> str:
@@ -88,7 +93,7 @@ def healers(target: Target) -> tuple[Healer, ...]:
 def install_of(pid: int) -> Healer | None:
     """The package manager that this gateway itself has started, and for how long it runs.
 
-    2026.4.24 fetches what its plugins need before it listens, for minutes on a slow line.
+    2026.4.24 fetches what its plugins need before it listens, 2026.4.20 while it serves: for minutes on a slow line.
     """
     now = time.time()
     with contextlib.suppress(psutil.Error):
@@ -99,7 +104,8 @@ def install_of(pid: int) -> Healer | None:
                 verb = next((word for word in words[1:6] if word in _INSTALLS), "")
                 if program and verb and child.status() != psutil.STATUS_ZOMBIE:
                     what = f"{program.stem.removesuffix('-cli')} {verb}"
-                    return Healer(child.pid, what, max(0.0, now - child.create_time()))
+                    own = _OWN_PLACE.search(child.cwd()) is not None
+                    return Healer(child.pid, what, max(0.0, now - child.create_time()), own=own)
     return None
 
 
