@@ -8,13 +8,13 @@ import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 import psutil
 
 from oc_ops import files
 from oc_ops.errors import CouldNotLook, SettingError
-from oc_ops.observe.database import Row, snapshot
+from oc_ops.observe.database import STATE_DATABASE, Row, snapshot
 from oc_ops.observe.gatewaylocks import is_gone, same_place
 from oc_ops.observe.processes import OWN_CALL
 from oc_ops.observe.target import Target, locate
@@ -33,7 +33,6 @@ LONGEST_INSTALL_S = 1800.0
 _PACKAGES = (*_INSTALLERS, "npm-cli")
 _INSTALLS = ("ci", "install", "i", "add", "update", "up", "upgrade", "uninstall", "rm", "remove")
 
-_DATABASE = Path("state", "openclaw.sqlite")
 _RUNNING = (
     "SELECT phase, created_at_ms, updated_at_ms, origin_json FROM update_runs WHERE status = 'running' "
     "ORDER BY created_at_ms DESC LIMIT 20"
@@ -166,7 +165,7 @@ def _on_record(target: Target) -> tuple[Healer, ...]:
     word: requested, staging, validating, repairing, activating, restarting or verifying.
     """
     try:
-        with snapshot(target.state_dir / _DATABASE, _READ_S) as tables:
+        with snapshot(target.state_dir / STATE_DATABASE, _READ_S) as tables:
             rows = tables.rows(_RUNNING) if tables.has("update_runs") else ()
     except (CouldNotLook, OSError):
         return ()
