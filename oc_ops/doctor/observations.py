@@ -152,8 +152,7 @@ class Doctor:
     @once
     def readiness(self) -> GatewayProbe:
         """The look, of a release that says whether it is ready; NotAsked where /readyz is not offered yet."""
-        seen = self.look()
-        ready = seen.ready
+        ready = (seen := self.look()).ready
         if ready is not None and ready.kind == "answered" and not isinstance(at(ready.json, "ready"), bool):
             if ready.status == 200 and ready.json is None:
                 raise NotAsked("this release has no /readyz: it answers every path with its Control UI")
