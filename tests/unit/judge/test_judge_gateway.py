@@ -246,6 +246,7 @@ JUDGES = (
 ON_TIME = (
     "refused, young process",
     "refused, old process that installs",
+    "silent, and it installs a part of its own",
     "silent twice, young process",
     "silent, then answered, young",
     "garbled, young gateway process",

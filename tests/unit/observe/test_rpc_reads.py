@@ -54,6 +54,17 @@ class Recorder:
         return {}
 
 
+@pytest.mark.parametrize(
+    ("version", "asked"),
+    [("2026.4.20", False), ("2026.4.29", False), ("2026.5.2", True), ("2026.9.6", True), (None, True), ("dev", True)],
+)
+def test_a_gateway_that_would_stand_still_is_not_asked_of_its_models(version: str | None, asked: bool) -> None:
+    """Its channels it tells at once."""
+    wanted = rpc_reads.questions(version)
+    assert ("models.list" in wanted, "models.authStatus" in wanted) == (asked, asked)
+    assert {"health", "channels.status", "agents.list"} <= set(wanted)
+
+
 @pytest.mark.parametrize("log", [False, True])
 def test_the_log_is_asked_for_where_it_is_wanted(log: bool) -> None:
     """Right after `status`: the first commands of some releases keep them from answering anything for a minute."""
