@@ -12,6 +12,8 @@ from oc_ops.errors import CouldNotLook
 from oc_ops.observe.container import Container, every, installed, runs_openclaw
 
 _QUICKLY_S = 3.0
+_OFF = "is the docker daemon running"
+"""Docker's client beside a daemon that is off, as Docker Desktop often is: nothing runs in it then."""
 
 
 def publishing(port: int, environ: Mapping[str, str], pid: int | None = None) -> tuple[Container | None, str]:
@@ -32,7 +34,8 @@ def publishing(port: int, environ: Mapping[str, str], pid: int | None = None) ->
             if runtime == "podman" and os.geteuid() and "CONTAINER_HOST" not in environ:
                 closed.append("root's containers are not seen from this account (sudo podman ps -a lists them)")
         except CouldNotLook as error:
-            closed.append(str(error))
+            if _OFF not in str(error).lower():
+                closed.append(str(error))
     return None, "; ".join(closed)
 
 

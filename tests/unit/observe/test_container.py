@@ -281,6 +281,13 @@ def test_a_container_that_this_account_may_not_see_is_a_reason(tmp_path: Path, m
     assert (finding.check, finding.proof, why in finding.saw) == ("gateway/down", "", True)
 
 
+def test_a_docker_without_a_daemon_hides_no_container(tmp_path: Path) -> None:
+    """Docker Desktop that is off is no reason for a gateway that is down."""
+    off = "Cannot connect to the Docker daemon at unix:///run/d.sock. Is the docker daemon running?"
+    runtime(tmp_path / "bin", name="docker", extra=f"sys.exit(print({off!r}, file=sys.stderr) or 1)")
+    assert publishing(18789, environ(tmp_path)) == (None, "")
+
+
 def test_a_container_of_another_user_is_not_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its monitor's command line says whose it is: our blindness is no gateway that is down."""
     monitor = SimpleNamespace(

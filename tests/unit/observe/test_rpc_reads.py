@@ -56,7 +56,15 @@ class Recorder:
 
 @pytest.mark.parametrize(
     ("version", "asked"),
-    [("2026.4.20", False), ("2026.4.29", False), ("2026.5.2", True), ("2026.9.6", True), (None, True), ("dev", True)],
+    [
+        ("2026.4.20", False),
+        ("2026.4.29", False),
+        ("2026.5.2", False),
+        ("2026.5.7", True),
+        ("2026.9.6", True),
+        (None, True),
+        ("dev", True),
+    ],
 )
 def test_a_gateway_that_would_stand_still_is_not_asked_of_its_models(version: str | None, asked: bool) -> None:
     """Its channels it tells at once."""
