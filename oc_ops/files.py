@@ -103,19 +103,19 @@ def refuse(path: Path, found: os.stat_result | None = None) -> None:
         path = path.parent / path.readlink()
 
 
-def read_bytes(path: Path, most_bytes: int, *, deadline_s: float = DEADLINE_S) -> bytes:
+def read_bytes(path: Path, most_bytes: int) -> bytes:
     """Return a whole file of at most `most_bytes`; raises OSError, FileRefused for one that is larger or too slow."""
     with open_regular(path) as file:
         if os.fstat(file.fileno()).st_size > most_bytes:
             raise _too_large(path, most_bytes)
-        until = time.monotonic() + deadline_s
+        until = time.monotonic() + DEADLINE_S
         content = bytearray()
         while chunk := file.read(_CHUNK):
             content += chunk
             if len(content) > most_bytes:  # it grew while it was read, or says 0 and is endless, as in /proc
                 raise _too_large(path, most_bytes)
             if time.monotonic() > until:
-                raise FileRefused(path, f"it could not be read within {deadline_s:g} s", errno.ETIMEDOUT)
+                raise FileRefused(path, f"it could not be read within {DEADLINE_S:g} s", errno.ETIMEDOUT)
         return bytes(content)
 
 

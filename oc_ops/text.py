@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -30,6 +31,13 @@ def printable(text: str, limit: int = BLOCK_LIMIT, *, line_limit: int = LINE_LIM
     if breaks and len(text) > line_limit:
         text = "\n".join(_cut(line, line_limit) for line in text.split("\n"))
     return (_HOSTILE if breaks else _HOSTILE_OR_BREAK).sub(_visible, _cut(text, limit))
+
+
+def listing(names: Sequence[str], most: int, between: str = ", ") -> str:
+    """The first `most` of a list in words, and how many are left: `a, b and 3 more`."""
+    left = len(names) - most
+    more = f"{between.strip(', ')} and {left} more" if left > 0 else ""
+    return between.join(names[:most]) + more
 
 
 def one_line(text: str, limit: int = 300) -> str:

@@ -11,10 +11,10 @@ import typer.main
 from typer.core import TyperCommand, TyperGroup
 
 from oc_ops.cli import _shown, app
-from oc_ops.judge.catalogue import Signature, catalogue
 from oc_ops.judge.finding import State
 from oc_ops.judge.findings import KINDS
 from oc_ops.judge.releases import Release, advisories, shown
+from oc_ops.judge.signature_catalogue import Signature, catalogue
 from oc_ops.settings import PROJECT, declared, environment_name
 from tests import signatures as lines_in_code
 

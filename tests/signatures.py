@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from oc_ops.judge.catalogue import Signature, catalogue
 from oc_ops.judge.releases import release
+from oc_ops.judge.signature_catalogue import Signature, catalogue
 from oc_ops.lab.install import lab_dir
 from oc_ops.settings import PROJECT
 

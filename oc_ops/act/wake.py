@@ -11,7 +11,6 @@ from oc_ops.act.breaker.scan import Pid
 from oc_ops.act.commands import Commands
 from oc_ops.errors import CouldNotLook
 from oc_ops.gateway import Gateway
-from oc_ops.judge.finding import Finding
 from oc_ops.observe.container import Container
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.processes import stopped_inside
@@ -42,11 +41,6 @@ def command(found: Stopped) -> str:
     if isinstance(found, StoppedInside):
         return shlex.join(found.there.wake(found.pid))
     return f"kill -CONT {found.pid}"
-
-
-def comes_first(finding: Finding) -> bool:
-    """True if its fix lets a stopped process go on."""
-    return "kill -CONT " in finding.fix and not finding.for_a_person
 
 
 def by_force(found: Stopped, by_hand: str) -> str:

@@ -202,7 +202,7 @@ def up(
     ] = None,
 ) -> None:
     """Idempotent: what is done already is left alone; a fake that runs takes on another mode."""
-    from oc_ops.lab.gateway import open_lab
+    from oc_ops.lab.lab import open_lab
     from oc_ops.lab.visit import progress
 
     lab = open_lab()
@@ -221,7 +221,7 @@ def up(
 @_one_sentence
 def down(as_json: Json = False) -> None:
     """Verified: no process of the lab is left."""
-    from oc_ops.lab.gateway import open_lab
+    from oc_ops.lab.lab import open_lab
 
     lab = open_lab()
     lab.down()
@@ -232,7 +232,7 @@ def down(as_json: Json = False) -> None:
 @_one_sentence
 def status(as_json: Json = False) -> None:
     """A look that changes nothing."""
-    from oc_ops.lab.gateway import open_lab
+    from oc_ops.lab.lab import open_lab
 
     status = open_lab().status()
     _print_lab(asdict(status), as_json)
@@ -245,7 +245,7 @@ def status(as_json: Json = False) -> None:
 def env() -> None:
     """For `eval`; incidents and reports are those of `doctor --lab`, apart from the operator's own."""
     from oc_ops import settings
-    from oc_ops.lab.gateway import open_lab
+    from oc_ops.lab.lab import open_lab
 
     lab, loaded = open_lab(), settings.load()
     memory = loaded.memory_dir / "lab"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from oc_ops.doctor.observations import Doctor
-    from oc_ops.judge.cron import Verdict
+    from oc_ops.judge.watched_jobs import Verdict
     from oc_ops.observe.jobs import Jobs
     from oc_ops.observe.watchlist import Watched
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from oc_ops.cli.frame import Row, show_table
 from oc_ops.errors import SettingError
-from oc_ops.judge.cron import Verdict
 from oc_ops.judge.finding import Finding
-from oc_ops.judge.words import cut, schedule_words
+from oc_ops.judge.job_words import cut, schedule_words
+from oc_ops.judge.watched_jobs import Verdict
 from oc_ops.observe import watchlist
 from oc_ops.observe.jobs import Job, Jobs
 from oc_ops.observe.watchlist import Watched

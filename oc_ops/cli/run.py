@@ -67,7 +67,7 @@ def run(
     """Progress goes to stderr, the result on stdout."""
     from oc_ops import settings
     from oc_ops.act.cron_run import EXITS, NO_SUCH_JOB, JobNotChosen, JobRequest, run_job
-    from oc_ops.cli import runshow
+    from oc_ops.cli import run_output
     from oc_ops.gateway import Gateway
 
     given = {"openclaw": openclaw, "profile": oc_profile, "target": target}
@@ -75,28 +75,28 @@ def run(
     redactor = gateway.redactor
     asked = JobRequest(job, seconds or gateway.settings.job_run_s, due, not no_wait, ("oc-ops", *sys.argv[1:]))
     try:
-        with _ended_alike(), runshow.screen(redactor) as say:
+        with _ended_alike(), run_output.screen(redactor) as say:
             result = run_job(asked, gateway, say)
     except JobNotChosen as error:
-        runshow.show_candidates(error, redactor, as_json=as_json)
+        run_output.show_candidates(error, redactor, as_json=as_json)
         raise typer.Exit(NO_SUCH_JOB) from None
     except KeyboardInterrupt:
         print("oc-ops: interrupted before anything was started", file=sys.stderr)
         raise typer.Exit(EXITS["interrupted"]) from None
     except OcOpsError as error:
-        runshow.show_refusal(error, redactor, as_json=as_json)
+        run_output.show_refusal(error, redactor, as_json=as_json)
         raise typer.Exit(EXITS["not-started"]) from None
     _show(result, gateway, as_json=as_json)
     raise typer.Exit(result.exit)
 
 
 def _show(result: RunResult, gateway: Gateway, *, as_json: bool) -> None:
-    from oc_ops.cli import runshow
+    from oc_ops.cli import run_output
 
     profile = gateway.settings.profile
     see = result.see(f"openclaw --profile {profile}" if profile else "openclaw")
     with suppress(OSError):  # the terminal may have closed: that is one of the ways to be interrupted
-        runshow.show(result, see, gateway.redactor, as_json=as_json)
+        run_output.show(result, see, gateway.redactor, as_json=as_json)
 
 
 @contextmanager

@@ -105,7 +105,7 @@ def config(as_json: Json = False) -> None:
 
 
 def _files(settings: Settings) -> Iterator[tuple[str, Path]]:
-    from oc_ops.judge import catalogue
+    from oc_ops.judge import signature_catalogue
     from oc_ops.observe import watchlist
     from oc_ops.settings import CHECKOUT, OWN_SETTINGS, SETTINGS_FILE
 
@@ -113,7 +113,7 @@ def _files(settings: Settings) -> Iterator[tuple[str, Path]]:
     if CHECKOUT or os.path.lexists(SETTINGS_FILE):
         yield "then", SETTINGS_FILE
     yield "watchlist", watchlist.place(settings)
-    yield "signatures", settings.own_file(catalogue.OWN_FILE)
+    yield "signatures", settings.own_file(signature_catalogue.OWN_FILE)
     yield "memory", settings.memory_dir
     yield "reports", settings.report_dir
 

@@ -121,8 +121,8 @@ def _cockpit(settings: Settings) -> Iterator[Keepsake]:
 
 
 def _lab() -> Iterator[Keepsake]:
-    from oc_ops.lab.gateway import open_lab
     from oc_ops.lab.install import lab_dir
+    from oc_ops.lab.lab import open_lab
 
     folder = lab_dir()
     if not folder.is_dir():

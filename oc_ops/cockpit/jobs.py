@@ -13,13 +13,13 @@ from oc_ops.cockpit.background import Cli, Task
 from oc_ops.cockpit.clock import Turn, WatchClock
 from oc_ops.cockpit.ledger import Ledger
 from oc_ops.errors import CouldNotLook, OcOpsError
-from oc_ops.judge.jobtimes import Terms
+from oc_ops.judge.watched_jobs import Terms
 from oc_ops.observe import jobs_now, owners, watchlist
 from oc_ops.observe.jobs_now import gateway_zone
 from oc_ops.process.jsontext import at, number_at
 
 if TYPE_CHECKING:
-    from oc_ops.cockpit.gateway import Port
+    from oc_ops.cockpit.port import Port
     from oc_ops.cockpit.rpc_link import Line
     from oc_ops.observe.owners import Ownership
     from oc_ops.settings import Settings

@@ -13,17 +13,16 @@ from typing import TYPE_CHECKING, Literal
 from oc_ops.cockpit import state
 from oc_ops.cockpit.clock import WatchClock
 from oc_ops.errors import CouldNotLook, OcOpsError
-from oc_ops.judge.cron import examine, find
-from oc_ops.judge.jobtimes import Terms
-from oc_ops.judge.words import schedule_words
+from oc_ops.judge.job_words import schedule_words
+from oc_ops.judge.watched_jobs import Terms, examine, find
 from oc_ops.observe.jobs import KEPT_RUNS, Job, JobRun, Jobs, job_of, jobs_of, more_of, run_of, runs_of
 from oc_ops.process.jsontext import at, number_at, text_at
 from oc_ops.text import remedy, span
 
 if TYPE_CHECKING:
     from oc_ops.cockpit.rpc_link import Line
-    from oc_ops.judge.cron import Verdict
     from oc_ops.judge.finding import Finding
+    from oc_ops.judge.watched_jobs import Verdict
     from oc_ops.observe.owners import Ownership
     from oc_ops.observe.watchlist import Watched
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from oc_ops.cockpit.state import Firing, Freshness, LogLine, LogPart
-from oc_ops.judge.catalogue import Signature
+from oc_ops.judge.signature_catalogue import Signature
 from oc_ops.judge.signatures import fired, window_s
 from oc_ops.observe.container import Container
 from oc_ops.observe.logs import Follower, LogView, Needle, Record, planned_restarts, raw_shape, tail

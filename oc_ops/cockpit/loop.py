@@ -14,12 +14,12 @@ from oc_ops.cockpit import snapshot, state
 from oc_ops.cockpit.background import Aside, Cli, Task
 from oc_ops.cockpit.clock import TouchFile, Turn, WatchClock
 from oc_ops.cockpit.files import Papers
-from oc_ops.cockpit.gateway import Port
 from oc_ops.cockpit.jobs import Work
 from oc_ops.cockpit.log import Follow
 from oc_ops.cockpit.parts import Browsing, GatewayMemory, Labouring, own_costs
+from oc_ops.cockpit.port import Port
 from oc_ops.cockpit.rpc_link import Line
-from oc_ops.cockpit.state.gateway import WRITE_S
+from oc_ops.cockpit.state.vitals import WRITE_S
 from oc_ops.doctor import log
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.observe import inside, install, logs, rpc

@@ -12,14 +12,14 @@ from oc_ops.cockpit import state
 from oc_ops.cockpit.background import Cli, Task
 from oc_ops.cockpit.clock import Turn, WatchClock
 from oc_ops.errors import OcOpsError
-from oc_ops.judge import cronwork, models
+from oc_ops.judge import cron, models
 from oc_ops.judge import work as judge
 from oc_ops.observe import work
-from oc_ops.observe.reads import WORK, WORK_S
+from oc_ops.observe.rpc_reads import WORK, WORK_S
 
 if TYPE_CHECKING:
-    from oc_ops.cockpit.gateway import Port
     from oc_ops.cockpit.ledger import Ledger
+    from oc_ops.cockpit.port import Port
     from oc_ops.cockpit.rpc_link import Line
     from oc_ops.judge.finding import Finding
     from oc_ops.judge.work import Silence
@@ -95,7 +95,7 @@ class Labouring:
         )
         known = self._ledger.known
         jobs = [each for each in known.jobs if each.enabled] if known else []
-        late = [each for each in jobs if cronwork.overdue(each, view.at_ms, self._settings.job_grace_s)]
+        late = [each for each in jobs if cron.overdue(each, view.at_ms, self._settings.job_grace_s)]
         accounts = [each for each in view.accounts or () if each.enabled and each.configured]
         agent = next((each for each in view.agents or () if each.id == view.default_agent), None)
         model = agent.models[0] if agent and agent.models else ""

@@ -15,7 +15,7 @@ import msgspec
 
 from oc_ops import files
 from oc_ops.cockpit.state import SCHEMA, Snapshot
-from oc_ops.record.lastword import path_of as path_of
+from oc_ops.record.watcher_word import path_of as path_of
 
 STALE_S = 15.0
 """The watcher writes at least every 5 s: an older snapshot means that it is gone, stopped, or cannot write."""
@@ -79,11 +79,6 @@ def _json(value: object) -> str:
 def _members(value: Any) -> dict[str, object]:
     """A record as JSON takes it; `asdict` would copy all that is in it."""
     return {each.name: getattr(value, each.name) for each in fields(value)}
-
-
-def write(path: Path, snapshot: Snapshot, *, now: float | None = None, monotonic: float | None = None) -> None:
-    """Write one snapshot, as a Writer does."""
-    Writer(path).write(snapshot, now=now, monotonic=monotonic)
 
 
 def _replace_file(path: Path, text: str) -> None:

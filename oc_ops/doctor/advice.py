@@ -13,7 +13,7 @@ import psutil
 
 from oc_ops.errors import OcOpsError
 from oc_ops.gateway import Gateway
-from oc_ops.judge.finding import KINDS, NO_UNIT, Finding
+from oc_ops.judge.finding import KINDS, Finding
 from oc_ops.judge.findings import state_of
 from oc_ops.observe import service
 from oc_ops.record.incidents import book
@@ -53,7 +53,7 @@ class Advice:
         """The finding with its commands as they reach this gateway; the redaction is the caller's."""
         clean = self._after_what_was_tried(finding)
         fix = in_nix(clean.fix) if self._nix else clean.fix
-        if finding.check == "gateway/down" and NO_UNIT in fix and service.without_systemd():
+        if finding.check == "gateway/down" and clean.without_unit and service.without_systemd():
             fix = f"{fix}; {_NO_SYSTEMD}"
         return replace(clean, fix=self._here(fix), verify=self._here(finding.verify))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from oc_ops.doctor.outcomes import Blocked, Memo, NotAsked, once
 from oc_ops.errors import CouldNotLook, OcOpsError
-from oc_ops.judge import cronwork, models
+from oc_ops.judge import cron, models
 from oc_ops.judge import work as judge
 from oc_ops.judge.cron import scheduler_off
 from oc_ops.judge.finding import Finding
@@ -26,7 +26,7 @@ from oc_ops.record.memory import LastLook
 
 if TYPE_CHECKING:
     from oc_ops.doctor.observations import Doctor
-    from oc_ops.judge.cron import Verdict
+    from oc_ops.judge.watched_jobs import Verdict
     from oc_ops.observe.owners import Ownership
     from oc_ops.observe.rpc import RpcClient
 
@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 def verdicts_now(doctor: Doctor, watched: Sequence[Watched]) -> tuple[Jobs, tuple[Verdict, ...]]:
     """The jobs and the verdict on each watched one; beside a cause that explains them, verdicts are warnings."""
     seen, owners = sight(doctor, watched)
-    from oc_ops.judge.cron import examine
-    from oc_ops.judge.jobtimes import Terms
+    from oc_ops.judge.watched_jobs import Terms, examine
 
     beside = seen.source == "store" or bool(cause(doctor))
     return seen, examine(watched, seen, owners, Terms(zone(doctor), doctor.settings.job_grace_s, beside_cause=beside))
@@ -175,16 +174,16 @@ class WorkLook:
         watched = self._watched(jobs)
         if jobs.complete:
             clean = self._doctor.gateway.redactor.line
-            known = cronwork.known(jobs)
+            known = cron.known(jobs)
             self._keep(jobs={id: replace(each, name=clean(each.name)) for id, each in known.items()})
         found = [
             self.stalled(),
-            cronwork.failing_unwatched(jobs, watched),
-            cronwork.jobs_lost(last.jobs or {}, jobs),
-            cronwork.all_disabled(last.jobs or {}, jobs),
-            *cronwork.agent_missing(jobs, None if view.agents is None else [each.id for each in view.agents], watched),
-            cronwork.unmigrated(view.left, jobs, str(self._jobs_file)),
-            *cronwork.undelivered(jobs, watched, self._down_channels()),
+            cron.failing_unwatched(jobs, watched),
+            cron.jobs_lost(last.jobs or {}, jobs),
+            cron.all_disabled(last.jobs or {}, jobs),
+            *cron.agent_missing(jobs, None if view.agents is None else [each.id for each in view.agents], watched),
+            cron.unmigrated(view.left, jobs, str(self._jobs_file)),
+            *cron.undelivered(jobs, watched, self._down_channels()),
         ]
         return tuple(each for each in found if each)
 
@@ -198,7 +197,7 @@ class WorkLook:
         up_ms = number_at(seen.ready.json if seen.ready else None, "uptimeMs")
         age_s = seen.serving.age_s if seen.serving else None
         up_s = up_ms / 1000 if up_ms is not None else age_s
-        return cronwork.stalled(jobs, self._doctor.settings.job_grace_s, up_s)
+        return cron.stalled(jobs, self._doctor.settings.job_grace_s, up_s)
 
     def _watched(self, jobs: Jobs) -> frozenset[str]:
         words = {each.job for each in self._watchlist()}

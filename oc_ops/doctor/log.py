@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from oc_ops.errors import CouldNotLook, OcOpsError
-from oc_ops.judge import catalogue
-from oc_ops.judge.catalogue import Signature
+from oc_ops.judge import signature_catalogue
+from oc_ops.judge.signature_catalogue import Signature
 from oc_ops.judge.signatures import window_s
 from oc_ops.observe import inside
 from oc_ops.observe.container import Container
@@ -33,8 +33,10 @@ def known(settings: Settings) -> tuple[Signature, ...]:
     Raises OcOpsError for an own entry that cannot be used.
     """
     window = int(settings.log_window_s)
-    every = catalogue.load(settings)
-    return tuple(replace(each, window_s=window) if each.window_s == catalogue.WINDOW_S else each for each in every)
+    every = signature_catalogue.load(settings)
+    return tuple(
+        replace(each, window_s=window) if each.window_s == signature_catalogue.WINDOW_S else each for each in every
+    )
 
 
 def asked_for(connect: Callable[[], RpcClient] | None) -> tuple[Path, ...]:

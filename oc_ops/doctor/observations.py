@@ -21,16 +21,16 @@ from oc_ops.judge import gateway as judge_gateway
 from oc_ops.judge import lifecycle as judge_lifecycle
 from oc_ops.judge import port as judge_port
 from oc_ops.judge import state as judge_state
-from oc_ops.judge.catalogue import Signature
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.port import http_broken
-from oc_ops.observe import config, listener, logs, reads
+from oc_ops.judge.signature_catalogue import Signature
+from oc_ops.observe import config, listener, logs, rpc_reads
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.logs import LogView
 from oc_ops.observe.openclaw import Answer, Openclaw
 from oc_ops.observe.probe import GatewayProbe
-from oc_ops.observe.reads import RpcReads
 from oc_ops.observe.rpc import RpcRefused, RpcReply
+from oc_ops.observe.rpc_reads import RpcReads
 from oc_ops.process.jsontext import at
 from oc_ops.process.run import Call
 from oc_ops.record import memory
@@ -206,7 +206,7 @@ class Doctor:
             raise Blocked(cause)
         if not self.settings.rpc:
             return RpcRefused("off", "the setting rpc is off")
-        return reads.all_at_once(self.gateway.connect)
+        return rpc_reads.all_at_once(self.gateway.connect)
 
     @once
     def status_read(self) -> RpcReply | RpcRefused | Answer:

@@ -37,7 +37,7 @@ from oc_ops.record.run import (
     environment,
 )
 from oc_ops.settings import SCHEDULED, Settings
-from oc_ops.text import span
+from oc_ops.text import listing, span
 
 if TYPE_CHECKING:
     from oc_ops.record.redact import Json
@@ -103,8 +103,7 @@ class DoctorRun:
         chosen = self.settings.profile or self.settings.target != "local"
         if self.lab or chosen or not (found := gateways.beside(self.doctor.target)):
             return ""
-        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-        line = f"other gateways run here: {', '.join(found[:3])}{more}; `oc-ops targets` names them for --target"
+        line = f"other gateways run here: {listing(found, 3)}; `oc-ops targets` names them for --target"
         return self.redactor.line(line, 500)
 
     @property

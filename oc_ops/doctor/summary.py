@@ -11,8 +11,8 @@ from oc_ops.doctor.outcomes import NotAsked
 from oc_ops.errors import CouldNotLook
 from oc_ops.judge.signatures import fired
 from oc_ops.observe import install, logs
-from oc_ops.observe.reads import RpcReads
 from oc_ops.observe.rpc import RpcRefused
+from oc_ops.observe.rpc_reads import RpcReads
 from oc_ops.process.jsontext import text_at
 from oc_ops.record.run import SPARED, Evidence, OpenclawInfo, RunRecord
 from oc_ops.text import clock

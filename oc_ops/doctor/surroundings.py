@@ -11,7 +11,7 @@ from oc_ops.doctor.jobs import WorkLook
 from oc_ops.doctor.outcomes import Blocked, Memo, NotAsked, once
 from oc_ops.errors import CouldNotLook
 from oc_ops.judge import browser as judge_browser
-from oc_ops.judge import cronwork, releases
+from oc_ops.judge import cron, releases
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.releases import shown
 from oc_ops.locks import lock_dir
@@ -21,8 +21,8 @@ from oc_ops.record.memory import remember_release, told_releases
 
 if TYPE_CHECKING:
     from oc_ops.doctor.observations import Doctor
-    from oc_ops.judge.cron import Verdict
     from oc_ops.judge.host import HostLimits
+    from oc_ops.judge.watched_jobs import Verdict
     from oc_ops.observe.click import Walk
     from oc_ops.observe.host import HostView, Sample
     from oc_ops.observe.jobs import Jobs
@@ -81,7 +81,7 @@ class Surroundings:
         if not self.watchlist():
             raise NotAsked("no job is watched yet; oc-ops jobs lists them, oc-ops jobs watch NAME watches one")
         found = [each for each in self._of_jobs() if each.check != "cron/marker-stale"]
-        return cronwork.beside_cause(found, cause=bool(found) and self.work.stalled() is not None)
+        return cron.beside_cause(found, cause=bool(found) and self.work.stalled() is not None)
 
     def all_jobs_judged(self) -> None:
         """Raise CouldNotLook when a watched job could not be judged; its other findings are said before."""

@@ -13,7 +13,7 @@ from oc_ops.judge.host import HostLimits, size
 from oc_ops.observe.host import HostView
 from oc_ops.observe.install import release
 from oc_ops.observe.leftovers import Leftovers
-from oc_ops.text import clock, span
+from oc_ops.text import clock, listing, span
 
 
 @finds(
@@ -124,8 +124,7 @@ def config_clobbered(seen: HostView, limits: HostLimits) -> Finding | None:
         "config/clobbered",
         "warning",
         fact="the config was replaced, and what stood in it was put aside",
-        saw=", ".join(f"{path.name} of {clock(when)}" for when, path in fresh[:3])
-        + (f" and {len(fresh) - 3} more" if len(fresh) > 3 else "")
+        saw=listing([f"{path.name} of {clock(when)}" for when, path in fresh], 3)
         + f"; {'backups: ' + ', '.join(backups[:3]) if backups else 'no backup beside it'}",
         fix=f"none automatic: see what was lost (diff -u {_quoted(fresh[0][1])} {_quoted(seen.copies.config)}) "
         "and put it back key by key: openclaw config set",
@@ -171,8 +170,7 @@ def _largest(sizes: Mapping[Path, int], limit_bytes: float) -> list[tuple[Path, 
 
 
 def _listed(large: Sequence[tuple[Path, int]], limit_bytes: float) -> str:
-    named = ", ".join(f"{path}: {size(count)}" for path, count in large[:5])
-    return f"{named}{f' and {len(large) - 5} more' if len(large) > 5 else ''}; limit {size(limit_bytes)}"
+    return f"{listing([f'{path}: {size(count)}' for path, count in large], 5)}; limit {size(limit_bytes)}"
 
 
 def _quoted(path: Path) -> str:

@@ -12,7 +12,11 @@ from oc_ops.text import NO_COMMAND, remedy
 
 Severity = Literal["info", "warning", "error"]
 NO_UNIT = "no service unit runs it"
-"""Said in a fix: recovery knows a finding by its report alone, and finds there that it could not start anything."""
+ATTENDED = f"{NO_COMMAND}wait until that has ended"
+FROZEN = "the gateway is suspended and frozen"
+WAKE = "kill -CONT "
+"""Said in a fix or a fact by the judges. Recovery knows a finding by its report alone: the properties of a Finding
+tell it what was said, and nothing else reads these texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,26 @@ class Finding:
     def for_a_person(self) -> bool:
         """True if the fix is no command that pastes and runs, but what a person decides."""
         return self.fix.startswith(NO_COMMAND)
+
+    @property
+    def attended(self) -> bool:
+        """True if another program is at work on the gateway, and what is to be done is to wait for its end."""
+        return self.fix.startswith(ATTENDED)
+
+    @property
+    def frozen(self) -> bool:
+        """True of a gateway that was suspended for a freeze of its host."""
+        return self.fact.startswith(FROZEN)
+
+    @property
+    def without_unit(self) -> bool:
+        """True if its fix says that nothing supervises the gateway: a command of ours could not start it."""
+        return NO_UNIT in self.fix
+
+    @property
+    def wakes(self) -> bool:
+        """True if its fix lets a stopped process go on."""
+        return WAKE in self.fix and not self.for_a_person
 
     @property
     def sentence(self) -> str:

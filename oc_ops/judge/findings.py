@@ -11,18 +11,17 @@ from oc_ops.judge import (
     cli,
     container,
     cron,
-    cronwork,
     descriptors,
     files,
     gateway,
     host,
-    jobtimes,
     lifecycle,
     models,
     port,
     releases,
     service,
     state,
+    watched_jobs,
     work,
 )
 from oc_ops.judge.finding import KINDS, Finding, FindingKind, State
@@ -30,8 +29,8 @@ from oc_ops.judge.finding import KINDS, Finding, FindingKind, State
 __all__ = ["JUDGES", "KINDS", "FindingKind", "in_state", "of_check", "state_of"]
 
 JUDGES = (
-    *(access, browser, cli, container, cron, cronwork, descriptors, files, gateway, host, jobtimes, lifecycle),
-    *(models, port, releases, service, state, work),
+    *(access, browser, cli, container, cron, descriptors, files, gateway, host, lifecycle),
+    *(models, port, releases, service, state, watched_jobs, work),
 )
 """The modules that declare findings."""
 

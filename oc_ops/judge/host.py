@@ -12,7 +12,7 @@ from oc_ops.judge.finding import Finding, Severity, finds, none
 from oc_ops.judge.gateway import RESTART
 from oc_ops.observe.host import Filesystem, HostView, Memory, Sample
 from oc_ops.observe.install import Package, release
-from oc_ops.text import clock, clock_trouble
+from oc_ops.text import clock, clock_trouble, listing
 
 ERROR_PART = 5
 """An error needs to be this many times scarcer than a warning."""
@@ -313,18 +313,17 @@ def orphans(seen: HostView) -> Finding | None:
         return None
     count = sum(each.processes for each in left)
     pids = " ".join(str(each.pid) for each in left)
+    named = [
+        f"{each.kind} pid {each.pid}, {each.processes} processes, {each.age_s / 60:.0f} min old: {each.title[:80]}"
+        for each in left
+    ]
     return Finding(
         "host/orphans",
         "warning",
         fact=f"{count} processes outlived the gateway that started them"
         if count > 1
         else "a process outlived its gateway",
-        saw=f"{size(sum(each.rss_bytes for each in left))} in all: "
-        + "; ".join(
-            f"{each.kind} pid {each.pid}, {each.processes} processes, {each.age_s / 60:.0f} min old: {each.title[:80]}"
-            for each in left[:5]
-        )
-        + (f"; and {len(left) - 5} more" if len(left) > 5 else ""),
+        saw=f"{size(sum(each.rss_bytes for each in left))} in all: {listing(named, 5, '; ')}",
         fix=f"none automatic: look at them (ps -fp {','.join(pids.split())}), then kill {pids}",
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from oc_ops.judge.finding import Finding, Severity, finds, none, wait
+from oc_ops.judge.finding import ATTENDED, FROZEN, WAKE, Finding, Severity, finds, none, wait
 from oc_ops.observe import processes
 from oc_ops.observe.healers import LONGEST_INSTALL_S
 from oc_ops.observe.http import Probe
@@ -17,8 +17,6 @@ from oc_ops.process.jsontext import at, text_at
 from oc_ops.text import clock, span
 
 STARTING, DRAINING = "gateway/starting", "gateway/draining"
-ATTENDED = "none automatic: wait until that has ended"
-FROZEN = "the gateway is suspended and frozen"
 _OFTEN = 2
 """So many restarts by its supervisor since a person started it: then a young process proves no good start."""
 
@@ -95,7 +93,7 @@ def attended(found: Finding, at_it: str) -> Finding:
 
 def frozen(found: Finding, since: datetime) -> Finding:
     """The finding for a gateway that was suspended and answers nobody since: it is for its host to let it go on."""
-    by_hand = f"; if that is over: {found.fix}" if found.fix.startswith("kill -CONT ") else ""
+    by_hand = f"; if that is over: {found.fix}" if found.fix.startswith(WAKE) else ""
     return replace(
         found,
         fact=f"{FROZEN}: it was prepared for a freeze or a snapshot of its host",

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from oc_ops.judge.finding import Finding, Severity, finds, none
+from oc_ops.judge.job_words import cut
 from oc_ops.judge.schedule import moment
-from oc_ops.judge.words import cut
 from oc_ops.observe.jobs import Job
 from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.work import Agent, Model, Refusal, WorkView
 from oc_ops.process.jsontext import at, text_at
-from oc_ops.text import clock, span
+from oc_ops.text import clock, listing, span
 
 _REASONS = {
     "billing": "its account has no credit",
@@ -36,7 +36,7 @@ def need(view: WorkView, jobs: Sequence[Job]) -> str:
     """Needs for an agent here, in words; nothing where no job, channel or session has one, as on a fresh gateway."""
     asking = [each.name for each in jobs if each.enabled and each.payload_kind == "agentTurn" and not each.managed]
     if asking:
-        return f"the job {asking[0]}" + (f" and {len(asking) - 1} more" if len(asking) > 1 else "")
+        return f"the job {listing(asking, 1)}"
     for each in view.accounts or ():
         if each.enabled and each.configured:
             return f"the channel {each.label}"

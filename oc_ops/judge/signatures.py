@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
-from oc_ops.judge.catalogue import Signature, catalogue, load, parse
 from oc_ops.judge.finding import Finding, Severity
 from oc_ops.judge.releases import Release, shown
+from oc_ops.judge.signature_catalogue import Signature, catalogue, load, parse
 from oc_ops.judge.work import is_down
 from oc_ops.observe.logs import LogView, Record
 from oc_ops.observe.work import Account

@@ -15,7 +15,7 @@ from oc_ops.observe.install import release
 from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.state import Piece, StateView
 from oc_ops.process.jsontext import at, text_at
-from oc_ops.text import clock
+from oc_ops.text import clock, listing
 
 _MOST_WORDS = 1000
 _MOST_NAMED = 5
@@ -49,10 +49,9 @@ def unreadable(seen: StateView) -> Finding | None:
     """The gateway's user cannot use pieces of its own state: one command as another user is enough (#78493)."""
     if not seen.barred:
         return None
-    shown = [f"{each.path} ({each.owner}, mode {each.mode:04o})" for each in seen.barred[:_MOST_NAMED]]
-    more = len(seen.barred) - len(shown)
+    barred = [f"{each.path} ({each.owner}, mode {each.mode:04o})" for each in seen.barred]
     return _unreadable(
-        f"{', '.join(shown)}{f' and {more} more' if more else ''}; the gateway's user is {seen.runner}: {seen.by}",
+        f"{listing(barred, _MOST_NAMED)}; the gateway's user is {seen.runner}: {seen.by}",
         " && ".join(_repairs(seen)),
     )
 

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from oc_ops.judge.finding import Finding, channel_restart, finds, none
+from oc_ops.judge.job_words import cut
 from oc_ops.judge.schedule import moment
-from oc_ops.judge.words import cut
 from oc_ops.observe.work import Account, Letters, WorkView
 from oc_ops.text import clock, span
 

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from oc_ops.lab.gateway import Lab, open_lab
 from oc_ops.lab.install import Progress
+from oc_ops.lab.lab import Lab, open_lab
 
 
 @contextmanager

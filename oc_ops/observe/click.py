@@ -14,7 +14,7 @@ from oc_ops.observe.openclaw import Answer, Openclaw
 from oc_ops.process.jsontext import at, text_at
 
 if TYPE_CHECKING:  # a server is what only --deep needs
-    from oc_ops.observe.page import Page
+    from oc_ops.observe.click_page import Page
 
 StepOutcome = Literal["done", "stalled", "failed", "unseen"]
 """stalled: no answer in time. failed: refused. unseen: answered, and what it should have done is not to be seen."""
@@ -89,7 +89,7 @@ def walk(
     whatever happens, Ctrl-C included, and no other tab is touched. Never call it for a browser that hangs: 2026.9.6
     restarts that when a tab is opened, with the loss of all others. Raises CouldNotLook where a click cannot be tried.
     """
-    from oc_ops.observe.page import Page
+    from oc_ops.observe.click_page import Page
 
     way = _Way(openclaw, limits, clock)
     with Page() as page:

@@ -67,7 +67,6 @@ class GatewayConfig:
     """OPENCLAW_GATEWAY_URL, from wherever the CLI would take it: its calls then go there."""
     remote_url: str = ""
     """`gateway.remote.url`, the gateway of a config whose mode is remote; without password, path and query."""
-    includes: bool = False
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
@@ -117,7 +116,6 @@ def read(target: Target) -> GatewayConfig:
         log_file=_path(log_file, target.home) if isinstance(log_file, str) and log_file else None,
         url=_url(environ),
         remote_url=bare(str(_table(gateway, "remote").get("url") or "")),
-        includes="$include" in text,
         written_by=str(_table(root, "meta").get("lastTouchedVersion") or ""),
         secrets=(*secrets_of(root, environ), *own_secrets, *filter(None, (credential.value,))),
     )

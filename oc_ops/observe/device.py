@@ -27,9 +27,6 @@ _LOCK_S = 5.0
 _MOST_TOKENS = 16
 """Throwaway gateways come and go; the tokens of the most recent ones are enough."""
 
-_MOST_BYTES = 256 * 2**10
-"""Sixteen of the longest tokens that are taken, and room beside them."""
-
 
 @dataclass(frozen=True, slots=True)
 class Device:

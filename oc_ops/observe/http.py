@@ -68,7 +68,6 @@ def probe(
     tls: bool = False,
     bearer: str = "",
     through: Callable[[], socket.socket] | None = None,
-    clock: Callable[[], float] = time.monotonic,
 ) -> Probe:
     """GET one path; connect, request and answer share `budget_s` seconds, however slowly the bytes come.
 
@@ -76,21 +75,21 @@ def probe(
     certificate is not verified: nothing secret is sent, and a self-signed gateway is to be looked at as well.
     `bearer` is a secret that goes along, for a listener that was proven; `through` makes the connection instead.
     """
-    start = clock()
+    start = time.monotonic()
     raw = bytearray()
 
     def outcome(kind: Kind, detail: str = "") -> Probe:
-        return Probe(path, kind, clock() - start, detail=detail, body=raw[:300].decode("utf-8", "replace"))
+        return Probe(path, kind, time.monotonic() - start, detail=detail, body=raw[:300].decode("utf-8", "replace"))
 
     try:
         with through() if through else _connected(host, port, budget_s, tls) as connection:
             name = f"[{host}]" if ":" in host else host
             request = f"GET {path} HTTP/1.1\r\nHost: {name}:{port}\r\nConnection: close\r\nAccept: */*\r\n"
             told = f"Authorization: Bearer {bearer}\r\n" if bearer.isascii() and bearer.isprintable() and bearer else ""
-            connection.settimeout(max(start + budget_s - clock(), 0.001))
+            connection.settimeout(max(start + budget_s - time.monotonic(), 0.001))
             connection.sendall(f"{request}{told}\r\n".encode("ascii"))
             while len(raw) < _BODY_BYTES and not _whole(raw):
-                left_s = start + budget_s - clock()
+                left_s = start + budget_s - time.monotonic()
                 if left_s <= 0:
                     return outcome("silent")
                 connection.settimeout(left_s)
@@ -108,7 +107,7 @@ def probe(
         if hasattr(error, "reason"):  # ssl.SSLError, without importing ssl: somebody answers, but not TLS
             return outcome("garbled", f"no TLS ({error.reason or error})")
         return outcome("unreachable", error.strerror or str(error))
-    return _parsed(path, bytes(raw), clock() - start) or outcome(
+    return _parsed(path, bytes(raw), time.monotonic() - start) or outcome(
         "garbled", repr(bytes(raw[:60])) if raw else "the connection was closed without a word"
     )
 

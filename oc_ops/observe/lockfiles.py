@@ -55,11 +55,6 @@ def lock_files(target: Target) -> tuple[LockFile, ...]:
     return tuple(each for each in found if each is not None)
 
 
-def again(seen: LockFile, target: Target) -> LockFile | None:
-    """The same path now; None when there is no lock any more."""
-    return next((each for each in lock_files(target) if each.path == seen.path), None)
-
-
 # -- the three kinds ------------------------------------------------------------------------------------------------
 
 

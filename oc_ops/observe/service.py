@@ -183,9 +183,9 @@ def unit_of(process: GatewayProcess, target: Target) -> Service | None:
     return replace(service, scope=scope, standard=unit == own)
 
 
-def units(target: Target, platform: str = sys.platform) -> tuple[Service, ...]:
+def units(target: Target) -> tuple[Service, ...]:
     """Every systemd unit named openclaw* of both managers that leads to the target's state directory."""
-    if platform == "darwin":
+    if sys.platform == "darwin":
         return ()
     return tuple(each for each in _units_named(target, "") if each.state != "silent")
 

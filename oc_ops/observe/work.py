@@ -14,7 +14,7 @@ from oc_ops import files
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe.database import snapshot
 from oc_ops.observe.jobs import Job, jobs_of
-from oc_ops.observe.reads import RpcReads
+from oc_ops.observe.rpc_reads import RpcReads
 from oc_ops.process.jsontext import at, number_at, text_at
 
 _STORE_S = 1.0

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from oc_ops import files
-from oc_ops.judge.cronwork import KeptJob
+from oc_ops.judge.cron import KeptJob
 from oc_ops.judge.work import Silence
 from oc_ops.observe.host import Sample
 from oc_ops.process.jsontext import number_at

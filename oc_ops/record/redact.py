@@ -200,6 +200,9 @@ def _hidden(text: str, at: int, name: str, *, quoted: bool, prose: bool) -> tupl
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
 
+_REMEMBERED, _SHORT_CHARS = 1024, 600
+"""Texts that a redactor remembers, and their length at most: a run shows the same few hundred five times over."""
+
 _NAMES = ("name", "key", "header", "variable")
 """Members of a table that name what stands in its `value`."""
 
@@ -215,12 +218,16 @@ class Redactor:
     def __init__(self, secrets: Iterable[str], home: Path, other_homes: Iterable[Path] = ()) -> None:
         self._known = Known(secrets)
         self._home = _home_pattern((home, *other_homes))
+        self._short = lru_cache(_REMEMBERED)(self._clean)
 
     def __repr__(self) -> str:
         return f"Redactor({len(self._known)} forms)"
 
     def text(self, text: str) -> str:
         """Return `text` without secrets; its length and line structure may change, its controls stay."""
+        return self._short(text) if len(text) <= _SHORT_CHARS else self._clean(text)
+
+    def _clean(self, text: str) -> str:
         parts: list[str] = []
         done = 0
         for start, stop in self._known.spans(text):
@@ -303,25 +310,19 @@ def _tilde(match: re.Match[str]) -> str:
 
 
 TEXT_CHARS = 300
-_REMEMBERED = 1024
 
 
 class Cleaner:
-    """A redactor that remembers what it has cleaned, until it learns of other secrets."""
+    """A redactor that may learn of other secrets."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
         self._redactor = Redactor((), home)
-        self._cleaned = lru_cache(_REMEMBERED)(self._clean)
 
     def __call__(self, text: str, limit: int = TEXT_CHARS) -> str:
         """At most `limit` characters of it."""
-        return self._cleaned(text, limit)
+        return self._redactor.line(text, limit)
 
     def renew(self, secrets: Iterable[str]) -> None:
         """These are the secrets from now on."""
         self._redactor = Redactor(tuple(secrets), Path.home(), [self._home])
-        self._cleaned.cache_clear()
-
-    def _clean(self, text: str, limit: int) -> str:
-        return self._redactor.line(text, limit)

@@ -22,8 +22,8 @@ from oc_ops.text import utc
 if TYPE_CHECKING:
     from oc_ops.observe.jobs import Jobs
     from oc_ops.observe.probe import GatewayProbe
-    from oc_ops.observe.reads import RpcReads
     from oc_ops.observe.rpc import RpcRefused
+    from oc_ops.observe.rpc_reads import RpcReads
     from oc_ops.process.run import Call
     from oc_ops.record.redact import Json, Redactor
 

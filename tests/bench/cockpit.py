@@ -25,7 +25,7 @@ import psutil
 from oc_ops.cockpit import snapshot
 from oc_ops.cockpit.panes import WINDOWS as PANES
 from oc_ops.cockpit.state import Snapshot
-from oc_ops.lab.gateway import Lab
+from oc_ops.lab.lab import Lab
 from oc_ops.observe import watchlist
 from oc_ops.observe.target import locate
 from oc_ops.settings import PROJECT, environment_name, load

@@ -17,7 +17,7 @@ from statistics import median
 
 import psutil
 
-from oc_ops.lab.gateway import Lab
+from oc_ops.lab.lab import Lab
 from oc_ops.process.run import run
 from oc_ops.settings import PROJECT, SCHEDULED
 from tests.live.examine import examine

@@ -10,8 +10,8 @@ import pytest
 
 from oc_ops.lab import sweep
 from oc_ops.lab.config import find_chromium
-from oc_ops.lab.gateway import Lab
 from oc_ops.lab.install import DEFAULT_VERSION, LabError
+from oc_ops.lab.lab import Lab
 from tests.live.labs import SharedLab, calm
 
 LabOf = Callable[[str], Lab]

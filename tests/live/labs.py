@@ -9,8 +9,8 @@ from pathlib import Path
 
 from oc_ops.errors import CouldNotLook
 from oc_ops.lab import sweep
-from oc_ops.lab.gateway import Lab
 from oc_ops.lab.install import LabError
+from oc_ops.lab.lab import Lab
 from oc_ops.observe import jobstore
 
 READY_S = 30.0

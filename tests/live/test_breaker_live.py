@@ -20,7 +20,7 @@ from oc_ops import settings
 from oc_ops.doctor.jobs import sight
 from oc_ops.doctor.observations import Doctor
 from oc_ops.lab import sweep
-from oc_ops.lab.gateway import Lab
+from oc_ops.lab.lab import Lab
 from oc_ops.observe.jobs import Job
 from oc_ops.settings import PROJECT
 from oc_ops.text import clock

@@ -18,7 +18,7 @@ from oc_ops.judge import host as judge_host
 from oc_ops.judge.finding import Finding
 from oc_ops.lab import sweep
 from oc_ops.lab.config import CDP_OFFSET
-from oc_ops.lab.gateway import Lab
+from oc_ops.lab.lab import Lab
 from oc_ops.observe import browser, click, host
 from oc_ops.observe.click import ClickLimits, Walk
 from oc_ops.observe.host import HostView

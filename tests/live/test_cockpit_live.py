@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from oc_ops.lab.gateway import Lab
+from oc_ops.lab.lab import Lab
 from oc_ops.observe.target import locate
 from tests.support import faults
 from tests.support.desk import WINDOWS, Desk

@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 
 from oc_ops.lab.config import write_private
-from oc_ops.lab.gateway import START_S, Lab
+from oc_ops.lab.lab import START_S, Lab
 from oc_ops.observe.http import probe
 from oc_ops.record.incidents import book
 from oc_ops.text import remedy

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from oc_ops.lab.gateway import Lab
+from oc_ops.lab.lab import Lab
 from oc_ops.observe.watchlist import FILE
 from tests.live.examine import Examination, examine
 from tests.support import faults

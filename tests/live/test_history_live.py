@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 import pytest
 
-from oc_ops.lab.gateway import Lab
+from oc_ops.lab.lab import Lab
 from oc_ops.observe import watchlist
 from oc_ops.record.history import reading
 from oc_ops.settings import PROJECT

@@ -19,8 +19,8 @@ from oc_ops.judge import host as judge
 from oc_ops.judge.host import HostLimits
 from oc_ops.lab import sweep
 from oc_ops.lab.config import free_ports
-from oc_ops.lab.gateway import START_S, Lab
 from oc_ops.lab.install import DEFAULT_VERSION
+from oc_ops.lab.lab import START_S, Lab
 from oc_ops.observe import host, processes
 from oc_ops.observe.host import HostView
 from oc_ops.observe.http import probe

@@ -14,10 +14,9 @@ import pytest
 from oc_ops import settings
 from oc_ops.doctor.jobs import sight, verdicts_now, zone
 from oc_ops.doctor.observations import Doctor
-from oc_ops.judge.cron import Verdict, examine
 from oc_ops.judge.finding import Finding
-from oc_ops.judge.jobtimes import Terms
-from oc_ops.lab.gateway import Lab
+from oc_ops.judge.watched_jobs import Terms, Verdict, examine
+from oc_ops.lab.lab import Lab
 from oc_ops.observe import watchlist
 from oc_ops.observe.jobs import Job, Jobs
 from tests.live.examine import examine as examine_lab

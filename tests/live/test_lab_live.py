@@ -12,7 +12,7 @@ import pytest
 
 from oc_ops.lab import install, sweep
 from oc_ops.lab.config import NAMES
-from oc_ops.lab.gateway import Lab
+from oc_ops.lab.lab import Lab
 from oc_ops.observe.http import Probe, probe
 from tests.live.labs import TestLab
 from tests.support import faults

@@ -13,7 +13,7 @@ import pytest
 from websockets.sync.client import connect
 
 from oc_ops.judge import signatures
-from oc_ops.lab.gateway import Lab
+from oc_ops.lab.lab import Lab
 from oc_ops.observe import config
 from oc_ops.observe.logs import LogView, Needle, around, files, raw_shape, recent
 from oc_ops.observe.target import locate

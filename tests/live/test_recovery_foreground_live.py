@@ -14,7 +14,7 @@ from oc_ops.act.recover.outcome import examine
 from oc_ops.act.recover.run import Observation, recover
 from oc_ops.judge.finding import Finding
 from oc_ops.lab import sweep
-from oc_ops.lab.gateway import Lab
+from oc_ops.lab.lab import Lab
 from oc_ops.observe.http import probe
 from oc_ops.settings import PROJECT, load
 from tests.live.recovered import PATIENT, Recovered

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from oc_ops.lab.gateway import Lab
+from oc_ops.lab.lab import Lab
 from tests.live.examine import Examination, examine
 from tests.live.labs import TestLab, calm
 from tests.support import faults

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from oc_ops.lab.gateway import Lab
 from oc_ops.lab.install import DEFAULT_VERSION, RELEASES, install
+from oc_ops.lab.lab import Lab
 from oc_ops.observe import listener
 from oc_ops.observe.config import Credential
 from oc_ops.observe.device import load

@@ -19,7 +19,7 @@ import pytest
 from oc_ops import settings
 from oc_ops.doctor.jobs import sight
 from oc_ops.doctor.observations import Doctor
-from oc_ops.lab.gateway import Lab
+from oc_ops.lab.lab import Lab
 from oc_ops.observe.jobs import Job, Jobs
 from oc_ops.process.pty import plain
 from oc_ops.settings import PROJECT

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from oc_ops.lab.gateway import Lab
+from oc_ops.lab.lab import Lab
 from oc_ops.settings import PROJECT
 from tests.live.systemd import user_manager
 from tests.support import faults

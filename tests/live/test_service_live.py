@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from oc_ops.lab.config import free_ports
-from oc_ops.lab.gateway import Lab
+from oc_ops.lab.lab import Lab
 from tests.live.examine import Examination, examine
 from tests.live.systemd import Manager, user_manager
 

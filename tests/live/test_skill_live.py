@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from oc_ops.lab.gateway import Lab
+from oc_ops.lab.lab import Lab
 from oc_ops.settings import PROJECT
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from oc_ops.judge.state import reason
-from oc_ops.lab.gateway import Lab
+from oc_ops.lab.lab import Lab
 from oc_ops.settings import PROJECT
 from tests.live.examine import examine
 from tests.live.recovered import PATIENT

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from oc_ops.errors import CouldNotLook
-from oc_ops.lab.gateway import Lab
 from oc_ops.lab.install import DEFAULT_VERSION, RELEASES
+from oc_ops.lab.lab import Lab
 from oc_ops.observe import jobstore, listener, owners
 from oc_ops.observe.config import Credential
 from oc_ops.observe.jobs import Job, Jobs, jobs_of, more_of, runs_of

@@ -17,7 +17,7 @@ import pytest
 from oc_ops.cockpit import snapshot
 from oc_ops.cockpit.state import RunPart, Snapshot
 from oc_ops.cockpit.watcher import HELD
-from oc_ops.lab.gateway import Lab
+from oc_ops.lab.lab import Lab
 from oc_ops.observe.target import locate
 from oc_ops.settings import PROJECT
 from tests.support import faults

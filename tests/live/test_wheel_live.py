@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from oc_ops.lab.gateway import Lab
+from oc_ops.lab.lab import Lab
 from oc_ops.settings import PROJECT
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]

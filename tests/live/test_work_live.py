@@ -13,13 +13,13 @@ import pytest
 from oc_ops.act.recover.outcome import Observation
 from oc_ops.act.recover.run import recover
 from oc_ops.gateway import Gateway
-from oc_ops.judge import cronwork, models, work
+from oc_ops.judge import cron, models, work
 from oc_ops.lab.fakes import Fake
-from oc_ops.lab.gateway import Lab
-from oc_ops.observe import jobs_now, reads
+from oc_ops.lab.lab import Lab
+from oc_ops.observe import jobs_now, rpc_reads
 from oc_ops.observe.jobs import Job, Jobs
 from oc_ops.observe.openclaw import Openclaw
-from oc_ops.observe.reads import RpcReads
+from oc_ops.observe.rpc_reads import RpcReads
 from oc_ops.observe.work import WorkView, look
 from oc_ops.settings import load
 
@@ -51,7 +51,7 @@ def seen(lab: Lab, memory: Path) -> tuple[WorkView, Jobs]:
     gateway = Gateway(settings, lab.environ, lambda _call: None)
     gateway.look()
     deadline = time.monotonic() + WAIT_S
-    while not isinstance(answers := reads.all_at_once(gateway.connect), RpcReads):
+    while not isinstance(answers := rpc_reads.all_at_once(gateway.connect), RpcReads):
         assert time.monotonic() < deadline, answers  # a config that was just changed holds the gateway for a while
     with gateway.connect() as client:
         jobs = jobs_now.by_rpc(client, ())
@@ -90,13 +90,13 @@ def test_a_job_that_tells_nobody_is_seen(lab: Lab, provider: Fake, tmp_path: Pat
         _fakes["telegram"].mode = "closed"
         lab.call("cron", "run", job.id, "--wait", "--wait-timeout", "60s")
         _, jobs = seen(lab, tmp_path)
-        (found,) = cronwork.undelivered(jobs, [job.id], ())
+        (found,) = cron.undelivered(jobs, [job.id], ())
         assert (found.check, found.severity) == ("cron/undelivered", "error")
         assert "sendMessage" in found.saw
         _fakes["telegram"].mode = "ok"
         lab.call("cron", "run", job.id, "--wait", "--wait-timeout", "60s")
         _, jobs = seen(lab, tmp_path)
-        assert not list(cronwork.undelivered(jobs, [job.id], ()))
+        assert not list(cron.undelivered(jobs, [job.id], ()))
     finally:
         _fakes["telegram"].mode = "ok"
         lab.call("cron", "rm", job.id, "--json")

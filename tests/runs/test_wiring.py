@@ -316,7 +316,7 @@ def test_a_page_that_cannot_be_drawn_costs_no_verdict(operator: Operator, tmp_pa
 @pytest.mark.parametrize(
     "arguments",
     [
-        (str(PROJECT / "tests" / "unit" / "judge" / "test_verdict.py"), "-q"),
+        (str(PROJECT / "tests" / "unit" / "judge" / "test_findings.py"), "-q"),
         (str(PROJECT / "checks"), "--collect-only", "-q"),
         (str(PROJECT / "checks"), "--help"),
         (str(PROJECT / "checks"), "--markers"),

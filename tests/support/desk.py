@@ -75,7 +75,7 @@ class Desk:
     def show(self, shown: Snapshot | str) -> None:
         """Have a watcher say this, now and for the next hour."""
         said = sample(shown) if isinstance(shown, str) else shown
-        snapshot.write(self.state, said, now=time.time() + FRESH_S, monotonic=time.monotonic() + FRESH_S)
+        snapshot.Writer(self.state).write(said, now=time.time() + FRESH_S, monotonic=time.monotonic() + FRESH_S)
 
     def ops(self, *words: str, **environ: str) -> Ran:
         """`oc-ops tmux …` as typed."""

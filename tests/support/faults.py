@@ -15,8 +15,8 @@ import psutil
 
 from oc_ops.lab import sweep
 from oc_ops.lab.config import write_private
-from oc_ops.lab.gateway import CALL_S, START_S, Lab
 from oc_ops.lab.install import LabError
+from oc_ops.lab.lab import CALL_S, START_S, Lab
 from oc_ops.observe.http import probe
 from tests.support import stranger
 

@@ -408,4 +408,4 @@ def _lines(now: float) -> tuple[LogLine, ...]:
 KINDS = ("healthy", "hung", "down", "starting", "polling", "empty", "idle", "hostile")
 
 if __name__ == "__main__":
-    files.write(Path(sys.argv[2]), sample(sys.argv[1]))
+    files.Writer(Path(sys.argv[2])).write(sample(sys.argv[1]))

@@ -8,8 +8,8 @@ from typing import Any
 
 from oc_ops.doctor.observations import Doctor
 from oc_ops.observe.probe import GatewayProbe
-from oc_ops.observe.reads import RpcReads
 from oc_ops.observe.rpc import Hello, RpcRefused
+from oc_ops.observe.rpc_reads import RpcReads
 from tests.support.sights import answer, call, gateway_process, nothing, reply, sight
 
 STATUS = {"runtimeVersion": "2026.9.6", "heartbeat": {}}

@@ -12,8 +12,8 @@ from pathlib import Path
 from oc_ops.act.breaker.plan import ApprovalBook, ApprovalEntry, lives
 from oc_ops.act.breaker.scan import Blocker, BreakerView, BreakResult, Refused, Tools, gateway_evidence, typed_name
 from oc_ops.errors import OcOpsError
+from oc_ops.judge.job_words import named, schedule_words
 from oc_ops.judge.schedule import milliseconds, moment
-from oc_ops.judge.words import named, schedule_words
 from oc_ops.observe.jobs import Job
 from oc_ops.observe.lockfiles import LockFile
 from oc_ops.record.folder import sync_directory

@@ -16,9 +16,8 @@ from oc_ops.doctor.outcomes import Blocked
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.gateway import Gateway
 from oc_ops.judge import gateway as judge_gateway
-from oc_ops.judge.cron import examine
 from oc_ops.judge.finding import Finding
-from oc_ops.judge.jobtimes import Terms
+from oc_ops.judge.watched_jobs import Terms, examine
 from oc_ops.observe import lockfiles, watchlist
 from oc_ops.observe.jobs import Jobs
 from oc_ops.observe.owners import Ownership

@@ -10,7 +10,7 @@ import psutil
 from oc_ops.act import wake
 from oc_ops.act.breaker.scan import Blocker, BreakerView, BreakResult, Pid, Refused, Tools
 from oc_ops.errors import CouldNotLook
-from oc_ops.judge.finding import Finding
+from oc_ops.judge.finding import NO_UNIT, Finding
 from oc_ops.judge.findings import state_of
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.processes import GatewayProcess
@@ -58,7 +58,7 @@ def processes(sight: BreakerView) -> Iterator[Blocker]:
 
 
 def _unsupervised(look: GatewayProbe) -> str:
-    return f"{look.container.runtime} runs it" if look.container else "no service unit runs it"
+    return f"{look.container.runtime} runs it" if look.container else NO_UNIT
 
 
 def _refusal(sight: BreakerView, process: GatewayProcess, cause: Finding) -> str:

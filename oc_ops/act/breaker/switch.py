@@ -11,8 +11,8 @@ from types import FrameType
 from oc_ops.act.breaker.plan import ApprovalBook
 from oc_ops.act.breaker.scan import Blocker, BreakerView, BreakResult, Tools
 from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.judge.job_words import named
 from oc_ops.judge.schedule import milliseconds, moment
-from oc_ops.judge.words import named
 from oc_ops.observe.jobs import Job
 from oc_ops.process.jsontext import at
 from oc_ops.record.redact import Json

@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 from oc_ops.act.cron_run.answer import JobRecord
 from oc_ops.errors import OcOpsError
-from oc_ops.judge.words import cut, named, schedule_words
+from oc_ops.judge.job_words import cut, named, schedule_words
 from oc_ops.observe.jobs import Job, Jobs
 from oc_ops.text import span
 

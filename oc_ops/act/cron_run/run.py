@@ -16,12 +16,12 @@ from oc_ops.gateway import Gateway
 from oc_ops.judge import gateway as judge_gateway
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.findings import in_state
-from oc_ops.judge.jobtimes import Terms, marker_stale
 from oc_ops.judge.schedule import milliseconds, moment
+from oc_ops.judge.watched_jobs import Terms, marker_stale
 from oc_ops.observe.jobs import Job
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.process import run
-from oc_ops.record import lastword
+from oc_ops.record import watcher_word
 from oc_ops.text import clock, span
 
 _FIRST_LOOK_S = 1.0
@@ -51,7 +51,7 @@ def run_job(asked: JobRequest, gateway: Gateway, say: Say) -> RunResult:
     log = Transcript(gateway.settings.memory_dir, job.id, gateway.redactor)
     try:
         prune(gateway.settings.memory_dir, gateway.settings.keep_job_runs, log.path)
-        watched = lastword.told(gateway.settings.memory_dir, gateway.target.key)
+        watched = watcher_word.told(gateway.settings.memory_dir, gateway.target.key)
         transcript.begin(log, asked.command, job, known, seen, cause, watched)
         if not refused and job.running_ms is None:
             say.begin(job, asked.limit_s, str(log.path))

@@ -23,8 +23,8 @@ from oc_ops.act.cron_run.lanes import KnownJob
 from oc_ops.act.cron_run.request import RunResult
 from oc_ops.errors import OcOpsError
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.job_words import named, ran, schedule_words
 from oc_ops.judge.schedule import moment
-from oc_ops.judge.words import named, ran, schedule_words
 from oc_ops.observe.jobs import Job
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.process.pty import plain

@@ -16,7 +16,7 @@ from oc_ops.observe import inside, logs
 from oc_ops.observe.database import snapshot
 from oc_ops.observe.logs import Record
 from oc_ops.record import folder as record_folder
-from oc_ops.record import lastword
+from oc_ops.record import watcher_word
 from oc_ops.text import clock
 
 _LOG_RECORDS = 400
@@ -122,7 +122,7 @@ def _database(folder: Path, database: Path) -> str:
 def _watcher(folder: Path, gateway: Gateway) -> str:
     """The cockpit's last state snapshot: what went before, as it was seen. Kept, never gone by."""
     try:
-        data = files.read_bytes(lastword.path_of(gateway.settings.memory_dir, gateway.target.key), files.DATA_BYTES)
+        data = files.read_bytes(watcher_word.path_of(gateway.settings.memory_dir, gateway.target.key), files.DATA_BYTES)
     except FileNotFoundError:
         return "none: no watcher has written anything"
     record_folder.write(folder / "state.json", data)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from oc_ops.judge.catalogue import Signature, catalogue
 from oc_ops.judge.finding import Cure, Finding
 from oc_ops.judge.findings import KINDS
+from oc_ops.judge.signature_catalogue import Signature, catalogue
 
 NEVER = (
     "state/",

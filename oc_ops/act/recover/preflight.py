@@ -19,15 +19,14 @@ from oc_ops.doctor import start
 from oc_ops.errors import CouldNotLook
 from oc_ops.gateway import Gateway
 from oc_ops.judge import cli as judge_cli
-from oc_ops.judge import lifecycle as judge_lifecycle
 from oc_ops.judge import service as judge_service
 from oc_ops.judge import state as judge_state
-from oc_ops.judge.catalogue import load
 from oc_ops.judge.container import NEVER_RETRY
-from oc_ops.judge.finding import NO_UNIT, Cure, Finding
+from oc_ops.judge.finding import Cure, Finding
 from oc_ops.judge.findings import in_state, state_of
 from oc_ops.judge.host import ERROR_PART
 from oc_ops.judge.port import behind
+from oc_ops.judge.signature_catalogue import load
 from oc_ops.observe import jobs_now, listener, rpc, state
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.jobs import jobs_of
@@ -37,7 +36,7 @@ from oc_ops.observe.rpc import RpcClient
 from oc_ops.observe.service import Service, holds
 from oc_ops.observe.state import StateView
 from oc_ops.process.jsontext import at, text_at
-from oc_ops.text import one_line
+from oc_ops.text import listing, one_line
 
 IN_PLACE_SINCE = (2026, 9, 6)
 """From here on `gateway restart` reaches a gateway without a service, by SIGUSR2; on 2026.5.28 it exits 0 and does
@@ -81,11 +80,11 @@ def by_hand(cure: Cure, cause: Finding) -> str:
     if cure.action == "channel-restart" and not cause.proof:
         return "its own last error, or its own next try, decides: another start would meet the same"
     mute = cause.check in _SEEN_BY_LOOK and cure.action in ("restart", "start")
-    if not mute or not cause.for_a_person or cause.fix.startswith(judge_lifecycle.ATTENDED):
+    if not mute or not cause.for_a_person or cause.attended:
         return ""
-    if cause.fact.startswith(judge_lifecycle.FROZEN):
+    if cause.frozen:
         return "it was suspended for a freeze of its host, and a suspension is its owner's to end"
-    if NO_UNIT in cause.fix:
+    if cause.without_unit:
         return f"no service unit runs this gateway, so nothing here can {cure.action} it"
     return f"a {cure.action} is not for OpenClaw's own command here"
 
@@ -325,7 +324,4 @@ def _stored(gateway: Gateway) -> Iterator[str]:
 
 def shown(aborts: tuple[str, ...]) -> str:
     """The list in words, the first five by name."""
-    if not aborts:
-        return "nothing is known to be under way"
-    more = len(aborts) - _FEW
-    return ", ".join(aborts[:_FEW]) + (f" and {more} more" if more > 0 else "")
+    return listing(aborts, _FEW) or "nothing is known to be under way"

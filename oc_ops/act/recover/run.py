@@ -18,9 +18,9 @@ from oc_ops.act.recover.preflight import Clearance, by_hand, clear, shown
 from oc_ops.act.recover.wait import REAL, Clock
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.gateway import Gateway
-from oc_ops.judge.catalogue import load
 from oc_ops.judge.finding import Cure, Finding
 from oc_ops.judge.gateway import BY_HAND
+from oc_ops.judge.signature_catalogue import load
 from oc_ops.locks import LockHeld, held_by, is_held, single_flight
 from oc_ops.observe.healers import healers
 from oc_ops.record import folder
@@ -242,7 +242,7 @@ class _Recovery:
             self._say(f"saw:   {seen.cause.saw}")
             why = by_hand(self.cure, seen.cause)
             cure = f"none from here: {why}" if why else f"{self.cure.action}: {self.cure.why}"
-            if wake.comes_first(seen.cause) and not self._woken:
+            if seen.cause.wakes and not self._woken:
                 cure = "its process is stopped: let it go on first; a restart only if it still does not answer"
             self._say(f"cure:  {cure}")
 

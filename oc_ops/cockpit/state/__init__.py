@@ -10,7 +10,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from oc_ops.cockpit.state.gateway import (
+from oc_ops.cockpit.state.records import (
+    DoctorPart,
+    Firing,
+    IncidentPart,
+    Incidents,
+    JobPart,
+    JobsPart,
+    LogLine,
+    LogPart,
+    RunPart,
+    TranscriptPart,
+)
+from oc_ops.cockpit.state.vitals import (
     Browser,
     Digest,
     EventLoop,
@@ -24,18 +36,6 @@ from oc_ops.cockpit.state.gateway import (
     Scheduler,
     ServicePart,
     Severity,
-)
-from oc_ops.cockpit.state.jobs import (
-    DoctorPart,
-    Firing,
-    IncidentPart,
-    Incidents,
-    JobPart,
-    JobsPart,
-    LogLine,
-    LogPart,
-    RunPart,
-    TranscriptPart,
 )
 
 __all__ = [

@@ -208,15 +208,13 @@ def open_incidents(book: Journal, now: datetime, gateway: str | None = None) -> 
     return tuple(each for each in read(book, now).open if gateway in (None, each.gateway.key))
 
 
-def record_attempt(
-    book: Journal, incident_id: str, attempt: Attempt, now: datetime, *, reason: str = "", by: str = "oc-ops recover"
-) -> Incident:
+def record_attempt(book: Journal, incident_id: str, attempt: Attempt, now: datetime, *, reason: str = "") -> Incident:
     """Add a recovery attempt, or its next word: `begun` before the first act, then what came of it.
 
     Lines of one attempt share `attempt.record`; the last one counts. Raises JournalError, and UnknownIncident for an id
     that is not in the book.
     """
-    return tell(book, incident_id, Event("", now, "attempt", attempt=attempt, text=reason, by=by))
+    return tell(book, incident_id, Event("", now, "attempt", attempt=attempt, text=reason, by="oc-ops recover"))
 
 
 def record_evidence(book: Journal, incident_id: str, path: str, now: datetime, *, text: str = "") -> Incident:

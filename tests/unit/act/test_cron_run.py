@@ -21,7 +21,7 @@ from oc_ops.act.cron_run import JobNotChosen, JobRequest, RunResult, run_job
 from oc_ops.errors import OcOpsError
 from oc_ops.gateway import Gateway
 from oc_ops.observe.target import locate
-from oc_ops.record import lastword
+from oc_ops.record import watcher_word
 from oc_ops.settings import Settings
 from tests.fakes.scripted_port import http, listening, request
 from tests.support import proven
@@ -177,7 +177,7 @@ def test_a_run_that_succeeds(bench: Bench) -> None:
 
 def test_what_the_watcher_saw_is_told_and_nothing_more(bench: Bench) -> None:
     """Its last word stands in the transcript beside our own look; a run does not wait or refuse because of it."""
-    path = lastword.path_of(bench.memory, locate(bench.environ, None).key)
+    path = watcher_word.path_of(bench.memory, locate(bench.environ, None).key)
     path.parent.mkdir(parents=True)
     path.write_text(
         json.dumps({"written_at": time.time() - 60, "gateway": {"state": "hung"}, "rpc": {"state": "silent"}})

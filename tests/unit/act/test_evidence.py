@@ -13,7 +13,7 @@ import pytest
 from oc_ops.act.recover import evidence
 from oc_ops.errors import OcOpsError
 from oc_ops.gateway import Gateway
-from oc_ops.record import lastword
+from oc_ops.record import watcher_word
 from tests.support.stage import Stage
 
 
@@ -83,7 +83,7 @@ def test_the_newest_stability_bundle_is_kept(site: Gateway, tmp_path: Path) -> N
 
 def test_the_watcher_s_last_word_is_kept(site: Gateway, tmp_path: Path) -> None:
     """The snapshot as it lies, for its owner alone."""
-    lies = lastword.path_of(site.settings.memory_dir, site.target.key)
+    lies = watcher_word.path_of(site.settings.memory_dir, site.target.key)
     lies.parent.mkdir(parents=True, exist_ok=True)
     lies.write_text('{"number": 7}')
     assert evidence.keep(tmp_path / "kept", site, None)["watcher"] == "state.json"

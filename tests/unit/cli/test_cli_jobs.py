@@ -20,8 +20,7 @@ from typer.testing import CliRunner
 from oc_ops.cli import jobs as command
 from oc_ops.cli import jobtable
 from oc_ops.errors import CouldNotLook, SettingError
-from oc_ops.judge.cron import Verdict, examine
-from oc_ops.judge.jobtimes import Terms
+from oc_ops.judge.watched_jobs import Terms, Verdict, examine
 from oc_ops.observe import watchlist
 from oc_ops.observe.jobs import Job, Jobs, Schedule
 from oc_ops.observe.watchlist import Watched

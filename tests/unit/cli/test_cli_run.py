@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from oc_ops.act import cron_run
 from oc_ops.act.cron_run import EXITS, JobNotChosen, JobRequest, Outcome, RunResult
 from oc_ops.act.cron_run.answer import record_of
-from oc_ops.cli import app, runshow
+from oc_ops.cli import app, run_output
 from oc_ops.errors import OcOpsError
 from oc_ops.observe.jobs import Job, Schedule
 from oc_ops.record.redact import Redactor
@@ -175,7 +175,7 @@ def test_the_live_line(width: int) -> None:
     from rich.console import Console
 
     console = Console(width=width, force_terminal=True, color_system=None, record=True, file=open(os.devnull, "w"))  # noqa: PTH123, SIM115
-    screen = runshow.ProgressLine(Redactor((), Path("/nowhere")), console)
+    screen = run_output.ProgressLine(Redactor((), Path("/nowhere")), console)
     screen.begin(JOB, 3700.0, "/x.log")
     screen.state("running", f"the run [bold]is[/bold] under way\x1b[2J {'x' * 50}")
     console.print(screen.line())

@@ -176,11 +176,11 @@ def test_a_window_draws_what_is_new_and_nothing_else(tmp_path: Path) -> None:
     window = pane(tmp_path, "status", Starts())
     now = time.time()
     assert window.look(now)
-    snapshot.write(path, sample("healthy"))
+    snapshot.Writer(path).write(sample("healthy"))
     assert window.look(now)
     assert not window.look(now)
     assert "READY" in screen_of(window, now)
-    snapshot.write(path, sample("hung"), now=now - 60, monotonic=time.monotonic() - 60)
+    snapshot.Writer(path).write(sample("hung"), now=now - 60, monotonic=time.monotonic() - 60)
     assert window.look(now)
     assert " STALE  the watcher does not write" in screen_of(window, now)
     path.write_text("{ no snapshot")
@@ -198,7 +198,7 @@ def test_the_windows_start_a_watcher_one_after_the_other(tmp_path: Path) -> None
     assert len(first.times) == 3  # at 5, 15 and 25 s
     assert len(second.times) == 2  # at 15 and 25 s
     assert "the watcher was started again at" in screen_of(status, NOW + 30)
-    snapshot.write(snapshot.path_of(tmp_path, KEY), sample("healthy"))
+    snapshot.Writer(snapshot.path_of(tmp_path, KEY)).write(sample("healthy"))
     status.look(NOW + 60)
     assert "started again" not in screen_of(status, NOW + 60)
     assert len(first.times) == 3
@@ -215,7 +215,7 @@ def test_a_watcher_that_cannot_be_started_is_said(tmp_path: Path) -> None:
 def test_a_log_that_cannot_be_written_costs_no_window(tmp_path: Path) -> None:
     """The screen is drawn, and the next one says that none is kept."""
     (tmp_path / "panes").write_text("in the way")
-    snapshot.write(snapshot.path_of(tmp_path, KEY), sample("healthy"))
+    snapshot.Writer(snapshot.path_of(tmp_path, KEY)).write(sample("healthy"))
     window = pane(tmp_path, "incidents", Starts())
     window.look(NOW)
     assert "no open incident" in screen_of(window, NOW)

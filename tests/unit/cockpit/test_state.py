@@ -29,7 +29,7 @@ def path(tmp_path: Path) -> Path:
 def test_what_is_written_is_read(path: Path, kind: str) -> None:
     """Every field of every sample comes back as it was, of its own type."""
     shown = replace(sample(kind), written_at=1.0, written_monotonic=2.0)
-    snapshot.write(path, shown, now=1.0, monotonic=2.0)
+    snapshot.Writer(path).write(shown, now=1.0, monotonic=2.0)
     reading = snapshot.read(path)
     assert not reading.problem
     assert reading.snapshot == shown
@@ -90,7 +90,7 @@ def test_a_member_of_the_wrong_kind_makes_it_no_snapshot(path: Path, name: str, 
 
 def test_what_is_no_text_costs_its_character_and_no_snapshot(path: Path) -> None:
     """A name that is no UTF-8 comes as half of a surrogate pair, which no JSON reader takes."""
-    snapshot.write(path, replace(sample("hung"), profile="p\udcff\u202e\x00\U0001f600"))
+    snapshot.Writer(path).write(replace(sample("hung"), profile="p\udcff\u202e\x00\U0001f600"))
     reading = snapshot.read(path)
     assert (reading.problem, reading.snapshot.profile) == ("", "p?\u202e\x00\U0001f600")
 
@@ -119,7 +119,7 @@ def test_no_json_makes_a_reader_fail(tmp_path_factory: pytest.TempPathFactory, s
     path.write_text(json.dumps({**said, "schema": 1, "gateway": inner, "rpc": part}))
     reading = snapshot.read(path)
     assert (reading.age_s is None) == bool(reading.problem)
-    snapshot.write(path, reading.snapshot)
+    snapshot.Writer(path).write(reading.snapshot)
 
 
 # ---- age
@@ -127,7 +127,7 @@ def test_no_json_makes_a_reader_fail(tmp_path_factory: pytest.TempPathFactory, s
 
 def test_age_goes_by_the_clock_that_shows_more(path: Path) -> None:
     """A wall clock set back, or a reboot that begins the steady one anew, cannot make an old snapshot young."""
-    snapshot.write(path, sample("healthy"), now=1_000_000.0, monotonic=500.0)
+    snapshot.Writer(path).write(sample("healthy"), now=1_000_000.0, monotonic=500.0)
     ages = {
         "at once": (1_000_000.0, 500.0, 0.0),
         "later": (1_000_020.0, 520.0, 20.0),
@@ -154,7 +154,7 @@ def test_a_part_is_stale_when_it_could_not_be_looked_at_or_not_in_time() -> None
 
 def test_only_the_owner_may_read_it(path: Path) -> None:
     """File and folder are private: log lines are in it."""
-    snapshot.write(path, sample("healthy"))
+    snapshot.Writer(path).write(sample("healthy"))
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
@@ -183,14 +183,14 @@ def test_a_reader_never_meets_half_a_snapshot(path: Path) -> None:
 
 def test_a_write_that_fails_leaves_the_old_one_and_no_litter(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk raises OSError; what was there is still there."""
-    snapshot.write(path, replace(sample("healthy"), number=1))
+    snapshot.Writer(path).write(replace(sample("healthy"), number=1))
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OSError, match="No space"):
-        snapshot.write(path, replace(sample("healthy"), number=2))
+        snapshot.Writer(path).write(replace(sample("healthy"), number=2))
     assert snapshot.read(path).snapshot.number == 1
     assert os.listdir(path.parent) == [path.name]  # noqa: PTH208 - hidden ones too, by name
 
@@ -214,7 +214,7 @@ def test_an_unchanged_part_is_put_into_words_and_read_once(path: Path) -> None:
 def test_a_reader_forgets_what_the_file_no_longer_says(path: Path) -> None:
     """A part that is gone is empty again, and so is everything once the file is gone or broken."""
     reader = snapshot.Reader(path)
-    snapshot.write(path, sample("healthy"))
+    snapshot.Writer(path).write(sample("healthy"))
     assert reader.read().snapshot.rpc.state == "on"
     path.write_text(json.dumps({"schema": 1, "written_at": time.time(), "number": 9}))
     assert reader.read().snapshot.rpc.state == "unknown"
@@ -223,7 +223,7 @@ def test_a_reader_forgets_what_the_file_no_longer_says(path: Path) -> None:
     assert reader.read().problem
     path.unlink()
     assert "no watcher" in reader.read().problem
-    snapshot.write(path, sample("healthy"))
+    snapshot.Writer(path).write(sample("healthy"))
     assert reader.read().snapshot.rpc.state == "on"
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from oc_ops.cockpit.background import Aside, Task
 from oc_ops.cockpit.loop import SOONEST_WRITE_S, UNWATCHED_LOOK_S, Loop
-from oc_ops.cockpit.state.gateway import WRITE_S
+from oc_ops.cockpit.state.vitals import WRITE_S
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe.rpc import Push, RpcRefused
 from oc_ops.settings import Settings

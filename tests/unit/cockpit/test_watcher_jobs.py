@@ -11,7 +11,7 @@ from oc_ops.cockpit import state
 from oc_ops.cockpit.ledger import RECENT_SHOWN, Ledger
 from oc_ops.cockpit.rpc_link import Line
 from oc_ops.errors import CouldNotLook
-from oc_ops.judge.jobtimes import Terms
+from oc_ops.judge.watched_jobs import Terms
 from oc_ops.observe.jobs import Jobs, jobs_of
 from oc_ops.observe.watchlist import Watched
 from tests.fakes.fake_line import FakeClient, Hands, finished, job, started

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from oc_ops.cockpit import state
-from oc_ops.cockpit.gateway import Port
+from oc_ops.cockpit.port import Port
 from oc_ops.gateway import Gateway
 from oc_ops.observe.service import NO_SERVICE, Service
 from oc_ops.observe.target import Target

@@ -14,7 +14,7 @@ from oc_ops.cockpit import ledger
 from oc_ops.cockpit.clock import Turn, WatchClock
 from oc_ops.cockpit.files import Papers
 from oc_ops.cockpit.log import LINES, Follow
-from oc_ops.judge import catalogue
+from oc_ops.judge import signature_catalogue
 from tests.fakes.fake_line import Hands
 from tests.support.machine import SECRET
 from tests.support.watchroom import clean
@@ -50,7 +50,7 @@ def log(tmp_path: Path) -> Path:
 @pytest.fixture
 def follow(tmp_path: Path) -> Follow:
     """A follower of every shipped signature."""
-    return Follow(tmp_path, catalogue.catalogue(), clean, NOW)
+    return Follow(tmp_path, signature_catalogue.catalogue(), clean, NOW)
 
 
 def test_the_log_is_shown_in_readable_lines(follow: Follow, log: Path) -> None:
@@ -94,7 +94,7 @@ def test_our_own_connection_is_no_news(follow: Follow, log: Path) -> None:
 
 def test_a_signature_fires_is_counted_and_leaves_with_its_window(follow: Follow, log: Path) -> None:
     """Id, severity, count, last time and first aid of the catalogue; after its window it is gone."""
-    known = next(each for each in catalogue.catalogue() if each.severity == "error")
+    known = next(each for each in signature_catalogue.catalogue() if each.severity == "error")
     assert not follow.log.signatures
     with log.open("a") as file:
         for second in (1, 2):

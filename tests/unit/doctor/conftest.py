@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from oc_ops.doctor.observations import Doctor
-from oc_ops.observe import reads
+from oc_ops.observe import rpc_reads
 from oc_ops.observe.openclaw import Answer, Openclaw
 from oc_ops.process.run import Call
 from oc_ops.settings import Settings
@@ -23,7 +23,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr("oc_ops.observe.probe.look", lambda *_, **__: seen.see("look", seen.look))
-    monkeypatch.setattr(reads, "all_at_once", lambda *_: seen.see("rpc", seen.reads))
+    monkeypatch.setattr(rpc_reads, "all_at_once", lambda *_: seen.see("rpc", seen.reads))
     for name in seen.cli:
 
         def ask(_self: Openclaw, name: str = name) -> Answer | Call:

@@ -23,8 +23,8 @@ from oc_ops.observe import install, state
 from oc_ops.observe.healers import Healer
 from oc_ops.observe.openclaw import Openclaw
 from oc_ops.observe.probe import GatewayProbe
-from oc_ops.observe.reads import RpcReads
 from oc_ops.observe.rpc import RefusalKind, RpcRefused, RpcReply
+from oc_ops.observe.rpc_reads import RpcReads
 from oc_ops.observe.service import NO_SERVICE, Service
 from oc_ops.process.run import Outcome
 from oc_ops.settings import Settings

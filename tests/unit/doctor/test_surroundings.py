@@ -9,7 +9,7 @@ import pytest
 from oc_ops.doctor.observations import Doctor
 from oc_ops.doctor.surroundings import Surroundings
 from oc_ops.errors import CouldNotLook
-from oc_ops.judge.cron import Verdict
+from oc_ops.judge.watched_jobs import Verdict
 from oc_ops.observe.watchlist import Watched
 from oc_ops.settings import Settings
 

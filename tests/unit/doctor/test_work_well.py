@@ -21,7 +21,7 @@ from oc_ops.doctor.surroundings import Surroundings
 from oc_ops.judge.finding import Finding
 from oc_ops.observe.jobs import Jobs, jobs_of
 from oc_ops.observe.owners import Ownership
-from oc_ops.observe.reads import RpcReads
+from oc_ops.observe.rpc_reads import RpcReads
 from tests.support.sights import reply
 from tests.support.world import HELLO, STATUS, Make, World
 

@@ -17,7 +17,7 @@ import pytest
 
 from oc_ops import files
 from oc_ops.errors import CouldNotLook, OcOpsError
-from oc_ops.judge import catalogue, host
+from oc_ops.judge import host, signature_catalogue
 from oc_ops.observe import config, install, jobstore
 from oc_ops.observe.http import Probe
 from oc_ops.observe.target import locate
@@ -402,7 +402,7 @@ def test_settings_and_signatures_that_nest_without_end_are_a_sentence(tmp_path: 
         load_settings(environ={}, pyproject=tmp_path / "pyproject.toml")
     (tmp_path / "signatures.toml").write_text(deep)
     with pytest.raises(OcOpsError):
-        catalogue.load(Settings(memory_dir=tmp_path))
+        signature_catalogue.load(Settings(memory_dir=tmp_path))
 
 
 @pytest.mark.timeout(30)

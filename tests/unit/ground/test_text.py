@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from oc_ops.text import Shape, clock, file_stamp, offset, span, utc, utc_day
+from oc_ops.text import Shape, clock, file_stamp, listing, offset, span, utc, utc_day
 
 NOON = datetime(2026, 9, 25, 12, 3, 7, 250_000, tzinfo=UTC)
 
@@ -77,3 +77,13 @@ def test_machines_read_utc_wherever_they_are(zone: Callable[[str], None]) -> Non
     assert (file_stamp(late), utc_day(late), utc_day(late, year=True)) == (
         "2026-09-25T22-03-07Z", "25 Sep UTC", "25 Sep 2026 UTC",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("names", "between", "words"),
+    [([], ", ", ""), (["a", "b"], ", ", "a, b"), (["a", "b", "c", "d"], ", ", "a, b and 2 more"),
+     (["a", "b", "c"], "; ", "a; b; and 1 more")],
+)  # fmt: skip
+def test_a_list_names_a_few_and_counts_the_rest(names: list[str], between: str, words: str) -> None:
+    """As many as are asked for by name; nothing is said of a rest that is none."""
+    assert listing(names, 2, between) == words

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from oc_ops.judge.catalogue import catalogue
+from oc_ops.judge.signature_catalogue import catalogue
 from tests import signatures as tool
 
 CATALOGUE = {each.id: each for each in catalogue()}

@@ -18,8 +18,8 @@ import psutil
 import pytest
 
 from oc_ops.lab import config, install, sweep
-from oc_ops.lab.gateway import START_AT_MOST_S, START_S, Lab, LabStatus, open_lab
 from oc_ops.lab.install import LabError
+from oc_ops.lab.lab import START_AT_MOST_S, START_S, Lab, LabStatus, open_lab
 from oc_ops.observe.http import probe
 from tests.support import faults, sights, stranger
 
@@ -367,7 +367,7 @@ def test_down_ends_whoever_lives_there(lab: Lab, tmp_path: Path, resident: Calla
 def test_down_spares_its_caller(lab: Lab, cache: Path) -> None:
     """A process that lives in the lab itself can take it down and survive."""
     lab.home.mkdir(parents=True)
-    program = f"from oc_ops.lab.gateway import *; Lab(Path({str(lab.root)!r})).down(); print('well')"
+    program = f"from oc_ops.lab.lab import *; Lab(Path({str(lab.root)!r})).down(); print('well')"
     environ = {**lab.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     done = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True, timeout=60)
     assert done.stdout == "well\n", done.stderr
@@ -461,8 +461,8 @@ def test_a_start_that_fetches_packages_gets_more_time(lab: Lab, monkeypatch: pyt
         nonlocal now_s
         now_s += seconds
 
-    monkeypatch.setattr("oc_ops.lab.gateway.time", SimpleNamespace(monotonic=lambda: now_s, sleep=wait))
-    monkeypatch.setattr("oc_ops.lab.gateway._POLL_S", 50.0)
+    monkeypatch.setattr("oc_ops.lab.lab.time", SimpleNamespace(monotonic=lambda: now_s, sleep=wait))
+    monkeypatch.setattr("oc_ops.lab.lab._POLL_S", 50.0)
     monkeypatch.setattr(lab, "_process", psutil.Process)
     monkeypatch.setattr(lab, "healthy", lambda: now_s > 900)
     monkeypatch.setattr(lab, "_installs", lambda: at_work)

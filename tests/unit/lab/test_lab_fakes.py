@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from oc_ops.lab import config, fakes, sweep
-from oc_ops.lab.gateway import Lab
 from oc_ops.lab.install import LabError
+from oc_ops.lab.lab import Lab
 
 
 @pytest.fixture

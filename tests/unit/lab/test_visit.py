@@ -27,7 +27,7 @@ while True:
 DOWN = """
 import signal, sys
 from pathlib import Path
-from oc_ops.lab.gateway import Lab
+from oc_ops.lab.lab import Lab
 signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
     Lab(Path(sys.argv[1])).down()

@@ -20,8 +20,8 @@ import pytest
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe import click
 from oc_ops.observe.click import ClickLimits, Walk
+from oc_ops.observe.click_page import Page
 from oc_ops.observe.openclaw import Openclaw
-from oc_ops.observe.page import Page
 from oc_ops.observe.target import locate
 from oc_ops.settings import PROJECT, Settings
 

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from oc_ops.act.commands import Commands
-from oc_ops.cockpit.gateway import Port
+from oc_ops.cockpit.port import Port
 from oc_ops.errors import CouldNotLook
 from oc_ops.gateway import Gateway
 from oc_ops.judge.access import read_unanswered

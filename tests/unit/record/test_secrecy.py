@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oc_ops.judge import catalogue
-from oc_ops.judge.catalogue import Signature
+from oc_ops.judge import signature_catalogue
+from oc_ops.judge.signature_catalogue import Signature
 from oc_ops.record.redact import PLACEHOLDER, Redactor, secrets_in
 from oc_ops.secrecy import (
     STEMS,
@@ -269,7 +269,7 @@ def test_a_cut_leaves_no_beginning_of_a_secret(secret: str, size: int) -> None:
 
 def samples() -> list[tuple[Signature, str]]:
     """Each signature with the plain text of its literals."""
-    return [(each, literal) for each in catalogue.catalogue() for literal in each.literals]
+    return [(each, literal) for each in signature_catalogue.catalogue() for literal in each.literals]
 
 
 @pytest.mark.parametrize(("signature", "literal"), samples(), ids=lambda each: getattr(each, "id", ""))

@@ -15,7 +15,7 @@ from oc_ops.gateway import Gateway
 from oc_ops.judge import cli as judge_cli
 from oc_ops.judge import gateway as judge
 from oc_ops.judge import port as judge_port
-from oc_ops.judge.finding import Finding
+from oc_ops.judge.finding import NO_UNIT, Finding
 from oc_ops.judge.lifecycle import starting_now
 from oc_ops.observe import http, listener
 from oc_ops.observe.config import GatewayConfig
@@ -243,7 +243,7 @@ class Port:
             told.unit,
             told.state,
             told.restarts,
-            self._clean(told.summary) if told.manager != "none" else "no service unit runs it",
+            self._clean(told.summary) if told.manager != "none" else NO_UNIT,
             Freshness(self._clock.now(), "service", every_s=every_s),
         )
 

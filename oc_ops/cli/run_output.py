@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from oc_ops.act.cron_run import NO_SUCH_JOB, JobNotChosen, RunResult, Say
 from oc_ops.errors import OcOpsError
-from oc_ops.judge.words import named
+from oc_ops.judge.job_words import named
 from oc_ops.text import remedy
 
 if TYPE_CHECKING:

@@ -60,11 +60,6 @@ class Signature:
         """The compiled expression: most runs need none of them, and sixty cost 6 ms."""
         return _compiled(self.expression)
 
-    @property
-    def literal(self) -> str:
-        """The first of the literals."""
-        return self.literals[0]
-
     def matches(self, text: str) -> bool:
         """True if a message is of this kind; the literals are tried first, which is what is cheap."""
         return any(each in text for each in self.literals) and self.pattern.search(text) is not None

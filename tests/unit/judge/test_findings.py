@@ -81,7 +81,7 @@ def test_a_warning_is_no_cause() -> None:
         (["warning"], ["passed"], True, "unknown"),
     ],
 )
-def test_verdict(severities: Sequence[Severity], outcomes: Sequence[str], cut_short: bool, expected: str) -> None:
+def test_findings(severities: Sequence[Severity], outcomes: Sequence[str], cut_short: bool, expected: str) -> None:
     """Healthy takes a look at everything that was planned; what could not be looked at is never healthy."""
     findings = [finding(f"a/{index}", severity) for index, severity in enumerate(severities)]
     assert judge.verdict(findings, outcomes, cut_short=cut_short) == expected

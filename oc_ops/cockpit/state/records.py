@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from oc_ops.cockpit.state.gateway import Freshness, Note, Severity
+from oc_ops.cockpit.state.vitals import Freshness, Note, Severity
 
 
 @dataclass(frozen=True, slots=True)

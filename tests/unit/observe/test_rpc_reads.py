@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oc_ops.observe import reads
+from oc_ops.observe import rpc_reads
 from oc_ops.observe.rpc import RefusalKind, RpcClient, RpcRefused
 
 
@@ -21,6 +21,6 @@ def test_silence_is_looked_at_twice(kinds: list[RefusalKind], asked: int) -> Non
         calls.append(1)
         raise RpcRefused(kinds[len(calls) - 1], "why")
 
-    seen = reads.all_at_once(connect)
+    seen = rpc_reads.all_at_once(connect)
     assert isinstance(seen, RpcRefused)
     assert (seen.kind, len(calls)) == (kinds[-1], asked)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from oc_ops.cockpit import snapshot
-from oc_ops.record.lastword import path_of, told
+from oc_ops.record.watcher_word import path_of, told
 from tests.support.snapshots import sample
 
 KEY = "0123456789ab"
@@ -18,10 +18,10 @@ KEY = "0123456789ab"
 def test_it_is_told_with_its_age(tmp_path: Path) -> None:
     """State, RPC and how long ago; a watcher that has ended says so."""
     hung = sample("hung")
-    snapshot.write(path_of(tmp_path, KEY), hung, now=time.time() - 130)
+    snapshot.Writer(path_of(tmp_path, KEY)).write(hung, now=time.time() - 130)
     assert told(tmp_path, KEY) == "the cockpit's watcher wrote 2 min 10 s ago: hung, RPC silent"
     over = replace(hung, watcher=replace(hung.watcher, ended="told\nto end"))
-    snapshot.write(path_of(tmp_path, KEY), over)
+    snapshot.Writer(path_of(tmp_path, KEY)).write(over)
     assert told(tmp_path, KEY) == "the cockpit's watcher wrote 0 s ago: hung, RPC silent; it has ended: told to end"
 
 

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from oc_ops.errors import OcOpsError
-from oc_ops.judge import catalogue as catalogue_module
-from oc_ops.judge.catalogue import Signature, catalogue, load, parse
+from oc_ops.judge import signature_catalogue as catalogue_module
+from oc_ops.judge.signature_catalogue import Signature, catalogue, load, parse
 from oc_ops.settings import Settings
 
 SHIPPED = resources.files("oc_ops.judge").joinpath("signatures.toml").read_text(encoding="utf-8")

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from oc_ops.judge import cron as judge
 from oc_ops.judge import schedule
+from oc_ops.judge import watched_jobs as judge
 from oc_ops.judge.finding import Finding
-from oc_ops.judge.jobtimes import Terms
-from oc_ops.judge.words import schedule_words
+from oc_ops.judge.job_words import schedule_words
+from oc_ops.judge.watched_jobs import Terms
 from oc_ops.observe.jobs import Job, JobRun, Jobs, Schedule
 from oc_ops.observe.owners import Ownership
 from oc_ops.observe.watchlist import Watched
