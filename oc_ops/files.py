@@ -124,6 +124,14 @@ def read_text(path: Path, most_bytes: int, *, errors: str = "strict") -> str:
     return read_bytes(path, most_bytes).decode("utf-8", errors)
 
 
+def modified_s(path: Path) -> float:
+    """When a file was written last (seconds since the epoch); 0 for one that cannot be looked at."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
 def read_tail(path: Path, most_bytes: int) -> bytes:
     """Return the last `most_bytes` of a file of any size; raises as `open_regular`."""
     with open_regular(path) as file:

@@ -14,7 +14,7 @@ from typing import TypeVar
 from oc_ops import files
 from oc_ops.errors import CouldNotLook, SettingError
 from oc_ops.locks import lock_dir
-from oc_ops.observe import credential, inside, install, probe, processes, rpc
+from oc_ops.observe import credential, gatewaylocks, inside, install, probe, rpc
 from oc_ops.observe import service as observe_service
 from oc_ops.observe.config import GatewayConfig, elsewhere
 from oc_ops.observe.http import Probe
@@ -24,7 +24,8 @@ from oc_ops.observe.rpc import RpcClient
 from oc_ops.observe.service import Service
 from oc_ops.observe.target import Target, choose
 from oc_ops.process.run import Call
-from oc_ops.record.redact import Redactor, secrets_in
+from oc_ops.record.redact import Redactor
+from oc_ops.secrecy import secrets_in
 from oc_ops.settings import Settings, environment_name
 
 AnyCli = TypeVar("AnyCli", bound=Openclaw)
@@ -115,7 +116,7 @@ class Gateway:
     def wanted_port(self) -> int:
         """Where the gateway should listen; from its lock file when the config does not parse, else CouldNotLook."""
         if self.config.error and "OPENCLAW_GATEWAY_PORT" not in self.target.environ:
-            if port := processes.locked_port(self.target):
+            if port := gatewaylocks.locked_port(self.target):
                 return port
             raise CouldNotLook("the config does not parse, so the gateway's port is not known")
         return self.config.port

@@ -40,6 +40,11 @@ def listing(names: Sequence[str], most: int, between: str = ", ") -> str:
     return between.join(names[:most]) + more
 
 
+def count(number: int, noun: str) -> str:
+    """How many there are of something: `1 job`, `3 jobs`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def one_line(text: str, limit: int = 300) -> str:
     """Return `text` on one line of at most about `limit` characters, newlines inside it shown as ␊."""
     return printable(text.strip(), limit, breaks=False)
@@ -110,6 +115,15 @@ def utc(when: datetime, to: Literal["seconds", "milliseconds", "microseconds"] =
 def utc_day(when: datetime, *, year: bool = False) -> str:
     """The day of a moment by UTC, which is how the history counts days."""
     return f"{when.astimezone(UTC).strftime(_SHAPES['date' if year else 'day'])} UTC"
+
+
+def read_moment(text: str) -> datetime | None:
+    """A moment that a machine wrote (ISO 8601), by UTC where it names no zone; None for what is none."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
 
 
 def file_stamp(when: datetime) -> str:

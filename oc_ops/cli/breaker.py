@@ -42,7 +42,8 @@ app = typer.Typer(
 @app.command(
     "list",
     help="List what could be broken, each with its id; nothing is changed.\n\n"
-    "Exit code: 0 nothing, 1 something, 2 not everything could be looked at.",
+    "Exit code: 0 nothing, 1 something, 2 not everything could be looked at, 4 a gateway that cannot be used from here "
+    "at all, or a wrong option.",
 )
 def list_mutexes(
     everything: Annotated[
@@ -242,7 +243,10 @@ def _place(gateway: str | None) -> Workplace:
     from oc_ops import settings
     from oc_ops.act.breaker.find import Workplace
 
-    return Workplace(settings.load({"target": gateway}), dict(os.environ))
+    try:
+        return Workplace(settings.load({"target": gateway}), dict(os.environ))
+    except CouldNotLook as error:  # a gateway of another machine, or one that cannot be used at all
+        raise OcOpsError(str(error)) from error
 
 
 def _evidence(mutex: Blocker) -> list[str]:

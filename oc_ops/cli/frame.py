@@ -115,7 +115,8 @@ def lenient() -> None:
 
 def harmless(error: object) -> str:
     """An error as a terminal may show it: it may quote a stranger's name, or the line that a secret stands in."""
-    from oc_ops.record.redact import Redactor, secrets_in
+    from oc_ops.record.redact import Redactor
+    from oc_ops.secrecy import secrets_in
 
     return Redactor(secrets_in(os.environ), Path("/")).block(str(error), 4000)
 

@@ -204,7 +204,8 @@ def _shown(text: str, doctor: Doctor) -> str:
 
 def _harmless(text: str, doctor: Doctor) -> str:
     """An error that quotes `openclaw`, safe to print on a terminal."""
-    from oc_ops.record.redact import Redactor, secrets_in
+    from oc_ops.record.redact import Redactor
+    from oc_ops.secrecy import secrets_in
 
     secrets = (*doctor.config.secrets, *secrets_in(os.environ))
     return Redactor(secrets, Path.home(), [doctor.target.home]).line(text, 1000)

@@ -22,7 +22,7 @@ from oc_ops.errors import OcOpsError
 from oc_ops.text import clock, utc
 
 if TYPE_CHECKING:
-    from oc_ops.judge.signatures import Signature
+    from oc_ops.judge.signature_catalogue import Signature
     from oc_ops.observe.logs import Record
     from oc_ops.observe.logs.scan import Hit
 
@@ -110,7 +110,7 @@ class Tally:
 def scanned(files: Sequence[str]) -> Tally:
     """Run the shipped and the operator's own signatures over files; raises OcOpsError for one that cannot be read."""
     from oc_ops import settings
-    from oc_ops.judge.signatures import load
+    from oc_ops.judge.signature_catalogue import load
     from oc_ops.observe.logs import Needle, raw_shape
     from oc_ops.observe.logs.scan import Scan, finder
 
@@ -158,7 +158,7 @@ def _secrets() -> Iterator[str]:
     """Those of this account's gateway and environment: whose log it is cannot be known."""
     from oc_ops.observe import config
     from oc_ops.observe.target import locate
-    from oc_ops.record.redact import secrets_in
+    from oc_ops.secrecy import secrets_in
 
     yield from secrets_in(os.environ)
     with suppress(OcOpsError):

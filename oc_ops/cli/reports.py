@@ -48,10 +48,11 @@ def history(
 
     from oc_ops import settings
     from oc_ops.observe.target import chosen
-    from oc_ops.record.history import reading
+    from oc_ops.record.history.database import reading
     from oc_ops.record.history.query import History
     from oc_ops.record.page import trends
-    from oc_ops.record.redact import Redactor, secrets_in
+    from oc_ops.record.redact import Redactor
+    from oc_ops.secrecy import secrets_in
 
     known = settings.load({"profile": oc_profile, "target": target})
     one = chosen(known, os.environ)

@@ -41,7 +41,8 @@ def targets(
 
     from oc_ops import settings
     from oc_ops.observe.gateways import gateways
-    from oc_ops.record.redact import Redactor, secrets_in
+    from oc_ops.record.redact import Redactor
+    from oc_ops.secrecy import secrets_in
 
     loaded = settings.load()
     found, notes = gateways(dict(os.environ), loaded.profile)

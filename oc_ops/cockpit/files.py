@@ -18,7 +18,7 @@ from oc_ops.judge.findings import Verdict
 from oc_ops.process.jsontext import number_at, text_at
 from oc_ops.record.incidents import book
 from oc_ops.record.incidents.incident import Incident
-from oc_ops.text import remedy
+from oc_ops.text import read_moment, remedy
 
 RUN_FOLDER = "cron_run_now"
 """Where `oc-ops run` leaves its transcripts, in the memory directory."""
@@ -30,7 +30,7 @@ _SEVERITIES: Mapping[str, state.Severity] = {"error": "error", "warning": "warni
 Stamp = tuple[int, int, int] | None
 
 
-class Papers:
+class FilesWatch:
     """Each file is read again only when it has changed."""
 
     def __init__(self, memory_dir: Path, report_dir: Path, key: str, clean: Callable[[str], str]) -> None:
@@ -196,6 +196,6 @@ def _reason(error: Exception) -> str:
 
 def _moment(text: str) -> float | None:
     with suppress(ValueError, OverflowError):
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        moment = read_moment(text)
+        return moment.timestamp() if moment else None
     return None

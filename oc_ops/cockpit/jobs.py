@@ -19,8 +19,8 @@ from oc_ops.observe.jobs_now import gateway_zone
 from oc_ops.process.jsontext import at, number_at
 
 if TYPE_CHECKING:
-    from oc_ops.cockpit.port import Port
-    from oc_ops.cockpit.rpc_link import Line
+    from oc_ops.cockpit.port import PortWatch
+    from oc_ops.cockpit.rpc_link import RpcLink
     from oc_ops.observe.owners import Ownership
     from oc_ops.settings import Settings
 
@@ -34,11 +34,11 @@ OWNERS_S, OWNED_S = 60.0, 60.0
 _SOONEST_S = 2.0
 
 
-class Work:
+class JobsWatch:
     """Jobs, scheduler and digest of one gateway."""
 
     def __init__(
-        self, settings: Settings, clock: WatchClock, clean: Callable[[str], str], line: Line, port: Port
+        self, settings: Settings, clock: WatchClock, clean: Callable[[str], str], line: RpcLink, port: PortWatch
     ) -> None:
         self._settings, self._clock, self._clean = settings, clock, clean
         self._line, self._port = line, port

@@ -20,7 +20,7 @@ from oc_ops.process.jsontext import at, number_at, text_at
 from oc_ops.text import remedy, span
 
 if TYPE_CHECKING:
-    from oc_ops.cockpit.rpc_link import Line
+    from oc_ops.cockpit.rpc_link import RpcLink
     from oc_ops.judge.finding import Finding
     from oc_ops.judge.watched_jobs import Verdict
     from oc_ops.observe.owners import Ownership
@@ -116,7 +116,7 @@ class Ledger:
         """Newest first."""
         self.watched: tuple[Watched, ...] = ()
 
-    def read_rpc(self, line: Line) -> None:
+    def read_rpc(self, line: RpcLink) -> None:
         """Read all pages of the list, and the history of each watched job."""
         told: list[Job] = []
         offset: int | None = 0
@@ -286,7 +286,7 @@ def note(finding: Finding, clean: Callable[[str], str]) -> state.Note:
     return state.Note(finding.check, finding.severity, clean(finding.fact), remedy(clean(finding.fix)))
 
 
-def _asked(line: Line, method: str, params: Mapping[str, object]) -> object:
+def _asked(line: RpcLink, method: str, params: Mapping[str, object]) -> object:
     reply = line.request(method, params)
     if reply is None or reply.outcome != "ok":
         why = f"{reply.outcome}: {reply.message or reply.code or 'no reason given'}" if reply else "no connection"

@@ -24,7 +24,7 @@ _AGAIN = timedelta(seconds=10)
 _LEVELS = {"error": 0, "warning": 1, "info": 2}
 
 
-class Follow:
+class LogWatch:
     """The logs of one gateway: unchanged files cost one stat each."""
 
     def __init__(

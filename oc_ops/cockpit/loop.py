@@ -13,12 +13,12 @@ from pathlib import Path
 from oc_ops.cockpit import snapshot, state
 from oc_ops.cockpit.background import Aside, Cli, Task
 from oc_ops.cockpit.clock import TouchFile, Turn, WatchClock
-from oc_ops.cockpit.files import Papers
-from oc_ops.cockpit.jobs import Work
-from oc_ops.cockpit.log import Follow
-from oc_ops.cockpit.parts import Browsing, GatewayMemory, Labouring, own_costs
-from oc_ops.cockpit.port import Port
-from oc_ops.cockpit.rpc_link import Line
+from oc_ops.cockpit.files import FilesWatch
+from oc_ops.cockpit.jobs import JobsWatch
+from oc_ops.cockpit.log import LogWatch
+from oc_ops.cockpit.parts import BrowserWatch, LabourWatch, MemoryWatch, own_costs
+from oc_ops.cockpit.port import PortWatch
+from oc_ops.cockpit.rpc_link import RpcLink
 from oc_ops.cockpit.state.vitals import WRITE_S
 from oc_ops.doctor import log
 from oc_ops.errors import CouldNotLook, OcOpsError
@@ -26,7 +26,8 @@ from oc_ops.observe import inside, install, logs, rpc
 from oc_ops.observe.rpc import RpcClient, RpcRefused
 from oc_ops.observe.service import Service, service
 from oc_ops.observe.target import Target
-from oc_ops.record.redact import Cleaner, secrets_in
+from oc_ops.record.redact import Cleaner
+from oc_ops.secrecy import secrets_in
 from oc_ops.settings import Settings
 
 UNWATCHED_LOOK_S = 10.0
@@ -69,19 +70,19 @@ class Loop:
         self._environ = environ
         self._wake = threading.Event()
         self.clean = Cleaner(self.target.home)
-        self.port = Port(self.gateway, self.clock, self.clean)
+        self.port = PortWatch(self.gateway, self.clock, self.clean)
         self._renew_secrets()
-        self.line = Line(connect or self._connect, self.clock, self.clean)
+        self.line = RpcLink(connect or self._connect, self.clock, self.clean)
         self.aside = Aside(self._wake.set)
-        self.work = Work(settings, self.clock, self.clean, self.line, self.port)
-        self.labouring = Labouring(
+        self.work = JobsWatch(settings, self.clock, self.clean, self.line, self.port)
+        self.labouring = LabourWatch(
             self.target, settings, self.clock, self.clean, self.line, self.port, self.work.ledger
         )
-        self.browsing = Browsing(cli, settings, self.clock, self.clean, self.port)
-        self.papers = Papers(settings.memory_dir, settings.report_dir, self.key, self.clean)
+        self.browsing = BrowserWatch(cli, settings, self.clock, self.clean, self.port)
+        self.papers = FilesWatch(settings.memory_dir, settings.report_dir, self.key, self.clean)
         now = datetime.fromtimestamp(self.clock.now(), UTC)
-        self.follow = Follow(self.target.state_dir, log.known(settings), self.clean, now)
-        self.resident = GatewayMemory(settings.gateway_rss_bytes, self.clock)
+        self.follow = LogWatch(self.target.state_dir, log.known(settings), self.clean, now)
+        self.resident = MemoryWatch(settings.gateway_rss_bytes, self.clock)
         self.me = state.Watcher(os.getpid(), self.clock.now())
         self._troubles: dict[str, str] = {}
         self._session = TouchFile(snapshot.session_mark(settings.memory_dir, self.key), self.clock)

@@ -19,8 +19,8 @@ from oc_ops.observe.rpc_reads import WORK, WORK_S
 
 if TYPE_CHECKING:
     from oc_ops.cockpit.ledger import Ledger
-    from oc_ops.cockpit.port import Port
-    from oc_ops.cockpit.rpc_link import Line
+    from oc_ops.cockpit.port import PortWatch
+    from oc_ops.cockpit.rpc_link import RpcLink
     from oc_ops.judge.finding import Finding
     from oc_ops.judge.work import Silence
     from oc_ops.observe.jobs import Job
@@ -33,7 +33,7 @@ LOOK_S, MODELS_S = 60.0, 300.0
 _DEAR = ("agents.list", "models.list", "models.authStatus")
 
 
-class Labouring:
+class LabourWatch:
     """When the gateway's work is asked after, and what came of it."""
 
     def __init__(
@@ -42,8 +42,8 @@ class Labouring:
         settings: Settings,
         clock: WatchClock,
         clean: Callable[[str], str],
-        line: Line,
-        port: Port,
+        line: RpcLink,
+        port: PortWatch,
         ledger: Ledger,
     ) -> None:
         self._target, self._settings, self._clock, self._clean = target, settings, clock, clean
@@ -145,11 +145,11 @@ def _moment(ms: int) -> float | None:
     return ms / 1000 if ms else None
 
 
-class Browsing:
+class BrowserWatch:
     """When the browser is asked after, and what came of it."""
 
     def __init__(
-        self, cli: Cli, settings: Settings, clock: WatchClock, clean: Callable[[str], str], port: Port
+        self, cli: Cli, settings: Settings, clock: WatchClock, clean: Callable[[str], str], port: PortWatch
     ) -> None:
         self._cli, self._settings, self._clock, self._clean, self._port = cli, settings, clock, clean, port
         self._turn = Turn(settings.watch_slow_s)
@@ -203,7 +203,7 @@ _HISTORY, _HISTORY_S = 120, 60.0
 _WHY = "the gateway's process is gone, or cannot be seen from this account"
 
 
-class GatewayMemory:
+class MemoryWatch:
     """One process by its pid, held by its start time: a pid that somebody else got does not count."""
 
     def __init__(self, limit_bytes: int, clock: WatchClock) -> None:

@@ -39,7 +39,7 @@ _PATIENCE_S = 1.2
 """How long one look may wait for another answer; the looks that follow see the rest."""
 
 
-class Port:
+class PortWatch:
     """The gateway by its port, its processes and its config file. Nothing here raises for what is observed."""
 
     def __init__(

@@ -28,7 +28,7 @@ _TICK_S = 30.0
 _SLACK_S = 5.0
 
 
-class Line:
+class RpcLink:
     """One connection, or why there is none. `connect` makes one and raises RpcRefused."""
 
     def __init__(

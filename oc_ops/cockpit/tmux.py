@@ -13,7 +13,7 @@ from pathlib import Path
 
 from oc_ops.cockpit.panes.log import log_of
 from oc_ops.errors import OcOpsError
-from oc_ops.record.redact import secrets_in
+from oc_ops.secrecy import secrets_in
 
 OLDEST = (3, 2)
 

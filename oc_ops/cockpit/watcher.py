@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from oc_ops import files
 from oc_ops.errors import OcOpsError
-from oc_ops.record.redact import Redactor, secrets_in
+from oc_ops.record.redact import Redactor
+from oc_ops.secrecy import secrets_in
 from oc_ops.settings import Settings, for_a_child, start_folder
 from oc_ops.text import clock
 

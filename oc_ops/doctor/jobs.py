@@ -88,6 +88,8 @@ def sight(doctor: Doctor, watched: Sequence[Watched]) -> tuple[Jobs, Mapping[str
         try:
             seen = jobs_now.by_store(doctor.target, doctor.config)
         except CouldNotLook as also:
+            if any(error is each for each in doctor.memo.errors.values()):
+                raise error from None  # the reason of other checks too, and said once
             raise CouldNotLook(f"{error}; {also}") from None
     stored = seen if seen.source == "store" else None
     if stored is None and any(each.running_ms is not None for each in seen.jobs):

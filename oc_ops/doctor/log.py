@@ -9,8 +9,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from oc_ops.doctor.outcomes import Blocked
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.judge import signature_catalogue
+from oc_ops.judge.finding import Finding
 from oc_ops.judge.signature_catalogue import Signature
 from oc_ops.judge.signatures import window_s
 from oc_ops.observe import inside
@@ -20,7 +22,8 @@ from oc_ops.observe.rpc import RpcClient
 from oc_ops.observe.service import service
 from oc_ops.observe.target import Target
 from oc_ops.process.jsontext import text_at
-from oc_ops.record.redact import Redactor, secrets_in
+from oc_ops.record.redact import Redactor
+from oc_ops.secrecy import secrets_in
 from oc_ops.settings import Settings
 
 _RESTART_S = 60.0
@@ -82,13 +85,23 @@ def read(
     return _with_journal(target, view, needles, planned)
 
 
-def printed(there: Container, signatures: Sequence[Signature], now: datetime) -> LogView:
-    """Output of a gateway in a container, as its runtime keeps it; raises CouldNotLook where that tells nothing."""
+def printed(
+    there: Container, signatures: Sequence[Signature], now: datetime, cause: Callable[[], Finding | None]
+) -> LogView:
+    """Output of a gateway in a container, as its runtime keeps it.
+
+    Raises CouldNotLook where that tells nothing, and Blocked by the cause: a container that is gone has no log either.
+    """
     from oc_ops.observe.logs.journal import matching
 
     since = now - timedelta(seconds=window_s(signatures))
     needles = [Needle(each.id, each.literals, raw_shape(each.expression)) for each in signatures]
-    lines = tuple(inside.output(there, since))
+    try:
+        lines = tuple(inside.output(there, since))
+    except CouldNotLook:
+        if found := cause():
+            raise Blocked(found) from None
+        raise
     newest = max((each.time for each in lines if each.time), default=None)
     place = Path(f"{there.runtime} logs {there.name}")
     return LogView(

@@ -31,7 +31,7 @@ from oc_ops.observe.openclaw import Answer, Openclaw
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.rpc import RpcRefused, RpcReply
 from oc_ops.observe.rpc_reads import RpcReads
-from oc_ops.process.jsontext import at
+from oc_ops.process.jsontext import at, text_at
 from oc_ops.process.run import Call
 from oc_ops.record import memory
 from oc_ops.settings import Settings
@@ -147,7 +147,7 @@ class Doctor:
         """The gateway serves another port than config or environment say; it is looked at where it serves."""
         if self.target.container is not None:
             return judge_container.unreached(self.look())
-        return judge_gateway.port_drift(self.look(), config.port_named_by(self.config))
+        return judge_port.port_drift(self.look(), config.port_named_by(self.config))
 
     @once
     def readiness(self) -> GatewayProbe:
@@ -159,7 +159,10 @@ class Doctor:
                 raise NotAsked("this release has no /readyz: it answers every path with its Control UI")
             if http_broken(seen):
                 raise NotAsked(f"its HTTP answers nothing else: {ready.summary}")
-            raise CouldNotLook(f"/readyz says nothing of readiness: {ready.summary}")
+            if cause := self.http_cause():
+                raise Blocked(cause)
+            said = text_at(ready.json, "error", "message") or ready.summary
+            raise CouldNotLook(f"/readyz says nothing of readiness: {said}")
         return seen
 
     @once
@@ -406,17 +409,16 @@ class Doctor:
         return answer
 
     def _asked(self) -> None:
-        if self.quick:
-            raise NotAsked("--quick makes no CLI call")
-        if why := self.spared():
+        if why := "--quick makes no CLI call" if self.quick else self.spared():
             raise NotAsked(why)
 
     # -- files --------------------------------------------------------------------------------------------------
 
     @once
     def log_files(self) -> tuple[Path, ...]:
-        """The gateway's log files. A container has none."""
-        if self.target.container is not None:
+        """The gateway's log files. A container has none, and what lies here is not that of one behind a forwarder."""
+        seen = None if self.config.log_file else self.look.seen
+        if self.target.container is not None or (seen and judge_port.behind(seen)):
             return ()
         found = logs.files(self.target, self.config, datetime.now())
         return found or log.asked_for(self.gateway.connect if isinstance(self.rpc_lane.seen, RpcReads) else None)
@@ -430,12 +432,12 @@ class Doctor:
     def log_view(self) -> LogView:
         """The gateway's own records that a signature may know, within the longest window of any."""
         if self.target.container is not None:
-            return log.printed(self.target.container, self.signatures(), self.started_at)
+            return log.printed(self.target.container, self.signatures(), self.started_at, self.http_cause)
         known, secrets = self.signatures(), self.config.secrets
         view = log.read(self.target, self.log_files(), known, self.settings, self.started_at, secrets)
         if view.files:
             return view
-        if cause := self.http_cause():
+        if cause := self.rpc_cause():  # a gateway that can be asked says where its log lies
             raise Blocked(cause)
         raise CouldNotLook("the gateway's log file was not found")
 

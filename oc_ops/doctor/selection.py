@@ -6,7 +6,6 @@ import difflib
 import re
 from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
 
 from oc_ops import files
 from oc_ops.doctor.log import known
@@ -19,9 +18,9 @@ _LOG_CHECK = "logs/signatures"
 
 
 @cache
-def check_ids(folder: Path = SUITE / "checks") -> tuple[str, ...]:
+def check_ids() -> tuple[str, ...]:
     """The ids of every check there is, in the order of the files."""
-    found = sorted(folder.glob("test_*.py"))
+    found = sorted((SUITE / "checks").glob("test_*.py"))
     return tuple(id for file in found for id in _DECLARED.findall(files.read_text(file, files.DATA_BYTES)))
 
 

@@ -15,6 +15,7 @@ from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.gateway import Gateway
 from oc_ops.judge import cli as judge_cli
 from oc_ops.judge import lifecycle as judge_lifecycle
+from oc_ops.judge import port as judge_port
 from oc_ops.judge import service as judge_service
 from oc_ops.judge import state as judge_state
 from oc_ops.judge.finding import Finding
@@ -57,14 +58,14 @@ def with_restart(gateway: Gateway, cause: Finding | None, now: datetime | None =
     return judge_lifecycle.restarting(cause, begun, now, budget_s) if begun else cause
 
 
-def with_suspension(gateway: Gateway, cause: Finding | None, now: datetime | None = None) -> Finding | None:
+def with_suspension(gateway: Gateway, cause: Finding | None) -> Finding | None:
     """The cause; a gateway that answers nobody and was suspended before, by its log, is frozen.
 
     `openclaw gateway suspend` (2026.9.6) prepares it for a freeze or a snapshot of its host; frozen it cannot be asked.
     """
     if cause is None or cause.check != "gateway/hung" or gateway.target.container is not None:
         return cause
-    now = now or datetime.now(UTC)
+    now = datetime.now(UTC)
     begun = _last(gateway, _SUSPENDED, _RESUMED, now)
     return judge_lifecycle.frozen(cause, begun) if begun is not None and begun <= now else cause
 
@@ -90,11 +91,9 @@ def _last(gateway: Gateway, opened: re.Pattern[str], closed: re.Pattern[str], no
     return begun
 
 
-def with_drain(
-    gateway: Gateway, seen: GatewayProbe, cause: Finding | None, now: datetime | None = None
-) -> Finding | None:
+def with_drain(gateway: Gateway, seen: GatewayProbe, cause: Finding | None) -> Finding | None:
     """The cause, that of a gateway that drains with since when and by whom; forgets the drain of one that does not."""
-    settings, key, now = gateway.settings, gateway.target.key, now or datetime.now(UTC)
+    settings, key, now = gateway.settings, gateway.target.key, datetime.now(UTC)
     if cause is None or cause.check != "gateway/draining":
         memory.forget_drain(settings.memory_dir, key)
         return cause
@@ -128,9 +127,9 @@ UNSTARTABLE = ("state/", "service/", "config/mode-missing")
 """Beginnings of the causes that stand in the place of those."""
 
 
-def bounded(gateway: Gateway, seen: GatewayProbe, cause: Finding | None, now: datetime | None = None) -> Finding | None:
+def bounded(gateway: Gateway, seen: GatewayProbe, cause: Finding | None) -> Finding | None:
     """The cause, that of a start as an error where one start has followed the other beyond the budget of one."""
-    settings, key, now = gateway.settings, gateway.target.key, now or datetime.now(UTC)
+    settings, key, now = gateway.settings, gateway.target.key, datetime.now(UTC)
     if cause is None or cause.check in _UP:
         memory.forget_starts(settings.memory_dir, key)
         return cause
@@ -196,6 +195,8 @@ class StartLook:
         if found := self.fault():
             return found
         seen = doctor.look()
+        if judge_port.behind(seen):
+            return None  # it runs elsewhere, by another command and in other files
         here = seen.listener is None and seen.behind is None
         if here and (found := judge_service.cannot_start(seen.service, doctor.config)):
             return found
@@ -238,7 +239,13 @@ class StartLook:
         return lastwords.look(doctor.target, doctor.config, service, doctor.found_executable, datetime.now(UTC))
 
     def told(self, cause: Finding) -> Finding:
-        """The cause of a gateway that is down: what its own last words say of every start, else with those words."""
+        """The cause of a gateway that is down: what its own last words say of every start, else with those words.
+
+        Behind a forwarder or in a container they are another's: the log of this machine is not that of such a gateway.
+        """
+        seen = self._doctor.look()
+        if seen.behind is not None or judge_port.behind(seen):
+            return cause
         words = self.last_words()
         found = judge_lifecycle.refused(words) or judge_lifecycle.with_words(cause, words)
         at_it = healers(self._doctor.target)
@@ -251,7 +258,7 @@ class StartLook:
             return None
         there = None
         with suppress(CouldNotLook):
-            there = probe.published(doctor.target, doctor.look())
+            there, _ = probe.published(doctor.target, doctor.look())
         path = doctor.target.environ.get("PATH", os.defpath).split(os.pathsep)
         return judge_cli.missing(doctor.found_executable, doctor.config, path, there.place if there else "")
 
@@ -280,6 +287,8 @@ def refused(
     if found := judge_state.refused(answer, seen, _installed(target)):
         return found
     if words := judge_state.unsaid(answer):
+        if not lives and (found := judge_lifecycle.refused_by(words, words)):
+            return found
         whose = "" if seen.is_ours or not seen.runner else f"; the gateway's user is {seen.runner}, another than ours"
         raise CouldNotLook(f"whether a start can succeed is not known: {words}{whose}")
     return None

@@ -8,9 +8,9 @@ from typing import Literal
 
 from oc_ops.judge.cli import reason
 from oc_ops.judge.finding import Finding, Severity, finds, none, restart
-from oc_ops.judge.gateway import RESTART, Limits, taken
+from oc_ops.judge.gateway import RESTART, Limits
 from oc_ops.judge.lifecycle import within
-from oc_ops.judge.port import held_by_another, is_openclaw, proves_openclaw
+from oc_ops.judge.port import held_by_another, is_openclaw, proves_openclaw, taken
 from oc_ops.observe.config import Credential, GatewayConfig, bare
 from oc_ops.observe.credential import Held
 from oc_ops.observe.openclaw import Answer

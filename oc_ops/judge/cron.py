@@ -14,7 +14,7 @@ from oc_ops.observe.jobs import Job, Jobs
 from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.rpc import RpcReply
 from oc_ops.process.jsontext import at
-from oc_ops.text import clock, listing
+from oc_ops.text import clock, count, listing
 
 FEWEST_FAILURES = 3
 """Failures in a row of a job that nobody watches before they are worth a warning."""
@@ -246,7 +246,7 @@ def jobs_lost(before: Mapping[str, KeptJob], jobs: Jobs) -> Finding | None:
     return Finding(
         "cron/jobs-lost",
         "error" if many else "warning",
-        fact=f"{_count(len(gone), 'cron job')} of the last look {'is' if len(gone) == 1 else 'are'} gone",
+        fact=f"{count(len(gone), 'cron job')} of the last look {'is' if len(gone) == 1 else 'are'} gone",
         saw=f"{len(lasting)} before, {len(lasting) - len(gone)} of them now: {shown}",
         fix="none automatic: if you did not remove them, add them again (openclaw cron add), from a backup of the "
         "state; said once",
@@ -315,7 +315,7 @@ def unmigrated(left: Sequence[Job], jobs: Jobs, path: str) -> Finding | None:
     return Finding(
         "cron/jobs-lost",
         "warning" if taken else "error",
-        fact=f"{_count(len(missing), 'enabled cron job')} in {path} never reached the gateway",
+        fact=f"{count(len(missing), 'enabled cron job')} in {path} never reached the gateway",
         saw=f"it keeps its jobs in its database and has none of these: {_names(missing)}",
         fix="none automatic: openclaw doctor shows what it would migrate; else add each again (openclaw cron add), "
         f"then put {path} aside",
@@ -335,7 +335,3 @@ def _reply(reply: RpcReply) -> str:
 
 def _names(jobs: Sequence[Job]) -> str:
     return listing([named(each.name or each.id) for each in jobs], _SHOWN)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -10,13 +10,10 @@ from oc_ops.judge.container import NEVER_RETRY
 from oc_ops.judge.descriptors import fd_limit
 from oc_ops.judge.finding import NO_UNIT, Finding, finds, none, restart, start, wait
 from oc_ops.judge.lifecycle import body_of, failing_of, shut, starting
-from oc_ops.judge.port import port_drift, taken
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.processes import GatewayProcess
 from oc_ops.process.jsontext import at, number_at, text_at
 from oc_ops.settings import Settings
-
-__all__ = ["Limits", "cause", "port_drift", "taken"]
 
 RESTART = "openclaw gateway restart"
 START = "openclaw gateway start"
@@ -99,11 +96,12 @@ def down(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
         fix = f"{port.EXTERNAL}: have that start it"
     else:
         fix = port.in_container(seen.behind, "start") if seen.behind else port.nobody_starts(seen, BY_HAND)
+    owner = service.summary if _has_service(seen) else "; ".join(filter(None, ("no service unit seen", seen.unasked)))
     return Finding(
         "gateway/down",
         "error",
         fact=f"nothing listens on port {seen.port} and no gateway process lives",
-        saw=f"{seen.live.summary}; {service.summary if _has_service(seen) else 'no service unit seen'}",
+        saw=f"{seen.live.summary}; {owner}",
         fix=fix,
         proof=proof,
     )

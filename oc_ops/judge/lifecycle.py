@@ -325,18 +325,25 @@ def refused(words: LastWords | None) -> Finding | None:
     """A refusal that its last start gave and that nothing since has changed."""
     if words is None or words.changed or words.stopped:
         return None
-    known = next((each for each in REFUSALS if each.words.search(words.text)), None)
-    if known is not None:
-        fact, fix = known.fact, known.fix
-    elif words.homeless:
-        fact = f"the gateway is to listen on {words.homeless}, an address that this machine does not have"
-        fix = (
-            "bring up the interface that has it (ip address shows what there is), or bind the gateway elsewhere "
-            "(openclaw config set gateway.bind loopback)"
-        )
-    else:
+    found = refused_by(words.text, quoted(words))
+    if found or not words.homeless:
+        return found
+    return Finding(
+        "gateway/start-refused",
+        "error",
+        f"the gateway is to listen on {words.homeless}, an address that this machine does not have",
+        quoted(words),
+        "none automatic: bring up the interface that has it (ip address shows what there is), or bind the gateway "
+        "elsewhere (openclaw config set gateway.bind loopback)",
+    )
+
+
+def refused_by(text: str, saw: str) -> Finding | None:
+    """The refusal that OpenClaw's own words name, of a gateway or of a command from the package that a start runs."""
+    known = next((each for each in REFUSALS if each.words.search(text)), None)
+    if known is None:
         return None
-    return Finding("gateway/start-refused", "error", fact, quoted(words), f"none automatic: {fix}")
+    return Finding("gateway/start-refused", "error", known.fact, saw, f"none automatic: {known.fix}")
 
 
 def with_words(cause: Finding, words: LastWords | None) -> Finding:

@@ -10,8 +10,8 @@ from oc_ops.judge.finding import NO_UNIT, Finding, finds, none
 from oc_ops.observe.container import Container
 from oc_ops.observe.http import Probe
 from oc_ops.observe.probe import GatewayProbe
-from oc_ops.observe.processes import GatewayProcess, Listener, is_gateway_title
-from oc_ops.observe.sockets import Forwarder, forwarder
+from oc_ops.observe.processes import GatewayProcess, is_gateway_title
+from oc_ops.observe.sockets import Forwarder, Listener, forwarder
 from oc_ops.process.jsontext import at
 
 
@@ -94,17 +94,13 @@ def behind(seen: GatewayProbe) -> Forwarder | None:
 def dead_behind(seen: GatewayProbe) -> bool:
     """True if a forwarder finds nobody to forward to: it hangs up without a word, or says 502."""
     answer = seen.again or seen.live
-    return behind(seen) is not None and (_without_a_word(answer) or answer.status in _DEAD) and not _ours(answer)
+    return behind(seen) is not None and (answer.wordless or answer.status in _DEAD) and not _ours(answer)
 
 
 def silent_behind(seen: GatewayProbe) -> bool:
     """True if whoever stands behind a forwarder takes the connection and answers nothing."""
     answer = seen.again or seen.live
     return behind(seen) is not None and (answer.kind == "silent" or answer.status in _SILENT)
-
-
-def _without_a_word(answer: Probe) -> bool:
-    return answer.kind == "garbled" and not answer.body
 
 
 def _ours(answer: Probe) -> bool:

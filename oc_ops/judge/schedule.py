@@ -10,7 +10,7 @@ from itertools import islice
 from zoneinfo import ZoneInfo
 
 from oc_ops.errors import CouldNotLook
-from oc_ops.observe.jobs import Job, Schedule
+from oc_ops.observe.jobs import Job, Schedule, legible
 
 _NICKNAMES = {
     "@yearly": "0 0 1 1 *",
@@ -142,7 +142,7 @@ def _walls(expression: str, wall: datetime) -> Iterator[datetime]:
     try:
         return CronSim(_translated(expression), wall, reverse=True)
     except CronSimError as error:
-        raise CouldNotLook(f"cannot read the cron expression {_shown(expression)}: {error}") from error
+        raise CouldNotLook(f"cannot read the cron expression {legible(expression)}: {error}") from error
 
 
 @lru_cache(256)
@@ -154,7 +154,7 @@ def _translated(expression: str) -> str:
     """
     fields = _NICKNAMES.get(expression.strip().lower(), expression).split()
     if len(fields) not in (5, 6) or re.search(r"[?W+]", "".join(fields).upper().replace("WED", "")):
-        raise CouldNotLook(f"cannot read the cron expression {_shown(expression)}: only OpenClaw knows its like")
+        raise CouldNotLook(f"cannot read the cron expression {legible(expression)}: only OpenClaw knows its like")
     for place, whole in ((-3, "1-31"), (-1, "0-6")):
         if fields[place] != "*":
             fields[place] = re.sub(r"^\*", whole, fields[place])
@@ -166,8 +166,4 @@ def _zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (OSError, ValueError, KeyError) as error:
-        raise CouldNotLook(f"the time zone {_shown(name)} is not known here (pip install tzdata)") from error
-
-
-def _shown(text: str) -> str:
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text[:80])
+        raise CouldNotLook(f"the time zone {legible(name)} is not known here (pip install tzdata)") from error

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from oc_ops.judge.finding import Finding, Severity
 from oc_ops.judge.releases import Release, shown
-from oc_ops.judge.signature_catalogue import Signature, catalogue, load, parse
+from oc_ops.judge.signature_catalogue import Signature, catalogue
 from oc_ops.judge.work import is_down
 from oc_ops.observe.logs import LogView, Record
 from oc_ops.observe.work import Account
 from oc_ops.process.jsontext import at
 from oc_ops.text import clock
-
-__all__ = ["Signature", "catalogue", "findings", "fired", "forbidding_restart", "load", "parse", "window_s"]
 
 _EXCERPT_CHARS = 200
 _BEFORE_MATCH_CHARS = 60
@@ -45,7 +43,7 @@ def fired(
         if second not in seconds:
             seconds.add(second)
             found.setdefault(signature, []).append(record)
-    return {each: sorted(records, key=_moment) for each, records in found.items()}
+    return {each: sorted(records, key=lambda each: each.sorts_at) for each, records in found.items()}
 
 
 def findings(
@@ -71,8 +69,8 @@ def findings(
             _saw(signature, records, view.left_out.get(signature.id, 0)),
             signature.fix,
         )
-        for signature, records in _over(view, signatures, now)
-        if signature.id not in refuted
+        for signature, records in fired(view, signatures, now=now).items()
+        if len(records) >= signature.threshold and signature.id not in refuted
     )
 
 
@@ -88,26 +86,8 @@ def refuted_now(scheduler: object, accounts: Sequence[Account] | None, now_ms: i
     return frozenset(found)
 
 
-def forbidding_restart(
-    view: LogView, signatures: Sequence[Signature] | None = None, *, now: datetime | None = None
-) -> tuple[Signature, ...]:
-    """The signatures at or above their threshold that a restart of the gateway would make worse."""
-    return tuple(each for each, _ in _over(view, signatures, now) if each.restart == "forbidden")
-
-
-def _over(
-    view: LogView, signatures: Sequence[Signature] | None, now: datetime | None
-) -> list[tuple[Signature, list[Record]]]:
-    every = fired(view, signatures, now=now).items()
-    return [(signature, records) for signature, records in every if len(records) >= signature.threshold]
-
-
 def _too_old(record: Record, signature: Signature, now: datetime | None) -> bool:
     return bool(now and record.time and record.time < now - timedelta(seconds=signature.window_s))
-
-
-def _moment(record: Record) -> datetime:
-    return record.time or datetime.min.replace(tzinfo=UTC)
 
 
 def _severity(signature: Signature, beside: Finding | None) -> Severity:

@@ -37,6 +37,8 @@ _UNGUARDED = (2026, 2, 26)
 """The newest release known to start beside a config that a newer one wrote."""
 _ALLOWED = "OPENCLAW_ALLOW_OLDER_BINARY_DESTRUCTIVE_ACTIONS"
 _AFTER = re.compile(r"or after (\d{4}-\d\d-\d\dT[\d:.]+Z)")
+_TRACE = re.compile(r"\nRequire stack:(?:\n- [^\n]*)+|(?<=\n)(\s+at [^\n]*)(?:\n\s+at [^\n]*)+")
+"""Node's trace below an error's message, of which the first place says enough."""
 _CONFIG_S = re.compile(r"include|JSON5?|SyntaxError|env(?:ironment)? var", re.I)
 
 
@@ -290,10 +292,8 @@ def unsaid(answer: Answer) -> str:
     if any(map(is_config_issue, listed)):
         return ""
     told = [text_at(each, "message") for each in listed] or [text_at(answer.value, "error", "message")]
-    words = " ".join(" ".join(filter(None, told)).split())
-    if not words:
-        printed = answer.call.stderr.text or ("" if answer.value else answer.call.stdout.text)
-        words = " ".join(printed.split())
+    printed = answer.call.stderr.text or ("" if answer.value else answer.call.stdout.text)
+    words = " ".join(_TRACE.sub(r"\1", "\n".join(filter(None, told)) or printed).split())
     ended = "fails" if answer.call.outcome in ("answered", "lingered", "refused") else answer.call.outcome
     shown = f"{words[:_MOST_WORDS]}{'…' if len(words) > _MOST_WORDS else ''}" or "it says nothing"
     return f"`openclaw config validate` {ended}: {shown}"

@@ -13,7 +13,7 @@ from oc_ops.judge.finding import Finding, channel_restart, finds, none
 from oc_ops.judge.job_words import cut
 from oc_ops.judge.schedule import moment
 from oc_ops.observe.work import Account, Letters, WorkView
-from oc_ops.text import clock, span
+from oc_ops.text import clock, count, span
 
 DEAF_MS = 120_000
 """A poll of a channel takes 30 to 50 s: this long without one that ended is more than twice that."""
@@ -253,7 +253,11 @@ def dead_letters(letters: Sequence[Letters], before: Mapping[str, int] | None) -
         if not each.count:
             continue
         since = f"the oldest since {clock(moment(each.since_ms))}" if each.since_ms else "the gateway says no time"
-        fresh = f"{_messages(new)} given up since the last look" if new > 0 else f"{_messages(each.count)} lie given up"
+        fresh = (
+            f"{count(new, 'message')} given up since the last look"
+            if new > 0
+            else f"{count(each.count, 'message')} lie given up"
+        )
         yield Finding(
             "delivery/dead-letters",
             "info" if new <= 0 else "error" if new >= _MANY else "warning",
@@ -282,7 +286,7 @@ def backlog(letters: Sequence[Letters], now_ms: int, down_channels: Sequence[str
         yield Finding(
             "delivery/backlog",
             "error" if age_ms > _LONG_MS and not explained else "warning",
-            fact=f"{_messages(each.count)} wait for {span(age_ms / 1000)} in the queue {each.queue}",
+            fact=f"{count(each.count, 'message')} wait for {span(age_ms / 1000)} in the queue {each.queue}",
             saw=f"the oldest of {clock(moment(each.since_ms or 0))}{why}",
             fix="openclaw channels status --probe",
             subject=each.queue,
@@ -311,7 +315,7 @@ def plugins_failed(view: WorkView) -> Finding | None:
     return Finding(
         "plugins/failed",
         "error" if needed else "warning",
-        fact=f"{_count(len(view.plugins), 'plugin')} did not load: {names}"
+        fact=f"{count(len(view.plugins), 'plugin')} did not load: {names}"
         + (f"; the channel {needed[0]} needs one" if needed else ""),
         saw=shown,
         fix=f"none automatic: {fix}; openclaw plugins disable ID ends the complaint",
@@ -335,7 +339,7 @@ def tasks_stuck(stuck: Mapping[str, int]) -> Finding | None:
     return Finding(
         "tasks/stuck",
         "warning" if queued else "info",
-        fact=f"{_count(queued + running, 'task')} of the gateway {'does' if queued + running == 1 else 'do'} not move",
+        fact=f"{count(queued + running, 'task')} of the gateway {'does' if queued + running == 1 else 'do'} not move",
         saw=f"its own audit: {' and '.join(said)}",
         fix="openclaw tasks audit",
     )
@@ -367,14 +371,6 @@ def backup_stale(backups: Sequence[tuple[int, bool]], now_ms: int) -> Finding | 
         + (f"; {failed} failed since" if failed else ""),
         fix="openclaw backup create --verify",
     )
-
-
-def _messages(count: int) -> str:
-    return _count(count, "message")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _said(flag: bool | None) -> str:

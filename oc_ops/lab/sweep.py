@@ -10,14 +10,9 @@ from pathlib import Path
 
 import psutil
 
+from oc_ops.process.tree import alive
+
 _PROFILE = "--user-data-dir="
-
-
-def alive(process: psutil.Process) -> bool:
-    """True while it runs; a zombie has ended, and a reused pid is another process."""
-    with suppress(psutil.Error):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return False
 
 
 def recorded(pid: int, started: float) -> psutil.Process | None:

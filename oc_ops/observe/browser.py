@@ -12,9 +12,10 @@ from pathlib import Path
 
 import psutil
 
-from oc_ops.observe import processes
+from oc_ops.observe import sockets
+from oc_ops.observe.gatewaylocks import same_place
 from oc_ops.observe.openclaw import BROWSER_PROFILE
-from oc_ops.observe.processes import Listener
+from oc_ops.observe.sockets import Listener
 from oc_ops.observe.target import Target
 from oc_ops.process.jsontext import at, number_at, text_at
 
@@ -83,7 +84,7 @@ def look(target: Target, status: object) -> Chrome:
     user_data = Path(text_at(status, "userDataDir") or target.state_dir / "browser" / BROWSER_PROFILE / "user-data")
     port, pid = number_at(status, "cdpPort"), number_at(status, "pid")
     managed = _managed(status)
-    listener = processes.listener(int(port)) if managed and port else None
+    listener = sockets.listener(int(port)) if managed and port else None
     program, fault = _program(status)
     return Chrome(
         here=socket.gethostname(),
@@ -148,12 +149,10 @@ def _holder(pid: int, user_data: Path) -> Holder | None:
             status=process.status(),
             age_s=max(time.time() - process.create_time(), 0.0),
             ours=any(
-                _same(word.removeprefix(_USER_DATA), user_data) for word in command if word.startswith(_USER_DATA)
+                same_place(Path(word.removeprefix(_USER_DATA)), user_data)
+                for word in command
+                if word.startswith(_USER_DATA)
             ),
         )
     except psutil.Error:
         return None
-
-
-def _same(one: str, other: Path) -> bool:
-    return os.path.realpath(one) == os.path.realpath(other)

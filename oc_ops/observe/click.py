@@ -73,12 +73,6 @@ class ClickLimits:
     start_s: float = 45.0
     walk_s: float = 90.0
 
-    def longest_s(self, beyond_s: float) -> float:
-        """The longest a walk can take, when each call takes `beyond_s` more than its time limit: the last step and
-        up to four calls to tidy up come on top of the walk's own seconds.
-        """
-        return self.walk_s + 5 * (self.step_s + beyond_s)
-
 
 def walk(
     openclaw: Openclaw, *, running: bool, limits: ClickLimits, clock: Callable[[], float] = time.monotonic

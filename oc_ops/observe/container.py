@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from oc_ops.errors import CouldNotLook, SettingError
 from oc_ops.process.jsontext import at, number_at, text_at
 from oc_ops.process.run import Call, run
 from oc_ops.secrecy import secrets_in_table
-from oc_ops.text import clock
+from oc_ops.text import clock, read_moment
 
 Runtime = Literal["podman", "docker"]
 RUNTIMES: tuple[Runtime, ...] = ("podman", "docker")
@@ -43,10 +44,11 @@ PLACES = (
 
 _ASK_S = 10.0
 """One question to the runtime: 0.05 to 0.4 s were measured on podman 4.3."""
-_QUICKLY_S = 3.0
 _MOST = 200
 _NEVER = "0001-01-01"
 _SAME: Mapping[str, State] = {"configured": "created", "initialized": "created", "stopped": "exited"}
+_REQUEST = re.compile(r"(?:: )?Get \"[^\"]*\"(?=:)")
+"""The request that failed, which says nothing beside the socket's name and the reason."""
 _NONE_SUCH = ("no such container", "no such object", "no container with name or id")
 _COMPOSE = ("com.docker.compose.service", "io.podman.compose.service")
 _TENANT = "openclaw.fleet.tenant"
@@ -204,6 +206,8 @@ def named(runtime: Runtime, name: str, environ: Mapping[str, str]) -> Container:
     """
     call = _ask(runtime, ("inspect", "--type", "container", name), environ, _ASK_S)
     if call.outcome == "refused" and any(each in call.stderr.text.lower() for each in _NONE_SUCH):
+        if owner := _owner(name):
+            raise CouldNotLook(f"container {name} belongs to user {owner}: look as that user")
         return Container(runtime, name, "gone", host=environ)
     found = _parsed(call, runtime, environ)
     if not found:
@@ -211,34 +215,17 @@ def named(runtime: Runtime, name: str, environ: Mapping[str, str]) -> Container:
     return found[0]
 
 
-def publishing(port: int, environ: Mapping[str, str], pid: int | None = None) -> Container | None:
-    """The container that publishes a port of this machine, or has it of the machine's own network (`--network host`).
+def _owner(name: str) -> str:
+    """The other user who runs a container of that name, by its monitor's command line: podman shows each user its own.
 
-    `pid` is the process that listens there, if one is seen. None where no runtime says so within three seconds each.
+    Nothing where there is none to be seen.
     """
-    pids = _line(pid) if pid else set()
-    for runtime in installed(environ):
-        with contextlib.suppress(CouldNotLook):
-            for each in every(runtime, environ, deadline_s=_QUICKLY_S):
-                published = port in [own for _, own in each.ports.values()]
-                if published or (each.pid and each.pid in pids) or (not pid and _is_of_host(each, port)):
-                    return each
-    return None
-
-
-def _line(pid: int) -> set[int]:
-    """A process and those that it descends from, but for the machine's first."""
-    with contextlib.suppress(psutil.Error):
-        return {pid, *(each.pid for each in psutil.Process(pid).parents())} - {1}
-    return {pid}
-
-
-def _is_of_host(there: Container, port: int) -> bool:
-    """True for a gateway's container in the machine's own network whose command names the port, or none and it is the
-    default.
-    """
-    names = str(port) in there.command or (port == 18789 and "--port" not in there.command)
-    return there.network == "host" and names and runs_openclaw(there)
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, ValueError, IndexError):
+            words = process.cmdline() if process.name() == "conmon" else []
+            if words and process.uids().real != os.geteuid() and words[words.index("-n") + 1] == name:
+                return process.username()
+    return ""
 
 
 def every(
@@ -333,7 +320,9 @@ def _trouble(runtime: Runtime, call: Call) -> str:
         case "timed-out":
             return f"{runtime} does not answer: `{runtime} {call.argv[1]}` was silent for {call.wall_s:.0f} s"
     said = call.stderr.text.strip().splitlines()
-    return f"{runtime} cannot be asked: {said[-1][:200] if said else call.summary}"
+    words = _REQUEST.sub("", said[-1])[:200] if said else call.summary
+    who = "; look as root or as the account whose containers they are" if "permission denied" in words else ""
+    return f"{runtime} cannot be asked: {words}{who}"
 
 
 def _parsed(call: Call, runtime: Runtime, environ: Mapping[str, str], *, some: bool = False) -> tuple[Container, ...]:
@@ -420,10 +409,4 @@ def _texts(value: object) -> list[str]:
 
 
 def _moment(text: str) -> datetime | None:
-    if not text or text.startswith(_NEVER):
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return None if text.startswith(_NEVER) else read_moment(text)

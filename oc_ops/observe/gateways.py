@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from oc_ops.errors import CouldNotLook, OcOpsError
-from oc_ops.observe import config, container, inside, processes
+from oc_ops.observe import config, container, gatewaylocks, inside, processes
 from oc_ops.observe.container import Container
 from oc_ops.observe.service import service
 from oc_ops.observe.sockets import forwarder, listener, lives_apart
@@ -105,7 +105,7 @@ def _local(target: Target, choice: str) -> KnownGateway:
     unit = service(target)
     try:
         read = config.read(target)
-        port, known, away = processes.locked_port(target) or read.port, read.exists, config.elsewhere(read)
+        port, known, away = gatewaylocks.locked_port(target) or read.port, read.exists, config.elsewhere(read)
     except CouldNotLook:
         port, known, away = config.DEFAULT_PORT, True, ""
     if away and not seen:

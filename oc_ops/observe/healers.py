@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import psutil
 
-from oc_ops.errors import SettingError
-from oc_ops.observe import updates
-from oc_ops.observe.gatewaylocks import same_place
+from oc_ops import files
+from oc_ops.errors import CouldNotLook, SettingError
+from oc_ops.observe.database import Row, snapshot
+from oc_ops.observe.gatewaylocks import is_gone, same_place
 from oc_ops.observe.processes import OWN_CALL
 from oc_ops.observe.target import Target, locate
 
@@ -30,6 +32,16 @@ LONGEST_INSTALL_S = 1800.0
 """How long a package manager of the gateway's own start may take before the start counts as failed."""
 _PACKAGES = (*_INSTALLERS, "npm-cli")
 _INSTALLS = ("ci", "install", "i", "add", "update", "up", "upgrade", "uninstall", "rm", "remove")
+
+_DATABASE = Path("state", "openclaw.sqlite")
+_RUNNING = (
+    "SELECT phase, created_at_ms, updated_at_ms, origin_json FROM update_runs WHERE status = 'running' "
+    "ORDER BY created_at_ms DESC LIMIT 20"
+)
+_READ_S = 1.0
+_SILENT_S = 1800.0
+"""An update whose process cannot be looked at from here and that wrote nothing for so long has been given up, to
+OpenClaw as well (2026.9.6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +82,7 @@ def healers(target: Target) -> tuple[Healer, ...]:
         except (psutil.Error, OSError):
             continue
     known = {each.pid for each in found} | ours
-    found += [
-        Healer(each.pid, "openclaw update", each.age_s, each.phase)
-        for each in updates.under_way(target)
-        if each.pid not in known
-    ]
+    found += [each for each in _on_record(target) if each.pid not in known]
     return tuple(sorted(found, key=lambda each: -each.age_s))
 
 
@@ -146,3 +154,47 @@ def _about(process: psutil.Process, words: Sequence[str], target: Target) -> boo
         return same_place(locate(environ, profile).state_dir, target.state_dir)
     except SettingError:
         return True
+
+
+# -- updates on record ------------------------------------------------------------------------------------------------
+
+
+def _on_record(target: Target) -> tuple[Healer, ...]:
+    """The updates that OpenClaw's own ledger has as running (its state database, since 2026.9.2); milliseconds.
+
+    Empty where it cannot be read, or is none. One whose every process is known to be gone is over. `phase` is its own
+    word: requested, staging, validating, repairing, activating, restarting or verifying.
+    """
+    try:
+        with snapshot(target.state_dir / _DATABASE, _READ_S) as tables:
+            rows = tables.rows(_RUNNING) if tables.has("update_runs") else ()
+    except (CouldNotLook, OSError):
+        return ()
+    return tuple(_updates(rows, time.time()))
+
+
+def _updates(rows: Sequence[Row], now: float) -> Iterator[Healer]:
+    for phase, created_ms, updated_ms, origin in rows:
+        if not isinstance(created_ms, int) or not isinstance(updated_ms, int):
+            continue
+        drivers = list(_drivers(str(origin)))
+        here = [(pid, began) for host, pid, began in drivers if host == socket.gethostname()]
+        alive = next((pid for pid, began in here if not is_gone(pid, began)), None)
+        unseen = len(here) < len(drivers) or not drivers
+        if alive or (unseen and now - updated_ms / 1000 < _SILENT_S):
+            yield Healer(alive, "openclaw update", max(0.0, now - created_ms / 1000), str(phase))
+
+
+def _drivers(origin: str) -> Iterator[tuple[str, int, int | None]]:
+    """Host, pid and the kernel's start time of each process that has led this update, the present one first."""
+    told: object = None
+    with contextlib.suppress(ValueError):
+        told = files.json_of(origin)
+    if not isinstance(told, Mapping):
+        return
+    earlier = told.get("previousDrivers")
+    for each in (told.get("driver"), *(earlier if isinstance(earlier, list) else ())):
+        pid = each.get("pid") if isinstance(each, Mapping) else None
+        if isinstance(each, Mapping) and isinstance(pid, int):
+            began = str(each.get("startIdentity"))
+            yield str(each.get("host")), pid, int(began) if began.isdecimal() else None

@@ -231,7 +231,7 @@ def _logs(target: Target, named: Sequence[Path], gateway: GatewayProcess | None)
         if path.name.endswith((".log", ".jsonl")) and (folder == folders[0] or _is_own(path, target))
     ]
     same_user = gateway is not None and _is_ours(gateway.pid)
-    current = max(named, key=_modified_s, default=None)
+    current = max(named, key=files.modified_s, default=None)
     for path in dict.fromkeys((*named, *listed)):
         try:
             with files.open_regular(path) as file:
@@ -242,13 +242,6 @@ def _logs(target: Target, named: Sequence[Path], gateway: GatewayProcess | None)
             continue
         writable = os.access(path, os.W_OK) if same_user else None
         yield LogFile(path, size, path == current, _SUPPRESSED in last, writable)
-
-
-def _modified_s(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
 
 
 def _is_own(path: Path, target: Target) -> bool:

@@ -45,6 +45,11 @@ class Probe:
         return cast("dict[str, object]", value) if isinstance(value, dict) else None
 
     @property
+    def wordless(self) -> bool:
+        """True if the connection was taken and ended without a byte."""
+        return self.kind == "garbled" and not self.body
+
+    @property
     def summary(self) -> str:
         """One line of evidence."""
         if self.kind == "answered":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,20 +17,21 @@ from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.container import Container
 from oc_ops.observe.http import Probe
 from oc_ops.observe.logs.records import Record, moment, read
-from oc_ops.observe.probe import EVENT_LOOP_INTERVAL_S, GatewayProbe
-from oc_ops.observe.processes import GatewayProcess, is_gateway_title, stopped_inside
+from oc_ops.observe.probe import RESTART_GAP_S, GatewayProbe, with_pages
+from oc_ops.observe.processes import AMBIGUOUS_S, GatewayProcess, is_gateway_title, stopped_inside
 from oc_ops.observe.target import Target
 from oc_ops.observe.whereabouts import TcpAddress
 from oc_ops.process import pty
-from oc_ops.process.jsontext import number_at
 from oc_ops.process.relay import Relay
 from oc_ops.text import utc
 
 _LOOPBACK = "127.0.0.1"
 _RELAY = (
-    'const s=require("net").connect(+process.argv[1],"127.0.0.1");'
-    "setTimeout(()=>process.exit(3),+process.argv[2]*1000).unref();"
-    's.on("error",()=>{process.stdout.write("R",()=>process.exit(2))});'
+    "const [port,lasts,kind]=process.argv.slice(1);"
+    'const s=require(kind).connect({port:+port,host:"127.0.0.1",rejectUnauthorized:false});'
+    "setTimeout(()=>process.exit(3),+lasts*1000).unref();"
+    's.on("error",e=>e.code==="ECONNREFUSED"?process.stdout.write("R",()=>process.exit(2))'
+    ":(console.error(e.message),process.exit(4)));"
     's.on("connect",()=>{process.stdout.write("C");process.stdin.pipe(s);s.pipe(process.stdout)});'
     's.on("close",()=>process.exit(0));process.stdin.on("end",()=>process.exit(0));'
 )
@@ -87,25 +88,17 @@ def again(target: Target) -> Target:
     return replace(target, container=container.look(kind, name, there.host))
 
 
-def relay(target: Target, port: int, lasts_s: float = LASTS_S) -> Relay:
+def relay(target: Target, port: int, lasts_s: float = LASTS_S, *, tls: bool = False) -> Relay:
     """A socket to the gateway's own loopback, through the runtime's `exec` and the Node that runs the gateway.
 
-    It ends with us, and after `lasts_s` by itself. Raises ConnectionRefusedError where nothing listens inside,
-    CouldNotLook where nothing can be run there.
+    With `tls` that Node encrypts: what we read and write is plain. It ends with us, and after `lasts_s` by itself.
+    Raises ConnectionRefusedError where nothing listens inside, CouldNotLook where nothing can be run there.
     """
     there = target.container
     assert there is not None
     node = there.openclaw[0] if there.openclaw[0].endswith("node") else "node"
-    argv = [there.runtime, "exec", "-i", there.id or there.name, node, "-e", _RELAY, str(port), f"{lasts_s:.0f}"]
-    return Relay(argv, there.host, _RELAY_S)
-
-
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """One way to the gateway: its published port, or from inside."""
-
-    name: str
-    probe: Callable[[str], Probe]
+    words = [node, "-e", _RELAY, str(port), f"{lasts_s:.0f}", "tls" if tls else "net"]
+    return Relay([there.runtime, "exec", "-i", there.id or there.name, *words], there.host, _RELAY_S)
 
 
 def look(
@@ -134,37 +127,51 @@ def look(
 
     def from_inside(path: str) -> Probe:
         try:
-            connection = relay(now, inside)
+            connection = relay(now, inside, tls=config.tls)
         except ConnectionRefusedError:
             return Probe(path, "refused", 0.0)
         return http.probe(_LOOPBACK, inside, path, budget_s=budget_s, through=lambda: connection)
 
-    outer = _Way("published", _published(now, place, bearer, budget_s, tls=config.tls))
-    way, live = outer, outer.probe("/healthz")
-    blind = ""
-    again_live = None
-    if live.kind != "answered":
-        try:
-            found = from_inside("/healthz")
-            way = _Way("inside", from_inside) if found.kind == "answered" else outer
-            again_live, live = (None, found) if found.kind == "answered" else (found, found)
-        except CouldNotLook as error:
-            blind = str(error)
-            again_live = outer.probe("/healthz") if live.kind == "silent" else None
+    published = _published(now, place, bearer, budget_s, tls=config.tls)
+    seen = replace(shut, live=published("/healthz"), inside="published")
+    if seen.live.kind != "answered":
+        seen = _from_both_sides(seen, published, from_inside, wait)
         after = again(now).container
         if after is not None and after.state != "running":
             return replace(shut, container=after)  # it ended, or was paused, while it was looked at
-    seen = replace(
-        shut, live=live, again=again_live, processes=_processes(there), hidden="", inside=way.name, blind=blind
-    )
-    if live.kind != "answered":
-        return replace(seen, stopped_inside=stopped_inside(there)) if live.kind == "silent" and not blind else seen
-    startup, ready = way.probe("/startupz"), way.probe("/readyz")
-    ready_again = None
-    if (number_at(ready.json, "eventLoop", "delayP99Ms") or 0) > delay_limit_ms:
-        wait(EVENT_LOOP_INTERVAL_S)
-        ready_again = way.probe("/readyz")
-    return replace(seen, startup=startup, ready=ready, ready_again=ready_again)
+    seen = replace(seen, processes=_processes(there))
+    if seen.live.kind == "answered":
+        return with_pages(seen, from_inside if seen.inside == "inside" else published, delay_limit_ms, wait)
+    if seen.live.kind == "silent" and not seen.blind:
+        seen = replace(seen, stopped_inside=stopped_inside(there))
+    return seen
+
+
+_Ask = Callable[[str], Probe]
+
+
+def _from_both_sides(
+    seen: GatewayProbe, published: _Ask, from_inside: _Ask, wait: Callable[[float], None]
+) -> GatewayProbe:
+    """The loopback inside, where the published port did not answer: what comes from there counts.
+
+    Where nothing can be asked inside, a silent port is asked a second time, as a gateway on a host is. One that closed
+    its port is waited for: 2026.9.6 restarts inside its process for some seconds, and its container goes on.
+    """
+    try:
+        found = from_inside("/healthz")
+        if found.kind == "refused" and seen.container and (seen.container.age_s or 0.0) > AMBIGUOUS_S:
+            for _ in range(round(RESTART_GAP_S)):
+                wait(1.0)
+                if published("/healthz").kind == "answered":
+                    break
+            found = from_inside("/healthz")
+    except CouldNotLook as error:
+        second = published("/healthz") if seen.live.kind == "silent" else None
+        return replace(seen, again=second, blind=str(error))
+    if found.kind == "answered":  # its published port may have opened between the two
+        return replace(seen, live=found, inside="published" if published("/healthz").kind == "answered" else "inside")
+    return replace(seen, live=found, again=found)
 
 
 def _published(target: Target, place: TcpAddress, bearer: str, budget_s: float, *, tls: bool) -> Callable[[str], Probe]:
@@ -220,9 +227,4 @@ def output(there: Container, since: datetime) -> Iterator[Record]:
             stamp, _, words = line.partition(" ")
             said, writer = read(pty.plain(words).encode("utf-8", "replace"), place)
             if said is not None and writer == "gateway":
-                yield replace(said, time=said.time or _stamped(stamp))
-
-
-def _stamped(text: str) -> datetime | None:
-    found = moment(text)
-    return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)
+                yield replace(said, time=said.time or moment(stamp))

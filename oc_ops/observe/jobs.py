@@ -133,7 +133,7 @@ def jobs_of(payload: object) -> tuple[Job, ...]:
     seen: set[str] = set()
     for job in jobs:
         if job.id in seen:
-            raise CouldNotLook(f"two cron jobs have the id {_shown(job.id)}")
+            raise CouldNotLook(f"two cron jobs have the id {legible(job.id)}")
         seen.add(job.id)
     return jobs
 
@@ -171,7 +171,7 @@ def job_of(entry: object, where: str = "the job") -> Job:
     id_ = _text(table, "id", where) or _text(table, "jobId", where)
     if not id_:
         raise CouldNotLook(f"{where} of the cron jobs has no id")
-    where = f"cron job {_shown(id_)}"
+    where = f"cron job {legible(id_)}"
     state, payload = _table(table.get("state", {}), f"state of {where}"), _part(table, "payload", where)
     delivery = _part(table, "delivery", where)
     return Job(
@@ -238,7 +238,7 @@ def run_of(entry: object, where: str = "the run") -> tuple[str, JobRun] | None:
         raise CouldNotLook(f"{where} of the run log has no jobId")
     if action not in ("", "finished"):
         return None
-    where = f"a run of cron job {_shown(job_id)}"
+    where = f"a run of cron job {legible(job_id)}"
     started_ms = _whole(table, "runAtMs", where)
     duration_ms = _whole(table, "durationMs", where)
     return job_id, JobRun(_text(table, "status", where), started_ms, duration_ms, _text(table, "error", where))
@@ -326,6 +326,6 @@ def _kind(value: object) -> str:
     return "nothing" if value is None else names.get(type(value), "something else")
 
 
-def _shown(text: str) -> str:
-    """Untrusted text for a message: short, printable, on one line."""
+def legible(text: str) -> str:
+    """Untrusted text of a job for a message: short, printable, on one line."""
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text[:80])

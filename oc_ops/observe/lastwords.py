@@ -84,7 +84,7 @@ def look(
     if newest is None or newest.at > now + timedelta(minutes=1):
         return None
     rests_on = (config.path, target.state_dir / ".env", *((command.resolve(),) if command else ()))
-    changed = any(_written(each) > newest.at.timestamp() + 1 for each in rests_on)
+    changed = any(files.modified_s(each) > newest.at.timestamp() + 1 for each in rests_on)
     return replace(newest, changed=changed, homeless="" if target.container else _homeless(newest.text))
 
 
@@ -128,7 +128,7 @@ def _line(record: Record) -> str:
 
 def _of_bundle(target: Target) -> LastWords | None:
     """The newest stability bundle, which OpenClaw leaves when a start fails or it ends by a fault."""
-    newest = max((target.state_dir / "logs" / "stability").glob("*.json"), key=_written, default=None)
+    newest = max((target.state_dir / "logs" / "stability").glob("*.json"), key=files.modified_s, default=None)
     if newest is None:
         return None
     try:
@@ -165,7 +165,7 @@ def _of_container(there: Container) -> LastWords | None:
         return None
     place = Path(there.place)
     told = [record for each in (call.stdout, call.stderr) for record in _stamped(each.text, place)]
-    return of_output(sorted(told, key=_moment_of), f"the log of container {there.name}")
+    return of_output(sorted(told, key=lambda each: each.sorts_at), f"the log of container {there.name}")
 
 
 def _stamped(text: str, place: Path) -> Iterator[Record]:
@@ -196,16 +196,5 @@ def of_output(records: Sequence[Record], source: str, written: datetime | None =
     return of_records(found, source)
 
 
-def _moment_of(record: Record) -> datetime:
-    return record.time or datetime.min.replace(tzinfo=UTC)
-
-
 def _time_of(path: Path) -> datetime:
-    return datetime.fromtimestamp(_written(path), UTC)
-
-
-def _written(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
+    return datetime.fromtimestamp(files.modified_s(path), UTC)

@@ -34,7 +34,7 @@ from oc_ops.errors import CouldNotLook
 from oc_ops.observe import config, processes
 from oc_ops.observe.container import Container
 from oc_ops.observe.gatewaylocks import lock_pids
-from oc_ops.observe.sockets import forwarder, lives_apart
+from oc_ops.observe.sockets import Forwarder, forwarder, lives_apart
 from oc_ops.observe.target import Target
 
 if TYPE_CHECKING:
@@ -249,8 +249,11 @@ def _proof(target: Target, port: int, pid: int | None) -> Proven:
     try:
         process = psutil.Process(pid)
         users = process.uids()
+        there = forwarder(_title(process), process.name())
         if strangers := {users.real, users.effective} - accounts:
-            raise _foreign(port, f"pid {pid} of user {_name(strangers.pop())}", owner)
+            user = _name(strangers.pop())
+            who = f"pid {pid} of user {user}"
+            raise _passed_on(target, port, there, who, user) if there else _foreign(port, who, owner)
         evidence, forwards = _evidence(target, process), False
         if not evidence and _is_forwarder(process):
             evidence, forwards = f"{process.name()}, a container runtime's port forwarder", True
@@ -262,10 +265,10 @@ def _proof(target: Target, port: int, pid: int | None) -> Proven:
         ) from None
     if not evidence:
         where = f"no lock, title or open file shows it to be the gateway of {target.state_dir}"
-        there = forwarder(_title(process), process.name())
-        then = f"; {there.name} only forwards it: run oc-ops where the gateway runs" if there else ""
-        if lives_apart(pid):
-            then = "; it runs in a container: oc-ops targets names it for --target"
+        apart = lives_apart(pid)
+        if there and not apart:
+            raise _passed_on(target, port, there, f"pid {pid}")
+        then = "; it runs in a container: oc-ops targets names it for --target" if apart else ""
         raise Unproven(
             "other", f"pid {pid} ({_title(process)}) listens on port {port}, and {where}: nothing secret is sent{then}"
         )
@@ -362,6 +365,14 @@ def _unseen(port: int, owner: int, accounts: set[int]) -> Unproven:
     if users and not users & {*accounts, _UNMAPPED_UID}:
         return _foreign(port, f"a process of user {_name(users.pop())}", owner)
     return Unproven("unseen", f"{_who(port)} cannot be looked at by this account; {_LOOK_AS}")
+
+
+def _passed_on(target: Target, port: int, there: Forwarder, who: str, user: str = "") -> Unproven:
+    """A forwarder of no proof, whoever's: it leads anywhere, and shows no stranger on the gateway's port either."""
+    unknown = f"nothing shows that it leads to the gateway of {target.state_dir}: nothing secret is sent"
+    then = f"look as user {user}, whose container it is" if user and there.kind == "container" else ""
+    then = then or "run oc-ops where that runs"
+    return Unproven("other", f"{there.name} ({who}) only forwards port {port}, and {unknown}; {then}")
 
 
 def _foreign(port: int, who: str, owner: int) -> Unproven:

@@ -7,21 +7,23 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import psutil
 
-from oc_ops.observe import http, whereabouts
+from oc_ops.observe import http, sockets, whereabouts
 from oc_ops.observe import processes as observe_processes
-from oc_ops.observe.container import Container, publishing
+from oc_ops.observe.container import Container
 from oc_ops.observe.healers import Healer, install_of
 from oc_ops.observe.http import Probe
 from oc_ops.observe.limits import Descriptors, descriptors
-from oc_ops.observe.processes import GatewayProcess, Listener
+from oc_ops.observe.processes import GatewayProcess
+from oc_ops.observe.publisher import publishing
 from oc_ops.observe.service import NO_SERVICE, Service, unit_of
-from oc_ops.observe.sockets import forwarder, lives_apart
+from oc_ops.observe.sockets import Listener, forwarder, lives_apart
 from oc_ops.observe.target import Target
-from oc_ops.observe.whereabouts import TcpAddress
+from oc_ops.observe.whereabouts import TcpAddress, Whereabouts
 from oc_ops.process.jsontext import at, number_at, text_at
 
 EVENT_LOOP_INTERVAL_S = 1.1
@@ -64,6 +66,8 @@ class GatewayProbe:
     foreign: Path | None = None
     runtimes: tuple[str, ...] = ()
     """The container runtimes whose commands are at hand; looked for when no answer came."""
+    unasked: str = ""
+    """Why there may be a container that publishes the port and is not seen from here; looked for with them."""
     installing: Healer | None = None
     """The package manager that the gateway itself runs; looked for when no answer came."""
     container: Container | None = None
@@ -141,51 +145,118 @@ def look(
     gateway lives beside a closed port, and 12 s more where what lives there may be a starting gateway or a mere CLI
     call. `live` is a probe that was just taken, of whatever path, and brought no answer: it stands for the first one.
     """
-
-    asked = TcpAddress(host, port)
-
-    def probe_at(place: TcpAddress) -> Callable[[str], Probe]:
-        return lambda path: http.probe(place.host, place.port, path, budget_s=budget_s, tls=tls)
-
-    probe = probe_at(asked)
-    seen, met = _at_once(target, asked, live or probe("/healthz"), service_of), None
-    moved = whereabouts.elsewhere(target, seen.processes, seen.listener, asked, tls=tls)
+    here = _Look(target, TcpAddress(host, port), tls, budget_s, service_of, wait)
+    seen, met = here.at_once(live), None
+    moved = here.elsewhere(seen)
     if moved.place is None and seen.live.kind == "refused" and _lives_on(seen):
-        again, met = _reopened(seen, probe, wait)
-        seen = _at_once(target, asked, again, service_of)
-        moved = whereabouts.elsewhere(target, seen.processes, seen.listener, asked, tls=tls)
-    place = moved.place or asked
+        again, met = _reopened(seen, here.probe, wait)
+        seen = here.at_once(again)
+        moved = here.elsewhere(seen)
     if moved.place:
-        probe = probe_at(place)
-        seen = _at_once(target, place, probe("/healthz"), service_of)
-    service = seen.service
-    seen = _identified(seen, lambda: _at_once(target, place, probe("/healthz"), lambda _: service), wait)
-    if seen.live.kind == "silent":
-        seen = _second_look(seen, probe)
-    if _cut(seen.again or seen.live):
-        wait(_LOOK_AGAIN_S)
-        seen = _at_once(target, place, probe("/healthz"), service_of)
+        here.place = moved.place
+        seen = here.at_once()
+    seen = _settled(here, seen)
     seen = replace(seen, listens=moved.listens, hidden=moved.hidden or _hidden(target, seen))
     if moved.place:
         seen = replace(seen, wanted=port, learnt=moved.learnt)
     if holder := seen.holder:
         seen = replace(seen, descriptors=descriptors(holder.pid))
     if seen.live.kind != "answered":
-        runtimes = tuple(each for each in ("podman", "docker") if shutil.which(each))
-        there = published(target, seen) if runtimes else None
-        asleep = observe_processes.stopped_inside(there) if there and seen.live.kind == "silent" else None
-        met = _install_of(seen) or met
-        return replace(seen, installing=met, runtimes=runtimes, behind=there, stopped_inside=asleep)
+        return _unanswered(target, seen, met)
+    patient = partial(here.probe, patience=_READY_PATIENCE)
+    seen = with_pages(replace(seen, again=None, busy=None), here.probe, delay_limit_ms, wait, patient)
+    return _dated(seen, here.probe, wait)
+
+
+@dataclass(slots=True)
+class _Look:
+    """A look under way: the place that is asked, how long each answer may take, and how to wait in between."""
+
+    target: Target
+    place: TcpAddress
+    tls: bool
+    budget_s: float
+    service_of: Callable[[Target], Service]
+    wait: Callable[[float], None]
+
+    def probe(self, path: str, patience: float = 1.0) -> Probe:
+        """One page of whoever listens at the place."""
+        place, budget_s = self.place, patience * self.budget_s
+        return http.probe(place.host, place.port, path, budget_s=budget_s, tls=self.tls)
+
+    def elsewhere(self, seen: GatewayProbe) -> Whereabouts:
+        """Where the gateway listens instead, if it does."""
+        return whereabouts.elsewhere(self.target, seen.processes, seen.listener, self.place, tls=self.tls)
+
+    def at_once(self, live: Probe | None = None, service: Service | None = None) -> GatewayProbe:
+        """The processes beside one probe; the service manager is asked only when no HTTP answer came.
+
+        What is known already, `live` and `service`, is not asked for again.
+        """
+        target, place, live = self.target, self.place, live or self.probe("/healthz")
+        listener = sockets.listener(place.port, place.host) if live.kind != "refused" else None
+        service = NO_SERVICE if live.kind == "answered" else service or self.service_of(target)
+        listening_pid = listener.pid if listener else None
+        processes = observe_processes.gateway_processes(target, service_pid=service.pid, listening_pid=listening_pid)
+        foreign = None
+        if listening_pid and listening_pid not in [each.pid for each in processes]:
+            foreign = observe_processes.foreign_state_dir(listening_pid, target)
+        if live.kind != "answered" and (own := next((each for each in processes if each.certain), None)):
+            service = unit_of(own, target) or service
+        external = live.kind != "answered" and _is_external(target, processes)
+        return GatewayProbe(
+            place.port,
+            live,
+            listener=listener,
+            processes=processes,
+            service=service,
+            host=place.host,
+            foreign=foreign,
+            external=external,
+        )
+
+
+def _settled(here: _Look, seen: GatewayProbe) -> GatewayProbe:
+    """Looked at until it is known what is there: a mere CLI call, silence, or a gateway that is just dying."""
+    service = seen.service
+    seen = _identified(seen, lambda: here.at_once(service=service), here.wait)
+    if seen.live.kind == "silent":
+        seen = _second_look(seen, here.probe)
+    if (seen.again or seen.live).wordless:  # one that dies cuts what its port had accepted, and is gone after it
+        here.wait(_LOOK_AGAIN_S)
+        seen = here.at_once()
+    return seen
+
+
+def _unanswered(target: Target, seen: GatewayProbe, met: Healer | None) -> GatewayProbe:
+    """With what may stand behind the port, or be at work on the gateway; `met` is who was seen at it before."""
+    runtimes = tuple(each for each in ("podman", "docker") if shutil.which(each))
+    there, closed = published(target, seen) if runtimes else (None, "")
+    asleep = observe_processes.stopped_inside(there) if there and seen.live.kind == "silent" else None
+    met = _install_of(seen) or met
+    return replace(seen, installing=met, runtimes=runtimes, behind=there, unasked=closed, stopped_inside=asleep)
+
+
+def with_pages(
+    seen: GatewayProbe,
+    probe: Callable[[str], Probe],
+    delay_limit_ms: float,
+    wait: Callable[[float], None],
+    patient: Callable[[str], Probe] | None = None,
+) -> GatewayProbe:
+    """With the gateway's own pages on its start and its readiness, the second one asked again where its loop is late.
+
+    `patient` asks for readiness once more where it is not said in time: it asks channels and agents before it answers,
+    and on a busy machine that takes longer than a sign of life.
+    """
     startup, ready = probe("/startupz"), probe("/readyz")
-    if ready.kind == "silent":
-        # It asks channels and agents before it answers: on a busy machine that takes longer than a sign of life.
-        ready = http.probe(place.host, place.port, "/readyz", budget_s=_READY_PATIENCE * budget_s, tls=tls)
+    if patient and ready.kind == "silent":
+        ready = patient("/readyz")
     ready_again = None
     if (_delay_ms(ready) or 0) > delay_limit_ms:
         wait(EVENT_LOOP_INTERVAL_S)
         ready_again = probe("/readyz")
-    answered = replace(seen, again=None, startup=startup, ready=ready, ready_again=ready_again, busy=None)
-    return _dated(answered, probe, wait)
+    return replace(seen, startup=startup, ready=ready, ready_again=ready_again)
 
 
 def _install_of(seen: GatewayProbe) -> Healer | None:
@@ -216,38 +287,16 @@ def _pending(seen: GatewayProbe) -> str:
     return ", ".join(dict.fromkeys(filter(None, (text_at(startup, "pendingReason"), *named)))) or "an unnamed step"
 
 
-def published(target: Target, seen: GatewayProbe) -> Container | None:
-    """The container behind a port that a forwarder of container runtimes holds, or a process in one, or nobody."""
+def published(target: Target, seen: GatewayProbe) -> tuple[Container | None, str]:
+    """The container behind a port that a forwarder of container runtimes holds, or a process in one, or nobody; where
+    none is found, the reasons for which it may be one that is not seen from here.
+    """
     there = forwarder(seen.listener.title, seen.listener.program) if seen.listener else None
     pid = seen.listener.pid if seen.listener else None
     forwarded = there is not None and there.kind == "container"
     if seen.holder or (seen.listener and not forwarded and not (pid and lives_apart(pid))):
-        return None
+        return None, ""
     return publishing(seen.port, target.environ, None if forwarded else pid)
-
-
-def _at_once(target: Target, place: TcpAddress, live: Probe, service_of: Callable[[Target], Service]) -> GatewayProbe:
-    """The processes beside one probe; the service manager is asked only when no HTTP answer came."""
-    listener = observe_processes.listener(place.port, place.host) if live.kind != "refused" else None
-    service = service_of(target) if live.kind != "answered" else NO_SERVICE
-    listening_pid = listener.pid if listener else None
-    processes = observe_processes.gateway_processes(target, service_pid=service.pid, listening_pid=listening_pid)
-    foreign = None
-    if listening_pid and listening_pid not in [each.pid for each in processes]:
-        foreign = observe_processes.foreign_state_dir(listening_pid, target)
-    if live.kind != "answered" and (own := next((each for each in processes if each.certain), None)):
-        service = unit_of(own, target) or service
-    external = live.kind != "answered" and _is_external(target, processes)
-    return GatewayProbe(
-        place.port,
-        live,
-        listener=listener,
-        processes=processes,
-        service=service,
-        host=place.host,
-        foreign=foreign,
-        external=external,
-    )
 
 
 def _is_external(target: Target, processes: Sequence[GatewayProcess]) -> bool:
@@ -298,11 +347,6 @@ def _identified(
         wait(1.0)
         seen = look_again()
     return seen
-
-
-def _cut(probe: Probe) -> bool:
-    """True when it ended without a word: a gateway that dies cuts what its port had accepted, and is gone after it."""
-    return probe.kind == "garbled" and not probe.body
 
 
 def _second_look(seen: GatewayProbe, probe: Callable[[str], Probe]) -> GatewayProbe:

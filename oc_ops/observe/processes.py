@@ -14,24 +14,9 @@ import psutil
 from oc_ops.errors import SettingError
 from oc_ops.observe import http
 from oc_ops.observe.container import Container
-from oc_ops.observe.gatewaylocks import lock_pids, locked_port, same_place
-from oc_ops.observe.sockets import Listener, forwarder, listener, lives_apart, sockets, user_name
+from oc_ops.observe.gatewaylocks import lock_pids, same_place
+from oc_ops.observe.sockets import forwarder, lives_apart, sockets, user_name
 from oc_ops.observe.target import Target, locate
-
-__all__ = [
-    "AMBIGUOUS_S",
-    "OWN_CALL",
-    "GatewayProcess",
-    "Listener",
-    "again",
-    "foreign_state_dir",
-    "gateway_processes",
-    "hidden_gateway",
-    "is_gateway_title",
-    "listener",
-    "locked_port",
-    "stopped_inside",
-]
 
 OWN_CALL = "OC_OPS_CALL"
 """The environment marker of oc-ops' own `openclaw` calls: they carry the same title as a starting gateway."""

@@ -204,11 +204,9 @@ def connect(
     Raises RpcRefused for every reason the lane cannot be used. Nothing secret is sent before `prove` has shown the
     listener to be the gateway and our connection to have ended there. The token a gateway issues to our device is kept
     in `memory_dir`, and used where the shared secret cannot be resolved; it never stands in for a wrong secret.
-    `through` makes the connection instead of TCP, to the gateway's own loopback: it is the proof of where it leads, and
-    `known_as` then names the gateway to our device.
+    `through` makes the connection instead of TCP and TLS, to the gateway's own loopback: it is the proof of where it
+    leads, and `known_as` then names the gateway to our device.
     """
-    if tls and through:
-        raise RpcRefused("tls", "the gateway in the container speaks TLS, which the way in does not")
     started = time.monotonic()
     deadline = started + connect_s
     gateway = f"{'wss' if tls else 'ws'}://{f'[{host}]' if ':' in host else host}:{port}"
@@ -253,8 +251,8 @@ def connect_to(
         lambda: listener.prove(target, config.host, port),
         connect_s=settings.rpc_connect_s,
         request_s=settings.rpc_request_s,
-        tls=config.tls,
-        through=(lambda: relay(target, inside, lasts_s)) if there else None,
+        tls=config.tls and not there,
+        through=(lambda: relay(target, inside, lasts_s, tls=config.tls)) if there else None,
         known_as=there.place if there else "",
     )
 

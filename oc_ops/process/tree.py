@@ -35,7 +35,7 @@ class Tree:
                 found |= {process} | _descendants(process.pid) if process.is_running() else set()
             found |= self._marked()
             self._seen = found
-        return {process for process in found if _lives(process)}
+        return {process for process in found if alive(process)}
 
     def _marked(self) -> set[psutil.Process]:
         found, (variable, value) = set(), self._marker
@@ -55,11 +55,11 @@ class Tree:
         for number, patience_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, KILL_PATIENCE_S)):
             until, nap_s = time.monotonic() + patience_s, 0.01
             told: set[psutil.Process] = set()
-            while alive := self.members():
-                for process in alive - told:
+            while living := self.members():
+                for process in living - told:
                     with suppress(psutil.Error):
                         process.send_signal(number)
-                told |= alive
+                told |= living
                 if (left_s := until - time.monotonic()) <= 0:
                     break
                 pause(min(nap_s, left_s))
@@ -74,7 +74,8 @@ def _descendants(pid: int) -> set[psutil.Process]:
     return set()
 
 
-def _lives(process: psutil.Process) -> bool:
+def alive(process: psutil.Process) -> bool:
+    """True while it runs; a zombie has ended, and a reused pid is another process."""
     with suppress(psutil.Error):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False

@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from oc_ops.judge.findings import Verdict
-from oc_ops.record.history import FILE, HistoryError, reading
+from oc_ops.record.history.database import FILE, HistoryError, reading
 from oc_ops.record.history.query import DAY_MS, GatewayRow, History, JobRow, RunRow
 from oc_ops.record.run import CheckOutcome
 

@@ -11,7 +11,6 @@ from urllib.parse import quote
 
 from oc_ops.record.spellings import Known
 from oc_ops.secrecy import STEMS, TABLES, is_everyday, is_reference, looks_random, names_a_secret, tells
-from oc_ops.secrecy import secrets_in as secrets_in
 from oc_ops.text import BLOCK_LIMIT, LINE_LIMIT, one_line, printable
 
 PLACEHOLDER = "[redacted]"

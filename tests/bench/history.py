@@ -18,20 +18,11 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from oc_ops.record.history import (
-    FILE,
-    CallEntry,
-    CronRunEntry,
-    FindingEntry,
-    IncidentEntry,
-    Process,
-    RunEntry,
-    database,
-    reading,
-    remember,
-)
+from oc_ops.record.history import database
+from oc_ops.record.history.database import FILE, reading
+from oc_ops.record.history.entry import CallEntry, CronRunEntry, FindingEntry, IncidentEntry, Process, RunEntry
 from oc_ops.record.history.query import DAY_MS, History
-from oc_ops.record.history.write import _remember
+from oc_ops.record.history.write import _remember, remember
 from oc_ops.record.metrics import Metrics
 from oc_ops.record.page import trends
 from oc_ops.record.redact import Redactor

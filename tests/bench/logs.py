@@ -24,7 +24,7 @@ from pathlib import Path
 import psutil
 
 from oc_ops.cli.logs import scanned
-from oc_ops.judge.signatures import catalogue
+from oc_ops.judge.signature_catalogue import catalogue
 from oc_ops.observe.logs import LogView, Needle, raw_shape, recent
 from oc_ops.observe.logs.scan import Scan, finder
 from oc_ops.settings import PROJECT

@@ -14,7 +14,8 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(PROJECT))
 
-from oc_ops.record.history import HistoryError, reading, remember  # noqa: E402
+from oc_ops.record.history.database import HistoryError, reading  # noqa: E402
+from oc_ops.record.history.write import remember  # noqa: E402
 from tests.support import past  # noqa: E402
 
 ASKED = ("SELECT count(*) FROM runs", "PRAGMA integrity_check")

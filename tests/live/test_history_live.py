@@ -21,7 +21,7 @@ import pytest
 
 from oc_ops.lab.lab import Lab
 from oc_ops.observe import watchlist
-from oc_ops.record.history import reading
+from oc_ops.record.history.database import reading
 from oc_ops.settings import PROJECT
 from tests.live.examine import Examination, examine
 from tests.support.faults import killed, stopped

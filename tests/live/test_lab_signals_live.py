@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from oc_ops.lab import install, sweep
+from oc_ops.process.tree import alive
 from oc_ops.settings import PROJECT
 from tests.support.survivors import eventually
 
@@ -113,7 +114,7 @@ def test_while_the_gateway_starts(folder: Path, numbers: tuple[signal.Signals, .
     process = start(folder)
     assert eventually(lambda: sweep.residents(folder), within_s=STARTS_S)
     gateways = sweep.residents(folder)
-    said = stop(process, numbers, lambda: not all(map(sweep.alive, gateways)))
+    said = stop(process, numbers, lambda: not all(map(alive, gateways)))
     assert_nothing_left(process, said, folder)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
-from oc_ops.judge import signatures
+from oc_ops.judge import signature_catalogue
 from oc_ops.lab.lab import Lab
 from oc_ops.observe import config
 from oc_ops.observe.logs import LogView, Needle, around, files, raw_shape, recent
@@ -118,7 +118,7 @@ def test_what_calls_append_does_not_count(lab: Lab, tmp_path: Path) -> None:
 
 def test_our_own_looks_leave_nothing_that_counts(lab: Lab, tmp_path: Path) -> None:
     """After a whole doctor run no signature finds anything that was not there before."""
-    needles = [Needle(each.id, each.literals, raw_shape(each.expression)) for each in signatures.catalogue()]
+    needles = [Needle(each.id, each.literals, raw_shape(each.expression)) for each in signature_catalogue.catalogue()]
     since = datetime.now(UTC) - timedelta(hours=1)
     before = recent(log_files(lab), needles, since=since, tail_bytes=2**25)
     assert examine(lab, tmp_path).report["calls"]

@@ -10,12 +10,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from oc_ops.act.recover.outcome import examine
-from oc_ops.act.recover.run import Observation, recover
+from oc_ops.act.recover.outcome import Observation, examine
+from oc_ops.act.recover.run import recover
 from oc_ops.judge.finding import Finding
 from oc_ops.lab import sweep
 from oc_ops.lab.lab import Lab
 from oc_ops.observe.http import probe
+from oc_ops.process.tree import alive
 from oc_ops.settings import PROJECT, load
 from tests.live.recovered import PATIENT, Recovered
 from tests.support import faults
@@ -143,7 +144,7 @@ def test_a_browser_that_is_frozen_is_made_anew(lab_with_browser: Lab, tmp_path: 
     try:
         seen = in_lab(lab, tmp_path, browser="running")
     finally:
-        if sweep.alive(frozen):
+        if alive(frozen):
             frozen.resume()
     assert (seen.exit, seen.outcome["cause"]) == (0, "browser/not-running"), seen.progress
     assert main_browser(lab) != frozen

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from oc_ops.observe.jobs import Job, JobRun, Schedule
-from oc_ops.record.history import FILE, reading
+from oc_ops.record.history.database import FILE, reading
 from oc_ops.record.history.from_run import _command, _runs
 from oc_ops.record.journal import restarts_by_us
 from tests.support.machine import Operator, closed_port, gateway

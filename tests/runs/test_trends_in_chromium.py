@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from oc_ops.record.history import CronRunEntry
+from oc_ops.record.history.entry import CronRunEntry
 from oc_ops.record.page import trends
 from oc_ops.record.redact import Redactor
 from tests.runs.test_report_in_chromium import Elements, Listener, chromium, dom, listener

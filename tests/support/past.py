@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from oc_ops.record.history import CallEntry, CheckEntry, CronRunEntry, JobEntry, Process, RunEntry, remember
+from oc_ops.record.history.entry import CallEntry, CheckEntry, CronRunEntry, JobEntry, Process, RunEntry
+from oc_ops.record.history.write import remember
 from tests import docs
 
 NOW_MS = 1_795_400_000_000

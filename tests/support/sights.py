@@ -11,8 +11,9 @@ from oc_ops.judge.finding import Finding
 from oc_ops.observe.http import Kind, Probe
 from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.probe import GatewayProbe
-from oc_ops.observe.processes import GatewayProcess, Listener
+from oc_ops.observe.processes import GatewayProcess
 from oc_ops.observe.rpc import RpcReply
+from oc_ops.observe.sockets import Listener
 from oc_ops.process.jsontext import json_object
 from oc_ops.process.run import Call, Outcome
 from oc_ops.process.supervise import Output

@@ -86,7 +86,7 @@ def by_hand(cure: Cure, cause: Finding) -> str:
         return "it was suspended for a freeze of its host, and a suspension is its owner's to end"
     if cause.without_unit:
         return f"no service unit runs this gateway, so nothing here can {cure.action} it"
-    return f"a {cure.action} is not for OpenClaw's own command here"
+    return f"nothing on this side may {cure.action} it"
 
 
 def clear(gateway: Gateway, cure: Cure, first: Observation, clock: Clock = REAL, *, woken: bool = False) -> Clearance:

@@ -30,8 +30,6 @@ from oc_ops.text import clock_trouble, remedy
 if TYPE_CHECKING:
     from oc_ops.process.run import Call
 
-__all__ = ["Clock", "Observation", "Observe", "Outcome", "longest_s", "recover"]
-
 Observe = Callable[[], Observation]
 """A fresh look: a whole doctor run, or in pytest the failed and blocked checks again. Called up to five times: before,
 to confirm, after a wait, and after the act."""

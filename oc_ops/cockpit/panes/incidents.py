@@ -18,7 +18,7 @@ from oc_ops.cockpit.panes.canvas import (
     wrapped,
 )
 from oc_ops.cockpit.state import Firing, IncidentPart
-from oc_ops.text import remedy
+from oc_ops.text import count, remedy
 
 PARTS = ("incidents", "log")
 
@@ -29,8 +29,7 @@ def draw(view: View) -> list[Text]:
     if view.reading.problem:
         return lines
     incidents, log = view.state.incidents, view.state.log
-    count = len(incidents.open)
-    title = f"{count} open incident{'' if count == 1 else 's'}" if count else "no open incident"
+    title = count(len(incidents.open), "open incident") if incidents.open else "no open incident"
     lines += [Text(title, "bold underline"), *unseen("", incidents.seen, view.now, view.width)]
     for each in incidents.open:
         lines += _incident(each, view)

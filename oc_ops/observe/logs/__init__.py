@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from oc_ops.observe.logs.places import around, files, tail
-from oc_ops.observe.logs.records import Record, Window, from_cli, parse, planned_restarts
+from oc_ops.observe.logs.records import Record, Window, parse, planned_restarts
 from oc_ops.observe.logs.scan import Needle, raw_shape
 from oc_ops.observe.logs.view import Follower, LogView, recent
 
@@ -15,7 +15,6 @@ __all__ = [
     "Window",
     "around",
     "files",
-    "from_cli",
     "parse",
     "planned_restarts",
     "raw_shape",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, cast
@@ -50,20 +50,15 @@ class Record:
     text: str
     offset: int = -1
 
+    @property
+    def sorts_at(self) -> datetime:
+        """The time to sort by; a record without one comes first."""
+        return self.time or datetime.min.replace(tzinfo=UTC)
+
 
 def parse(line: bytes, file: Path, offset: int = -1) -> Record | None:
     """One line as a record: OpenClaw's JSON lines, or plain text as it is; None for an empty line."""
     return read(line, file, offset)[0]
-
-
-def from_cli(line: bytes) -> bool:
-    """True for a record that a CLI process appended to the gateway's log, which says nothing about the gateway.
-
-    Seen on 2026.2.26, 2026.5.28 and 2026.9.6: such records carry the bare logger name `openclaw` and no parents; the
-    gateway's own console lines share that name and begin with `[openclaw]`, as do those of a failed command.
-    """
-    entry = _entry(line)
-    return entry is not None and _is_cli(entry)
 
 
 def read(line: bytes, file: Path, offset: int = -1) -> tuple[Record | None, Writer]:
@@ -161,6 +156,11 @@ def _table(value: object) -> Mapping[str, object]:
 
 
 def _is_cli(entry: Mapping[str, object]) -> bool:
+    """True for a record that a CLI process appended to the gateway's log, which says nothing about the gateway.
+
+    Seen on 2026.2.26, 2026.5.28 and 2026.9.6: such records carry the bare logger name `openclaw` and no parents; the
+    gateway's own console lines share that name and begin with `[openclaw]`, as do those of a failed command.
+    """
     meta = _table(entry.get("_meta"))
     if meta.get("name") != "openclaw" or meta.get("parentNames"):
         return False

@@ -13,24 +13,24 @@ from typing import TYPE_CHECKING
 
 from oc_ops import files
 from oc_ops.errors import SettingError
+from oc_ops.judge.schedule import milliseconds
 from oc_ops.observe.jobs import Job, JobRun
 from oc_ops.observe.logs import planned_restarts
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.rpc import RpcRefused
 from oc_ops.process.jsontext import number_at
-from oc_ops.record.history import (
+from oc_ops.record.history.database import HistoryError, reading
+from oc_ops.record.history.entry import (
     CallEntry,
     CheckEntry,
     CronRunEntry,
     FindingEntry,
-    HistoryError,
     IncidentEntry,
     JobEntry,
     Process,
     RunEntry,
-    reading,
-    remember,
 )
+from oc_ops.record.history.write import remember
 from oc_ops.record.incidents import book
 from oc_ops.record.incidents.incident import Incident
 from oc_ops.record.journal import JournalError, restarts_by_us
@@ -113,7 +113,7 @@ def _around(record: RunRecord, update: IncidentUpdate | None, memory_dir: Path) 
 
     with reading(memory_dir) as connection:
         assert connection is not None
-        return context.around(History(connection), record.scope.key, _ms(record.started_at), incident)
+        return context.around(History(connection), record.scope.key, milliseconds(record.started_at), incident)
 
 
 def retold(record: RunRecord, update: IncidentUpdate | None, memory_dir: Path) -> RunRecord:
@@ -135,7 +135,7 @@ def entry(
 ) -> RunEntry:
     """The run as the history has it."""
     about, observed = record.openclaw, record.observed
-    load, now_ms, probe = record.load, _ms(record.started_at), observed.probe
+    load, now_ms, probe = record.load, milliseconds(record.started_at), observed.probe
     known = {each.id: each for each in (update.open if update else ())}
     if update and update.incident:
         known[update.incident.id] = update.incident
@@ -257,7 +257,7 @@ def _incident(incident: Incident) -> IncidentEntry:
     return IncidentEntry(
         id=incident.id,
         cause=incident.cause.check,
-        opened_ms=_ms(incident.opened_at),
+        opened_ms=milliseconds(incident.opened_at),
         first_sign_ms=_ms_or_none(incident.first_sign),
         green_ms=_ms_or_none(incident.green_at),
         closed_ms=_ms_or_none(incident.closed_at),
@@ -272,15 +272,11 @@ def _restarts(memory_dir: Path, key: str, state_dir: Path | None) -> tuple[tuple
     """The restarts that somebody wrote down: recoveries of ours, and OpenClaw's audit log for all the others."""
     ours = restarts_by_us(memory_dir, key)
     written = planned_restarts(state_dir, datetime(2020, 1, 1, tzinfo=UTC), lasts_s=_RESTART_S) if state_dir else ()
-    others = (_ms(begin) for begin, _end in written)
+    others = (milliseconds(begin) for begin, _end in written)
     found = [(at, "oc-ops") for at in ours]
     found += [(at, "openclaw") for at in others if not any(-5_000 <= at - own <= _BY_US_MS for own in ours)]
     return tuple(sorted(found))
 
 
-def _ms(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)
-
-
 def _ms_or_none(moment: datetime | None) -> int | None:
-    return None if moment is None else _ms(moment)
+    return None if moment is None else milliseconds(moment)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import get_args
 
 from oc_ops.record.history import database
-from oc_ops.record.history.entry import IncidentEntry, JobEntry, RunEntry, new_restarts
+from oc_ops.record.history.entry import IncidentEntry, JobEntry, RunEntry
+from oc_ops.record.history.restarts import new_restarts
 from oc_ops.record.run import CheckOutcome
 
 OUTCOMES: tuple[CheckOutcome, ...] = get_args(CheckOutcome)

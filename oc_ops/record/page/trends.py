@@ -12,7 +12,8 @@ from statistics import median
 from typing import Literal
 
 from oc_ops.record import folder
-from oc_ops.record.history import IncidentEntry, reading
+from oc_ops.record.history.database import reading
+from oc_ops.record.history.entry import IncidentEntry
 from oc_ops.record.history.query import DAY_MS, HOUR_MS, GatewayRow, History, RunRow
 from oc_ops.record.history.write import OUTCOMES
 from oc_ops.record.incidents import book as incidents_book

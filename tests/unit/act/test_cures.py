@@ -10,7 +10,7 @@ from oc_ops.errors import OcOpsError
 from oc_ops.gateway import Gateway
 from oc_ops.judge.finding import Cure, Finding, FindingKind, finds, none, restart
 from oc_ops.judge.findings import KINDS
-from oc_ops.judge.signatures import catalogue
+from oc_ops.judge.signature_catalogue import catalogue
 
 EXPECTED = {
     "gateway/down": "start",

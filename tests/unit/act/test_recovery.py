@@ -15,12 +15,6 @@ from oc_ops.observe.service import NO_SERVICE, Service
 from tests.support.stage import DOWN, HUNG, STARTING, STOPPED, WELL, Stage, saw
 
 
-@pytest.fixture
-def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    """A gateway that hangs under systemd and is well after a restart, unless a test says otherwise."""
-    return Stage(tmp_path, monkeypatch)
-
-
 def test_a_hung_gateway_is_restarted_once_and_proven(stage: Stage) -> None:
     """Look, look again, preflight, evidence, one restart, wait, look: recovered, and every step is on record."""
     outcome = stage.recover()

@@ -17,13 +17,6 @@ from oc_ops.observe.target import locate
 from oc_ops.record.incidents import book
 from tests.support.stage import DOWN, HUNG, NOON, STARTING, STOPPED, WELL, Stage, opened, saw
 
-
-@pytest.fixture
-def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    """A gateway that hangs under systemd and is well after a restart, unless a test says otherwise."""
-    return Stage(tmp_path, monkeypatch)
-
-
 # -- bounds ------------------------------------------------------------------------------------------------------------
 
 

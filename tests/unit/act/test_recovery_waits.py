@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from oc_ops.observe.service import Service
 from tests.support.stage import DOWN, HUNG, STARTING, WELL, Stage, opened, saw, saw_start
-
-
-@pytest.fixture
-def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    """A gateway that hangs under systemd and is well after a restart, unless a test says otherwise."""
-    return Stage(tmp_path, monkeypatch)
 
 
 def test_a_young_fault_that_is_gone_at_the_second_look_is_left_alone(stage: Stage) -> None:

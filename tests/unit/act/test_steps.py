@@ -15,12 +15,6 @@ from oc_ops.judge.finding import Action
 from tests.support.stage import Stage, finding
 
 
-@pytest.fixture
-def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    """A scripted `openclaw`."""
-    return Stage(tmp_path, monkeypatch)
-
-
 def carried_out(stage: Stage, action: str, answer: tuple[int, object], check: str = "gateway/hung") -> steps.Done:
     """The act with that answer of OpenClaw to everything."""
     (stage.root / "answers.json").write_text(json.dumps({"gateway ": answer}))

@@ -15,8 +15,9 @@ from oc_ops.act.breaker.scan import Pid
 from oc_ops.act.recover.outcome import Observation
 from oc_ops.gateway import Gateway
 from oc_ops.observe.probe import GatewayProbe
-from oc_ops.observe.processes import Listener, stopped_inside
+from oc_ops.observe.processes import stopped_inside
 from oc_ops.observe.service import NO_SERVICE
+from oc_ops.observe.sockets import Listener
 from oc_ops.record.incidents import book
 from oc_ops.settings import Settings
 from tests.support.containers import calls, inspected, runtime

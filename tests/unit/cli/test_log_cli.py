@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from oc_ops.cli.logs import _print_table, app, scanned
 from oc_ops.errors import OcOpsError
-from oc_ops.judge.signatures import catalogue
+from oc_ops.judge.signature_catalogue import catalogue
 from oc_ops.process.pty import plain
 from tests.support.log_lines import line
 

@@ -73,6 +73,16 @@ def test_a_gateway_of_another_machine_is_not_said_to_be_down(home: Path) -> None
     assert "does not run" not in row
 
 
+@pytest.mark.parametrize("command", ["list", "show marker:x", "break marker:x --approve abc"])
+def test_nothing_is_broken_on_another_machine(home: Path, command: str) -> None:
+    """Exit 4, as of every command about a gateway that cannot be used from here at all."""
+    remote = {"mode": "remote", "remote": {"url": "wss://gw.example.test"}}
+    (home / ".openclaw" / "openclaw.json").write_text(json.dumps({"gateway": remote}))
+    done = CliRunner().invoke(app, ["breaker", *command.split()], env={"OC_OPS_MEMORY_DIR": str(home / "memory")})
+    assert done.exit_code == 4, done.output
+    assert "runs on another machine (wss://gw.example.test)" in done.stderr
+
+
 def test_a_gateway_that_may_not_be_looked_at_is_not_said_to_be_down(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

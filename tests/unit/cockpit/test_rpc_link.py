@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from oc_ops.cockpit.rpc_link import FIRST_RETRY_S, HOPELESS_S, LONGEST_RETRY_S, Line
+from oc_ops.cockpit.rpc_link import FIRST_RETRY_S, HOPELESS_S, LONGEST_RETRY_S, RpcLink
 from oc_ops.observe.rpc import Push, RefusalKind, RpcClient, RpcRefused, RpcReply
 from tests.fakes.fake_line import FakeClient, Hands
 
@@ -25,9 +25,9 @@ class Gate:
             raise outcome
         return outcome.client
 
-    def line(self) -> Line:
+    def line(self) -> RpcLink:
         """The line through this gate, whose chance always says the middle."""
-        return Line(self, self.hands.clock, jitter=lambda: 0.5)
+        return RpcLink(self, self.hands.clock, jitter=lambda: 0.5)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def refusal(kind: RefusalKind, after_ms: int | None = None) -> RpcRefused:
     return RpcRefused(kind, f"it says {kind}", None, after_ms)
 
 
-def waits(hands: Hands, gate: Gate, line: Line, attempts: int) -> list[float]:
+def waits(hands: Hands, gate: Gate, line: RpcLink, attempts: int) -> list[float]:
     """How long the line waits before each further attempt, to the tenth of a second."""
     found = []
     line.try_connect()
@@ -79,7 +79,7 @@ def test_back_off_doubles_to_a_minute(hands: Hands) -> None:
 def test_chance_keeps_watchers_apart(hands: Hands) -> None:
     """The wait varies by a quarter to either side."""
     for chance, wait_s in ((0.0, 0.75), (1.0, 1.25)):
-        line = Line(Gate(hands, refusal("closed")), hands.clock, jitter=lambda chance=chance: chance)  # type: ignore[misc]
+        line = RpcLink(Gate(hands, refusal("closed")), hands.clock, jitter=lambda chance=chance: chance)  # type: ignore[misc]
         line.try_connect()
         assert line.state.retry_at == pytest.approx(hands.now + wait_s * FIRST_RETRY_S)
 
@@ -217,6 +217,6 @@ def test_without_a_connection_nothing_is_asked(hands: Hands) -> None:
 def test_reasons_are_cleaned(hands: Hands) -> None:
     """What the other end says goes through the redactor before it is kept."""
     clean: Callable[[str], str] = str.upper
-    line = Line(Gate(hands, refusal("closed")), hands.clock, clean)
+    line = RpcLink(Gate(hands, refusal("closed")), hands.clock, clean)
     line.try_connect()
     assert line.state.reason == "IT SAYS CLOSED"

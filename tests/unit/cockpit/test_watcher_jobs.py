@@ -9,7 +9,7 @@ import pytest
 
 from oc_ops.cockpit import state
 from oc_ops.cockpit.ledger import RECENT_SHOWN, Ledger
-from oc_ops.cockpit.rpc_link import Line
+from oc_ops.cockpit.rpc_link import RpcLink
 from oc_ops.errors import CouldNotLook
 from oc_ops.judge.watched_jobs import Terms
 from oc_ops.observe.jobs import Jobs, jobs_of
@@ -181,7 +181,7 @@ def test_a_reading_asks_for_the_history_of_watched_jobs_only(hands: Hands, ledge
         return {"entries": [{"jobId": params["id"], "action": "finished", "status": "ok", "runAtMs": 5}]}
 
     client = FakeClient(hands, {"cron.list": lambda params: pages[params["offset"]], "cron.runs": runs})
-    line = Line(lambda: client.client, hands.clock)
+    line = RpcLink(lambda: client.client, hands.clock)
     line.try_connect()
     ledger.read_rpc(line)
     assert asked == ["job-1", "job-2"]

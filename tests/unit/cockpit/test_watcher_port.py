@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from oc_ops.cockpit import state
-from oc_ops.cockpit.port import Port
+from oc_ops.cockpit.port import PortWatch
 from oc_ops.gateway import Gateway
 from oc_ops.observe.service import NO_SERVICE, Service
 from oc_ops.observe.target import Target
@@ -28,18 +28,18 @@ def hands() -> Hands:
     return Hands()
 
 
-def port_of(tmp_path: Path, hands: Hands, port: int) -> Port:
+def port_of(tmp_path: Path, hands: Hands, port: int) -> PortWatch:
     """The port of a gateway whose state is the test's own."""
     return made({"HOME": str(tmp_path), "OPENCLAW_GATEWAY_PORT": str(port)}, hands)
 
 
 def made(
     environ: Mapping[str, str], hands: Hands, service_of: Callable[[Target], Service] = lambda _: NO_SERVICE
-) -> Port:
+) -> PortWatch:
     """The port of the gateway that an environment means."""
     gateway = Gateway(Settings(), {"PATH": "", **environ})
     gateway.service_of = service_of
-    return Port(gateway, hands.clock, clean)
+    return PortWatch(gateway, hands.clock, clean)
 
 
 def test_a_ready_gateway_is_asked_one_cheap_question(

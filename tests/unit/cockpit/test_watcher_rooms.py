@@ -12,8 +12,8 @@ import pytest
 
 from oc_ops.cockpit import ledger
 from oc_ops.cockpit.clock import Turn, WatchClock
-from oc_ops.cockpit.files import Papers
-from oc_ops.cockpit.log import LINES, Follow
+from oc_ops.cockpit.files import FilesWatch
+from oc_ops.cockpit.log import LINES, LogWatch
 from oc_ops.judge import signature_catalogue
 from tests.fakes.fake_line import Hands
 from tests.support.machine import SECRET
@@ -48,12 +48,12 @@ def log(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def follow(tmp_path: Path) -> Follow:
+def follow(tmp_path: Path) -> LogWatch:
     """A follower of every shipped signature."""
-    return Follow(tmp_path, signature_catalogue.catalogue(), clean, NOW)
+    return LogWatch(tmp_path, signature_catalogue.catalogue(), clean, NOW)
 
 
-def test_the_log_is_shown_in_readable_lines(follow: Follow, log: Path) -> None:
+def test_the_log_is_shown_in_readable_lines(follow: LogWatch, log: Path) -> None:
     """Time, level, subsystem and message; new lines are there at the next look, and only then is anything read."""
     assert follow.look([log], NOW, 1.0)
     (line,) = follow.log.lines
@@ -71,7 +71,7 @@ def test_the_log_is_shown_in_readable_lines(follow: Follow, log: Path) -> None:
     ["\x1b]52;c;cm0gLXJmIH4=\x07", "\x1b]0;title\x07", "\x1b[2J\x1b[H", "x\r\ny", "\u202eevil", "\ud800", "A" * 2**20],
     ids=["clipboard", "title", "cursor", "lines", "bidi", "surrogate", "1 MB"],
 )
-def test_hostile_text_is_harmless_and_short(follow: Follow, log: Path, text: str) -> None:
+def test_hostile_text_is_harmless_and_short(follow: LogWatch, log: Path, text: str) -> None:
     """No control character, no override, no megabyte, no secret comes through."""
     log.write_bytes((record("before") + record(f"{text} token={SECRET}") + record("after")).encode("utf-8", "replace"))
     follow.look([log], NOW, 1.0)
@@ -83,7 +83,7 @@ def test_hostile_text_is_harmless_and_short(follow: Follow, log: Path, text: str
     json.dumps([each.text for each in follow.log.lines]).encode("ascii")
 
 
-def test_our_own_connection_is_no_news(follow: Follow, log: Path) -> None:
+def test_our_own_connection_is_no_news(follow: LogWatch, log: Path) -> None:
     """What the gateway logs of the watcher's requests is left out."""
     follow.own = "conn=cccccccc…cccc"
     with log.open("a") as file:
@@ -92,7 +92,7 @@ def test_our_own_connection_is_no_news(follow: Follow, log: Path) -> None:
     assert [each.text for each in follow.log.lines] == ["first"]
 
 
-def test_a_signature_fires_is_counted_and_leaves_with_its_window(follow: Follow, log: Path) -> None:
+def test_a_signature_fires_is_counted_and_leaves_with_its_window(follow: LogWatch, log: Path) -> None:
     """Id, severity, count, last time and first aid of the catalogue; after its window it is gone."""
     known = next(each for each in signature_catalogue.catalogue() if each.severity == "error")
     assert not follow.log.signatures
@@ -108,7 +108,7 @@ def test_a_signature_fires_is_counted_and_leaves_with_its_window(follow: Follow,
     assert not follow.log.signatures
 
 
-def test_a_rotated_log_goes_on(follow: Follow, log: Path) -> None:
+def test_a_rotated_log_goes_on(follow: LogWatch, log: Path) -> None:
     """The file is renamed and started over: the lines of both are shown, in order, and no more than fit."""
     follow.look([log], NOW, 1.0)
     old = log.rename(log.with_name("gateway.1.log"))
@@ -123,7 +123,7 @@ def test_a_rotated_log_goes_on(follow: Follow, log: Path) -> None:
     assert follow.log.lines[-1].text == "line 499"
 
 
-def test_a_log_that_is_not_there_says_so_and_since_when(follow: Follow, log: Path) -> None:
+def test_a_log_that_is_not_there_says_so_and_since_when(follow: LogWatch, log: Path) -> None:
     """What was read stays, marked; when the file is back, so is the part."""
     follow.look([log], NOW, 1.0)
     follow.look([], NOW, 1.0)
@@ -138,14 +138,14 @@ def test_a_log_that_is_not_there_says_so_and_since_when(follow: Follow, log: Pat
 
 
 @pytest.fixture
-def papers(tmp_path: Path) -> Papers:
+def papers(tmp_path: Path) -> FilesWatch:
     """The papers of an operator who has none yet."""
     (tmp_path / "memory").mkdir()
     (tmp_path / "reports").mkdir()
-    return Papers(tmp_path / "memory", tmp_path / "reports", "key", clean)
+    return FilesWatch(tmp_path / "memory", tmp_path / "reports", "key", clean)
 
 
-def test_before_the_first_run_the_next_action_is_to_run_the_doctor(papers: Papers) -> None:
+def test_before_the_first_run_the_next_action_is_to_run_the_doctor(papers: FilesWatch) -> None:
     """No report is no verdict, and no error."""
     papers.look(1.0, 2.0)
     assert (papers.doctor.verdict, papers.doctor.next_action) == ("", "oc-ops doctor")
@@ -153,7 +153,7 @@ def test_before_the_first_run_the_next_action_is_to_run_the_doctor(papers: Paper
     assert papers.transcripts == ()
 
 
-def test_the_last_report_gives_verdict_and_next_action(papers: Papers, tmp_path: Path) -> None:
+def test_the_last_report_gives_verdict_and_next_action(papers: FilesWatch, tmp_path: Path) -> None:
     """The cause's fix, errors first; a report that is replaced is read again, one that breaks says so and is kept."""
     path = tmp_path / "reports" / "latest.json"
     findings = [
@@ -181,7 +181,7 @@ def test_the_last_report_gives_verdict_and_next_action(papers: Papers, tmp_path:
     )
 
 
-def test_transcripts_of_ad_hoc_runs_are_shown_newest_first(papers: Papers, tmp_path: Path) -> None:
+def test_transcripts_of_ad_hoc_runs_are_shown_newest_first(papers: FilesWatch, tmp_path: Path) -> None:
     """At most five, each with its last lines made harmless; one that grows is read again; links are not followed."""
     folder = tmp_path / "memory" / "cron_run_now"
     folder.mkdir()

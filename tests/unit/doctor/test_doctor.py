@@ -6,13 +6,14 @@ import json
 import os
 from collections import Counter
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from oc_ops.act.recover.policy import cure_of
 from oc_ops.act.recover.preflight import by_hand
-from oc_ops.doctor import summary
+from oc_ops.doctor import jobs, summary
 from oc_ops.doctor.observations import Doctor
 from oc_ops.doctor.outcomes import Blocked, NotAsked
 from oc_ops.errors import CouldNotLook, SettingError
@@ -21,14 +22,18 @@ from oc_ops.judge import findings
 from oc_ops.judge.finding import Finding
 from oc_ops.observe import install, state
 from oc_ops.observe.healers import Healer
+from oc_ops.observe.http import Probe
+from oc_ops.observe.lastwords import LastWords
 from oc_ops.observe.openclaw import Openclaw
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.rpc import RefusalKind, RpcRefused, RpcReply
 from oc_ops.observe.rpc_reads import RpcReads
 from oc_ops.observe.service import NO_SERVICE, Service
+from oc_ops.observe.sockets import Listener
 from oc_ops.process.run import Outcome
 from oc_ops.settings import Settings
-from tests.support.sights import answer, call, nothing, reply, sight
+from tests.support.containers import runtime
+from tests.support.sights import LIVE, answer, call, nothing, page, reply, said, sight
 from tests.support.world import DOWN, HELLO, HUNG, READS, Make, World
 
 OBSERVATIONS = (
@@ -259,6 +264,87 @@ def test_a_failure_to_look_is_kept(world: World, make: Make) -> None:
             doctor.look()
     everything(doctor)
     assert world.asked == {"look": 1}
+
+
+def behind(proxy: str, live: Probe, ready: Probe | None = None) -> GatewayProbe:
+    """What is seen through a forwarder of another user."""
+    again = live if live.kind == "silent" else None
+    forwarder = Listener(77, proxy, uid=65534)
+    return sight(live, ready=ready, startup=ready, again=again, listener=forwarder, processes=())
+
+
+@pytest.mark.parametrize(
+    ("live", "ready", "cause"),
+    [
+        (page("<html>504 Gateway Time-out", status=504), page("<html>504", status=504), "gateway/hung"),
+        (page("<html>502 Bad Gateway", status=502), page("", status=502), "gateway/down"),
+        (nothing("silent"), None, "gateway/hung"),
+    ],
+    ids=["hung", "dead", "hung, by a patient proxy"],
+)
+def test_a_gateway_behind_a_forwarder_has_one_cause(
+    live: Probe, ready: Probe | None, cause: str, world: World, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its page for /readyz is no second reason, nor are words in a log of this machine its own last ones."""
+    words = LastWords(datetime.now(UTC), ("Refusing to bind gateway",), "a log of this machine", stopped=True)
+    monkeypatch.setattr("oc_ops.observe.lastwords.look", lambda *_: words)
+    world.look = behind("nginx: worker process", live, ready)
+    doctor = make()
+    found = doctor.http_cause()
+    assert found is not None
+    assert (found.check, words.source in found.saw) == (cause, False)
+    if ready is not None:
+        with pytest.raises(Blocked, match=cause):
+            doctor.readiness()
+
+
+def test_a_gateway_that_refuses_its_proxy_says_why(world: World, make: Make) -> None:
+    """2026.9.6 wants the proxy named in gateway.trustedProxies: its own words are said, not its JSON."""
+    refusal = {"error": {"message": "Proxy client attribution is required.", "type": "proxy_attribution_required"}}
+    world.look = behind("caddy run", LIVE, said(refusal, status=403))
+    with pytest.raises(CouldNotLook, match=r"readiness: Proxy client attribution is required\.$"):
+        make().readiness()
+
+
+def test_a_reason_that_keeps_all_from_looking_is_one(world: World, make: Make) -> None:
+    """The jobs are not to be had for the very reason that the read was not: no second red line for it."""
+    world.reads = RpcRefused("unproven", "ssh only forwards the port", code="other")
+    doctor = make()
+    with pytest.raises(CouldNotLook) as first:
+        doctor.rpc_fault()
+    with pytest.raises(CouldNotLook) as second:
+        jobs.sight(doctor, ())
+    assert second.value is first.value
+
+
+@pytest.mark.parametrize("extra", ["", "sys.exit(print('Error: permission denied', file=sys.stderr) or 1)"])
+def test_a_container_without_a_log_has_one_reason(extra: str, make: Make, tmp_path: Path) -> None:
+    """One that is gone, or that its runtime does not show: its log is not had for that very reason."""
+    runtime(tmp_path / "bin", extra=extra)
+    doctor = make(shell={"PATH": str(tmp_path / "bin")}, target="podman:cell")
+    if not extra:
+        with pytest.raises(Blocked, match="gateway/down"):
+            doctor.log_view()
+        return
+    with pytest.raises(CouldNotLook, match="permission denied; look as root") as first:
+        doctor.look()
+    with pytest.raises(CouldNotLook) as second:
+        doctor.log_view()
+    assert second.value is first.value
+
+
+def test_a_log_that_is_nowhere_is_not_had_for_want_of_a_read(
+    world: World, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway that may be asked says where it logs: that it may not be asked is the one reason."""
+    monkeypatch.setattr("oc_ops.observe.logs.files", lambda *_: ())
+    world.reads = RpcRefused("unproven", "the process that listens cannot be looked at", code="unseen")
+    doctor = make()
+    with pytest.raises(CouldNotLook) as first:
+        doctor.rpc_fault()
+    with pytest.raises(CouldNotLook) as second:
+        doctor.log_view()
+    assert second.value is first.value
 
 
 def test_a_cli_that_could_not_be_called_is_kept_and_named(world: World, make: Make) -> None:

@@ -37,6 +37,11 @@ NEWER = (
     "This OpenClaw build cannot open your existing data.\nOpenClaw state database "
     f"{STORE} uses newer schema version 99; this build supports 18.\nRefused by OpenClaw 2026.9.6 (eb377ac)."
 )
+LACKING = (
+    "Error: Cannot find module '@buape/carbon'\nRequire stack:\n- /opt/openclaw/dist/ui-7MjYF8PY.js\n"
+    "    at Function._resolveFilename (node:internal/modules/cjs/loader:1383:15)"
+)
+"""2026.4.5 and 2026.4.8, whose packages are incomplete."""
 LEASED = (
     "OpenClaw startup migrations are already running for this state directory; retry after the other OpenClaw process "
     "finishes or after 2026-11-28T09:22:18.908Z. (held by pid 4242)"
@@ -312,13 +317,14 @@ def test_a_start_by_an_older_command_is_refused(stage: Stage) -> None:
     ("value", "exit_", "words"),
     [
         (failed(NEWER), 4, "written by a newer OpenClaw"),
+        (read_failed(LACKING), 4, "a part of the OpenClaw installation is missing"),
         (
             read_failed("Error: the moon"),
             2,
             "whether a start can succeed is not known: `openclaw config validate` fails",
         ),
     ],
-    ids=["known", "unknown"],
+    ids=["known", "incomplete", "unknown"],
 )
 def test_a_start_is_refused_by_openclaw_s_own_words(
     value: Mapping[str, object], exit_: int, words: str, stage: Stage
@@ -328,6 +334,7 @@ def test_a_start_is_refused_by_openclaw_s_own_words(
     outcome = stage.recover(force=True)
     assert (outcome.exit, outcome.acted, stage.acts) == (exit_, False, [])
     assert words in outcome.why
+    assert "Require stack" not in outcome.why
 
 
 def test_a_sound_gateway_that_is_down_is_started(stage: Stage) -> None:

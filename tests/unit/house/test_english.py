@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from oc_ops.judge.findings import KINDS
-from oc_ops.judge.signatures import catalogue
+from oc_ops.judge.signature_catalogue import catalogue
 
 PROJECT = Path(__file__).resolve().parents[3]
 SOURCES = [

@@ -11,7 +11,7 @@ import pytest
 
 from oc_ops.doctor import selection
 from oc_ops.judge import gateway as judge_gateway
-from oc_ops.judge import signatures
+from oc_ops.judge import signature_catalogue
 from oc_ops.judge.findings import KINDS
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -133,7 +133,7 @@ def ids_made() -> dict[str, list[Path]]:
 def test_each_finding_that_is_made_is_declared() -> None:
     """What a judge gives it has declared with @finds, and nothing is declared that no judge gives."""
     assert set(ids_made()) == set(KINDS)
-    assert all(re.fullmatch(r"[a-z]+(\.[a-z0-9_]+)+", each.id) for each in signatures.catalogue())
+    assert all(re.fullmatch(r"[a-z]+(\.[a-z0-9_]+)+", each.id) for each in signature_catalogue.catalogue())
 
 
 def test_findings_are_made_by_judges_alone() -> None:
@@ -143,7 +143,7 @@ def test_findings_are_made_by_judges_alone() -> None:
 
 def test_ids_mentioned_anywhere_exist() -> None:
     """No module waits for a finding that nobody can make, nor names a check that is none."""
-    known = {*KINDS, *selection.check_ids(), *(f"logs/{each.id}" for each in signatures.catalogue())}
+    known = {*KINDS, *selection.check_ids(), *(f"logs/{each.id}" for each in signature_catalogue.catalogue())}
     pattern = re.compile(r"[\"'](?:cli|config|state|gateway|cron|browser|logs|host)/[a-z][a-z._-]*[\"']")
     for path in (each for each in MODULES if room(named(each)) != "observe"):
         mentioned = {each.strip("\"'") for each in pattern.findall(path.read_text(encoding="utf-8"))}
@@ -260,7 +260,7 @@ def test_what_advice_is(text: str, told: bool) -> None:
 
 def test_a_signature_s_fix_is_a_command_or_says_that_there_is_none() -> None:
     """The same rule for the fixes that are data, and facts without a period."""
-    for each in signatures.catalogue():
+    for each in signature_catalogue.catalogue():
         assert PASTES.match(each.fix), each.id
         assert not each.fact.endswith("."), each.id
         assert not each.fix.startswith("openclaw gateway restart"), each.id

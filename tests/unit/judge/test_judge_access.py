@@ -13,8 +13,8 @@ from oc_ops.observe.config import Credential, GatewayConfig
 from oc_ops.observe.credential import Held
 from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.probe import GatewayProbe
-from oc_ops.observe.processes import Listener
 from oc_ops.observe.rpc import RefusalKind, RpcRefused, RpcReply
+from oc_ops.observe.sockets import Listener
 from oc_ops.process.jsontext import text_at
 from tests.support.sights import (
     CONTROL_UI,

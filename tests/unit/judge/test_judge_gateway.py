@@ -16,8 +16,8 @@ from oc_ops.judge.gateway import Limits
 from oc_ops.observe.healers import Healer
 from oc_ops.observe.http import Kind, Probe
 from oc_ops.observe.probe import GatewayProbe
-from oc_ops.observe.processes import Listener
 from oc_ops.observe.service import Service
+from oc_ops.observe.sockets import Listener
 from tests.support.sights import (
     CONTROL_UI,
     GATEWAY,

@@ -10,14 +10,14 @@ import pytest
 
 from oc_ops.judge import signatures as judge
 from oc_ops.judge.finding import Finding
-from oc_ops.judge.signatures import Signature
+from oc_ops.judge.signature_catalogue import Signature, catalogue, load
 from oc_ops.observe.logs import LogView, Needle, Record, recent
 from oc_ops.observe.work import Account
 from oc_ops.settings import Settings
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 LOG = Path("/tmp/openclaw/openclaw-2026-11-22.log")
-CATALOGUE = {each.id: each for each in judge.catalogue()}
+CATALOGUE = {each.id: each for each in catalogue()}
 EPIPE = CATALOGUE["crash.epipe"].sample
 HUNG = Finding("gateway/hung", "error", "the gateway hangs", "nothing came", "openclaw gateway restart")
 
@@ -76,7 +76,7 @@ def test_no_records_no_findings() -> None:
 
 def test_every_sample_gets_through_the_reader(tmp_path: Path) -> None:
     """As the gateway writes it (JSON, quotes escaped) and as plain text, by the literals alone: all are recognised."""
-    log, known = tmp_path / "openclaw.log", judge.catalogue()
+    log, known = tmp_path / "openclaw.log", catalogue()
     rows: list[str] = []
     for second, each in enumerate(each for each in known for _ in range(2)):
         stamp = (NOON + timedelta(seconds=second)).isoformat(timespec="milliseconds")
@@ -162,7 +162,7 @@ def test_each_signature_looks_back_its_own_window() -> None:
     assert [each.check for each in judge.findings(view(*records), now=now)] == ["logs/ch.hm_restart"]
     assert len(judge.fired(view(*records), now=now)[loop]) == 2
     assert len(judge.findings(view(*records))) == 2
-    assert judge.window_s(judge.catalogue()) == 3600
+    assert judge.window_s(catalogue()) == 3600
     assert judge.window_s(()) == 0
 
 
@@ -226,7 +226,8 @@ def test_beside_a_cause_the_log_is_no_second_error() -> None:
 
 def forbidding(*records: Record, now: datetime | None = None) -> list[str]:
     """The ids that forbid a restart."""
-    return [each.id for each in judge.forbidding_restart(view(*records), now=now)]
+    found = [each.check.removeprefix("logs/") for each in judge.findings(view(*records), now=now)]
+    return [each for each in found if CATALOGUE[each].restart == "forbidden"]
 
 
 def test_config_and_credentials_forbid_a_restart() -> None:
@@ -252,7 +253,6 @@ def test_the_operator_s_own_signatures_are_judged_like_any_other(tmp_path: Path)
         "fact = 'it goes boom'\nfix = 'none automatic: duck'\nrestart = 'forbidden'\nsample = 'boom 1'\n",
         encoding="utf-8",
     )
-    known: tuple[Signature, ...] = judge.load(Settings(memory_dir=tmp_path, config_dir=tmp_path))
+    known: tuple[Signature, ...] = load(Settings(memory_dir=tmp_path, config_dir=tmp_path))
     (finding,) = judge.findings(view(record("boom 7")), known)
     assert str(finding).splitlines()[:2] == ["logs/my.boom: error: it goes boom", "  saw:    1× 12:00:00 UTC: boom 7"]
-    assert [each.id for each in judge.forbidding_restart(view(record("boom 7")), known)] == ["my.boom"]

@@ -21,6 +21,7 @@ from oc_ops.lab import config, install, sweep
 from oc_ops.lab.install import LabError
 from oc_ops.lab.lab import START_AT_MOST_S, START_S, Lab, LabStatus, open_lab
 from oc_ops.observe.http import probe
+from oc_ops.process.tree import alive
 from tests.support import faults, sights, stranger
 
 ENTRY = "node_modules/openclaw/openclaw.mjs"
@@ -359,9 +360,9 @@ def test_down_ends_whoever_lives_there(lab: Lab, tmp_path: Path, resident: Calla
     reader = resident("tail", "-f", str(lab.log_file), home=tmp_path)
     _until(lambda: len(sweep.residents(lab.root)) == 3)
     lab.down()
-    assert not any(sweep.alive(each) for each in (deaf, halted, browser))
-    assert sweep.alive(neighbour)
-    assert sweep.alive(reader)
+    assert not any(alive(each) for each in (deaf, halted, browser))
+    assert alive(neighbour)
+    assert alive(reader)
 
 
 def test_down_spares_its_caller(lab: Lab, cache: Path) -> None:

@@ -269,11 +269,6 @@ def test_a_status_that_contradicts_itself_is_asked_for_twice(
     assert made.routes == ["/"] * asked
 
 
-def test_the_longest_walk_is_known() -> None:
-    """What a check's deadline has to exceed."""
-    assert ClickLimits(step_s=15.0, start_s=45.0, walk_s=90.0).longest_s(20.0) == 265.0
-
-
 # -- the page ---------------------------------------------------------------------------------------------------------
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import shutil
+import socket
 import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -15,11 +19,16 @@ import psutil
 import pytest
 
 from oc_ops.errors import CouldNotLook, SettingError
-from oc_ops.observe import container, inside, processes
+from oc_ops.judge import gateway as judge
+from oc_ops.judge.gateway import Limits
+from oc_ops.observe import container, http, inside, processes
 from oc_ops.observe.container import Container, Runtime
-from oc_ops.observe.inside import config_of
+from oc_ops.observe.http import Probe
+from oc_ops.observe.inside import config_of, relay
+from oc_ops.observe.publisher import publishing
 from oc_ops.observe.target import choose, locate
 from tests.support.containers import ID, TOKEN, calls, inspected, runtime
+from tests.support.sights import LIVE, nothing, sight
 from tests.support.survivors import eventually
 
 
@@ -233,8 +242,106 @@ def test_a_container_in_the_machine_s_own_network_is_found(
         NetworkSettings=NO_PORTS,
     )
     runtime(tmp_path / "bin", told)
-    there = container.publishing(port, environ(tmp_path), pids.get(str(pid)))
+    there, _ = publishing(port, environ(tmp_path), pids.get(str(pid)))
     assert (there is not None) == found
+
+
+def test_the_port_of_a_pod_leads_to_its_gateway(tmp_path: Path) -> None:
+    """podman 4.3: its infra container publishes it; the gateway's, which names that network, is the one to start."""
+    pause: dict[str, Any] = {"Path": "/catatonit", "Args": ["-P"], "Image": "", "Env": [], "Mounts": []}
+    infra = inspected(Id="1f" * 32, Name="pp-infra", **pause)
+    other = inspected(Id="2f" * 32, Name="other", Path="sleep", Args=["9"], Env=[], Image="", NetworkSettings=NO_PORTS,
+                      HostConfig={**HOST, "NetworkMode": f"container:{infra['Id']}"})  # fmt: skip
+    own = inspected(Status="exited", NetworkSettings=NO_PORTS,
+                    HostConfig={**HOST, "NetworkMode": f"container:{infra['Id']}"})  # fmt: skip
+    runtime(tmp_path / "bin", infra, other, own)
+    there, _ = publishing(19100, environ(tmp_path))
+    assert there is not None
+    assert (there.name, there.words("start")) == ("cell", ("podman", "start", "cell"))
+
+
+def test_a_container_that_this_account_may_not_see_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """podman shows each user its own containers, and a socket may be closed to us: both are said, on one short line."""
+    runtime(tmp_path / "bin", extra="")
+    refusal = (
+        "permission denied while trying to connect to the Docker daemon socket at unix:///run/d.sock: "
+        'Get "http://x/y": dial unix /run/d.sock: connect: permission denied'
+    )
+    runtime(tmp_path / "bin", name="docker", extra=f"sys.exit(print({refusal!r}, file=sys.stderr) or 1)")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    there, why = publishing(18789, environ(tmp_path))
+    assert there is None
+    assert why == (
+        "root's containers are not seen from this account (sudo podman ps -a lists them); docker cannot be asked: "
+        "permission denied while trying to connect to the Docker daemon socket at unix:///run/d.sock: dial unix "
+        "/run/d.sock: connect: permission denied; look as root or as the account whose containers they are"
+    )
+    finding = judge.cause(sight(nothing("refused"), processes=(), unasked=why, runtimes=("podman",)), Limits())
+    assert finding is not None
+    assert (finding.check, finding.proof, why in finding.saw) == ("gateway/down", "", True)
+
+
+def test_a_container_of_another_user_is_not_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its monitor's command line says whose it is: our blindness is no gateway that is down."""
+    monitor = SimpleNamespace(
+        name=lambda: "conmon",
+        cmdline=lambda: ["/usr/bin/conmon", "--api-version", "1", "-n", "mine"],
+        uids=lambda: SimpleNamespace(real=os.geteuid() + 1),
+        username=lambda: "joe",
+    )
+    monkeypatch.setattr(psutil, "process_iter", lambda: iter([monitor]))
+    runtime(tmp_path / "bin")
+    with pytest.raises(CouldNotLook, match="container mine belongs to user joe: look as that user"):
+        container.named("podman", "mine", environ(tmp_path))
+    assert container.named("podman", "another", environ(tmp_path)).state == "gone"
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no Node here: the way in is a script of Node's")
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+def test_a_stopped_gateway_inside_is_silent_and_not_out_of_reach(tmp_path: Path, tls: bool) -> None:
+    """The way in is open as soon as the port takes the connection: whoever is hung shakes no hands."""
+    runtime(tmp_path / "bin", inspected(Args=["openclaw.mjs", "gateway"]), extra=_EXEC)
+    (tmp_path / "bin" / "python3").symlink_to(sys.executable)
+    node = Path(str(shutil.which("node")))
+    (tmp_path / "bin" / "node").symlink_to(node)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        target = choose(environ(tmp_path), choice="podman:cell")
+        port = server.getsockname()[1]
+        probe = http.probe("127.0.0.1", port, "/healthz", budget_s=0.5, through=lambda: relay(target, port, tls=tls))
+    assert probe.kind == "silent"
+    with pytest.raises(ConnectionRefusedError):
+        relay(target, port, tls=tls)
+
+
+@pytest.mark.parametrize("opens", ["while it is waited for", "between two looks"])
+def test_a_restart_inside_its_process_is_no_gateway_that_takes_no_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opens: str
+) -> None:
+    """2026.9.6 closes its port for seconds and its container goes on: a restart now would only do it again, and its
+    published port is not called astray for having opened last.
+    """
+    runtime(tmp_path / "bin", inspected())
+    opened = [] if opens == "while it is waited for" else [1.0]
+    asked = itertools.count()
+
+    def probe(_host: str, _port: int, path: str, **_: object) -> Probe:
+        closed = not opened or (len(opened) == 1 and next(asked) == 0)
+        return Probe(path, "refused", 0.0) if closed else replace(LIVE, path=path)
+
+    def into(*_: object, **__: object) -> object:
+        if not opened:
+            raise ConnectionRefusedError
+        return object()
+
+    monkeypatch.setattr(http, "probe", probe)
+    monkeypatch.setattr(inside, "relay", into)
+    target = choose(environ(tmp_path), choice="podman:cell")
+    wait = opened.append
+    found = inside.look(target, config_of(target), budget_s=1.0, delay_limit_ms=1000.0, wait=wait)
+    assert (found.live.kind, found.inside) == ("answered", "published")
+
+
+_EXEC = 'import os; words[0] == "exec" and os.execvp(words[3], words[3:])'
 
 
 def test_a_start_is_the_runtime_s(tmp_path: Path) -> None:

@@ -18,16 +18,10 @@ import psutil
 import pytest
 
 from oc_ops.observe import gatewaylocks, processes, sockets
+from oc_ops.observe.gatewaylocks import locked_port
 from oc_ops.observe.lockfiles import lock_files
-from oc_ops.observe.processes import (
-    GatewayProcess,
-    again,
-    gateway_processes,
-    is_gateway_title,
-    listener,
-    locked_port,
-)
-from oc_ops.observe.sockets import Socket
+from oc_ops.observe.processes import GatewayProcess, again, gateway_processes, is_gateway_title
+from oc_ops.observe.sockets import Socket, listener
 from oc_ops.observe.target import Target, locate
 from tests.support.sights import gateway_process
 

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from oc_ops.act.commands import Commands
-from oc_ops.cockpit.port import Port
+from oc_ops.cockpit.port import PortWatch
 from oc_ops.errors import CouldNotLook
 from oc_ops.gateway import Gateway
 from oc_ops.judge.access import read_unanswered
@@ -245,7 +245,23 @@ def test_a_forwarder_says_where_to_look(
     monkeypatch.setattr(listener, "_title", lambda _process: title)
     with pytest.raises(Unproven) as caught:
         prove(locate({"HOME": str(tmp_path)}), "127.0.0.1", port)
-    assert str(caught.value).endswith("; nginx only forwards it: run oc-ops where the gateway runs") == told
+    assert (f"only forwards port {port}, and nothing shows" in str(caught.value)) == told
+    assert str(caught.value).endswith("nothing secret is sent; run oc-ops where that runs") == told
+
+
+@AS_ROOT
+def test_another_user_s_forwarder_is_no_stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """nginx' workers belong to nobody, and the gateway behind them may be well: its port is not taken, and still
+    nothing secret is sent.
+    """
+    with stranger(tmp_path / "record") as port:
+        target = locate({"HOME": str(tmp_path)})
+        assert listener.stranger(target, "127.0.0.1", port) is not None
+        monkeypatch.setattr(listener, "_title", lambda _process: "nginx: worker process")
+        assert listener.stranger(target, "127.0.0.1", port) is None
+        with pytest.raises(Unproven, match=rf"^nginx \(pid \d+ of user .+\) only forwards port {port}") as caught:
+            prove(target, "127.0.0.1", port)
+    assert caught.value.why == "other"
 
 
 def test_a_gateway_in_a_container_is_named_by_its_target(
@@ -475,7 +491,7 @@ def test_the_watcher_tells_a_strangers_port(tmp_path: Path) -> None:
     """Its pages are those of a ready gateway, and the cockpit shows that the port is taken."""
     with stranger(tmp_path / "record") as port:
         gateway = Gateway(Settings(), {"HOME": str(tmp_path), "OPENCLAW_GATEWAY_PORT": str(port), "PATH": ""})
-        seen = Port(gateway, Hands().clock, str)
+        seen = PortWatch(gateway, Hands().clock, str)
         seen.look(2.0)
     assert (seen.gateway.state, seen.gateway.check) == ("port-taken", "gateway/port-taken")
     assert not seen.answers

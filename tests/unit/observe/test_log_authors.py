@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from oc_ops.observe.logs import from_cli
+from oc_ops.observe.logs.records import read
 from tests.support.log_lines import NOW, at, line, look, texts
 
 CLI_RECORDS = {
@@ -63,7 +63,7 @@ FAILED_COMMAND = (
 @pytest.mark.parametrize("said", FAILED_COMMAND)
 def test_a_failed_command_s_lines_do_not_count(said: str) -> None:
     """2026.9.6 begins them with the same `[openclaw]` as the gateway's own console lines."""
-    assert from_cli(line(said, name="openclaw").encode())
+    assert read(line(said, name="openclaw").encode(), Path("openclaw.log"))[1] == "cli"
 
 
 CHATS = {

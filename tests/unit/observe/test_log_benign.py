@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from oc_ops.judge import signatures
+from oc_ops.judge import signature_catalogue, signatures
 from oc_ops.observe.logs import Needle, raw_shape, recent
 from oc_ops.observe.logs.scan import Scan, finder
 from tests.support import gateway_log
 from tests.support.log_lines import line
 
 LINES = 1_000_000
-NEEDLES = [Needle(each.id, each.literals, raw_shape(each.expression)) for each in signatures.catalogue()]
+NEEDLES = [Needle(each.id, each.literals, raw_shape(each.expression)) for each in signature_catalogue.catalogue()]
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +41,8 @@ def test_a_million_healthy_lines_give_no_finding(healthy: Path) -> None:
     healthy.unlink()
 
 
-@pytest.mark.parametrize("signature", signatures.catalogue(), ids=lambda each: each.id)
-def test_the_prefilter_lets_each_sample_through(tmp_path: Path, signature: signatures.Signature) -> None:
+@pytest.mark.parametrize("signature", signature_catalogue.catalogue(), ids=lambda each: each.id)
+def test_the_prefilter_lets_each_sample_through(tmp_path: Path, signature: signature_catalogue.Signature) -> None:
     """Logged as JSON or as plain text, a signature's sample reaches the judge."""
     for written in (line(signature.sample), signature.sample, line("x", message=signature.sample)):
         log = tmp_path / "log"

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oc_ops.observe import logs
-from oc_ops.observe.logs import from_cli, parse
+from oc_ops.observe.logs import parse
 from tests.support.log_lines import NOW, line
 
 LOG = Path("openclaw.log")
@@ -75,7 +75,6 @@ def test_a_line_of_any_other_kind_is_text(raw: bytes) -> None:
 def test_no_bytes_make_the_reader_raise(raw: bytes) -> None:
     """Log text is hostile."""
     parse(raw, LOG)
-    from_cli(raw)
 
 
 def test_an_empty_line_is_nothing() -> None:

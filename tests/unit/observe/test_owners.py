@@ -16,8 +16,9 @@ from oc_ops.observe.http import Probe
 from oc_ops.observe.jobs import Job, Jobs, Receipt, Schedule
 from oc_ops.observe.owners import OwnerEvidence, active_jobs, gather, ownership
 from oc_ops.observe.probe import GatewayProbe
-from oc_ops.observe.processes import GatewayProcess, Listener
+from oc_ops.observe.processes import GatewayProcess
 from oc_ops.observe.rpc import RpcReply
+from oc_ops.observe.sockets import Listener
 
 BOOT, MARK = 1_000_000, 2_000_000
 JOB = Job("job-a", "backup", True, Schedule("unknown"), running_ms=MARK, receipt_id="receipt-1")

@@ -246,7 +246,8 @@ def test_an_older_release_s_page_is_an_answer_without_json(target: Target) -> No
 def test_the_listening_process_is_the_serving_one(target: Target) -> None:
     """Of two gateway processes the one that holds the port speaks; else the likeliest."""
     from oc_ops.observe.http import Probe
-    from oc_ops.observe.processes import GatewayProcess, Listener
+    from oc_ops.observe.processes import GatewayProcess
+    from oc_ops.observe.sockets import Listener
 
     first, second = (GatewayProcess(pid, 1, 9.0, "sleeping", 0.0, 1, "x", "e") for pid in (1, 2))
     live = Probe("/healthz", "answered", 0.0)

@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from oc_ops.observe.device import load
-from oc_ops.observe.rpc import RpcRefused, connect
 from tests.fakes.fake_gateway import NONCE, TS, Talk, gateway, listener, read_request, text_frame, upgrade
-from tests.support.lane import SLACK_S, TOKEN, mute, no_challenge, refused
+from tests.support.lane import SLACK_S, mute, no_challenge, refused
 
 # -- refusals ----------------------------------------------------------------------------------------------------------
 
@@ -169,13 +168,6 @@ def test_nobody_there_is_unreachable(tmp_path: Path) -> None:
     refusal = refused(port, tmp_path)
     assert refusal.kind == "unreachable"
     assert "refused" in refusal.reason
-
-
-def test_tls_in_a_container_is_left_to_the_cli(tmp_path: Path) -> None:
-    """A gateway with TLS is not even dialled where the way in is no socket of our own."""
-    with pytest.raises(RpcRefused) as caught:
-        connect("127.0.0.1", 1, TOKEN, tmp_path, tuple, connect_s=1, request_s=1, tls=True, through=socket.socket)
-    assert caught.value.kind == "tls"
 
 
 def test_device_that_cannot_be_kept_is_the_reason(tmp_path: Path) -> None:

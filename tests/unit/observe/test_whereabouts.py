@@ -14,6 +14,7 @@ import pytest
 
 from oc_ops.judge import gateway as judge
 from oc_ops.judge.gateway import Limits
+from oc_ops.judge.port import port_drift
 from oc_ops.observe import sockets
 from oc_ops.observe.probe import GatewayProbe, look
 from oc_ops.observe.service import NO_SERVICE, Service
@@ -68,7 +69,7 @@ def test_a_gateway_that_serves_another_port_is_looked_at_there(home: Path, targe
         seen = looked(target, wanted, UNIT)
         assert (seen.port, seen.wanted, seen.drifted, seen.live.kind) == (own.port, wanted, True, "answered")
         assert judge.cause(seen, OLD) is None
-        finding = judge.port_drift(seen, "gateway.port in openclaw.json")
+        finding = port_drift(seen, "gateway.port in openclaw.json")
     assert finding is not None
     assert (finding.check, finding.severity) == ("gateway/port-drift", "warning")
     assert f"serves port {own.port}" in finding.fact
@@ -81,7 +82,7 @@ def test_a_gateway_that_serves_another_port_is_looked_at_there(home: Path, targe
 def test_a_port_that_the_shell_names_is_told_as_the_shell_s(home: Path, target: Target) -> None:
     """What is to be put right is the variable, not the config."""
     with gateway_process(home) as own:
-        finding = judge.port_drift(looked(target, closed_port()), "OPENCLAW_GATEWAY_PORT in the environment")
+        finding = port_drift(looked(target, closed_port()), "OPENCLAW_GATEWAY_PORT in the environment")
     assert finding is not None
     assert f"set OPENCLAW_GATEWAY_PORT to {own.port}, or unset it" in finding.fix
 
@@ -89,7 +90,7 @@ def test_a_port_that_the_shell_names_is_told_as_the_shell_s(home: Path, target: 
 def test_a_port_that_the_env_file_names_is_put_right_there(home: Path, target: Target) -> None:
     """The config has the right port already: to set it again changes nothing."""
     with gateway_process(home):
-        finding = judge.port_drift(looked(target, closed_port()), f"OPENCLAW_GATEWAY_PORT in {home}/.env")
+        finding = port_drift(looked(target, closed_port()), f"OPENCLAW_GATEWAY_PORT in {home}/.env")
     assert finding is not None
     assert f"{home}/.env says" in finding.fact
     assert "take it out there" in finding.fix
@@ -111,7 +112,7 @@ def test_a_gateway_where_it_is_wanted_has_not_drifted(home: Path, target: Target
     with gateway_process(home) as own:
         seen = looked(target, own.port)
     assert (seen.wanted, seen.drifted, seen.learnt) == (None, False, "")
-    assert judge.port_drift(seen, "gateway.port") is None
+    assert port_drift(seen, "gateway.port") is None
 
 
 @pytest.mark.parametrize("host", ["::1", "127.0.0.2"], ids=["IPv6 only", "a custom address"])

@@ -13,21 +13,11 @@ from typing import Any
 
 import pytest
 
-from oc_ops.record.history import (
-    FILE,
-    CallEntry,
-    CheckEntry,
-    CronRunEntry,
-    FindingEntry,
-    HistoryError,
-    IncidentEntry,
-    Process,
-    database,
-    reading,
-    remember,
-    write,
-)
+from oc_ops.record.history import database, write
+from oc_ops.record.history.database import FILE, HistoryError, reading
+from oc_ops.record.history.entry import CallEntry, CheckEntry, CronRunEntry, FindingEntry, IncidentEntry, Process
 from oc_ops.record.history.query import History
+from oc_ops.record.history.write import remember
 from tests.support import past
 
 FAKE = Path(__file__).parents[2] / "fakes" / "history_writers.py"

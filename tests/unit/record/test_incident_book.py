@@ -22,12 +22,6 @@ from tests.support.incident_days import MINE, START, Days, finding, run
 PROJECT = Path(__file__).parents[3]
 
 
-@pytest.fixture
-def days(tmp_path: Path) -> Days:
-    """An empty book at the start of time."""
-    return Days(book.journal(tmp_path / "memory"))
-
-
 # -- the book ----------------------------------------------------------------------------------------------------------
 
 GOOD = Event("20261122-194115-gateway-hung", START, "opened", Fault.of(finding("gateway/hung")), gateway=MINE).as_json()

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
-from oc_ops.record.incidents import book, text
+from oc_ops.record.incidents import text
 from oc_ops.record.incidents.events import Event, Fault, Versions
 from oc_ops.record.incidents.incident import fold
 from oc_ops.record.incidents.rules import RunSummary, causes, decide
 from tests.support.incident_days import CHECKS, DEEP, FOUND_BY, MINE, OTHER, START, Days, finding, run
-
-
-@pytest.fixture
-def days(tmp_path: Path) -> Days:
-    """An empty book at the start of time."""
-    return Days(book.journal(tmp_path / "memory"))
 
 
 @pytest.mark.parametrize(

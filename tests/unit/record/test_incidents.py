@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -12,12 +11,6 @@ from oc_ops.record.incidents import book
 from oc_ops.record.incidents.events import Attempt, Event, Fault, Outcome, Versions
 from oc_ops.record.incidents.rules import RunSummary
 from tests.support.incident_days import CHECKS, MINE, START, Days, finding, run
-
-
-@pytest.fixture
-def days(tmp_path: Path) -> Days:
-    """An empty book at the start of time."""
-    return Days(book.journal(tmp_path / "memory"))
 
 
 def test_the_life_of_an_incident(days: Days) -> None:

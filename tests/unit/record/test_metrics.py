@@ -28,7 +28,8 @@ from typer.testing import CliRunner
 from oc_ops.cli import app
 from oc_ops.observe.target import identify
 from oc_ops.record import exporter
-from oc_ops.record.history import FILE, CronRunEntry, IncidentEntry
+from oc_ops.record.history.database import FILE
+from oc_ops.record.history.entry import CronRunEntry, IncidentEntry
 from oc_ops.record.metrics import METRICS, READABLE, SIZE, Metrics, nearest
 from oc_ops.settings import PROJECT
 from tests.support import past

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from oc_ops.record.redact import PLACEHOLDER, Json, Redactor, secrets_in
-from oc_ops.secrecy import is_trivial
+from oc_ops.record.redact import PLACEHOLDER, Json, Redactor
+from oc_ops.secrecy import is_trivial, secrets_in
 
 HOME = Path("/home/joe")
 PLAIN = Redactor([], HOME)

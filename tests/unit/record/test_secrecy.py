@@ -18,13 +18,14 @@ from hypothesis import strategies as st
 
 from oc_ops.judge import signature_catalogue
 from oc_ops.judge.signature_catalogue import Signature
-from oc_ops.record.redact import PLACEHOLDER, Redactor, secrets_in
+from oc_ops.record.redact import PLACEHOLDER, Redactor
 from oc_ops.secrecy import (
     STEMS,
     is_everyday,
     is_trivial,
     looks_random,
     names_a_secret,
+    secrets_in,
     secrets_in_broken,
     secrets_of,
     tells,

@@ -11,7 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from oc_ops.cli import app
-from oc_ops.record.history import CheckEntry, CronRunEntry, Process, context, reading
+from oc_ops.record.history import context
+from oc_ops.record.history.database import reading
+from oc_ops.record.history.entry import CheckEntry, CronRunEntry, Process
 from oc_ops.record.history.query import History
 from oc_ops.record.incidents import book
 from oc_ops.record.incidents.events import Event, Fault, GatewayName, Versions
