@@ -15,7 +15,7 @@ from oc_ops.errors import OcOpsError
 from oc_ops.judge import cron, models
 from oc_ops.judge import work as judge
 from oc_ops.observe import work
-from oc_ops.observe.rpc_reads import WORK, WORK_S
+from oc_ops.observe.rpc_reads import WORK_S, questions
 
 if TYPE_CHECKING:
     from oc_ops.cockpit.ledger import Ledger
@@ -64,9 +64,9 @@ class LabourWatch:
             self.again()
         if not self._turn.comes(self._clock.steady()):
             return False
-        self._ask([each for each in WORK if each not in _DEAR])
+        self._ask(lambda method: method not in _DEAR)
         if self._dear.comes(self._clock.steady()):
-            self._ask(_DEAR)
+            self._ask(lambda method: method in _DEAR)
             self._models_at = self._clock.now()
         if not self._line.talks:
             self._unseen("the gateway is not connected")
@@ -79,9 +79,11 @@ class LabourWatch:
         self._turn.soon()
         self._dear.soon()
 
-    def _ask(self, methods: list[str] | tuple[str, ...]) -> None:
-        for method in methods:
-            reply = self._line.request(method, WORK[method], deadline_s=WORK_S)
+    def _ask(self, due: Callable[[str], bool]) -> None:
+        for method, params in questions(self._line.version).items():
+            if not due(method):
+                continue
+            reply = self._line.request(method, params, deadline_s=WORK_S)
             if reply is None or reply.outcome in ("silent", "closed"):
                 return  # what was told before stays, with its age
             self._told.pop(method, None)

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from oc_ops.doctor.outcomes import Blocked
-from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.errors import CouldNotLook
 from oc_ops.judge import signature_catalogue
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.signature_catalogue import Signature
 from oc_ops.judge.signatures import window_s
-from oc_ops.observe import inside
+from oc_ops.observe import inside, logs
+from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.container import Container
 from oc_ops.observe.logs import LogView, Needle, Window, planned_restarts, raw_shape, recent
-from oc_ops.observe.rpc import RpcClient
+from oc_ops.observe.rpc import RpcRefused
+from oc_ops.observe.rpc_reads import RpcReads
 from oc_ops.observe.service import service
 from oc_ops.observe.target import Target
 from oc_ops.process.jsontext import text_at
@@ -42,17 +43,15 @@ def known(settings: Settings) -> tuple[Signature, ...]:
     )
 
 
-def asked_for(connect: Callable[[], RpcClient] | None) -> tuple[Path, ...]:
-    """Where the gateway itself says that it logs, when it is nowhere it should be; nothing where it cannot be asked.
+def files(target: Target, config: GatewayConfig, lane: RpcReads | RpcRefused | None = None) -> tuple[Path, ...]:
+    """The log files of a gateway; where none is where it should be, the one that its answer to `logs.tail` names.
 
-    2026.3.31 and 2026.4.15 do not honour `logging.file`; `logs.tail` names the file they write instead.
+    2026.3.31 to 2026.4.20 do not honour `logging.file`, and say there what they write instead.
     """
-    if connect is None:
-        return ()
-    with suppress(OcOpsError), connect() as client:
-        named = text_at(client.request("logs.tail", {"limit": 1}).payload, "file")
-        return (Path(named),) if named.startswith("/") and os.path.isfile(named) else ()  # noqa: PTH113
-    return ()
+    named = lane.log if isinstance(lane, RpcReads) else None
+    place = text_at(named.payload, "file") if named else ""
+    found = (Path(place),) if place.startswith("/") and os.path.isfile(place) else ()  # noqa: PTH113
+    return logs.files(target, config, datetime.now()) or found
 
 
 def read(

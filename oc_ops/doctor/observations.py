@@ -24,7 +24,7 @@ from oc_ops.judge import state as judge_state
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.port import http_broken
 from oc_ops.judge.signature_catalogue import Signature
-from oc_ops.observe import config, listener, logs, rpc_reads
+from oc_ops.observe import config, listener, rpc_reads
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.logs import LogView
 from oc_ops.observe.openclaw import Answer, Openclaw
@@ -152,8 +152,7 @@ class Doctor:
     @once
     def readiness(self) -> GatewayProbe:
         """The look, of a release that says whether it is ready; NotAsked where /readyz is not offered yet."""
-        seen = self.look()
-        ready = seen.ready
+        ready = (seen := self.look()).ready
         if ready is not None and ready.kind == "answered" and not isinstance(at(ready.json, "ready"), bool):
             if ready.status == 200 and ready.json is None:
                 raise NotAsked("this release has no /readyz: it answers every path with its Control UI")
@@ -209,7 +208,9 @@ class Doctor:
             raise Blocked(cause)
         if not self.settings.rpc:
             return RpcRefused("off", "the setting rpc is off")
-        return rpc_reads.all_at_once(self.gateway.connect)
+        return rpc_reads.all_at_once(
+            self.gateway.connect, log=not (self.target.container or log.files(self.target, self.config))
+        )
 
     @once
     def status_read(self) -> RpcReply | RpcRefused | Answer:
@@ -420,8 +421,7 @@ class Doctor:
         seen = None if self.config.log_file else self.look.seen
         if self.target.container is not None or (seen and judge_port.behind(seen)):
             return ()
-        found = logs.files(self.target, self.config, datetime.now())
-        return found or log.asked_for(self.gateway.connect if isinstance(self.rpc_lane.seen, RpcReads) else None)
+        return log.files(self.target, self.config, self.rpc_lane.seen)
 
     @once
     def signatures(self) -> tuple[Signature, ...]:

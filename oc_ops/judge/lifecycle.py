@@ -36,7 +36,7 @@ def starting(seen: GatewayProbe, budget_s: float) -> Finding | None:
         saw = seen.service.summary
     else:
         return None
-    if (at_it := seen.installing) and shut(seen) and not stopped and at_it.age_s < LONGEST_INSTALL_S:
+    if (at_it := seen.installing) and (shut(seen) or at_it.own) and not stopped and at_it.age_s < LONGEST_INSTALL_S:
         return starting_now(f"{saw}; {at_it.summary}", " until that has ended", "warning")
     if seen.up_s is not None and seen.up_s >= budget_s:
         return None

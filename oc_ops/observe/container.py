@@ -109,8 +109,12 @@ class Container:
 
     @property
     def unit(self) -> str:
-        """The systemd unit that owns it (a quadlet, `podman generate systemd`); empty where none does."""
-        return self.labels.get(_UNIT, "")
+        """The systemd unit that owns it (a quadlet, `podman generate systemd`); empty where none does.
+
+        podman-compose 1.6 writes that label on whatever it makes, and such a unit is there for few.
+        """
+        named = self.labels.get(_UNIT, "")
+        return "" if named.startswith("podman-compose@") else named
 
     @property
     def pod(self) -> str:

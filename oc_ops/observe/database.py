@@ -16,6 +16,9 @@ from oc_ops.errors import CouldNotLook
 if TYPE_CHECKING:
     import sqlite3
 
+STATE_DATABASE = Path("state", "openclaw.sqlite")
+"""The gateway's own, below its state directory."""
+
 Row = tuple[object, ...]
 
 _BUSY_S = 0.1

@@ -176,7 +176,7 @@ _TABLES = ("device_pairing_paired", "device_auth_tokens")
 
 def pairing(state_dir: Path) -> Pairing:
     """Look at the file of older releases and at the state database, whatever the release: upgrades leave either."""
-    path = state_dir / "state" / "openclaw.sqlite"
+    path = state_dir / database.STATE_DATABASE
     try:
         if files.is_file(state_dir / "identity" / "device-auth.json"):
             return "paired"

@@ -116,6 +116,7 @@ def _local(target: Target, choice: str) -> KnownGateway:
     if not seen and (holder := listener(port)):
         there = forwarder(holder.title, holder.program)
         words = [f"is not seen from here: {there.name} forwards its port"] if there else words
+        words = ["whether it runs is not known"] if words == ["does not run"] and holder.pid is None else words
         words.append(f"its port is held by {holder.summary}")
     if unit.manager != "none":
         words.append(unit.summary)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 import psutil
 
 from oc_ops import files
 from oc_ops.errors import CouldNotLook, SettingError
-from oc_ops.observe.database import Row, snapshot
+from oc_ops.observe.database import STATE_DATABASE, Row, snapshot
 from oc_ops.observe.gatewaylocks import is_gone, same_place
 from oc_ops.observe.processes import OWN_CALL
 from oc_ops.observe.target import Target, locate
@@ -31,9 +32,10 @@ _INSTALLERS = ("npm", "pnpm", "yarn", "bun", "brew")
 LONGEST_INSTALL_S = 1800.0
 """How long a package manager of the gateway's own start may take before the start counts as failed."""
 _PACKAGES = (*_INSTALLERS, "npm-cli")
+_OWN_PLACE = re.compile(r"/node_modules/openclaw(?:/|$)|/plugin-runtime-deps(?:/|$)")
+"""Where a gateway installs what its plugins need: in its own package (2026.4.20), in its state (2026.4.24, 4.29)."""
 _INSTALLS = ("ci", "install", "i", "add", "update", "up", "upgrade", "uninstall", "rm", "remove")
 
-_DATABASE = Path("state", "openclaw.sqlite")
 _RUNNING = (
     "SELECT phase, created_at_ms, updated_at_ms, origin_json FROM update_runs WHERE status = 'running' "
     "ORDER BY created_at_ms DESC LIMIT 20"
@@ -53,6 +55,8 @@ class Healer:
     age_s: float
     phase: str = ""
     """The part of an update that its ledger names."""
+    own: bool = False
+    """True for an installation of OpenClaw's own parts, which a gateway waits for and answers nobody meanwhile."""
 
     @property
     def summary(self) -> str:
@@ -89,7 +93,7 @@ def healers(target: Target) -> tuple[Healer, ...]:
 def install_of(pid: int) -> Healer | None:
     """The package manager that this gateway itself has started, and for how long it runs.
 
-    2026.4.24 fetches what its plugins need before it listens, for minutes on a slow line.
+    2026.4.24 fetches what its plugins need before it listens, 2026.4.20 while it serves: for minutes on a slow line.
     """
     now = time.time()
     with contextlib.suppress(psutil.Error):
@@ -100,7 +104,8 @@ def install_of(pid: int) -> Healer | None:
                 verb = next((word for word in words[1:6] if word in _INSTALLS), "")
                 if program and verb and child.status() != psutil.STATUS_ZOMBIE:
                     what = f"{program.stem.removesuffix('-cli')} {verb}"
-                    return Healer(child.pid, what, max(0.0, now - child.create_time()))
+                    own = _OWN_PLACE.search(child.cwd()) is not None
+                    return Healer(child.pid, what, max(0.0, now - child.create_time()), own=own)
     return None
 
 
@@ -166,7 +171,7 @@ def _on_record(target: Target) -> tuple[Healer, ...]:
     word: requested, staging, validating, repairing, activating, restarting or verifying.
     """
     try:
-        with snapshot(target.state_dir / _DATABASE, _READ_S) as tables:
+        with snapshot(target.state_dir / STATE_DATABASE, _READ_S) as tables:
             rows = tables.rows(_RUNNING) if tables.has("update_runs") else ()
     except (CouldNotLook, OSError):
         return ()

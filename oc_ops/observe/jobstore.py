@@ -13,7 +13,7 @@ from typing import cast
 from oc_ops import files
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe import jobs as observe_jobs
-from oc_ops.observe.database import ReadTransaction, Row, Unsteady, snapshot
+from oc_ops.observe.database import STATE_DATABASE, ReadTransaction, Row, Unsteady, snapshot
 from oc_ops.observe.jobs import MOST_JOBS, Job, JobRun, Jobs, Receipt
 
 DEADLINE_S = 2.0
@@ -22,7 +22,6 @@ DEADLINE_S = 2.0
 _TAIL_BYTES = 64 * 2**10
 """How much of a run log's end is read: 30 runs and more, with long error texts."""
 
-_DATABASE = Path("state", "openclaw.sqlite")
 _JOBS = (
     "SELECT store_key, job_id, job_json, state_json, runtime_updated_at_ms FROM cron_jobs"
     " ORDER BY sort_order, updated_at, job_id"
@@ -53,14 +52,14 @@ def read(state_dir: Path, cron_store: Path | None = None, *, deadline_s: float =
 
 
 def _read(state_dir: Path, jobs_file: Path, deadline_s: float) -> Jobs:
-    database, seen_at = state_dir / _DATABASE, datetime.now(UTC)
+    database, seen_at = state_dir / STATE_DATABASE, datetime.now(UTC)
     if files.is_file(database):
         with snapshot(database, deadline_s) as tables:
             if tables.has("cron_jobs"):
                 _refuse_older(database, jobs_file)
                 return _from_tables(tables, jobs_file, seen_at)
     if not files.is_file(jobs_file):
-        raise CouldNotLook(f"there is no cron store in {state_dir}: neither {_DATABASE} with jobs nor {jobs_file}")
+        raise CouldNotLook(f"there is no cron store in {state_dir}: neither {STATE_DATABASE} with jobs nor {jobs_file}")
     return _from_files(jobs_file, seen_at)
 
 

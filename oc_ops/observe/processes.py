@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import time
@@ -15,7 +16,7 @@ from oc_ops.errors import SettingError
 from oc_ops.observe import http
 from oc_ops.observe.container import Container
 from oc_ops.observe.gatewaylocks import lock_pids, same_place
-from oc_ops.observe.sockets import forwarder, lives_apart, sockets, user_name
+from oc_ops.observe.sockets import forwarder, lives_apart, shares_pids, sockets, user_name
 from oc_ops.observe.target import Target, locate
 
 OWN_CALL = "OC_OPS_CALL"
@@ -258,12 +259,9 @@ def hidden_gateway(target: Target) -> str:
     """A gateway that may be the target's and is not ours to look at, in words; empty when there is none.
 
     One whose environment the OS hides may be it where the state directory is that user's, or is not there at all; one
-    in a container is it where it has the target's state directory mounted.
+    in a container is it where it has the target's state directory mounted. With `hidepid` none of that user's is shown.
     """
-    try:
-        owner: int | None = target.state_dir.stat().st_uid
-    except OSError:
-        owner = None
+    owner = _owner(target.state_dir)
     for process in psutil.process_iter():
         try:
             title, uid = " ".join(process.cmdline()).strip(), process.uids().real
@@ -271,6 +269,9 @@ def hidden_gateway(target: Target) -> str:
                 continue
             if lives_apart(process.pid):
                 if _has_mounted(process, target):
+                    if shares_pids(process.pid):
+                        place = f"look there (nsenter -t {process.pid} -n)"
+                        return f"pid {process.pid} runs it in a network of its own; {place}"
                     return (
                         f"pid {process.pid} runs it in a container; look through the port that its container publishes"
                     )
@@ -278,7 +279,28 @@ def hidden_gateway(target: Target) -> str:
                 return f"pid {process.pid} of user {user_name(uid)} may be this gateway; run the doctor as that user"
         except (psutil.Error, OSError):
             continue
+    if owner not in (None, 0, os.getuid()) and os.getuid() and _PROC.is_dir() and not (_PROC / "1").exists():
+        who = user_name(owner)
+        return f"this account is not shown the processes of user {who} (/proc with hidepid); run the doctor as {who}"
     return ""
+
+
+_PROC = Path("/proc")
+
+
+def _owner(place: Path) -> int | None:
+    """The user whose state directory it is, by the folders above it where it is closed to us; None where it is not
+    there, or root holds it for somebody.
+    """
+    try:
+        return place.stat().st_uid
+    except PermissionError:
+        for above in place.parents:
+            with contextlib.suppress(OSError):
+                return above.stat().st_uid or None
+    except OSError:
+        pass
+    return None
 
 
 def _has_mounted(process: psutil.Process, target: Target) -> bool:

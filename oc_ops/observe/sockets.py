@@ -95,12 +95,18 @@ def lives_apart(pid: int) -> bool:
 
     Its listening sockets are none of this machine's, and its lock names a pid of another world.
     """
-    for kind in ("net", "pid"):
-        with suppress(OSError):
-            theirs = Path(f"/proc/{pid}/ns/{kind}").readlink()
-            if theirs != Path(f"/proc/self/ns/{kind}").readlink():
-                return True
-    return False
+    return not _shares("net", pid) or not shares_pids(pid)
+
+
+def shares_pids(pid: int) -> bool:
+    """True unless a process was seen to have other pids than ours: then a network of its own is no container's."""
+    return _shares("pid", pid)
+
+
+def _shares(kind: str, pid: int) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/ns/{kind}").readlink() == Path(f"/proc/self/ns/{kind}").readlink()
+    return True
 
 
 def user_name(uid: int | None) -> str:

@@ -20,7 +20,7 @@ from oc_ops import files
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe import config
 from oc_ops.observe.config import GatewayConfig
-from oc_ops.observe.database import ReadTransaction, snapshot
+from oc_ops.observe.database import STATE_DATABASE, ReadTransaction, snapshot
 from oc_ops.observe.gatewaylocks import is_gone
 from oc_ops.observe.processes import GatewayProcess, gateway_processes
 from oc_ops.observe.target import Target
@@ -37,7 +37,6 @@ _MOST_IN_FOLDER = 500
 _MOST_FDS = 4096
 _LOOK_AGAIN_S = 0.25
 
-_DATABASE = Path("state", "openclaw.sqlite")
 _DAMAGED = re.compile(r"malformed|not a database|is not an SQLite database")
 _LEASE = "SELECT expires_at, payload_json FROM state_leases WHERE scope = 'startup-migrations' AND expires_at > ?"
 _WRITER = "SELECT app_version FROM schema_meta WHERE meta_key = 'primary'"
@@ -122,7 +121,7 @@ def look(target: Target, processes: Sequence[GatewayProcess]) -> StateView:
     CouldNotLook where another user's state directory does not show itself to this account.
     """
     uid, by = _runner(target, processes)
-    database, lives = target.state_dir / _DATABASE, bool(processes)
+    database, lives = target.state_dir / STATE_DATABASE, bool(processes)
     if uid != os.geteuid():
         files.is_file(database)
     # What is no file is told by its kind, which touches nothing of a gateway that lives.

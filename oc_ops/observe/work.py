@@ -12,7 +12,7 @@ from typing import cast
 
 from oc_ops import files
 from oc_ops.errors import CouldNotLook
-from oc_ops.observe.database import snapshot
+from oc_ops.observe.database import STATE_DATABASE, snapshot
 from oc_ops.observe.jobs import Job, jobs_of
 from oc_ops.observe.rpc_reads import RpcReads
 from oc_ops.process.jsontext import at, number_at, text_at
@@ -20,7 +20,6 @@ from oc_ops.process.jsontext import at, number_at, text_at
 _STORE_S = 1.0
 _MOST = 200
 """Entries of one kind that are looked at: more accounts, plugins or agents than that are not told apart."""
-_DATABASE = Path("state", "openclaw.sqlite")
 _PENDING = (
     "SELECT COALESCE(channel, ''), count(*), min(enqueued_at), max(retry_count), max(COALESCE(last_error, ''))"
     " FROM delivery_queue_entries WHERE status = 'pending' GROUP BY 1"
@@ -260,7 +259,7 @@ def _providers(payload: object) -> tuple[str, ...] | None:
 
 def _stored(state_dir: Path) -> tuple[tuple[Letters, ...] | None, tuple[tuple[int, bool], ...]]:
     """Messages that wait to go out (None where no store tells), and the last backups."""
-    database = state_dir / _DATABASE
+    database = state_dir / STATE_DATABASE
     try:
         if not files.is_file(database):
             return None, ()

@@ -18,9 +18,10 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
 
+from oc_ops.judge.finding import Finding
 from oc_ops.record.history import database
 from oc_ops.record.history.database import FILE, reading
-from oc_ops.record.history.entry import CallEntry, CronRunEntry, FindingEntry, IncidentEntry, Process, RunEntry
+from oc_ops.record.history.entry import CallEntry, CronRunEntry, IncidentEntry, Process, RunEntry
 from oc_ops.record.history.query import DAY_MS, History
 from oc_ops.record.history.write import _remember, remember
 from oc_ops.record.metrics import Metrics
@@ -80,7 +81,7 @@ def year() -> Iterator[RunEntry]:
             process=Process(4171, started, 400 * 2**20 + day * 2**18),
             delay_ms=dice.uniform(5, 40),
             calls=tuple(jittered(dice, red)),
-            findings=(FindingEntry("gateway/hung", "", "error"),) if red else (),
+            findings=(Finding("gateway/hung", "error", "", "", ""),) if red else (),
             incidents=(incident,) if incident else (),
             incident=incident.id if red and incident else None,
             jobs=tuple(past.job(*job_runs(dice, at, step), name=name, id=name) for name, step in JOBS),

@@ -13,7 +13,7 @@ from oc_ops import files
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.gateway import Gateway
 from oc_ops.observe import inside, logs
-from oc_ops.observe.database import snapshot
+from oc_ops.observe.database import STATE_DATABASE, snapshot
 from oc_ops.observe.logs import Record
 from oc_ops.record import folder as record_folder
 from oc_ops.record import watcher_word
@@ -90,7 +90,7 @@ def _line(record: Record) -> str:
 
 def _store(folder: Path, gateway: Gateway) -> str:
     """The cron store: SQLite as one moment of it, the JSON files of older releases as they lie."""
-    database = gateway.target.state_dir / "state" / "openclaw.sqlite"
+    database = gateway.target.state_dir / STATE_DATABASE
     if database.is_file():
         return _database(folder, database)
     jobs = (gateway.config.cron_store or gateway.target.state_dir / "cron" / _STORES[0]).parent

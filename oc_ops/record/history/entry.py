@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from oc_ops.judge.finding import Finding
 from oc_ops.judge.findings import Verdict
 from oc_ops.record.run import CheckOutcome
 
@@ -35,14 +36,6 @@ class CallEntry(NamedTuple):
     outcome: str
     wall_s: float
     cpu_s: float | None = None
-
-
-class FindingEntry(NamedTuple):
-    """One finding, without its words: those stand in the run's report."""
-
-    check: str
-    subject: str
-    severity: str
 
 
 class CronRunEntry(NamedTuple):
@@ -110,7 +103,7 @@ class RunEntry(NamedTuple):
     state: Mapping[str, str] = MappingProxyType({})
     checks: tuple[CheckEntry, ...] = ()
     calls: tuple[CallEntry, ...] = ()
-    findings: tuple[FindingEntry, ...] = ()
+    findings: tuple[Finding, ...] = ()
     jobs: tuple[JobEntry, ...] = ()
     incidents: tuple[IncidentEntry, ...] = ()
     restarts: tuple[tuple[int, Restarter], ...] = ()

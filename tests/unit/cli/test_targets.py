@@ -94,6 +94,13 @@ def test_a_gateway_that_may_not_be_looked_at_is_not_said_to_be_down(
     assert "does not run" not in row
 
 
+def test_a_port_that_a_hidden_process_holds_is_not_said_to_be_down(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another user has it, and nothing shows whether that is the gateway (/proc with hidepid, root's podman)."""
+    monkeypatch.setattr("oc_ops.observe.gateways.listener", lambda _port: Listener(None, uid=0))
+    row = targets(home, 18789).stdout.splitlines()[1]
+    assert "whether it runs is not known, its port is held by a process of user root" in row
+
+
 @pytest.mark.parametrize(
     ("target", "code"), [("local", 0), ("podman:cell", 0), ("docker:cell", 1), ("compose:gateway", 1), ("cell:acme", 1)]
 )

@@ -23,7 +23,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr("oc_ops.observe.probe.look", lambda *_, **__: seen.see("look", seen.look))
-    monkeypatch.setattr(rpc_reads, "all_at_once", lambda *_: seen.see("rpc", seen.reads))
+    monkeypatch.setattr(rpc_reads, "all_at_once", lambda *_, **__: seen.see("rpc", seen.reads))
     for name in seen.cli:
 
         def ask(_self: Openclaw, name: str = name) -> Answer | Call:

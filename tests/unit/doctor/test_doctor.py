@@ -17,7 +17,6 @@ from oc_ops.doctor import jobs, summary
 from oc_ops.doctor.observations import Doctor
 from oc_ops.doctor.outcomes import Blocked, NotAsked
 from oc_ops.errors import CouldNotLook, SettingError
-from oc_ops.gateway import Gateway
 from oc_ops.judge import findings
 from oc_ops.judge.finding import Finding
 from oc_ops.observe import install, state
@@ -26,7 +25,7 @@ from oc_ops.observe.http import Probe
 from oc_ops.observe.lastwords import LastWords
 from oc_ops.observe.openclaw import Openclaw
 from oc_ops.observe.probe import GatewayProbe
-from oc_ops.observe.rpc import RefusalKind, RpcRefused, RpcReply
+from oc_ops.observe.rpc import RefusalKind, RpcRefused
 from oc_ops.observe.rpc_reads import RpcReads
 from oc_ops.observe.service import NO_SERVICE, Service
 from oc_ops.observe.sockets import Listener
@@ -624,32 +623,13 @@ def test_the_key_is_that_of_the_target(make: Make) -> None:
     assert make().key != make(profile="other").key
 
 
-class Tail:
-    """A connection that answers `logs.tail`."""
-
-    def __init__(self, named: object) -> None:
-        self.named = named
-
-    def __enter__(self) -> Tail:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return
-
-    def request(self, method: str, params: object) -> RpcReply:
-        """The file that it writes."""
-        assert (method, params) == ("logs.tail", {"limit": 1})
-        return reply(method, {"file": self.named})
-
-
-def test_a_log_that_is_elsewhere_is_asked_for(
-    world: World, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_log_that_is_elsewhere_is_asked_for(world: World, make: Make, tmp_path: Path) -> None:
     """2026.4.15 does not honour `logging.file`: the gateway itself names the file it writes."""
     place = tmp_path / "elsewhere.log"
     config = json.dumps({"logging": {"file": str(tmp_path / "configured.log")}})
     for named in (str(place), "relative.log", None):
-        monkeypatch.setattr(Gateway, "connect", lambda _, named=named: Tail(named))
+        assert isinstance(world.reads, RpcReads)
+        world.reads = replace(world.reads, log=reply("logs.tail", {"file": named}))
         for there in (False, True):
             place.unlink(missing_ok=True)
             if there:

@@ -100,6 +100,9 @@ SCENARIOS: Mapping[str, Scenario] = {
     "refused, old process whose install never ends": Scenario(
         sight(REFUSED, installing=Healer(99, "npm install", 7200.0)), "gateway/zombie", f"none automatic: end pid {PID}"
     ),
+    "silent, and it installs a part of its own": Scenario(
+        sight(SILENT, installing=Healer(99, "npm install", 200.0, own=True)), "gateway/starting", "none automatic: wait"
+    ),
     "silent, and a tool of its own installs": Scenario(
         sight(SILENT, installing=Healer(99, "npm install", 200.0)), "gateway/hung"
     ),
@@ -243,6 +246,7 @@ JUDGES = (
 ON_TIME = (
     "refused, young process",
     "refused, old process that installs",
+    "silent, and it installs a part of its own",
     "silent twice, young process",
     "silent, then answered, young",
     "garbled, young gateway process",

@@ -352,6 +352,19 @@ def test_a_start_is_the_runtime_s(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("unit", "command"),
+    [("oc.service", "systemctl start oc.service"), ("podman-compose@oc.service", "podman start cell")],
+)
+def test_a_unit_that_podman_compose_merely_names_commands_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unit: str, command: str
+) -> None:
+    """Its label names a unit whether there is one or not: `systemctl start` of it fails, and spends a recovery."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    there = seen(tmp_path, Status="exited", Labels={"PODMAN_SYSTEMD_UNIT": unit})
+    assert " ".join(there.words("start")) == command
+
+
+@pytest.mark.parametrize(
     ("fstype", "local"), [("ext4", True), ("overlay", True), ("nfs4", False), ("fuse.sshfs", False)]
 )
 def test_a_store_over_a_network_is_not_opened(

@@ -15,7 +15,7 @@ import pytest
 from oc_ops.judge import gateway as judge
 from oc_ops.judge.gateway import Limits
 from oc_ops.judge.port import port_drift
-from oc_ops.observe import sockets
+from oc_ops.observe import processes, sockets
 from oc_ops.observe.probe import GatewayProbe, look
 from oc_ops.observe.service import NO_SERVICE, Service
 from oc_ops.observe.target import Target, locate
@@ -209,17 +209,50 @@ def test_another_user_s_gateway_of_another_home_says_nothing_of_ours(
     assert seen.hidden == ""
 
 
-def test_a_gateway_in_a_container_is_none_of_this_machine_s(
-    home: Path, target: Target, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("shared", "place"), [(False, "in a container"), (True, "in a network of its own")])
+def test_a_gateway_that_lives_apart_is_none_of_this_machine_s(
+    home: Path, target: Target, monkeypatch: pytest.MonkeyPatch, shared: bool, place: str
 ) -> None:
-    """Another network or other pids: its sockets are not ours, and so it is neither a zombie nor down."""
+    """Another network (`ip netns`) or other pids: its sockets are not ours, and so it is neither a zombie nor down."""
     monkeypatch.setattr("oc_ops.observe.processes.lives_apart", lambda _: True)
+    monkeypatch.setattr("oc_ops.observe.processes.shares_pids", lambda _: shared)
     with gateway_process(home, "deaf") as own:
         seen = looked(target, closed_port(), UNIT)
     found = judge.cause(seen, OLD)
     assert found is not None
     assert (found.check, found.proof) == ("gateway/down", "")
-    assert f"pid {own.pid} runs it in a container" in judge.unseen(seen, found)
+    assert f"pid {own.pid} runs it {place}; look" in judge.unseen(seen, found)
+
+
+def test_where_processes_are_not_shown_a_gateway_may_live(
+    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """/proc with hidepid: nothing of another user is to be seen, and a closed port is no proof that nothing lives."""
+    monkeypatch.setattr("oc_ops.observe.processes._PROC", tmp_path)
+    monkeypatch.setattr("oc_ops.observe.processes._owner", lambda _: 1007)
+    monkeypatch.setattr("os.getuid", lambda: target.state_dir.stat().st_uid + 1)
+    seen = looked(target, closed_port())
+    found = judge.cause(seen, OLD)
+    assert "/proc with hidepid" in judge.unseen(seen, found)
+    (tmp_path / "1").mkdir()
+    assert looked(target, closed_port()).hidden == ""
+
+
+def test_the_owner_of_a_place_that_is_closed_to_us_is_that_of_the_folder_above(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A home of mode 700 hides its state directory, and not whose it is: a gateway of a third user is not meant."""
+    stat = Path.stat
+
+    def closed(path: Path, **options: bool) -> os.stat_result:
+        if path.name == ".openclaw":
+            raise PermissionError
+        told = list(stat(path, **options))
+        return os.stat_result([*told[:4], 1007, *told[5:]])
+
+    monkeypatch.setattr(Path, "stat", closed)
+    assert processes._owner(tmp_path / ".openclaw") == 1007
+    assert processes._owner(tmp_path / "nowhere") is None
 
 
 def test_our_own_process_lives_with_us() -> None:

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from oc_ops.judge.finding import Finding
 from oc_ops.record.history import database, write
 from oc_ops.record.history.database import FILE, HistoryError, reading
-from oc_ops.record.history.entry import CallEntry, CheckEntry, CronRunEntry, FindingEntry, IncidentEntry, Process
+from oc_ops.record.history.entry import CallEntry, CheckEntry, CronRunEntry, IncidentEntry, Process
 from oc_ops.record.history.query import History
 from oc_ops.record.history.write import remember
 from tests.support import past
@@ -54,7 +55,7 @@ def is_whole(memory_dir: Path) -> bool:
 
 def test_a_run_is_there_whole(tmp_path: Path) -> None:
     """Run, checks, calls, findings, the hour's sums and the totals, all from one write."""
-    finding = FindingEntry("gateway/hung", "", "error")
+    finding = Finding("gateway/hung", "error", "", "", "")
     past.remembered(tmp_path, past.hung(findings=(finding,)))
     assert rows(tmp_path, "SELECT verdict, stamp, pid, incident FROM runs") == [
         ("unhealthy", f"{past.NOW_MS}", 4171, "20261122-gateway-hung")
