@@ -23,8 +23,11 @@ RECORD = "OC_OPS_RELEASES_RECORD"
 MONTHLY = "2026.9.1 2026.8.2 2026.7.35 2026.6.11 2026.5.18 2026.4.15 2026.3.13"
 RELEASES = os.environ.get("OC_OPS_RELEASES", MONTHLY).split()
 """One of each month, or those that the environment names: any release of npm can be tried."""
-BROKEN_HTTP = "2026.3.31"
+BROKEN_HTTP = ("2026.3.31", "2026.4.8")
+"""Releases whose package lacks a module of its own, so that every HTTP request ends in an error."""
 PAIRED_S = 300.0
+STANDING = ("2026.4.29", "2026.5.2")
+"""Releases whose event loop stands for up to a minute under the first commands, which is said, with exit code 0."""
 
 
 @pytest.fixture
@@ -48,12 +51,15 @@ def fresh(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lab]:
 @pytest.mark.parametrize("fresh", RELEASES, indirect=True)
 def test_a_release_of_every_month_is_told_as_it_is(fresh: Lab, tmp_path: Path) -> None:
     """Never paired: at most one warning; paired by an operator's call: healthy; stopped and down: named as that."""
+    known = {"gateway/http-broken"} if fresh.version in BROKEN_HTTP else set()
+    known |= {"logs/rpc.slow", "cli/unusable"} if fresh.version in STANDING else set()
     unpaired = examine(fresh, tmp_path)
     assert unpaired.exit == 0, unpaired.output
-    assert [each["check"] for each in unpaired.report["findings"]] in ([], ["cli/unpaired"])
+    assert complaints(unpaired) <= known | {"cli/unpaired"}, unpaired.output
     pair(fresh)
     well = examine(fresh, tmp_path)
-    assert (well.exit, well.report["verdict"]) == (0, "healthy"), well.output
+    assert well.exit == 0, well.output
+    assert complaints(well) <= known, well.output
     with faults.stopped(fresh):
         hung = examine(fresh, tmp_path)
     assert hung.errors == ["gateway/hung"]
@@ -66,6 +72,11 @@ def test_a_release_of_every_month_is_told_as_it_is(fresh: Lab, tmp_path: Path) -
     record(fresh.version, "killed", down)
 
 
+def complaints(seen: Examination) -> set[str]:
+    """The ids of all findings but mere facts, such as what is known of a release."""
+    return {each["check"] for each in seen.report["findings"] if each["severity"] != "info"}
+
+
 def pair(lab: Lab) -> None:
     """Pair its command by an operator's call; what its start made it complain of until then is another story.
 
@@ -74,10 +85,11 @@ def pair(lab: Lab) -> None:
     until = time.monotonic() + PAIRED_S
     while (call := lab.call("cron", "list", "--json")).outcome not in ("answered", "lingered"):
         assert time.monotonic() < until, call.summary
-    calm(lab.log_file)
+    if lab.log_file.exists():  # 2026.4.1 writes another than the one that its config names
+        calm(lab.log_file)
 
 
-@pytest.mark.parametrize("fresh", [BROKEN_HTTP], indirect=True)
+@pytest.mark.parametrize("fresh", BROKEN_HTTP, indirect=True)
 def test_a_release_whose_http_is_broken_is_told_as_that(fresh: Lab, tmp_path: Path) -> None:
     """It answers 500 to everything here: no stranger on the port, no restart, and never green."""
     seen = examine(fresh, tmp_path)
