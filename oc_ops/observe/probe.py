@@ -18,8 +18,8 @@ from oc_ops.observe.container import Container
 from oc_ops.observe.healers import Healer, install_of
 from oc_ops.observe.http import Probe
 from oc_ops.observe.limits import Descriptors, descriptors
+from oc_ops.observe.port_container import publishing
 from oc_ops.observe.processes import GatewayProcess
-from oc_ops.observe.publisher import publishing
 from oc_ops.observe.service import NO_SERVICE, Service, unit_of
 from oc_ops.observe.sockets import Listener, forwarder, lives_apart
 from oc_ops.observe.target import Target

@@ -25,7 +25,7 @@ from oc_ops.observe import container, http, inside, processes
 from oc_ops.observe.container import Container, Runtime
 from oc_ops.observe.http import Probe
 from oc_ops.observe.inside import config_of, relay
-from oc_ops.observe.publisher import publishing
+from oc_ops.observe.port_container import publishing
 from oc_ops.observe.target import choose, locate
 from tests.support.containers import ID, TOKEN, calls, inspected, runtime
 from tests.support.sights import LIVE, nothing, sight
