@@ -357,7 +357,7 @@ OWN_READS = {
     "cockpit/panes/loop": "/dev/null",
     "schedule/run": "appends to a log of its own",
     "judge/releases": "package data",
-    "judge/catalogue": "package data, and the operator's by the bounded reader",
+    "judge/signature_catalogue": "package data, and the operator's by the bounded reader",
     "record/page/html": "package data",
     "record/folder": "its own files, just written",
     "cli/setup": "package data",
