@@ -177,7 +177,7 @@ def begin(
     cause: Finding | None,
     watched: str = "",
 ) -> None:
-    """The head of the transcript; each line is on the disk before the next thing is done. `watched`: see watcher_word."""
+    """The head of the transcript; each line is on disk before the next thing is done. `watched`: see watcher_word."""
     log.line(f"asked    {shlex.join(command)}")
     log.line(f"at       {clock(datetime.now(UTC))}")
     log.line(f"by       {whom()}")
