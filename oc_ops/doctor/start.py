@@ -216,6 +216,10 @@ class StartLook:
             answer = doctor.openclaw().config_validate()
         except (Blocked, OcOpsError):
             return None
+        words = judge_state.unsaid(answer)
+        alone = here and seen.service.manager == "none"  # no unit starts it by another package than our command's
+        if alone and (found := judge_lifecycle.refused_by(words, words, (judge_lifecycle.INCOMPLETE,))):
+            return found
         return refused(answer, doctor.target, doctor.config, self.seen())
 
     def _refuse_a_wrong_place(self, seen: GatewayProbe) -> None:
@@ -287,8 +291,6 @@ def refused(
     if found := judge_state.refused(answer, seen, _installed(target)):
         return found
     if words := judge_state.unsaid(answer):
-        if not lives and (found := judge_lifecycle.refused_by(words, words)):
-            return found
         whose = "" if seen.is_ours or not seen.runner else f"; the gateway's user is {seen.runner}, another than ours"
         raise CouldNotLook(f"whether a start can succeed is not known: {words}{whose}")
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -235,6 +235,14 @@ class StartRefusal:
     fix: str
 
 
+INCOMPLETE = StartRefusal(
+    re.compile(
+        r"Cannot find (?:module|package)|ERR_MODULE_NOT_FOUND"
+        r"|openclaw: missing dist|package lifecycle is incomplete"
+    ),
+    "a part of the OpenClaw installation is missing",
+    "install OpenClaw again (npm install -g openclaw)",
+)
 REFUSALS = (
     StartRefusal(
         re.compile(r"Refusing to bind gateway to \S+ without auth"),
@@ -290,14 +298,7 @@ REFUSALS = (
         "the Node.js that starts the gateway is too old for it",
         "install the Node.js that the message names, and reinstall the service with it",
     ),
-    StartRefusal(
-        re.compile(
-            r"Cannot find (?:module|package)|ERR_MODULE_NOT_FOUND"
-            r"|openclaw: missing dist|package lifecycle is incomplete"
-        ),
-        "a part of the OpenClaw installation is missing",
-        "install OpenClaw again (npm install -g openclaw)",
-    ),
+    INCOMPLETE,
 )
 """Read from 2026.9.6 when it was made to end so, or from its code. What may pass by itself (a port
 in use) is none of these: it is quoted, and a start is not forbidden."""
@@ -338,9 +339,9 @@ def refused(words: LastWords | None) -> Finding | None:
     )
 
 
-def refused_by(text: str, saw: str) -> Finding | None:
-    """The refusal that OpenClaw's own words name, of a gateway or of a command from the package that a start runs."""
-    known = next((each for each in REFUSALS if each.words.search(text)), None)
+def refused_by(text: str, saw: str, refusals: Sequence[StartRefusal] = REFUSALS) -> Finding | None:
+    """The refusal that a gateway's own words name; of our command's words only INCOMPLETE speaks of the gateway too."""
+    known = next((each for each in refusals if each.words.search(text)), None)
     if known is None:
         return None
     return Finding("gateway/start-refused", "error", known.fact, saw, f"none automatic: {known.fix}")

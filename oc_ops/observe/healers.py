@@ -104,9 +104,15 @@ def install_of(pid: int) -> Healer | None:
                 verb = next((word for word in words[1:6] if word in _INSTALLS), "")
                 if program and verb and child.status() != psutil.STATUS_ZOMBIE:
                     what = f"{program.stem.removesuffix('-cli')} {verb}"
-                    own = _OWN_PLACE.search(child.cwd()) is not None
-                    return Healer(child.pid, what, max(0.0, now - child.create_time()), own=own)
+                    return Healer(child.pid, what, max(0.0, now - child.create_time()), own=_is_own(child))
     return None
+
+
+def _is_own(child: psutil.Process) -> bool:
+    """True if it is seen to work where OpenClaw keeps its own parts; a folder that is not shown proves nothing."""
+    with contextlib.suppress(psutil.Error, OSError):
+        return _OWN_PLACE.search(child.cwd()) is not None
+    return False
 
 
 def _what(words: Sequence[str], target: Target) -> str:

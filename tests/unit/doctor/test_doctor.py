@@ -115,6 +115,27 @@ def test_a_start_that_openclaw_would_refuse_is_the_one_cause(words: str, check: 
     assert told_by.check == check
 
 
+@pytest.mark.parametrize(
+    ("words", "unit", "named"),
+    [
+        ("Cannot find module '@buape/carbon'", NO_SERVICE, True),
+        ("Cannot find module '@buape/carbon'", Service("systemd", "openclaw-gateway.service", "stopped"), False),
+        ("OpenClaw requires Node 24", NO_SERVICE, False),
+        ("required secrets are unavailable", NO_SERVICE, False),
+    ],
+    ids=["no-unit", "unit", "our-node", "our-secrets"],
+)
+def test_an_incomplete_command_speaks_of_the_gateway_it_would_start(
+    words: str, unit: Service, named: bool, world: World, make: Make
+) -> None:
+    """A unit may start another package, with a Node and secrets of its own: there our command's words prove nothing."""
+    world.look = replace(DOWN, service=unit)
+    world.cli["config_validate"] = answer({"valid": False, "error": {"message": words}}, outcome="refused")
+    found = everything(make())
+    assert causes(found) == ({"gateway/start-refused"} if named else set())
+    assert isinstance(found["http_cause"], CouldNotLook) is not named
+
+
 def test_a_refusal_that_is_not_known_makes_the_verdict_unknown(world: World, make: Make) -> None:
     """Whether a start helps is not known then, so none is advised; a live gateway is not accused of it either."""
     world.cli["config_validate"] = answer({"valid": False, "error": {"message": "the moon"}}, outcome="refused")

@@ -317,7 +317,7 @@ def test_a_start_by_an_older_command_is_refused(stage: Stage) -> None:
     ("value", "exit_", "words"),
     [
         (failed(NEWER), 4, "written by a newer OpenClaw"),
-        (read_failed(LACKING), 4, "a part of the OpenClaw installation is missing"),
+        (read_failed(LACKING), 2, "Cannot find module '@buape/carbon' at Function._resolveFilename"),
         (
             read_failed("Error: the moon"),
             2,

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from oc_ops.observe.container import Container
@@ -190,3 +191,35 @@ def test_a_package_manager_of_the_gateway_s_own(tmp_path: Path, command: str, wh
         assert found is None or found.pid == child.pid
         child.communicate(b"\n")
     assert install_of(os.getpid()) is None
+
+
+@pytest.mark.parametrize(
+    ("folder", "shown", "own"),
+    [
+        ("home/.openclaw/plugin-runtime-deps/openclaw-2026.4.29", True, True),
+        ("lib/node_modules/openclaw/dist/extensions/codex", True, True),
+        ("home/.openclaw/workspace", True, False),
+        ("lib/node_modules/openclaw/dist/extensions/codex", False, False),
+    ],
+    ids=["state", "package", "an-agent-s", "not-shown"],
+)
+def test_an_installation_of_its_own_parts_is_known_by_its_folder(
+    folder: str, shown: bool, own: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that may not be seen hides no installation: only whose it is remains unknown."""
+
+    def denied(_process: psutil.Process) -> str:
+        raise psutil.AccessDenied
+
+    if not shown:
+        monkeypatch.setattr(psutil.Process, "cwd", denied)
+    place = tmp_path / folder
+    place.mkdir(parents=True)
+    npm = tmp_path / "npm"
+    npm.write_text("#!/bin/sh\nread line\n")
+    npm.chmod(0o755)
+    with subprocess.Popen([str(npm), "install", "acpx"], stdin=subprocess.PIPE, cwd=place) as child:
+        found = install_of(os.getpid())
+        child.communicate(b"\n")
+    assert found is not None
+    assert found.own is own
