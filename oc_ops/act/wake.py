@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 
 import psutil
+from msgspec import Struct
 
 from oc_ops.act.breaker.scan import Pid
 from oc_ops.act.commands import Commands
@@ -16,8 +16,7 @@ from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.processes import stopped_inside
 
 
-@dataclass(frozen=True, slots=True)
-class StoppedInside:
+class StoppedInside(Struct, frozen=True):
     """The gateway's process in a container, by its pid there."""
 
     pid: int

@@ -8,12 +8,12 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from datetime import UTC, datetime
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
 
 import typer
+from msgspec.structs import asdict
 
 from oc_ops.cli.frame import Json, Target, Whole, harmless
 from oc_ops.errors import CouldNotLook, OcOpsError

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import to_builtins
+from msgspec.structs import asdict, replace
 
 from oc_ops.cli.frame import Row, show_table
 from oc_ops.errors import SettingError
@@ -32,7 +34,7 @@ def redacted(seen: Jobs, verdicts: Sequence[Verdict], redactor: Redactor) -> tup
     """The same without the secrets that names, errors and findings hold; ids and what is reckoned with stay."""
 
     def job(one: Job) -> Job:
-        said = ((each.name, getattr(one, each.name)) for each in fields(one) if each.name != "id")
+        said = ((name, said) for name, said in asdict(one).items() if name != "id")
         texts: dict[str, Any] = {name: redactor.text(text) for name, text in said if isinstance(text, str)}
         return replace(one, **texts)
 
@@ -84,12 +86,12 @@ def as_json(seen: Jobs, verdicts: Sequence[Verdict], to_watch: Sequence[Watched]
                 "where": each.watched.where,
                 "verdict": _verdict(each),
                 "unseen": each.unseen or None,
-                "findings": [asdict(one) for one in each.findings],
+                "findings": [to_builtins(one) for one in each.findings],
             }
             for each in verdicts
             if each.watched
         ],
-        "jobs": [{**asdict(each), "verdict": _verdict(said.get(each.id))} for each in seen.jobs],
+        "jobs": [{**to_builtins(each), "verdict": _verdict(said.get(each.id))} for each in seen.jobs],
         "not_watched": [each.line for each in to_watch],
     }
 

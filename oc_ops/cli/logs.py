@@ -10,12 +10,12 @@ import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
+from msgspec import Struct
 
 from oc_ops.cli.frame import Json, Whole, show_table
 from oc_ops.errors import OcOpsError
@@ -49,8 +49,7 @@ def scan(
         _print_table(tally)
 
 
-@dataclass(slots=True)
-class Fired:
+class Fired(Struct):
     """One signature's records: how many, when, and the newest one's text."""
 
     count: int = 0
@@ -68,11 +67,10 @@ class Fired:
             self.last = max(self.last or record.time, record.time)
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """The counts of a scan, over all files."""
 
-    fired: dict[str, Fired] = field(default_factory=dict)
+    fired: dict[str, Fired] = {}
     lines: int = 0
     bytes: int = 0
     own: int = 0

@@ -8,11 +8,11 @@ import socket
 import sys
 import sysconfig
 from collections.abc import Collection, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec.structs import asdict
 
 from oc_ops.cli.frame import Json, Whole, show_table
 from oc_ops.errors import OcOpsError

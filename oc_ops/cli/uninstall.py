@@ -7,12 +7,12 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec import Struct
 
 from oc_ops.errors import OcOpsError
 from oc_ops.locks import lock_dir
@@ -25,8 +25,7 @@ _OWN = ("ops_critical_cron_jobs.txt", "signatures.toml", "settings.toml", ".giti
 _COMMAND_S = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Keepsake:
+class Keepsake(Struct, frozen=True):
     """One thing that oc-ops keeps: what it is, how large, the command that removes it, and how we run that.
 
     Without `act` it is for the operator alone.

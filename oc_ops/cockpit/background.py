@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from oc_ops.cockpit import state
 from oc_ops.cockpit.ledger import note
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from oc_ops.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True):
     """One slow question: its answer is handed over between two turns of the loop, on the loop's own thread."""
 
     name: str

@@ -6,10 +6,11 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast, get_args
+
+from msgspec.structs import replace
 
 from oc_ops import files
 from oc_ops.cockpit import state

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import tzinfo
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from oc_ops.cockpit import ledger, state
 from oc_ops.cockpit.background import Cli, Task

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from statistics import median
 from typing import TYPE_CHECKING, Literal
+
+from msgspec.structs import replace
 
 from oc_ops.cockpit import state
 from oc_ops.cockpit.clock import WatchClock

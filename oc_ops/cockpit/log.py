@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from oc_ops.cockpit.state import Firing, Freshness, LogLine, LogPart
 from oc_ops.judge.signature_catalogue import Signature

@@ -6,9 +6,10 @@ import gc
 import os
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from oc_ops.cockpit import snapshot, state
 from oc_ops.cockpit.background import Aside, Cli, Task

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import psutil
+from msgspec.structs import replace
 
 from oc_ops.cockpit import state
 from oc_ops.cockpit.background import Cli, Task

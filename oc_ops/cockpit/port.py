@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Literal, cast
+
+from msgspec.structs import replace
 
 from oc_ops.cockpit.background import Task
 from oc_ops.cockpit.clock import Turn, WatchClock

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from oc_ops.cockpit.clock import WatchClock
 from oc_ops.cockpit.state import Rpc
@@ -183,4 +184,4 @@ class RpcLink:
 
     def _turn(self, state: str, reason: str) -> None:
         since = self.state.since if self.state.state == state else self._clock.now()
-        self.state = replace(self.state, state=state, since=since, reason=reason)  # type: ignore[arg-type]
+        self.state = replace(self.state, state=state, since=since, reason=reason)

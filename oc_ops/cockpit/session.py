@@ -8,9 +8,10 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct, field
 
 from oc_ops.cockpit import snapshot, tmux
 from oc_ops.cockpit.panes import WINDOWS
@@ -41,8 +42,7 @@ class SessionError(OcOpsError):
     """The session cannot be had: another one has its name, or tmux does not do what it is asked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True):
     """The cockpit as it stands: each window's state, who looks, and how old the watcher's last word is."""
 
     socket: str
@@ -71,8 +71,7 @@ class Session:
         return self.watched and all(each == "up" for each in self.windows.values())
 
 
-@dataclass(frozen=True, slots=True)
-class _Pane:
+class _Pane(Struct, frozen=True):
     """One pane of ours."""
 
     id: str

@@ -7,11 +7,12 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import get_type_hints
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from oc_ops import files
 from oc_ops.cockpit.state import SCHEMA, Snapshot
@@ -28,8 +29,7 @@ _DECODERS = {name: msgspec.json.Decoder(kind) for name, kind in get_type_hints(S
 """One for each part, so that a part which has not changed is not read again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """The file's content. `problem` says why there is nothing to show; then `snapshot` is an empty one."""
 
     snapshot: Snapshot
@@ -60,11 +60,11 @@ class Writer:
             written_at=time.time() if now is None else now,
             written_monotonic=time.monotonic() if monotonic is None else monotonic,
         )
-        members = (f'"{each.name}":{self._text(each.name, getattr(stamped, each.name))}' for each in fields(stamped))
+        members = (f'"{name}":{self._text(name, part)}' for name, part in asdict(stamped).items())
         _replace_file(self.path, f"{{{','.join(members)}}}")
 
     def _text(self, name: str, value: object) -> str:
-        if not is_dataclass(value) or isinstance(value, type):
+        if not isinstance(value, Struct):
             return _json(value)
         before = self._said.get(name)
         if before is None or before[0] is not value:
@@ -73,12 +73,7 @@ class Writer:
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, default=_members, separators=(",", ":"), ensure_ascii=False)
-
-
-def _members(value: Any) -> dict[str, object]:
-    """A record as JSON takes it; `asdict` would copy all that is in it."""
-    return {each.name: getattr(value, each.name) for each in fields(value)}
+    return json.dumps(value, default=asdict, separators=(",", ":"), ensure_ascii=False)
 
 
 def _replace_file(path: Path, text: str) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 
 import psutil
+from msgspec.structs import replace
 
 from oc_ops.errors import OcOpsError
 from oc_ops.gateway import Gateway

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from oc_ops.doctor.outcomes import Blocked, Memo, NotAsked, once
 from oc_ops.errors import CouldNotLook, OcOpsError
@@ -154,7 +155,7 @@ class WorkLook:
 
     def _keep(self, **parts: object) -> None:
         """Keep what was judged just now, and only that, for the next look: a run of some checks forgets no other's."""
-        self._kept = replace(self._kept or self.before(), at_ms=self.seen().at_ms, **parts)  # type: ignore[arg-type]
+        self._kept = replace(self._kept or self.before(), at_ms=self.seen().at_ms, **parts)
         memory.remember_look(self._doctor.settings.memory_dir, self._doctor.key, self._kept)
 
     def _listed(self) -> Jobs | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar, cast, overload
+
+from msgspec import Struct
 
 from oc_ops.errors import OcOpsError
 from oc_ops.judge.finding import Finding
@@ -22,12 +23,11 @@ class NotAsked(OcOpsError):
     """A check was left out on purpose: by --quick, or by a setting."""
 
 
-@dataclass(slots=True)
-class Memo:
+class Memo(Struct):
     """Observations of one looker, each under its method: what came, or what was raised instead."""
 
-    values: dict[object, object] = field(default_factory=dict)
-    errors: dict[object, BaseException] = field(default_factory=dict)
+    values: dict[object, object] = {}
+    errors: dict[object, BaseException] = {}
 
 
 class Looker(Protocol):

@@ -7,12 +7,13 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from oc_ops import files
 from oc_ops.doctor import summary
@@ -33,8 +34,7 @@ if TYPE_CHECKING:
     from oc_ops.record.page.charts import Latency
 
 
-@dataclass(frozen=True, slots=True)
-class Handover:
+class Handover(Struct, frozen=True):
     """The last whole run of a gateway: when it ended (seconds since the epoch), whose it was, and what it came to."""
 
     ended_at: float

@@ -6,9 +6,10 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from oc_ops.doctor import summary
 from oc_ops.doctor.advice import Advice

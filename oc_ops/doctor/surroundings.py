@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from oc_ops import files
 from oc_ops.doctor.jobs import WorkLook
@@ -140,7 +141,7 @@ class Surroundings:
         """Limits that the machine's judges measure against."""
         from oc_ops.judge.host import HostLimits
 
-        return HostLimits(**{each.name: getattr(self.doctor.settings, each.name) for each in fields(HostLimits)})
+        return HostLimits(**{name: getattr(self.doctor.settings, name) for name in HostLimits.__struct_fields__})
 
     @once
     def clock_off(self) -> Finding | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Literal
+
+from msgspec.structs import replace
 
 from oc_ops.judge.cli import reason
 from oc_ops.judge.finding import Finding, Severity, finds, none, restart

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from oc_ops.judge import lifecycle
 from oc_ops.judge.finding import Finding, finds, start

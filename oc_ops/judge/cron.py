@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from oc_ops.errors import CouldNotLook
 from oc_ops.judge.finding import Finding, finds, none
@@ -88,8 +90,7 @@ def scheduler_off(status: object) -> Finding | None:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class KeptJob:
+class KeptJob(Struct, frozen=True):
     """The memory of a job from one look to the next; a one-shot job takes itself away."""
 
     name: str

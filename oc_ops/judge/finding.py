@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from oc_ops.text import NO_COMMAND, remedy
 
@@ -19,8 +21,7 @@ WAKE = "kill -CONT "
 tell it what was said, and nothing else reads these texts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One fault. `check` is the stable id of docs and contracts; every text an operator sees derives from these fields.
 
     `fact` is present tense without a period, `saw` is one line of evidence, `fix` is one command that pastes
@@ -42,7 +43,7 @@ class Finding:
     def __post_init__(self) -> None:
         """Verify by the finding's own id, where no other command is given."""
         if not self.verify:
-            object.__setattr__(self, "verify", f"oc-ops doctor --check {self.check}")
+            force_setattr(self, "verify", f"oc-ops doctor --check {self.check}")
 
     @classmethod
     def of_report(cls, told: Mapping[str, object]) -> Finding:
@@ -107,8 +108,7 @@ _ID = re.compile(r"[a-z]+/[a-z][a-z-]*[a-z]")
 _Judge = TypeVar("_Judge", bound=Callable[..., object])
 
 
-@dataclass(frozen=True, slots=True)
-class Cure:
+class Cure(Struct, frozen=True):
     """The act of recovery for a finding, and the reason in words, without a period.
 
     `proof` says what the gateway's own process, socket or files have shown before a restart or start may be done, or a
@@ -120,8 +120,7 @@ class Cure:
     proof: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class FindingKind:
+class FindingKind(Struct, frozen=True):
     """One finding id: its cure, what it means and what helps, each a phrase fit for a table.
 
     `checks` are the ids of the checks that can find it; a finding without any is looked for by all checks of its area.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from oc_ops.judge import container, port
 from oc_ops.judge.container import NEVER_RETRY
@@ -21,8 +22,7 @@ BY_HAND = "start it as it was started before (openclaw gateway run)"
 """Without a service unit `gateway start` and `restart` are refused or do nothing (2026.9.6, 2026.5.28)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """Limits that the judges measure against."""
 
     start_budget_s: float = 240.0
@@ -33,6 +33,9 @@ class Limits:
     def of(cls, settings: Settings) -> Limits:
         """Those of the settings."""
         return cls(settings.start_budget_s, settings.late_answer_s, settings.event_loop_delay_ms)
+
+
+LIMITS = Limits()
 
 
 def cause(seen: GatewayProbe, limits: Limits) -> Finding | None:
@@ -56,7 +59,7 @@ def unseen(seen: GatewayProbe, found: Finding | None) -> str:
     return f"nothing was seen to listen on port {seen.port}, and whether the gateway runs is not known: {seen.hidden}"
 
 
-def port_taken(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
+def port_taken(seen: GatewayProbe, _limits: Limits = LIMITS) -> Finding | None:
     """Somebody has the port and is not this gateway."""
     return None if shut(seen) else port.port_taken(seen)
 
@@ -72,7 +75,7 @@ def port_taken(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None
     means="nothing listens and no gateway process lives",
     helps="start",
 )
-def down(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
+def down(seen: GatewayProbe, _limits: Limits = LIMITS) -> Finding | None:
     """Nothing listens and no gateway process lives; or a forwarder has the port, and nobody answers behind it."""
     there = port.behind(seen)
     if there is not None and port.dead_behind(seen) and seen.listener is not None:
@@ -117,7 +120,7 @@ def down(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
     means="the service manager keeps restarting it, or gave up (start limit, exit 78)",
     helps="read why it exits; no restart",
 )
-def crash_loop(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
+def crash_loop(seen: GatewayProbe, _limits: Limits = LIMITS) -> Finding | None:
     """The supervisor keeps restarting it, or gave up: start limit, or exit 78 (config or lock, never to be retried)."""
     service = seen.service
     if not shut(seen):
@@ -154,7 +157,7 @@ def crash_loop(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None
     means="a gateway process lives and its sockets show that it listens nowhere",
     helps="restart, or end that pid",
 )
-def zombie(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
+def zombie(seen: GatewayProbe, _limits: Limits = LIMITS) -> Finding | None:
     """A gateway process lives beyond the start budget and was seen to listen nowhere."""
     process = next((each for each in seen.processes if each.certain), None)
     if not shut(seen) or process is None:
@@ -189,7 +192,7 @@ def zombie(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
     means="the port accepts connections and answers none, twice; says what its process does (stopped, spinning, idle)",
     helps="`kill -CONT` when stopped, else restart",
 )
-def hung(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
+def hung(seen: GatewayProbe, _limits: Limits = LIMITS) -> Finding | None:
     """The port accepts and nobody answers, twice; says what the process is doing."""
     there = port.behind(seen)
     if there is not None and port.silent_behind(seen) and seen.listener is not None:
@@ -264,7 +267,7 @@ def _has_service(seen: GatewayProbe) -> bool:
     "`gateway/drain-stuck` says so",
     helps="wait",
 )
-def draining(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
+def draining(seen: GatewayProbe, _limits: Limits = LIMITS) -> Finding | None:
     """Live, and finishing its work before a restart or stop."""
     says = text_at(body_of(seen.startup), "status")
     failing = failing_of(seen.ready)
@@ -291,7 +294,7 @@ def draining(seen: GatewayProbe, _limits: Limits = Limits()) -> Finding | None:
     means="it answers late; its event loop is held up (utilization alone is no fault)",
     helps="less load; no restart",
 )
-def saturated(seen: GatewayProbe, limits: Limits = Limits()) -> Finding | None:
+def saturated(seen: GatewayProbe, limits: Limits = LIMITS) -> Finding | None:
     """It answers, but late: event-loop delay above the limit. Utilization alone is a false alarm (#79017, #81082)."""
     delay_ms = seen.event_loop_delay_ms
     # The probes after the first are the second look: one late answer among prompt ones is a passing pause.
@@ -321,7 +324,7 @@ def saturated(seen: GatewayProbe, limits: Limits = Limits()) -> Finding | None:
     means="live, with a list of what fails (a channel account, an agent database)",
     helps="see to what fails",
 )
-def not_ready(seen: GatewayProbe, limits: Limits = Limits()) -> Finding | None:
+def not_ready(seen: GatewayProbe, limits: Limits = LIMITS) -> Finding | None:
     """Live, and /readyz says no or nothing: a channel account or an agent database fails, or the start never ended."""
     ready = seen.ready
     if ready is None or _starting(seen, limits) or draining(seen, limits):

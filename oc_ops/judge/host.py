@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+from msgspec import Struct
 
 from oc_ops.judge.finding import Finding, Severity, finds, none
 from oc_ops.judge.gateway import RESTART
@@ -46,8 +47,7 @@ _STALLED_PERCENT = 10.0
 """The kernel's own measure (PSI, full): beyond this over minutes a gateway is slow for want of memory, not of CPU."""
 
 
-@dataclass(frozen=True, slots=True)
-class HostLimits:
+class HostLimits(Struct, frozen=True):
     """Limits that the judges measure against; from the settings."""
 
     disk_low_bytes: float = 2**30

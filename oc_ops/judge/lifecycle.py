@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from oc_ops.judge.finding import ATTENDED, FROZEN, WAKE, Finding, Severity, finds, none, wait
 from oc_ops.observe import processes
@@ -148,8 +150,7 @@ def _only_sidecars(ready: Probe | None) -> bool:
     return bool(failing) and all(each.startswith("startup") for each in failing)
 
 
-@dataclass(frozen=True, slots=True)
-class Drain:
+class Drain(Struct, frozen=True):
     """A drain as it was looked at: since when it is seen, and who asked for it.
 
     `suspended` is the gateway's own word for a suspension, whose lease ends at `until`; `restart_at` is the restart
@@ -226,8 +227,7 @@ def drain_stuck(draining: Finding, drain: Drain, budget_s: float) -> Finding:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class StartRefusal:
+class StartRefusal(Struct, frozen=True):
     """One reason for which every start ends the same way: the words of the releases, what they mean, what helps."""
 
     words: re.Pattern[str]

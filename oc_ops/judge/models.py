@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from oc_ops.judge.finding import Finding, Severity, finds, none
 from oc_ops.judge.job_words import cut

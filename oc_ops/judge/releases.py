@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Collection
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from msgspec import Struct
 
 from oc_ops.judge.finding import Finding, finds, none
 
@@ -17,8 +18,7 @@ Release = tuple[int, ...]
 _RELEASE = re.compile(r"(\d{4})\.(\d{1,2})(?:\.(\d{1,3}))?(?:-(\d{1,3}))?")
 
 
-@dataclass(frozen=True, slots=True)
-class ReleaseRange:
+class ReleaseRange(Struct, frozen=True):
     """Releases from `since` up to and including `until`; None leaves that end open.
 
     An end of fewer numbers stands for all that begin with it: up to (2026, 5) takes in (2026, 5, 28).
@@ -62,8 +62,7 @@ def shown(release: Release) -> str:
     return "-".join((".".join(map(str, head)), *map(str, tail)))
 
 
-@dataclass(frozen=True, slots=True)
-class Advisory:
+class Advisory(Struct, frozen=True):
     """One entry of releases.toml; what its fields mean stands at the top of that file."""
 
     id: str

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal, TypeVar, cast, get_args
+
+from msgspec import Struct
 
 from oc_ops import files
 from oc_ops.errors import OcOpsError
@@ -33,8 +34,7 @@ _BEYOND_AUTOMATA = re.compile(r"\(\?<?[=!]|\(\?P=|\\[1-9]")
 """Look-around and back-references: what no engine does in linear time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(Struct, frozen=True):
     """One fact about a log line; what its fields mean stands at the top of signatures.toml.
 
     `expression` is the field `pattern` as written. `affected` is empty where reports are of any release.

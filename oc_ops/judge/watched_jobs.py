@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from oc_ops.errors import CouldNotLook
 from oc_ops.judge import schedule
@@ -27,8 +29,7 @@ FEWEST_RUNS = 5
 _MARGIN_MS = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(Struct, frozen=True):
     """The terms of one look. `zone` is the gateway's own; `grace_s` how late a run may begin or be recorded."""
 
     zone: tzinfo = UTC
@@ -41,8 +42,7 @@ class Terms:
         return "warning" if self.beside_cause else alone
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """The verdict on one job: of a watched one always, of another only that its marker is stale."""
 
     watched: Watched | None

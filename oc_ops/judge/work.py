@@ -7,7 +7,8 @@ import json
 import re
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from oc_ops.judge.finding import Finding, channel_restart, finds, none
 from oc_ops.judge.job_words import cut
@@ -49,8 +50,7 @@ _UNREACHED = re.compile(r"ECONN|ENOTFOUND|ETIMEDOUT|EAI_AGAIN|network|fetch fail
 _NETWORK = "its service is not reached from here: see to network, proxy and name service"
 
 
-@dataclass(frozen=True, slots=True)
-class Silence:
+class Silence(Struct, frozen=True):
     """A channel account that was silent at a look: its last poll, and when that was first seen to be the last."""
 
     poll_ms: int

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from oc_ops.lab.install import LabError, Release
 
@@ -117,8 +118,7 @@ def seeds(release: Release) -> Mapping[str, tuple[str, ...]]:
     return dict(zip(NAMES, ((*_QUICK, "fine"), failing, (*_QUICK, "not slow in this release")), strict=True))
 
 
-@dataclass(frozen=True, slots=True)
-class FakeState:
+class FakeState(Struct, frozen=True):
     """A fake of the lab that serves: what it does, where, and which process it is."""
 
     mode: str

@@ -10,8 +10,10 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from oc_ops.errors import OcOpsError
 from oc_ops.process.run import Call, run
@@ -30,8 +32,7 @@ class LabError(OcOpsError):
     """The lab could not do its work; the message is one sentence that names what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(Struct, frozen=True):
     """A release the lab knows. `node` is its half-open ranges of (major, minor), as `engines` in its package.json."""
 
     version: str
@@ -39,7 +40,7 @@ class Release:
     node_wheel: str
     megabytes: int
     command_jobs: bool = False
-    overrides: Mapping[str, str] = field(default_factory=dict)
+    overrides: Mapping[str, str] = {}
 
 
 _NO_GIT = {"libsignal": "npm:left-pad@1.3.0"}

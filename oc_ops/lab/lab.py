@@ -10,10 +10,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
+from msgspec import Struct
 
 from oc_ops.lab import config, fakes, sweep
 from oc_ops.lab.config import FakeState, LabState, read, write, write_private
@@ -45,8 +46,7 @@ _KEPT = (
 _ANSWERED = ("answered", "lingered")
 
 
-@dataclass(frozen=True, slots=True)
-class LabStatus:
+class LabStatus(Struct, frozen=True):
     """The state of a lab. `healthy` is its own word over HTTP, `browser` whether its Chromium listens."""
 
     up: bool

@@ -13,10 +13,12 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from oc_ops.errors import OcOpsError
 from oc_ops.locks import single_flight
@@ -32,8 +34,7 @@ _CLOSED_AGO = timedelta(days=2)
 _LOOK: Mapping[Kind, str] = {"recovered": "success", "still down": "failure", "down": "failure"}
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """The message of one run. `urls` and `ping_url` are secrets; times are seconds."""
 
     memory_dir: Path
@@ -56,8 +57,7 @@ class Request:
         return cls(**{**said, "memory_dir": Path(said["memory_dir"])})
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(Struct, frozen=True):
     """One attempt at one address, which is named by its kind alone; `why` is empty when it was taken."""
 
     service: str

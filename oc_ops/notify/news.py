@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from oc_ops import files
 from oc_ops.record.folder import write
@@ -30,8 +31,7 @@ _WORDS: Mapping[Kind, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Announcement:
+class Announcement(Struct, frozen=True):
     """People's knowledge of one incident: told first at `at`, `times` in all; `over` once told that it has ended."""
 
     at: Moment
@@ -41,8 +41,7 @@ class Announcement:
     """News already told that is told once in an incident's life."""
 
 
-@dataclass(frozen=True, slots=True)
-class PendingApproval:
+class PendingApproval(Struct, frozen=True):
     """An act of the breaker that somebody without a terminal has planned and nobody has decided on yet."""
 
     plan: str
@@ -51,8 +50,7 @@ class PendingApproval:
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class News:
+class News(Struct, frozen=True):
     """One thing to tell about `subject`; `told` is what people know of it once it has been delivered."""
 
     kind: Kind
@@ -177,11 +175,10 @@ KEPT = timedelta(days=30)
 """How long it is known that somebody was told of what is over."""
 
 
-@dataclass(frozen=True, slots=True)
-class NotifyState:
+class NotifyState(Struct, frozen=True):
     """The news that was told, by incident or plan, and why the last delivery failed; empty when it did not."""
 
-    told: dict[str, Announcement] = field(default_factory=dict)
+    told: dict[str, Announcement] = {}
     failed: str = ""
 
     def after(self, subject: str, told: Announcement) -> NotifyState:

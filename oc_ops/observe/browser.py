@@ -7,10 +7,10 @@ import re
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from msgspec import Struct
 
 from oc_ops.observe import sockets
 from oc_ops.observe.gatewaylocks import same_place
@@ -25,8 +25,7 @@ _LOCK = re.compile(r"(?P<host>.+)-(?P<pid>[0-9]{1,10})")
 _USER_DATA = "--user-data-dir="
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(Struct, frozen=True):
     """A live process that has the port or the profile. `ours` means a browser of this very profile.
 
     `age_s` is how long it has lived, `pid` None when the OS shows that there is one but not which.
@@ -46,8 +45,7 @@ class Holder:
         return f"pid {self.pid} ({self.status}): {self.title[:120]}"
 
 
-@dataclass(frozen=True, slots=True)
-class ProfileLock:
+class ProfileLock(Struct, frozen=True):
     """The SingletonLock of the profile: which host and pid it names, and who has that pid here, if anybody."""
 
     path: Path
@@ -56,8 +54,7 @@ class ProfileLock:
     holder: Holder | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Chrome:
+class Chrome(Struct, frozen=True):
     """The profile's browser as this machine shows it.
 
     `managed` is False for a browser that OpenClaw only attaches to: its port and profile are somebody else's business.

@@ -6,8 +6,9 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
 
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe.openclaw import Answer, Openclaw
@@ -31,8 +32,7 @@ _BEACON_S = 2.0
 """How much later than the click its page's word may come: it takes milliseconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One step of the walk: how long it took with the call's own start, how it ended and what was said or seen."""
 
     name: str
@@ -41,8 +41,7 @@ class Step:
     said: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Walk:
+class Walk(Struct, frozen=True):
     """All steps in order. `page` is "served" by us, or "drawn" on a blank tab where policy forbids loopback pages.
 
     `cpu_s` is what the calls cost; `started` that the browser was not running, and was stopped again if nobody else
@@ -65,8 +64,7 @@ class Walk:
         return sum(each.seconds for each in self.steps)
 
 
-@dataclass(frozen=True, slots=True)
-class ClickLimits:
+class ClickLimits(Struct, frozen=True):
     """Seconds that one step, a start of the browser, and all steps but the tidying up may take."""
 
     step_s: float = 15.0

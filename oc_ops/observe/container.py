@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, cast
 
 import psutil
+from msgspec import Struct
 
 from oc_ops import files
 from oc_ops.errors import CouldNotLook, SettingError
@@ -60,8 +61,7 @@ _INIT = ("tini", "dumb-init", "catatonit", "docker-init", "docker-entrypoint.sh"
 """Wrappers before the program in many images' command lines."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(Struct, frozen=True):
     """A folder of the host that stands somewhere in the container."""
 
     source: Path

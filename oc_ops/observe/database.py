@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from oc_ops import files
 from oc_ops.errors import CouldNotLook
@@ -110,8 +111,7 @@ def _hold_still(path: Path, before: _State) -> None:
         raise Unsteady(f"{path} was written to while it was read")
 
 
-@dataclass(frozen=True, slots=True)
-class _State:
+class _State(Struct, frozen=True):
     """How a database is to be opened, and what changes when it is written to."""
 
     how: str

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from msgspec import Struct
 
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.observe import config, container, gatewaylocks, inside, processes
@@ -21,8 +21,7 @@ _STATE = re.compile(r"\.openclaw(?:-(?P<profile>[A-Za-z0-9][A-Za-z0-9_-]*))?")
 _MOST_FOLDERS = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class KnownGateway:
+class KnownGateway(Struct, frozen=True):
     """One gateway: what `--target` takes, where it should listen, and what is seen of it in words."""
 
     target: str

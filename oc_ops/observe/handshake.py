@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
+
+from msgspec import Struct
 
 from oc_ops import __version__
 from oc_ops.errors import OcOpsError
@@ -49,8 +50,7 @@ class RpcRefused(OcOpsError):
         super().__init__(reason)
 
 
-@dataclass(frozen=True, slots=True)
-class Hello:
+class Hello(Struct, frozen=True):
     """The gateway's word on itself in hello-ok. `conn_id` is the `conn=` of its log lines about this connection."""
 
     server_version: str | None
@@ -62,8 +62,7 @@ class Hello:
     conn_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Challenge:
+class Challenge(Struct, frozen=True):
     """The nonce to sign and the gateway's own time (ms), which the signature carries."""
 
     nonce: str

@@ -8,10 +8,10 @@ import re
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import PurePath
 
 import psutil
+from msgspec import Struct
 
 from oc_ops import files
 from oc_ops.errors import CouldNotLook, SettingError
@@ -46,8 +46,7 @@ _SILENT_S = 1800.0
 OpenClaw as well (2026.9.6)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Healer:
+class Healer(Struct, frozen=True):
     """One process that is at it; `what` is its command in words. `pid` is None for one that is not to be seen here."""
 
     pid: int | None

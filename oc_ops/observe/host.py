@@ -6,11 +6,11 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
+from msgspec import Struct
 
 from oc_ops import files
 from oc_ops.observe import limits
@@ -29,8 +29,7 @@ _SUPPRESSED = b"log file size cap reached; suppressing writes"
 _STAMP = re.compile(r"\.clobbered\.(\d{4}-\d\d-\d\d)T(\d\d)-(\d\d)-(\d\d)-(\d{3})Z")
 
 
-@dataclass(frozen=True, slots=True)
-class Filesystem:
+class Filesystem(Struct, frozen=True):
     """One file system and which of our places lie on it. `files` is 0 where it has no fixed number of inodes."""
 
     places: tuple[str, ...]
@@ -42,8 +41,7 @@ class Filesystem:
     read_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(Struct, frozen=True):
     """The machine's memory. `swapped_out_bytes` counts since the machine's start."""
 
     total_bytes: int
@@ -53,8 +51,7 @@ class Memory:
     swapped_out_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """A gateway process' resident memory at one moment; `started_s` and `at_s` are seconds since the epoch."""
 
     at_s: float
@@ -64,8 +61,7 @@ class Sample:
     swapped_out_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class LogFile:
+class LogFile(Struct, frozen=True):
     """One log file. `current`: the one of the gateway's own logs that was written last. `suppressed`: its last line
     says that nothing more will be written. `writable` is None when the gateway runs as another user than we do.
     """
@@ -77,16 +73,14 @@ class LogFile:
     writable: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class WriteAheadLog:
+class WriteAheadLog(Struct, frozen=True):
     """The write-ahead log of a SQLite database that the gateway has open."""
 
     path: Path
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigCopies:
+class ConfigCopies(Struct, frozen=True):
     """Copies that OpenClaw has put beside its config: former contents it replaced, newest first, and its backups."""
 
     config: Path
@@ -94,8 +88,7 @@ class ConfigCopies:
     backups: tuple[tuple[datetime, Path], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class HostView:
+class HostView(Struct, frozen=True):
     """One look at the machine, taken at `at_s` seconds since the epoch."""
 
     at_s: float

@@ -6,8 +6,9 @@ import io
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Literal, cast
+
+from msgspec import Struct
 
 from oc_ops import files
 
@@ -20,8 +21,7 @@ _DIGITS = 20
 """Of a length that a server announces: Python refuses to read a number of thousands, and none is as long."""
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(Struct, frozen=True):
     """One GET and what came of it. `wall_s` runs from before the connect to the last byte."""
 
     path: str

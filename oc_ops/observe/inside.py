@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
+from msgspec.structs import replace
 
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe import container, http, listener, state
@@ -58,7 +59,7 @@ def config_of(target: Target) -> GatewayConfig:
     if there.network == "host":
         place = (_LOOPBACK, inside)
     secrets = (*read_config.secrets, *container.secrets(there))
-    return replace(read_config, mode="local", host=place[0], port=place[1], secrets=secrets)
+    return dataclasses.replace(read_config, mode="local", host=place[0], port=place[1], secrets=secrets)
 
 
 def inner_port(target: Target) -> int:
@@ -85,7 +86,7 @@ def again(target: Target) -> Target:
     assert there is not None
     if there.state == "unseen" and datetime.now(UTC) - there.seen_at < _UNASKED:
         return target
-    return replace(target, container=container.look(kind, name, there.host))
+    return dataclasses.replace(target, container=container.look(kind, name, there.host))
 
 
 def relay(target: Target, port: int, lasts_s: float = LASTS_S, *, tls: bool = False) -> Relay:

@@ -6,8 +6,9 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from oc_ops import files
 from oc_ops.errors import SettingError
@@ -129,8 +130,7 @@ _SCRIPT = re.compile(rb"""["'\s]([^"'\s]*/openclaw\.mjs)""")
 _SHIM_BYTES = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Package:
+class Package(Struct, frozen=True):
     """One installed package; `written_s` is when its package.json came to be, in seconds since the epoch."""
 
     path: Path

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, cast
+
+from msgspec import Struct
 
 from oc_ops.errors import CouldNotLook
 
@@ -19,8 +20,7 @@ MOST_JOBS = 5000
 """More jobs are not looked at: each is judged, and a list of that length is a fault of its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(Struct, frozen=True):
     """When a job is due: `cron` (expression and IANA zone), `every` (milliseconds from an anchor) or `at` (once).
 
     `kind` is "unknown" for what this version of oc-ops has not seen; such a job is never called overdue.
@@ -35,8 +35,7 @@ class Schedule:
     stagger_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class JobRun:
+class JobRun(Struct, frozen=True):
     """One finished or interrupted run. Times are epoch milliseconds, as OpenClaw keeps them."""
 
     status: str
@@ -45,8 +44,7 @@ class JobRun:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Struct, frozen=True):
     """One cron job with its state. `*_ms` moments are epoch milliseconds; None is "not said"."""
 
     id: str
@@ -88,8 +86,7 @@ class Job:
     """The model that an `agentTurn` names for itself, as PROVIDER/MODEL; without one it asks its agent's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(Struct, frozen=True):
     """A run receipt of 2026.9.6 and later: which process took the run, and what became of it.
 
     OpenClaw writes the marker and an open receipt in one transaction: a marker without one is owned by nobody.
@@ -103,14 +100,13 @@ class Receipt:
     started_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Jobs:
+class Jobs(Struct, frozen=True):
     """Every job of one gateway at one moment; `runs` holds the latest of each, newest first, where they were told."""
 
     jobs: tuple[Job, ...]
     source: Source
     seen_at: datetime
-    runs: Mapping[str, tuple[JobRun, ...]] = field(default_factory=dict)
+    runs: Mapping[str, tuple[JobRun, ...]] = {}
     complete: bool = True
     """False when the source holds more jobs than it told: then no job may be called missing."""
     receipts: tuple[Receipt, ...] | None = None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
+from msgspec import Struct
+from msgspec.structs import replace
 
 from oc_ops import files
 from oc_ops.errors import CouldNotLook
@@ -44,8 +45,7 @@ _ONE_START = timedelta(minutes=10)
 """Words that lie further before the last one are of an earlier day."""
 
 
-@dataclass(frozen=True, slots=True)
-class LastWords:
+class LastWords(Struct, frozen=True):
     """Complaints before its end, oldest first, with the place they stand in; `stopped` when it was told to.
 
     `at` is the time of the last of them; `changed` says that config, .env or command were written after that, so that

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from msgspec import Struct
 
 from oc_ops.errors import SettingError
 from oc_ops.observe.processes import OWN_CALL, GatewayProcess
@@ -22,8 +22,7 @@ _MOST_ENTRIES = 20_000
 """In all so many entries are sized: about 200 ms; a size is a lower bound from there on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Leftovers:
+class Leftovers(Struct, frozen=True):
     """The directories of one class in one place. `whole` is False where the walk ended at its bound."""
 
     pattern: str
@@ -122,8 +121,7 @@ _MCP = ("mcp", "modelcontextprotocol")
 _USER_DATA = "--user-data-dir="
 
 
-@dataclass(frozen=True, slots=True)
-class Orphan:
+class Orphan(Struct, frozen=True):
     """One process without an owner; `processes` and `rss_bytes` count all that descend from it."""
 
     pid: int

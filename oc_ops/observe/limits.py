@@ -8,10 +8,10 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import psutil
+from msgspec import Struct
 
 from oc_ops import files
 
@@ -23,8 +23,7 @@ _INFO_BYTES = 4 << 20
 """A watch is a line of about 90 bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Descriptors:
+class Descriptors(Struct, frozen=True):
     """How many file descriptors a process has open, and how many it may have (its soft limit)."""
 
     pid: int
@@ -37,8 +36,7 @@ class Descriptors:
         return f"pid {self.pid} has {self.used} of at most {self.limit} descriptors open"
 
 
-@dataclass(frozen=True, slots=True)
-class Watches:
+class Watches(Struct, frozen=True):
     """How many inotify instances the processes of a user hold, and how many the kernel allows that user.
 
     `watched` of at most `most` are the files and folders that all of them watch; 0 of 0 where that is not told.

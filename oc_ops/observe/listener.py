@@ -24,11 +24,11 @@ import os
 import socket
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import psutil
+from msgspec import Struct
 
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe import config, processes
@@ -68,8 +68,7 @@ class Unproven(CouldNotLook):
         super().__init__(reason)
 
 
-@dataclass(frozen=True, slots=True)
-class Proven:
+class Proven(Struct, frozen=True):
     """A process that may be told the gateway's credential, and by what it was recognised."""
 
     process: psutil.Process

@@ -8,12 +8,12 @@ import os
 import socket
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import psutil
+from msgspec import Struct
 
 from oc_ops import files
 from oc_ops.observe import browser as observe_browser
@@ -29,8 +29,7 @@ _SLACK_S = 2.0
 _MOST_BYTES = 64 * 2**10
 
 
-@dataclass(frozen=True, slots=True)
-class LockFile:
+class LockFile(Struct, frozen=True):
     """One such file as it lies there. `label` tells it from others of its kind, `text` is what it says, cut.
 
     `holder` is what lives and may be its holder, in words; empty only when the holder is proven dead on this machine,

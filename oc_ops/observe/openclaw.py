@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
+from msgspec import Struct
+
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.locks import scratch, single_flight
 from oc_ops.observe import config, install, listener
@@ -42,8 +44,7 @@ _ASKS_NOBODY = (("config", "validate"),)
 _UNKNOWN = ("unknown option", "unknown command", "does not recognize option", "too many arguments")
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """One call and the JSON object in its output, whichever stream it came on and whatever stood around it."""
 
     call: Call

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, cast
 
 import psutil
+from msgspec import Struct
 
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe.jobs import Job, Jobs, Receipt
@@ -28,8 +28,7 @@ _Owner = Literal["live", "none", "unknown"]
 _Said = tuple[_Owner, str]
 
 
-@dataclass(frozen=True, slots=True)
-class OwnerEvidence:
+class OwnerEvidence(Struct, frozen=True):
     """Possible owners as they were seen, gathered before or together with the jobs it is held against."""
 
     gateway: Literal["lives", "gone", "unknown"] = "unknown"
@@ -40,12 +39,11 @@ class OwnerEvidence:
     """Ids of the jobs with a task under way; None where the gateway was not asked, did not say, or not all."""
     stored: Jobs | None = None
     """The store read beside the other source, with its receipts; None where it could not be read."""
-    alive: Mapping[int, int] = field(default_factory=dict)
+    alive: Mapping[int, int] = {}
     """The owners named by receipts that live, with the moment each began."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ownership:
+class Ownership(Struct, frozen=True):
     """The owner of a job's marker, if it has one, and by what that is known. "unknown" is never a reason to act."""
 
     job_id: str

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import psutil
+from msgspec import Struct
+from msgspec.structs import replace
 
 from oc_ops.observe import http, sockets, whereabouts
 from oc_ops.observe import processes as observe_processes
@@ -38,8 +40,7 @@ _READY_PATIENCE = 3
 """How many times longer the second question for readiness may take than the first."""
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayProbe:
+class GatewayProbe(Struct, frozen=True):
     """The gateway by port, HTTP probes, processes and service manager. `again` is the second probe after a silent one.
 
     `port` and `host` are where it was looked at: where this target's gateway was seen to listen, `wanted` and `learnt`
@@ -105,7 +106,7 @@ class GatewayProbe:
         """The target with the environment that leads an `openclaw` call to the port which the gateway serves."""
         if not self.drifted:
             return target
-        return replace(target, environ={**target.environ, "OPENCLAW_GATEWAY_PORT": str(self.port)})
+        return dataclasses.replace(target, environ={**target.environ, "OPENCLAW_GATEWAY_PORT": str(self.port)})
 
     @property
     def holder(self) -> GatewayProcess | None:
@@ -168,8 +169,7 @@ def look(
     return _dated(seen, here.probe, wait)
 
 
-@dataclass(slots=True)
-class _Look:
+class _Look(Struct):
     """A look under way: the place that is asked, how long each answer may take, and how to wait in between."""
 
     target: Target

@@ -7,10 +7,10 @@ import itertools
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from msgspec import Struct
 
 from oc_ops.errors import SettingError
 from oc_ops.observe import http
@@ -38,8 +38,7 @@ _ANSWER_S = 0.5
 _TITLES = ("openclaw-gateway", "openclaw-gatewa")
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayProcess:
+class GatewayProcess(Struct, frozen=True):
     """One process that is, or may be, the target's gateway. `evidence` says by what it was recognised."""
 
     pid: int

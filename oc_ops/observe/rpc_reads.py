@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from oc_ops.observe.install import release
 from oc_ops.observe.rpc import Hello, RpcClient, RpcRefused, RpcReply
@@ -31,8 +32,7 @@ def questions(version: str | None) -> Mapping[str, Mapping[str, object]]:
     return {method: params for method, params in WORK.items() if not (old and method in _OF_PROVIDERS)}
 
 
-@dataclass(frozen=True, slots=True)
-class RpcReads:
+class RpcReads(Struct, frozen=True):
     """Answers over the connection. After a silent `status` the others are not asked: they would only wait as well."""
 
     hello: Hello
@@ -40,7 +40,7 @@ class RpcReads:
     cron_status: RpcReply
     cron_list: RpcReply
     notes: tuple[str, ...] = ()
-    work: Mapping[str, RpcReply] = field(default_factory=dict)
+    work: Mapping[str, RpcReply] = {}
     """The answers to `questions`, by method, asked all at once; a release that lacks one says so."""
     log: RpcReply | None = None
     """The answer to `logs.tail`, where it was wanted: it names the file that the gateway writes."""

@@ -8,9 +8,11 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from oc_ops.observe import unitfaults, unitfiles
 from oc_ops.observe.processes import GatewayProcess
@@ -24,8 +26,7 @@ Scope = Literal["user", "system"]
 _DEADLINE_S = 3.0
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(Struct, frozen=True):
     """The supervisor's own words: `restarts` counts automatic restarts, `exit_status` is the last exit's."""
 
     manager: Manager

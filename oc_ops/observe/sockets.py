@@ -6,20 +6,19 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
 import psutil
+from msgspec import Struct
 
 _LISTENING = "0A"
 _WILD = ("", "0.0.0.0", "::")  # noqa: S104 - read, not bound
 _LOOPBACK = ("127.0.0.1", "::1")
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
+class Listener(Struct, frozen=True):
     """The listener of a port. `pid` is None if the OS shows a listener and not its process; `uid` may be known."""
 
     pid: int | None
@@ -40,8 +39,7 @@ class Listener:
         return self.pid is not None and self.uid == os.getuid()
 
 
-@dataclass(frozen=True, slots=True)
-class Socket:
+class Socket(Struct, frozen=True):
     """One address that a process listens on."""
 
     address: str
@@ -210,8 +208,7 @@ FORWARDERS: Mapping[Kind, tuple[str, ...]] = {
 """By the program's name in lower case, without folder and `.exe`; `*` for what varies by release."""
 
 
-@dataclass(frozen=True, slots=True)
-class Forwarder:
+class Forwarder(Struct, frozen=True):
     """A program of that table."""
 
     name: str

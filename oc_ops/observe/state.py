@@ -11,10 +11,10 @@ import stat
 import time
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from msgspec import Struct
 
 from oc_ops import files
 from oc_ops.errors import CouldNotLook
@@ -55,8 +55,7 @@ _RAN = re.compile(r"openclaw-(\d+)")
 _BACKUP = re.compile(r"openclaw\.sqlite.*(?:bak|backup|old)|openclaw-backup\.tar\.gz$", re.I)
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """One file or folder that the gateway's user cannot use as it must."""
 
     path: Path
@@ -66,8 +65,7 @@ class Piece:
     """It belongs to the gateway's user, and its mode is what is in the way."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(Struct, frozen=True):
     """A start-up migration that another process holds; `until_s` in seconds since the epoch."""
 
     until_s: float
@@ -75,8 +73,7 @@ class Lease:
     host: str
 
 
-@dataclass(frozen=True, slots=True)
-class StateView:
+class StateView(Struct, frozen=True):
     """One look at a state directory. `runner` is the gateway's user, None where that cannot be told; `by` says how."""
 
     state_dir: Path

@@ -6,8 +6,9 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from oc_ops import files
 from oc_ops.errors import OcOpsError, SettingError
@@ -33,8 +34,7 @@ _BLANKS = " \t"
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Watched:
+class Watched(Struct, frozen=True):
     """One line of the watchlist: a job by its id or unique name, and its limits; None leaves it to the job itself."""
 
     job: str

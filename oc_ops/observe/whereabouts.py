@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from oc_ops.observe import http
 from oc_ops.observe.gatewaylocks import locked_ports
@@ -16,16 +17,14 @@ _MOST = 12
 """Probes of one look: a gateway listens on a few ports, one for its browser control among them."""
 
 
-@dataclass(frozen=True, slots=True)
-class TcpAddress:
+class TcpAddress(Struct, frozen=True):
     """A TCP address to look at."""
 
     host: str
     port: int
 
 
-@dataclass(frozen=True, slots=True)
-class Whereabouts:
+class Whereabouts(Struct, frozen=True):
     """Where the gateway was seen to listen instead; `place` is None when it is where we ask, or nowhere.
 
     `hidden` says whose sockets we may not see, `listens` where a gateway's process listens that is no gateway's port.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
+
+from msgspec import Struct
 
 from oc_ops import files
 from oc_ops.errors import CouldNotLook
@@ -27,8 +28,7 @@ _PENDING = (
 _BACKUPS = "SELECT created_at, status = 'ok' FROM backup_runs ORDER BY created_at DESC LIMIT 20"
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Struct, frozen=True):
     """One account of a channel as `channels.status` has it. Times are epoch milliseconds, None is "not said"."""
 
     channel: str
@@ -52,8 +52,7 @@ class Account:
         return self.channel if self.name in ("", "default") else f"{self.channel}:{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class Letters:
+class Letters(Struct, frozen=True):
     """Messages of one queue that were given up, or that wait. `since_ms` is the oldest."""
 
     queue: str
@@ -62,8 +61,7 @@ class Letters:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Plugin:
+class Plugin(Struct, frozen=True):
     """A plugin that does not work, and why."""
 
     id: str
@@ -71,8 +69,7 @@ class Plugin:
     wants_consent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
+class Model(Struct, frozen=True):
     """One configured model. `available` is None where the release does not say."""
 
     provider: str
@@ -82,8 +79,7 @@ class Model:
     until_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """A provider's refusal: OpenClaw's word for it (billing, auth, rate_limit, …) and when."""
 
     reason: str
@@ -92,8 +88,7 @@ class Refusal:
     times: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Agent:
+class Agent(Struct, frozen=True):
     """One agent and the models it asks, the first one first."""
 
     id: str
@@ -103,8 +98,7 @@ class Agent:
     """The keys of its latest sessions."""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkView:
+class WorkView(Struct, frozen=True):
     """One look at a gateway's work; a part that the release does not tell is None."""
 
     at_ms: int

@@ -11,10 +11,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from oc_ops.errors import CouldNotLook
 from oc_ops.process.jsontext import complaint, telling_line
@@ -52,8 +53,7 @@ or by the moment it was cut short, which `Call.why` then tells.
 _SUMMARY_CHARS = 300
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """One finished call of an outside program.
 
     `exit` and `signal` tell how it ended by itself, None when it had to be ended. `wall_s` runs until it exited or was

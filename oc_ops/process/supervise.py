@@ -10,16 +10,16 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import IO, Literal
 
+from msgspec import Struct
+
 from oc_ops.process import guard
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(Struct, frozen=True):
     """One stream, capped; while nothing is left out, `head + tail` is exactly what was printed."""
 
     head: bytes = b""
@@ -82,8 +82,7 @@ _PIPE_BYTES = 1 << 20
 """More than this is in no pipe: Linux caps an unprivileged one here, macOS far below."""
 
 
-@dataclass(frozen=True, slots=True)
-class GuardProcess:
+class GuardProcess(Struct, frozen=True):
     """A running warden, the marker of its call, and the pipe it reports on; closing `process.stdin` ends the call."""
 
     process: subprocess.Popen[bytes]

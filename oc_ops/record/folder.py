@@ -10,10 +10,11 @@ import re
 import secrets
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
 
 from oc_ops import files
 from oc_ops.text import clock, file_stamp
@@ -30,8 +31,7 @@ _TEMPORARY = re.compile(r"\..{1,100}\.[0-9a-f]{16}\.part")
 _STREAM_CHARACTERS = 2**21
 
 
-@dataclass(frozen=True, slots=True)
-class RunFolder:
+class RunFolder(Struct, frozen=True):
     """One run's directory, `<report_dir>/runs/<stamp>`."""
 
     path: Path

@@ -8,11 +8,11 @@ import math
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import astuple, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct, structs
 
 from oc_ops import files
 from oc_ops.judge.cron import KeptJob
@@ -62,14 +62,13 @@ _MOST_BYTES = 2 * 2**20
 _RELEASES, _MOST_RELEASES = "releases-told.json", 50
 
 
-@dataclass(frozen=True, slots=True)
-class LastLook:
+class LastLook(Struct, frozen=True):
     """One look at a gateway's work; a part is None until it was looked at. Jobs are by id, the others by name."""
 
     at_ms: int = 0
     jobs: dict[str, KeptJob] | None = None
     letters: dict[str, int] | None = None
-    silent: dict[str, Silence] = field(default_factory=dict)
+    silent: dict[str, Silence] = {}
     channels: tuple[str, ...] = ()
     """The channel accounts that were set up."""
 
@@ -131,7 +130,7 @@ def memory_series(memory_dir: Path, key: str, sample: Sample | None) -> tuple[Sa
     series = (*kept, sample)[-_SAMPLES:]
     if not kept or sample.at_s - kept[-1].at_s >= SPACING_S:
         try:
-            folder.write(path, json.dumps([astuple(each) for each in series]) + "\n")
+            folder.write(path, json.dumps([structs.astuple(each) for each in series]) + "\n")
         except OSError:
             return series
     return series
@@ -162,8 +161,7 @@ _SAME_SPELL_S = 1200.0
 """Starts seen with a longer time between have nothing to do with each other."""
 
 
-@dataclass(frozen=True, slots=True)
-class StartSpell:
+class StartSpell(Struct, frozen=True):
     """One start after the other, and no gateway that was up between: the first look, and how many starts."""
 
     first: datetime
@@ -232,8 +230,7 @@ def _kept(path: Path) -> object:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class CliProof:
+class CliProof(Struct, frozen=True):
     """`at` in seconds since the epoch; what was found beside it, and of which gateway process, for comparison."""
 
     at: float

@@ -7,10 +7,12 @@ import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from oc_ops import __version__
 from oc_ops.judge.finding import Finding
@@ -35,8 +37,7 @@ SPARED = "proven "
 """How the note of a check begins that a scheduled run has not repeated."""
 
 
-@dataclass(frozen=True, slots=True)
-class CheckRecord:
+class CheckRecord(Struct, frozen=True):
     """One check of the run. `claim` is its sentence, `note` why it could not look or was skipped."""
 
     id: str
@@ -48,8 +49,7 @@ class CheckRecord:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CallRecord:
+class CallRecord(Struct, frozen=True):
     """One `openclaw` process. `transcript` is a path inside the run directory, `summary` what came of it in words."""
 
     argv: tuple[str, ...]
@@ -75,8 +75,7 @@ class CallRecord:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Lanes:
+class Lanes(Struct, frozen=True):
     """How each lane of observation did: `ok`, `off`, `not needed` or `unavailable: why`."""
 
     http: str
@@ -84,8 +83,7 @@ class Lanes:
     cli: str
 
 
-@dataclass(frozen=True, slots=True)
-class OpenclawInfo:
+class OpenclawInfo(Struct, frozen=True):
     """Which OpenClaw was looked at; None where it could not be learnt."""
 
     cli_version: str | None = None
@@ -95,8 +93,7 @@ class OpenclawInfo:
     log_files: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(Struct, frozen=True):
     """The run's own cost: CPU seconds, user and system; `own_cpu_s` is the doctor's process from its start."""
 
     calls: int
@@ -104,16 +101,14 @@ class Load:
     own_cpu_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(Struct, frozen=True):
     """Lines worth reading beside the verdict, such as the log around the fault."""
 
     title: str
     lines: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SettingRecord:
+class SettingRecord(Struct, frozen=True):
     """A setting that is not at its default, and where its value came from."""
 
     name: str
@@ -121,16 +116,14 @@ class SettingRecord:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
+class Environment(Struct, frozen=True):
     """The machine that the doctor itself ran on."""
 
     versions: tuple[tuple[str, str], ...]
     settings: tuple[SettingRecord, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """Changes since the last green run."""
 
     what: str
@@ -138,8 +131,7 @@ class Change:
     now: str
 
 
-@dataclass(frozen=True, slots=True)
-class Around:
+class Around(Struct, frozen=True):
     """Context of a failing run: the last green run and what changed since, and its incident's timeline."""
 
     green_at: datetime | None = None
@@ -147,8 +139,7 @@ class Around:
     timeline: tuple[tuple[datetime, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(Struct, frozen=True):
     """How much of the doctor ran, and at which gateway: a part of it does not speak for the whole."""
 
     key: str = ""
@@ -162,8 +153,7 @@ class Scope:
     """The cause that a recovery within the run has ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class Observations:
+class Observations(Struct, frozen=True):
     """Observations of a run that its incident and its history are made of; None for what was not looked at."""
 
     config: Path | None = None
@@ -174,12 +164,11 @@ class Observations:
     watched: frozenset[str] = frozenset()
     """The ids of the jobs that must never stop."""
     first_signature_at: datetime | None = None
-    found_by: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    found_by: Mapping[tuple[str, str], str] = {}
     """The check, by nodeid, that found each finding: by its id and subject."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunRecord:
+class RunRecord(Struct, frozen=True):
     """Everything one doctor run has to say. Texts are raw: `to_json` and the report page redact them.
 
     `scope` and `observed` are for what is made of the run; report.json does not hold them.
@@ -273,14 +262,14 @@ def to_json(record: RunRecord, redactor: Redactor) -> str:
 
     `verdict` is the second member, so that a reader of many runs can look at the first line or two only.
     """
-    members: dict[str, Any] = {"schema": SCHEMA, **asdict(replace(record, scope=Scope(), observed=Observations()))}
+    members: dict[str, Any] = {"schema": SCHEMA, **asdict(record)}
     del members["scope"], members["observed"]
     members["whole"] = record.whole
     members["calls"] = [{**asdict(each), "argv": redactor.argv(each.argv)} for each in record.calls]
     members["recovery"] = redactor.json(record.recovery)
     members["incident"] = redactor.json(record.incident)
     if record.environment is not None:
-        members["environment"]["versions"] = dict(record.environment.versions)
+        members["environment"] = {**asdict(record.environment), "versions": dict(record.environment.versions)}
     return json.dumps(_clean(members, redactor), indent=2) + "\n"
 
 
@@ -292,6 +281,8 @@ def _clean(value: Any, redactor: Redactor) -> Json:
             return round(value, 3)
         case datetime():
             return utc(value)
+        case Struct():
+            return _clean(asdict(value), redactor)
         case Mapping():
             return {redactor.line(str(key)): _clean(each, redactor) for key, each in value.items()}
         case Sequence():

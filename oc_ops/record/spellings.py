@@ -12,7 +12,8 @@ import html
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from oc_ops.secrecy import SHORTEST, is_trivial
 
@@ -73,8 +74,7 @@ _UNDONE: tuple[tuple[str, re.Pattern[str], Callable[[re.Match[str]], str]], ...]
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
+class _Step(Struct, frozen=True):
     """One substitution: where each replaced part begins and ends in the new text, and what it was in the old."""
 
     begins: list[int]
@@ -138,8 +138,7 @@ def _replaced(pattern: re.Pattern[str], by: Callable[[re.Match[str]], str], text
     return "".join((*parts, text[done:]))
 
 
-@dataclass(frozen=True, slots=True)
-class _Form:
+class _Form(Struct, frozen=True):
     """One spelling to be found in a folded text; the character `before` or `after` it may hold bits of the secret."""
 
     text: str

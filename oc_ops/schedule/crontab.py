@@ -11,8 +11,9 @@ import re
 import shlex
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from oc_ops.errors import OcOpsError
 from oc_ops.locks import lock_dir, single_flight
@@ -27,8 +28,7 @@ _LONGEST = 998
 """Longer commands are refused by the crontab of Debian and macOS (MAX_COMMAND)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Crontab:
+class Crontab(Struct, frozen=True):
     """A crontab as it stands, byte by byte."""
 
     text: bytes

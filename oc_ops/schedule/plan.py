@@ -9,9 +9,10 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from oc_ops.errors import OcOpsError
 from oc_ops.observe import container, install
@@ -52,8 +53,7 @@ PERIODS_S = (
 """Intervals that a crontab can say evenly: minutes that divide the hour, hours that divide the day."""
 
 
-@dataclass(frozen=True, slots=True)
-class SchedulePlan:
+class SchedulePlan(Struct, frozen=True):
     """One scheduled doctor: `name` tells the schedules of one user apart, `notes` is what the operator should know."""
 
     name: str

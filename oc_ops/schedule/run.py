@@ -6,10 +6,11 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from oc_ops import files
 from oc_ops.errors import CouldNotLook
@@ -29,8 +30,7 @@ _VERDICTS = (0, 1)
 """Exit codes of a doctor that came to a verdict, good or bad."""
 
 
-@dataclass(frozen=True, slots=True)
-class ScheduledRun:
+class ScheduledRun(Struct, frozen=True):
     """The result: `skipped` while another run lasts, `lost` where there is no verdict; `why` in one line."""
 
     outcome: Literal["ran", "skipped", "lost"]

@@ -7,11 +7,11 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
+from msgspec.structs import replace
 
 from oc_ops.judge import files as judge_files
 from oc_ops.judge import gateway as judge_gateway

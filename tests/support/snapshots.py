@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from oc_ops.cockpit import snapshot as files
 from oc_ops.cockpit.state import (

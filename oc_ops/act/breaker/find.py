@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from oc_ops.act.breaker.plan import ApprovalBook
 from oc_ops.act.breaker.scan import BreakerView, Tools

@@ -11,12 +11,12 @@ import sys
 import termios
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, cast, get_args
 
 import psutil
+from msgspec import Struct
 
 from oc_ops.act.agent import inside
 from oc_ops.act.breaker import seal
@@ -59,8 +59,7 @@ FILE = "approvals.jsonl"
 What = Literal["planned", "approved", "refused", "begun", "step", "done"]
 
 
-@dataclass(frozen=True, slots=True)
-class ApprovalEntry:
+class ApprovalEntry(Struct, frozen=True):
     """One line: `at` in UTC, what happened to which plan, and the rest as it was written."""
 
     at: datetime
@@ -143,8 +142,7 @@ def lives(by: object) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class BreakPlan:
+class BreakPlan(Struct, frozen=True):
     """A plan to approve: `digest` is the evidence it is bound to, `expires_at` when it is void."""
 
     id: str

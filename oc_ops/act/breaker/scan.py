@@ -7,10 +7,10 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Literal
 
 import psutil
+from msgspec import Struct
 
 from oc_ops.act.commands import Commands
 from oc_ops.errors import OcOpsError
@@ -29,8 +29,7 @@ _SAME_S = 0.5
 """A start time is derived from the boot time, which moves a little when the clock is set."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pid:
+class Pid(Struct, frozen=True):
     """One process. `started` is seconds since the epoch, to a tenth, so that the same process reads the same."""
 
     pid: int
@@ -77,8 +76,7 @@ class Refused(OcOpsError):
     """Nothing was done and nothing may be: no approval, a plan that is void, a live owner, or nothing to break."""
 
 
-@dataclass(frozen=True, slots=True)
-class Blocker:
+class Blocker(Struct, frozen=True):
     """One thing that holds work up.
 
     `id` names it on a command line, `name` is what an operator types to approve. `evidence` is exact and holds nothing
@@ -133,17 +131,15 @@ cleared: the marker is gone, and whether the next run comes was not awaited. unk
 EXITS: Mapping[Outcome, int] = {"verified": 0, "ineffective": 1, "left-off": 1, "cleared": 2, "unknown": 2}
 
 
-@dataclass(frozen=True, slots=True)
-class BreakResult:
+class BreakResult(Struct, frozen=True):
     """The outcome, one sentence for the operator, and the state afterwards for the book."""
 
     outcome: Outcome
     said: str
-    after: Mapping[str, Json] = field(default_factory=dict)
+    after: Mapping[str, Json] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class BreakerView:
+class BreakerView(Struct, frozen=True):
     """One look. `unseen` says what could not be looked at: never to be taken for "nothing is there"."""
 
     gateway: str
@@ -153,8 +149,8 @@ class BreakerView:
     cause: Finding | None = None
     """The finding that keeps the gateway from answering over HTTP."""
     jobs: Jobs | None = None
-    owners: Mapping[str, Ownership] = field(default_factory=dict)
-    stale: Mapping[str, Finding] = field(default_factory=dict)
+    owners: Mapping[str, Ownership] = {}
+    stale: Mapping[str, Finding] = {}
     """`cron/marker-stale` by job id, as the doctor's own judge found it."""
     locks: tuple[LockFile, ...] = ()
     unseen: tuple[str, ...] = ()
@@ -164,8 +160,7 @@ class BreakerView:
         return next((each for each in (self.jobs.jobs if self.jobs else ()) if each.id == job_id), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Tools:
+class Tools(Struct, frozen=True):
     """How a breaker looks and acts. `look` raises CouldNotLook only when nothing at all can be looked at.
 
     `note` writes a step to the book before or after it is done; `say` tells the operator one line.

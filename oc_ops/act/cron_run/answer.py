@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
+from msgspec import Struct
+
 from oc_ops.observe.jobs import JobRun
 from oc_ops.observe.openclaw import Answer
 from oc_ops.process.jsontext import at, number_at, text_at
@@ -45,8 +47,7 @@ class JobRecord:
         return tuple(lines)
 
 
-@dataclass(frozen=True, slots=True)
-class Ours:
+class Ours(Struct, frozen=True):
     """The record of the run that we started: not before `since_ms`, not after `until_ms` where that is known."""
 
     since_ms: int
@@ -115,8 +116,7 @@ _LOST = re.compile(r"timeout|timed out|gateway closed|not reachable|abnormal clo
 """Words after which nobody can say whether the gateway took the job before the connection was gone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(Struct, frozen=True):
     """The trigger's answer. `taken` says whether the gateway took the run on: None where that is not known.
 
     `run_id` is that of 2026.5.28 and later; `record` the run's, where the command waited for it. `reason` is the

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from oc_ops.act.commands import Commands
 from oc_ops.act.cron_run.answer import JobRecord, Ours, Said, lacks, ours, understood

@@ -7,9 +7,9 @@ import shlex
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 
 import psutil
+from msgspec import Struct, field
 
 from oc_ops.act.commands import Commands
 from oc_ops.act.cron_run.answer import JobRecord, records_of, stored
@@ -28,8 +28,7 @@ _PASSING = ("silent", "closed", "unreachable", "starting")
 """Refusals of the RPC lane that may be over the next moment."""
 
 
-@dataclass(frozen=True, slots=True)
-class KnownJob:
+class KnownJob(Struct, frozen=True):
     """All jobs, who owns the marker of each that has one, and which lanes were closed, in words."""
 
     jobs: Jobs
@@ -37,8 +36,7 @@ class KnownJob:
     closed: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class JobView:
+class JobView(Struct, frozen=True):
     """One look at the job: its state and its latest finished runs; `source` is empty when nothing could be seen."""
 
     source: str
@@ -154,8 +152,7 @@ _SILENT_LOOKS = 2
 """One probe without an answer is a pause, the second one a silence."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(Struct, frozen=True):
     """One look. `silent_s` is how long the gateway has not answered, None while it does; `number` counts the looks."""
 
     number: int

@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
+
+from msgspec import Struct
 
 from oc_ops.act.cron_run.answer import JobRecord
 from oc_ops.errors import OcOpsError
@@ -16,8 +17,7 @@ from oc_ops.observe.jobs import Job, Jobs
 from oc_ops.text import span
 
 
-@dataclass(frozen=True, slots=True)
-class JobRequest:
+class JobRequest(Struct, frozen=True):
     """A request: a job's id or name, for how long to wait, whether only when due, whether to wait at all."""
 
     word: str
@@ -110,8 +110,7 @@ EXITS: Mapping[Outcome, int] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class RunResult:
+class RunResult(Struct, frozen=True):
     """The end of one `oc-ops run`. `waited_s` runs from the trigger, `why` says what the outcome alone does not."""
 
     outcome: Outcome

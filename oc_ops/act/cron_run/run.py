@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 from datetime import UTC, datetime
+
+from msgspec.structs import replace
 
 from oc_ops.act.cron_run import transcript
 from oc_ops.act.cron_run.follow import Following

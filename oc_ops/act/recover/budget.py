@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from oc_ops.act.recover import log
 from oc_ops.observe.logs import planned_restarts
@@ -23,8 +24,7 @@ _SAME = timedelta(seconds=90)
 """OpenClaw writes its line when it has done its part, up to this long after our own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
+class Act(Struct, frozen=True):
     """One restart or start. `ended_at` is None for one that was never seen to end, such as a killed recovery's."""
 
     at: datetime
@@ -33,8 +33,7 @@ class Act:
     ended_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(Struct, frozen=True):
     """The limits of one recovery; see the settings of the same names."""
 
     per_hour: int = 3

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
+from msgspec import Struct
+
 from oc_ops import files
 from oc_ops.act.recover.wait import Settled
 from oc_ops.errors import CouldNotLook, OcOpsError
@@ -33,8 +35,7 @@ Exit = Literal[0, 1, 2, 3, 4]
 or grace. 4 refused because this cause is not cured by what recovery may do. `--dry-run` that would act is 1."""
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(Struct, frozen=True):
     """The findings of one doctor run, or a part of one. `cause` explains the other findings; `folder` is the run's."""
 
     verdict: Verdict

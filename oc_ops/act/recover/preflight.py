@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from msgspec import Struct
 
 from oc_ops.act.commands import Commands
 from oc_ops.act.recover import authority, steps
@@ -51,8 +51,7 @@ _AT_IT = ("activating", "deactivating")
 _FEW = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Clearance:
+class Clearance(Struct, frozen=True):
     """The preflight's answer: `refusal` says why nothing may be done, `fix` what helps instead.
 
     `safe` asks for a drained restart; `elsewhere` says what moves without us, such as a supervisor that restarts it:

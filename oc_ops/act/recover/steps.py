@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from oc_ops.act.commands import Commands
 from oc_ops.act.recover.log import RecoveryLog
@@ -93,8 +94,7 @@ _NOTHING_DONE = ("not-loaded", "not-installed", "skipped")
 """The CLI's word for a result when it did nothing; on 2026.5.28 with exit 0 and `ok: true`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """A command's result by its own word. `said` is that word, or what became of the process."""
 
     accepted: bool

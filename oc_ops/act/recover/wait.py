@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import Struct
 
 from oc_ops.doctor.start import with_suspension
 from oc_ops.errors import CouldNotLook
@@ -20,8 +21,7 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
+class Clock(Struct, frozen=True):
     """`now` is the time of day in UTC, `monotonic` and `wait` are seconds."""
 
     now: Callable[[], datetime] = _utc_now
@@ -54,8 +54,7 @@ _BETWEEN = {"gateway/down", "gateway/not-ready"} | in_state("mute")
 _SLACK_S = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(Struct, frozen=True):
     """`started` when it is live and started; else `cause` is what was seen last. `took_s` is the whole wait."""
 
     started: bool

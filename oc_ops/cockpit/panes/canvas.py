@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from msgspec import Struct
 from rich.console import Console
 from rich.text import Text
 
@@ -37,8 +37,7 @@ _DAY_S = 20 * 3600
 """A moment further off than this is shown with its date."""
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(Struct, frozen=True):
     """The input of a window: the snapshot, the moment (Unix time), the screen's size, what the pane itself says."""
 
     reading: Reading

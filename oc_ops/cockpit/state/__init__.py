@@ -7,8 +7,9 @@ default, so that a reader of another version never fails.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from oc_ops.cockpit.state.records import (
     DoctorPart,
@@ -70,8 +71,7 @@ __all__ = [
 SCHEMA = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Watcher:
+class Watcher(Struct, frozen=True):
     """The process that wrote this."""
 
     pid: int | None = None
@@ -93,8 +93,7 @@ class Watcher:
     """Why it ended, in the last snapshot that it wrote; empty while it lives."""
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """Everything at one moment."""
 
     schema: int = SCHEMA

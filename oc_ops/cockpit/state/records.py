@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from oc_ops.cockpit.state.vitals import Freshness, Note, Severity
 
 
-@dataclass(frozen=True, slots=True)
-class RunPart:
+class RunPart(Struct, frozen=True):
     """One run of a job; one that is under way has the status `running` and no duration."""
 
     job_id: str = ""
@@ -25,8 +25,7 @@ class RunPart:
     """When the watcher learned of it; None for a run that was over before it came up."""
 
 
-@dataclass(frozen=True, slots=True)
-class JobPart:
+class JobPart(Struct, frozen=True):
     """One job: of the watchlist, in its order, then any other job whose marker is stale."""
 
     id: str = ""
@@ -57,8 +56,7 @@ class JobPart:
     """Why it could not be judged, or not in all."""
 
 
-@dataclass(frozen=True, slots=True)
-class TranscriptPart:
+class TranscriptPart(Struct, frozen=True):
     """A log that `oc-ops run` left in memory/cron_run_now/."""
 
     path: str = ""
@@ -69,8 +67,7 @@ class TranscriptPart:
     """Its last lines, at most 6."""
 
 
-@dataclass(frozen=True, slots=True)
-class JobsPart:
+class JobsPart(Struct, frozen=True):
     """The watched jobs, and what ran lately."""
 
     jobs: tuple[JobPart, ...] = ()
@@ -83,8 +80,7 @@ class JobsPart:
     seen: Freshness = field(default_factory=Freshness)
 
 
-@dataclass(frozen=True, slots=True)
-class DoctorPart:
+class DoctorPart(Struct, frozen=True):
     """The last doctor run, from reports/latest.json."""
 
     verdict: Literal["", "healthy", "degraded", "unhealthy", "unknown"] = ""
@@ -103,8 +99,7 @@ class DoctorPart:
     seen: Freshness = field(default_factory=Freshness)
 
 
-@dataclass(frozen=True, slots=True)
-class IncidentPart:
+class IncidentPart(Struct, frozen=True):
     """One open incident from the book."""
 
     id: str = ""
@@ -123,16 +118,14 @@ class IncidentPart:
     """Recovery attempts on record."""
 
 
-@dataclass(frozen=True, slots=True)
-class Incidents:
+class Incidents(Struct, frozen=True):
     """The open incidents of this gateway, oldest first."""
 
     open: tuple[IncidentPart, ...] = ()
     seen: Freshness = field(default_factory=Freshness)
 
 
-@dataclass(frozen=True, slots=True)
-class Firing:
+class Firing(Struct, frozen=True):
     """A log signature that fired inside its window."""
 
     id: str = ""
@@ -151,8 +144,7 @@ class Firing:
     """The newest line that matched."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(Struct, frozen=True):
     """One record of the gateway's log, readable."""
 
     at: float | None = None
@@ -164,8 +156,7 @@ class LogLine:
     """At most 600 characters."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogPart:
+class LogPart(Struct, frozen=True):
     """The gateway's log."""
 
     lines: tuple[LogLine, ...] = ()

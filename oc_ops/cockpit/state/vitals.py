@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 Lane = Literal["", "http", "rpc", "event", "cli", "files", "processes", "service"]
 """How a part was looked at: `event` means that the gateway pushed it, `files` that it was read from its own files."""
@@ -14,8 +15,7 @@ WRITE_S = 5.0
 """A snapshot without news is written this often: what it tells was looked at up to so long before it is read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Freshness:
+class Freshness(Struct, frozen=True):
     """When and how a part was looked at last, and why it cannot be now. What a part shows is of `at`, never of later.
 
     A part is current while `problem` is empty, and stale while it is not.
@@ -38,8 +38,7 @@ class Freshness:
         return self.at is None or bool(self.problem) or late
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """One finding, in short."""
 
     check: str = ""
@@ -48,8 +47,7 @@ class Note:
     fix: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayPart:
+class GatewayPart(Struct, frozen=True):
     """The gateway as port, probes and processes show it."""
 
     state: Literal[
@@ -81,8 +79,7 @@ class GatewayPart:
     seen: Freshness = field(default_factory=Freshness)
 
 
-@dataclass(frozen=True, slots=True)
-class Rpc:
+class Rpc(Struct, frozen=True):
     """The read-only connection on which the gateway pushes its events."""
 
     state: Literal["unknown", "on", "connecting", "silent", "refused", "lost", "off"] = "unknown"
@@ -102,8 +99,7 @@ class Rpc:
     """Connections made since the watcher came up."""
 
 
-@dataclass(frozen=True, slots=True)
-class EventLoop:
+class EventLoop(Struct, frozen=True):
     """How promptly the gateway's event loop turns, over its last second or so."""
 
     delay_p99_ms: float | None = None
@@ -120,8 +116,7 @@ class EventLoop:
     seen: Freshness = field(default_factory=Freshness)
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryPart:
+class MemoryPart(Struct, frozen=True):
     """The gateway's resident memory."""
 
     rss_bytes: int | None = None
@@ -132,8 +127,7 @@ class MemoryPart:
     seen: Freshness = field(default_factory=Freshness)
 
 
-@dataclass(frozen=True, slots=True)
-class Scheduler:
+class Scheduler(Struct, frozen=True):
     """The cron scheduler."""
 
     enabled: bool | None = None
@@ -145,8 +139,7 @@ class Scheduler:
     seen: Freshness = field(default_factory=Freshness)
 
 
-@dataclass(frozen=True, slots=True)
-class Browser:
+class Browser(Struct, frozen=True):
     """The agent's browser."""
 
     expected: str = ""
@@ -163,8 +156,7 @@ class Browser:
     seen: Freshness = field(default_factory=Freshness)
 
 
-@dataclass(frozen=True, slots=True)
-class ServicePart:
+class ServicePart(Struct, frozen=True):
     """The service manager's word on the gateway's unit."""
 
     manager: str = ""
@@ -177,16 +169,14 @@ class ServicePart:
     seen: Freshness = field(default_factory=Freshness)
 
 
-@dataclass(frozen=True, slots=True)
-class Digest:
+class Digest(Struct, frozen=True):
     """A digest like that of `openclaw status`, in a few lines: (label, words)."""
 
     lines: tuple[tuple[str, str], ...] = ()
     seen: Freshness = field(default_factory=Freshness)
 
 
-@dataclass(frozen=True, slots=True)
-class Labour:
+class Labour(Struct, frozen=True):
     """The gateway's work beside its life. A figure that the release does not tell, or nobody has looked at, is None."""
 
     channels: int | None = None

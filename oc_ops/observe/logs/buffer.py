@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from oc_ops.observe.logs.records import Record, raw_second, raw_time, read
 from oc_ops.observe.logs.scan import Hit, Needle
@@ -22,8 +24,7 @@ _OWN_LOOKED_AT = 64
 _EVERYTHING = ("",)
 
 
-@dataclass(frozen=True, slots=True)
-class LogHit:
+class LogHit(Struct, frozen=True):
     """A record, the needles it was found by, and the second (Unix time) it counts in."""
 
     second: int
@@ -31,16 +32,15 @@ class LogHit:
     record: Record
 
 
-@dataclass(slots=True)
-class HitBuffer:
+class HitBuffer(Struct):
     """Entries by their first needle in the order of reading; what was left out and what was not the gateway's."""
 
     needles: Sequence[Needle]
-    entries: dict[str, list[LogHit]] = field(default_factory=dict)
+    entries: dict[str, list[LogHit]] = {}
     left_out: Counter[tuple[str, int]] = field(default_factory=Counter)
     own: Counter[int] = field(default_factory=Counter)
     _room: Counter[tuple[str, int]] = field(default_factory=Counter)
-    _ids: dict[tuple[int, ...], tuple[str, ...]] = field(default_factory=dict)
+    _ids: dict[tuple[int, ...], tuple[str, ...]] = {}
 
     def take(self, hit: Hit, file: Path, since: datetime, before: Callable[[int], datetime]) -> None:
         """Look at one line. `before` gives the time of what stands before an offset, for lines without a time."""

@@ -11,11 +11,12 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from oc_ops import files
 from oc_ops.observe.logs.buffer import HitBuffer, LogHit
@@ -30,8 +31,7 @@ _MOST_PLACES = 48
 """Files remembered: today's and yesterday's in four folders with five archives each."""
 
 
-@dataclass(slots=True)
-class Place:
+class Place(Struct):
     """Where reading goes on in one file, and by what it is known again.
 
     `mark` is a digest of its first bytes and of those right before `offset`: a file that was replaced, truncated and
@@ -52,13 +52,12 @@ class Place:
         return (self.size, self.changed_ns) == (found.st_size, found.st_mtime_ns)
 
 
-@dataclass(slots=True)
-class LogCursor:
+class LogCursor(Struct):
     """The handover of one run to the next: all places, and the hits since `since`, complete."""
 
     kept: HitBuffer
     since: datetime
-    places: dict[tuple[int, int], Place] = field(default_factory=dict)
+    places: dict[tuple[int, int], Place] = {}
     changed: bool = False
 
     def resumable(self, descriptor: int, found: os.stat_result) -> Place | None:

@@ -6,9 +6,10 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from oc_ops.files import open_regular
 from oc_ops.observe.config import GatewayConfig

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, cast
+
+from msgspec import Struct
 
 from oc_ops import files
 
@@ -35,8 +36,7 @@ _QUOTES = re.compile(
 """Where a record goes on to quote a chat: WhatsApp's debug lines, channel previews, agent text on the WebSocket log."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """One log record.
 
     `text` is the message as logged, without payloads and quoted chat: untrusted, possibly long, possibly with control

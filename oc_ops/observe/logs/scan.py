@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from io import BufferedIOBase, RawIOBase
 from typing import NamedTuple, cast
+
+from msgspec import Struct
 
 _BLOCK = 2**20
 _LONGEST_LINE = 8 * 2**20
@@ -25,8 +26,7 @@ _WEAK_BELOW = 16
 _NOT_RAW = re.compile(r'["\n\t\r\f\v^$]|\\[nrtfvsSWDbBAZ\\0-9]|\(\?(?!:|P<)')
 
 
-@dataclass(frozen=True, slots=True)
-class Needle:
+class Needle(Struct, frozen=True):
     """The mark of a raw line worth a look: one of `literals` in it and, where it is given, a match of `shape` too.
 
     Literals are plain text, case kept; they are found both as they are and as they stand inside a JSON string. `shape`

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from io import FileIO
 from pathlib import Path
+
+from msgspec import Struct
 
 from oc_ops import files
 from oc_ops.observe.logs import cursor
@@ -23,8 +24,7 @@ _BEFORE_BYTES = 4096
 _SET_BACK = timedelta(minutes=1)
 
 
-@dataclass(frozen=True, slots=True)
-class LogView:
+class LogView(Struct, frozen=True):
     """The yield of one look: the gateway's records of the window that hold a needle, and what was looked at.
 
     Of a flood a bounded part is in `records` (see `kept`); `left_out` counts the lines that are not, by needle id.
@@ -38,7 +38,7 @@ class LogView:
     bytes_read: int
     newest: datetime | None = None
     own_dropped: int = 0
-    left_out: Mapping[str, int] = field(default_factory=dict)
+    left_out: Mapping[str, int] = {}
     planned_dropped: int = 0
 
 

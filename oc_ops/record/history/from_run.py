@@ -6,10 +6,11 @@ import hashlib
 import re
 import time
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from oc_ops import files
 from oc_ops.errors import SettingError

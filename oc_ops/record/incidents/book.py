@@ -6,9 +6,11 @@ import difflib
 import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from oc_ops.errors import OcOpsError
 from oc_ops.record.incidents.events import Attempt, Event, Fault, GatewayName, Versions, utc
@@ -25,8 +27,7 @@ _LEAD = re.compile(rb'\{"v":1,"id":"([^"\\]+)","at":"([^"\\]+)","what":"(\w+)"')
 """How a line that we wrote begins: enough to leave incidents long closed aside without parsing them."""
 
 
-@dataclass(frozen=True, slots=True)
-class IncidentBook:
+class IncidentBook(Struct, frozen=True):
     """The book as it was read: incidents by id as they were opened, every id ever given, lines that were no events."""
 
     incidents: Mapping[str, Incident]
@@ -39,8 +40,7 @@ class IncidentBook:
         return tuple(each for each in self.incidents.values() if each.is_open)
 
 
-@dataclass(frozen=True, slots=True)
-class IncidentUpdate:
+class IncidentUpdate(Struct, frozen=True):
     """The changes by a run. `incident` is the one to name beside the verdict; `changed` what happened to which."""
 
     incident: Incident | None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from oc_ops import text
 from oc_ops.judge.finding import Finding, Severity
@@ -37,8 +38,7 @@ _TEXT = 2000
 """Characters kept of any one text."""
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayName:
+class GatewayName(Struct, frozen=True):
     """The gateway of an incident: `key` names the state directory, the same in every process."""
 
     key: Word
@@ -46,16 +46,14 @@ class GatewayName:
     port: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Versions:
+class Versions(Struct, frozen=True):
     """Releases as far as they were known."""
 
     cli: str | None = None
     gateway: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """One recovery attempt. `record` is the path of its step-by-step record and its name within the incident."""
 
     record: Word
@@ -63,8 +61,7 @@ class Attempt:
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """A finding and what tells it from others of its id.
 
     `subject` is what it is about where one id is found of several things, such as a job; `found_by` names what has to
@@ -93,8 +90,7 @@ class Fault:
         return f"{self.check}: {self.fact}"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """One line of incidents.jsonl. Texts of findings come redacted; every text is a stranger's until it is shown."""
 
     id: Word

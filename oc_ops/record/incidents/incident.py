@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
+
+from msgspec import Struct
 
 from oc_ops.judge.findings import in_state
 from oc_ops.record.incidents.events import Event, Fault, GatewayName, Versions, What
@@ -17,8 +18,7 @@ PASSING = {"gateway/down"} | in_state("passing")
 """States that a gateway passes through on its way to another: the cause only until a better one is named."""
 
 
-@dataclass(frozen=True, slots=True)
-class Incident:
+class Incident(Struct, frozen=True):
     """One incident as its events tell it, the first of them `opened`. Durations are seconds and never negative."""
 
     id: str

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from oc_ops.judge.findings import Verdict, in_state, state_of
 from oc_ops.record.incidents.events import Event, Fault, GatewayName, Versions, What
@@ -21,8 +23,7 @@ _OUTAGE = in_state("absent", "mute", "passing", "kept-out")
 _ROOTS = ("state", "config", "gateway", "cli")
 
 
-@dataclass(frozen=True, slots=True)
-class RunSummary:
+class RunSummary(Struct, frozen=True):
     """The part of a run that incidents need.
 
     `cause`: the id of the finding that explains the others (judge.verdict.cause). `whole`: every check was planned and

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Literal
+
+from msgspec import Struct
 
 from oc_ops.record import folder
 from oc_ops.record.history.database import reading
@@ -36,8 +37,7 @@ _LASTS_MS, _TOLD_LATE_MS = 300_000, 60_000
 _MOST_JOBS, _MOST_ROWS, _MOST_DOTS = 8, 30, 400
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(Struct, frozen=True):
     """One step of a heat map's row: its place, the worst that was seen, whether it passed too, words, a report."""
 
     x: int
@@ -47,8 +47,7 @@ class Cell:
     link: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Heat:
+class Heat(Struct, frozen=True):
     """A heat map: its rows by check, how many steps wide, and the times below it."""
 
     steps: int
@@ -57,8 +56,7 @@ class Heat:
     marks: tuple[Mark, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Day:
+class Day(Struct, frozen=True):
     """One day's runs: the share that was green, red and without a verdict, in percent."""
 
     x: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import socket
@@ -9,11 +10,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
+from msgspec.structs import replace
 
 from oc_ops import settings
 from oc_ops.act.breaker.blockers import locks, move_aside
@@ -275,14 +276,14 @@ def test_the_evidence_is_the_file_itself(target: Target) -> None:
         {"proof": "x"},
     )
     for change in changes:
-        other: LockFile = replace(lock, **change)  # type: ignore[arg-type]  # each names a field
+        other: LockFile = replace(lock, **change)  # each names a field
         (changed,) = locks(BreakerView("key", target, look=DOWN, locks=(other,)))
         assert changed.digest != first.digest
 
 
 def test_no_lock_of_a_container_is_broken_from_outside(target: Target) -> None:
     """Its holders' pids are the container's own: that none of them lives on this machine proves nothing."""
-    contained = replace(target, container=Container("podman", "cell", "exited"))
+    contained = dataclasses.replace(target, container=Container("podman", "cell", "exited"))
     assert set(found(contained)) == set(FOUND)
     assert all("container cell" in each.refused for each in found(contained).values())
     assert not any(each.refused for each in found(target).values())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from oc_ops import settings
 from oc_ops.act.breaker.blockers import left_off, markers
@@ -35,7 +35,7 @@ def seen(
     tmp_path: Path, job: Job = JOB, owner: Ownership | None = NOBODY, *, stale: bool = True, **jobs: object
 ) -> BreakerView:
     """A look that showed one job."""
-    told = replace(Jobs((job,), "rpc", NOW), **jobs)  # type: ignore[arg-type]  # each names a field
+    told = replace(Jobs((job,), "rpc", NOW), **jobs)  # each names a field
     return BreakerView(
         "key",
         locate({"HOME": str(tmp_path)}),
@@ -154,7 +154,7 @@ def book(tmp_path: Path) -> ApprovalBook:
 
 def off(tmp_path: Path, **changes: object) -> BreakerView:
     """The job is off now."""
-    return seen(tmp_path, replace(JOB, enabled=False, running_ms=None, **changes))  # type: ignore[arg-type]
+    return seen(tmp_path, replace(JOB, enabled=False, running_ms=None, **changes))
 
 
 def test_an_unfinished_break_is_offered(tmp_path: Path, book: ApprovalBook) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from oc_ops.act.cron_run.answer import JobRecord, Ours, lacks, ours, record_of, records_of, stored, understood
 from oc_ops.act.cron_run.lanes import KnownJob

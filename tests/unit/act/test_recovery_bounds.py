@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from oc_ops.act.recover.outcome import Observation
 from oc_ops.errors import CouldNotLook, OcOpsError

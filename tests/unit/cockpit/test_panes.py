@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 import re
 import time
-from dataclasses import replace
 from typing import cast
 
 import pytest
+from msgspec.structs import replace
 from rich.text import Text
 
 from oc_ops.cockpit.panes import WINDOWS, canvas, loop

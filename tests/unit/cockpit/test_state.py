@@ -6,13 +6,13 @@ import json
 import os
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from msgspec.structs import replace
 
 from oc_ops.cockpit import snapshot
 from oc_ops.cockpit.state import Freshness, GatewayPart, Snapshot
@@ -38,7 +38,7 @@ def test_what_is_written_is_read(path: Path, kind: str) -> None:
 def test_the_samples_differ_from_the_defaults() -> None:
     """A round trip of nothing would prove nothing: the healthy sample sets every part."""
     shown = sample("healthy")
-    parts = [each for each in Snapshot.__dataclass_fields__ if each not in ("schema", "profile")]
+    parts = [each for each in Snapshot.__struct_fields__ if each not in ("schema", "profile")]
     assert [each for each in parts if getattr(shown, each) == getattr(Snapshot(), each)] == []
 
 
@@ -111,11 +111,11 @@ json_values = some.recursive(
 
 
 @settings(database=None, deadline=None)
-@given(some.dictionaries(some.sampled_from(list(Snapshot.__dataclass_fields__)), json_values), json_values)
+@given(some.dictionaries(some.sampled_from(list(Snapshot.__struct_fields__)), json_values), json_values)
 def test_no_json_makes_a_reader_fail(tmp_path_factory: pytest.TempPathFactory, said: Any, part: Any) -> None:
     """Members of any shape, at the top and inside a part: a snapshot comes out or a reason, and it can be written."""
     path = tmp_path_factory.mktemp("any") / "state.json"
-    inner = dict.fromkeys(GatewayPart.__dataclass_fields__, part)
+    inner = dict.fromkeys(GatewayPart.__struct_fields__, part)
     path.write_text(json.dumps({**said, "schema": 1, "gateway": inner, "rpc": part}))
     reading = snapshot.read(path)
     assert (reading.age_s is None) == bool(reading.problem)

@@ -11,11 +11,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
+from msgspec.structs import replace
 
 from oc_ops.cockpit.state import LogLine
 from tests.support.desk import LATEST_S, PROJECT, WINDOWS, Desk, clients, watched

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import asdict
 
 from oc_ops.cockpit.background import Aside, Task
 from oc_ops.cockpit.loop import SOONEST_WRITE_S, UNWATCHED_LOOK_S, Loop
@@ -149,7 +149,7 @@ def test_a_gateway_that_is_well_has_no_stale_part(room: Room) -> None:
     while room.hands.steady < until:
         room.watch()
         shown = room.run(0.3)
-        parts = {each.name: getattr(shown, each.name) for each in fields(shown)}
+        parts = asdict(shown)
         seen = {name: each.seen for name, each in parts.items() if hasattr(each, "seen") and each.seen.at is not None}
         assert {"gateway", "jobs", "log", "doctor", "event_loop"} <= seen.keys()
         assert [name for name, each in seen.items() if each.stale(room.hands.now) and not each.problem] == []

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections import Counter
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from oc_ops.act.recover.policy import cure_of
 from oc_ops.act.recover.preflight import by_hand
@@ -177,7 +178,7 @@ def test_a_config_that_its_gateway_may_not_read_is_the_cause_of_all(
 ) -> None:
     """Named with who may not and how it is given back, in place of an invalid config."""
     doctor = make()
-    doctor.config = replace(doctor.config, error="it cannot be read: Permission denied")
+    doctor.config = dataclasses.replace(doctor.config, error="it cannot be read: Permission denied")
     monkeypatch.setattr(state, "_runner", lambda *_: (os.geteuid() + 4711, "it is theirs"))
     doctor.config.path.chmod(0o600)
     assert causes(everything(doctor)) == {"state/unreadable"}
@@ -397,7 +398,7 @@ def nothing_set_up(world: World, make: Make, monkeypatch: pytest.MonkeyPatch, un
     monkeypatch.setattr(install, "find", lambda *_: None)
     world.look = replace(DOWN, service=unit)
     doctor = make(cli=False)
-    doctor.config = replace(doctor.config, exists=False)
+    doctor.config = dataclasses.replace(doctor.config, exists=False)
     return doctor.http_cause()
 
 
@@ -433,7 +434,7 @@ def test_a_place_that_was_never_set_up_beside_other_gateways_is_the_wrong_place(
     monkeypatch.setattr("oc_ops.observe.gateways.beside", lambda _target: others)
     world.look = replace(DOWN, service=unit)
     doctor = make()
-    doctor.config = replace(doctor.config, exists=False)
+    doctor.config = dataclasses.replace(doctor.config, exists=False)
     if used:
         (doctor.target.state_dir / "agents").mkdir(parents=True)
     if could_look:

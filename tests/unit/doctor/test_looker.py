@@ -6,10 +6,11 @@ import inspect
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from checks import test_browser, test_cron, test_gateway, test_host, test_logs, test_work
 from oc_ops.act.recover.policy import cure_of

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from oc_ops.doctor.outcomes import Blocked, NotAsked
 from oc_ops.doctor.run import DoctorRun
@@ -296,7 +297,7 @@ def test_a_warning_does_not_hide_what_could_not_be_looked_at(run: DoctorRun) -> 
 @pytest.mark.parametrize(("source", "mode"), [("default", 0o700), ("--report-dir", 0o755)], ids=["ours", "theirs"])
 def test_the_checkouts_own_report_folder_is_private(run: DoctorRun, source: str, mode: int) -> None:
     """git makes reports/ readable by everybody; a folder that the operator chose keeps its mode."""
-    run.report.settings = replace(run.settings, sources={"report_dir": source})
+    run.report.settings = dataclasses.replace(run.settings, sources={"report_dir": source})
     run.settings.report_dir.mkdir()
     run.settings.report_dir.chmod(0o755)
     assert run.report.folder.path.is_dir()

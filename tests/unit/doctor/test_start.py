@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sqlite3
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from oc_ops.act.recover.policy import cure_of
 from oc_ops.act.recover.preflight import by_hand
@@ -55,7 +56,7 @@ OLD = (
 def view(**changes: object) -> StateView:
     """A state directory in which nothing is wrong."""
     sound = StateView(STATE, Path(STORE), at_s=time.time(), lives=False, runner="me", by="it is theirs")
-    return replace(sound, **changes)  # type: ignore[arg-type]
+    return replace(sound, **changes)
 
 
 def read_failed(words: str) -> Mapping[str, object]:
@@ -220,7 +221,7 @@ def test_a_command_older_than_the_config_s_last_writer(
     version: str, wrote: str, environ: Mapping[str, str], old: bool
 ) -> None:
     """By the numbers that lie on the disk; a release that starts all the same, and a wanted downgrade, are let be."""
-    config = replace(CONFIG, written_by=wrote)
+    config = dataclasses.replace(CONFIG, written_by=wrote)
     finding = judge.outdated(config, Path("/usr/bin/openclaw"), version, (), environ)
     assert (finding is not None) == old
     if finding is not None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from oc_ops.judge import container as judge
 from oc_ops.judge.gateway import Limits, cause
@@ -117,7 +118,7 @@ def test_a_closed_port_inside_is_a_gateway_that_does_not_listen() -> None:
     found = cause(sight(young), Limits())
     assert found is not None
     assert (found.check, "at most 220 s more" in found.fix) == ("gateway/starting", True)
-    again = cause(sight(replace(young, restarts=4)), Limits())
+    again = cause(sight(dataclasses.replace(young, restarts=4)), Limits())
     assert getattr(again, "check", "") == "gateway/crash-loop"
 
 

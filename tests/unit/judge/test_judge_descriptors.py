@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from oc_ops.judge import gateway as judge_gateway
 from oc_ops.judge.descriptors import near

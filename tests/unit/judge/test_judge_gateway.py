@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
+from msgspec.structs import replace
 
 from oc_ops.judge import files as judge_files
 from oc_ops.judge import gateway as judge
@@ -51,7 +52,7 @@ OLD_PAGE = page(CONTROL_UI)
 
 def unit(state: str, **changes: object) -> Service:
     """The gateway's systemd unit."""
-    return replace(Service("systemd", "openclaw-gateway.service", "running"), state=state, **changes)  # type: ignore[arg-type]
+    return replace(Service("systemd", "openclaw-gateway.service", "running"), state=state, **changes)
 
 
 @dataclass(frozen=True, slots=True)

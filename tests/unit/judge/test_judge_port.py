@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from oc_ops.act.recover.policy import cure_of
 from oc_ops.judge import gateway as judge

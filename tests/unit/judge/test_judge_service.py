@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from oc_ops.act.recover.policy import never
 from oc_ops.judge import gateway as judge_gateway
@@ -58,14 +59,14 @@ def test_a_path_with_a_space_is_not_taken_for_another(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("state", "found"), [("failed", True), ("restarting", True), ("running", False)])
 def test_systemd_s_own_word_counts(state: str, found: bool) -> None:
     """Exit 203 of a unit that failed is an ExecStart that could not be executed, whatever we see of the path."""
-    unit = replace(UNIT, state=state, exit_status=judge.NO_PROGRAM)  # type: ignore[arg-type]
+    unit = replace(UNIT, state=state, exit_status=judge.NO_PROGRAM)
     assert (judge.exec_missing(unit) is not None) is found
 
 
 @pytest.mark.parametrize("service", [UNIT, NO_SERVICE, replace(UNIT, manager="launchd", exit_status=78)])
 def test_a_config_without_a_mode_is_no_plain_down(service: Service) -> None:
     """OpenClaw blocks every start of it, so none is advised."""
-    finding = judge.cannot_start(service, replace(CONFIG, mode=""))
+    finding = judge.cannot_start(service, dataclasses.replace(CONFIG, mode=""))
     assert finding is not None
     assert finding.check == "config/mode-missing"
     assert finding.fix.startswith("none automatic: openclaw config set gateway.mode local")
@@ -77,10 +78,10 @@ def test_a_config_without_a_mode_is_no_plain_down(service: Service) -> None:
     ("service", "config"),
     [
         (UNIT, CONFIG),
-        (replace(UNIT, argv=(*UNIT.argv, "--allow-unconfigured")), replace(CONFIG, mode="")),
-        (UNIT, replace(CONFIG, mode="", exists=False)),
-        (UNIT, replace(CONFIG, mode="", error="JSON5: invalid character")),
-        (replace(UNIT, manager="launchd", exit_status=0), replace(CONFIG, mode="")),
+        (replace(UNIT, argv=(*UNIT.argv, "--allow-unconfigured")), dataclasses.replace(CONFIG, mode="")),
+        (UNIT, dataclasses.replace(CONFIG, mode="", exists=False)),
+        (UNIT, dataclasses.replace(CONFIG, mode="", error="JSON5: invalid character")),
+        (replace(UNIT, manager="launchd", exit_status=0), dataclasses.replace(CONFIG, mode="")),
     ],
 )
 def test_what_starts_all_the_same_stays_silent(service: Service, config: GatewayConfig) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from oc_ops.judge import lifecycle
 from oc_ops.observe import probe as observe_probe
@@ -28,7 +28,7 @@ def waits_for(step: str, **more: object) -> Probe:
 def undated(step: str = "startup-sidecars", **changes: object) -> GatewayProbe:
     """A gateway that says that it starts and not since when, and whose process is not seen."""
     blind = sight(startup=waits_for(step), ready=ready((step,)), processes=(), listener=None)
-    return replace(replace(blind, ready=said({"ready": False, "failing": [step]}, "/readyz", 503)), **changes)  # type: ignore[arg-type]
+    return replace(replace(blind, ready=said({"ready": False, "failing": [step]}, "/readyz", 503)), **changes)
 
 
 @pytest.mark.parametrize(

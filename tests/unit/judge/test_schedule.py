@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec.structs import replace
 
 from oc_ops.errors import CouldNotLook
 from oc_ops.judge import schedule as judge_schedule
@@ -33,7 +33,7 @@ def cron(expression: str, zone: str = "UTC", **changes: int) -> Schedule:
 def job(schedule: Schedule, **changes: object) -> Job:
     """A job made ten days ago."""
     made = Job("a1", "job", enabled=True, schedule=schedule, created_ms=NOW_MS - 10 * DAY)
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return replace(made, **changes)
 
 
 def missed(schedule: Schedule, **changes: object) -> datetime | None:

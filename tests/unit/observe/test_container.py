@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import os
@@ -9,7 +10,6 @@ import shutil
 import socket
 import subprocess
 import sys
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 import pytest
+from msgspec.structs import replace
 
 from oc_ops.errors import CouldNotLook, SettingError
 from oc_ops.judge import gateway as judge
@@ -111,7 +112,7 @@ def test_a_runtime_that_does_not_answer_is_not_asked_at_once_again(
         "podman", "cell", "unseen", error="podman does not answer", host=environ(tmp_path),
         seen_at=datetime.now(UTC) - timedelta(seconds=ago_s),
     )  # fmt: skip
-    target = replace(locate(environ(tmp_path)), choice="podman:cell", container=told)
+    target = dataclasses.replace(locate(environ(tmp_path)), choice="podman:cell", container=told)
     again = inside.again(target).container
     assert again is not None
     assert (again.state, len(calls(tmp_path / "bin"))) == ("running" if asked else "unseen", asked)

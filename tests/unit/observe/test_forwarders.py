@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from oc_ops.judge import gateway as judge
 from oc_ops.judge.gateway import Limits

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from oc_ops.judge import lifecycle as judge
 from oc_ops.judge.finding import Finding
@@ -414,8 +415,8 @@ def contained(
         )
 
     monkeypatch.setattr(Container, "ask", answer)
-    there = replace(Container("podman", "oc", "exited", exit_code=1, started_at=BEGUN), **changes)
-    target = replace(home.target, container=there)
+    there = dataclasses.replace(Container("podman", "oc", "exited", exit_code=1, started_at=BEGUN), **changes)
+    target = dataclasses.replace(home.target, container=there)
     return lastwords.look(target, config.read(home.target), NO_SERVICE, None, NOW), asked
 
 

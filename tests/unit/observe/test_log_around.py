@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from oc_ops.observe.logs import Record, around, recent
 from tests.support.log_lines import LOTS, WINDOW, line

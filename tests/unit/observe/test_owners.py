@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import psutil
 import pytest
+from msgspec.structs import replace
 
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe.container import Container, State

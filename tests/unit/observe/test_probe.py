@@ -11,12 +11,12 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import psutil
 import pytest
+from msgspec.structs import replace
 
 from oc_ops.judge.gateway import Limits, cause
 from oc_ops.observe.healers import Healer

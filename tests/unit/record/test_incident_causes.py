@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from oc_ops.record.incidents import text
 from oc_ops.record.incidents.events import Event, Fault, Versions

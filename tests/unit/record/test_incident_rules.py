@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from hypothesis import given
 from hypothesis import settings as given_settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from oc_ops.record.incidents import text
 from oc_ops.record.incidents.events import Event, Versions, What

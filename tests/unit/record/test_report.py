@@ -7,13 +7,13 @@ import hashlib
 import json
 import re
 import time
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from oc_ops.judge.finding import Finding
 from oc_ops.record.page import html as page_html

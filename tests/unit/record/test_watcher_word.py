@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from oc_ops.cockpit import snapshot
 from oc_ops.record.watcher_word import path_of, told
