@@ -252,7 +252,7 @@ class StartLook:
             return cause
         words = self.last_words()
         found = judge_lifecycle.refused(words) or judge_lifecycle.with_words(cause, words)
-        at_it = healers(self._doctor.target)
+        at_it = healers(self._doctor.target, self._doctor.found_executable)
         return judge_lifecycle.attended(found, at_it[0].summary) if at_it else found
 
     def no_command(self) -> Finding | None:
