@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from oc_ops import files as regular_files
 from oc_ops.doctor.outcomes import Blocked
 from oc_ops.errors import CouldNotLook
 from oc_ops.judge import signature_catalogue
@@ -80,7 +81,7 @@ def read(
         clean=Redactor((*secrets, *secrets_in(target.environ), *settings.secrets), Path("/")).text,
     )
     if unread := [path for path in paths if path not in view.files and os.path.isfile(path)]:  # noqa: PTH113
-        raise CouldNotLook(f"cannot read {unread[0]}: run the doctor as the user who owns it")
+        raise regular_files.barred(unread[0], f"cannot read {unread[0]}: run the doctor as the user who owns it")
     return _with_journal(target, view, needles, planned)
 
 

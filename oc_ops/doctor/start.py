@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
+from oc_ops import files
 from oc_ops.doctor.outcomes import Blocked, Memo, NotAsked, once
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.gateway import Gateway
@@ -137,6 +138,11 @@ def bounded(gateway: Gateway, seen: GatewayProbe, cause: Finding | None) -> Find
         return cause
     spell = memory.start_seen(settings.memory_dir, key, None if seen.up_s is None else now.timestamp() - seen.up_s, now)
     return again_and_again(cause, spell.first, now, spell.starts, settings.start_budget_s)
+
+
+def unshown(target: Target, words: str, why: str | None = "unseen") -> CouldNotLook:
+    """The error for a gateway that did not show itself, in these words; `unseen` if this account may not see it."""
+    return files.barred(target.state_dir, words) if why == "unseen" else CouldNotLook(words)
 
 
 class GatewayFacts(Protocol):

@@ -167,7 +167,7 @@ def _about(process: psutil.Process, words: Sequence[str], what: str, target: Tar
     """True if it may be about the target: one that is seen to be about something else is not."""
     local = target.container is None
     if local and (
-        process.uids().real not in (0, os.getuid(), _owner(target.state_dir)) or not shares_pids(process.pid)
+        process.uids().real not in (0, os.getuid(), files.owner(target.state_dir)) or not shares_pids(process.pid)
     ):
         return False
     kind = what.partition(" ")[0]
@@ -197,13 +197,6 @@ def _commands_unit(words: Sequence[str], manager: str, target: Target) -> bool:
     return any(fnmatchcase(name, PurePath(word).name) for word in words[1:] for name in shown)
 
 
-def _owner(path: Path) -> int | None:
-    try:
-        return path.stat().st_uid
-    except OSError:
-        return None
-
-
 # -- installations ----------------------------------------------------------------------------------------------------
 
 
@@ -219,7 +212,7 @@ def _replaces(process: psutil.Process, manager: str, target: Target, command: Pa
     if (works := _works_in(process, manager)) is not None:
         state_dir = os.path.realpath(target.state_dir)
         return works in [each.parent for each in packages] or works.is_relative_to(state_dir)
-    writes = (each.parent for each in packages if process.uids().real in (0, _owner(each.parent)))
+    writes = (each.parent for each in packages if process.uids().real in (0, files.owner(each.parent)))
     return any(files.modified_s(each) > process.create_time() for each in writes)
 
 
