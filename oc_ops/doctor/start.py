@@ -79,9 +79,9 @@ def _restarted_in_place(gateway: Gateway, since: datetime, now: datetime) -> dat
 def _last(gateway: Gateway, opened: re.Pattern[str], closed: re.Pattern[str], now: datetime) -> datetime | None:
     """When the gateway's log told last of something that it has not told the end of since."""
     today = now.astimezone().replace(tzinfo=None)  # the gateway names its files by the local date
-    told = (
-        record for path in logs.files(gateway.target, gateway.config, today) for record in logs.tail(path, _RECORDS)
-    )
+    paths = logs.files(gateway.target, gateway.config, today)
+    shared = gateways.log_sharers(gateway.target, paths, today)
+    told = (record for path in paths if path not in shared for record in logs.tail(path, _RECORDS))
     begun: datetime | None = None
     dated = sorted(((each.time, each.text) for each in told if each.time), key=lambda each: each[0])
     for time, text in dated:
