@@ -26,3 +26,11 @@ class SettingError(OcOpsError):
 
 class CouldNotLook(OcOpsError):
     """The doctor was unable to observe something; never to be taken for health."""
+
+
+class OtherAccount(CouldNotLook):
+    """Something that only another account may see: all that belongs to one account is one reason."""
+
+    def __init__(self, message: str, uid: int | None) -> None:
+        super().__init__(message)
+        self.uid = uid

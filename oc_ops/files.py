@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from oc_ops.errors import CouldNotLook
+from oc_ops.errors import CouldNotLook, OtherAccount
 
 SMALL_BYTES = 2**20
 """Limit for what a person writes or a few kilobytes hold: settings, watchlists, notes, package.json."""
@@ -60,7 +60,31 @@ def is_file(path: Path) -> bool:
     try:
         return path.is_file()
     except OSError as error:
-        raise CouldNotLook(f"cannot read {path}: {error.strerror}") from error
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: OSError) -> CouldNotLook:
+    """The error to raise for a file that cannot be read."""
+    words = f"cannot read {path}: {error.strerror}"
+    return barred(path, words) if isinstance(error, PermissionError) else CouldNotLook(words)
+
+
+def barred(path: Path, words: str) -> CouldNotLook:
+    """The error to raise, in these words, for what this account may not see: OtherAccount where it is not its own."""
+    uid = owner(path)
+    return CouldNotLook(words) if uid == os.geteuid() else OtherAccount(words, uid)
+
+
+def owner(path: Path) -> int | None:
+    """The user whose file it is, or where that is hidden the nearest folder above it; None if it is not there."""
+    for each in (path, *path.parents):
+        try:
+            return each.stat().st_uid
+        except PermissionError:
+            continue
+        except OSError:
+            break
+    return None
 
 
 def private(path: str, flags: int) -> int:

@@ -14,7 +14,7 @@ from typing import TypeVar
 from oc_ops import files
 from oc_ops.errors import CouldNotLook, SettingError
 from oc_ops.locks import lock_dir
-from oc_ops.observe import credential, gatewaylocks, inside, install, probe, rpc
+from oc_ops.observe import credential, gatewaylocks, inside, install, probe, processes, rpc
 from oc_ops.observe import service as observe_service
 from oc_ops.observe.config import GatewayConfig, elsewhere
 from oc_ops.observe.http import Probe
@@ -90,10 +90,13 @@ class Gateway:
         self.__dict__.pop("redactor", None)
 
     def command(self) -> Path | None:
-        """The `openclaw` to call; of a container its runtime's command, which calls the one inside."""
+        """The `openclaw` to call, of our own places or of the running gateway's PATH; of a container its runtime's
+        command, which calls the one inside.
+        """
         there, settings = self.target.container, self.settings
         if there is None:
-            return install.find(settings.openclaw, settings.source("openclaw"), self.environ, self.target.home)
+            found = install.find(settings.openclaw, settings.source("openclaw"), self.environ, self.target.home)
+            return found or install.on_path(processes.search_path(self.target))
         return Path(shutil.which(there.runtime, path=self.environ.get("PATH", os.defpath)) or there.runtime)
 
     @property

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from oc_ops import files as regular_files
 from oc_ops.doctor.outcomes import Blocked
 from oc_ops.errors import CouldNotLook
 from oc_ops.judge import signature_catalogue
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.signature_catalogue import Signature
 from oc_ops.judge.signatures import window_s
-from oc_ops.observe import inside, logs
+from oc_ops.observe import gateways, inside, logs
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.container import Container
 from oc_ops.observe.logs import LogView, Needle, Window, planned_restarts, raw_shape, recent
@@ -81,7 +82,9 @@ def read(
         clean=Redactor((*secrets, *secrets_in(target.environ), *settings.secrets), Path("/")).text,
     )
     if unread := [path for path in paths if path not in view.files and os.path.isfile(path)]:  # noqa: PTH113
-        raise CouldNotLook(f"cannot read {unread[0]}: run the doctor as the user who owns it")
+        raise regular_files.barred(unread[0], f"cannot read {unread[0]}: run the doctor as the user who owns it")
+    sharers = gateways.log_sharers(target, view.files, datetime.now()) if view.records else {}
+    view = replace(view, shared_with=next(iter(sharers.values()), ""))
     return _with_journal(target, view, needles, planned)
 
 

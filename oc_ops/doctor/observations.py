@@ -187,7 +187,7 @@ class Doctor:
         if cause is not None and (another := self._held_by_another()):
             return another
         if unseen := judge_gateway.unseen(self.look(), cause):
-            raise CouldNotLook(unseen)
+            raise start.unshown(self.target, unseen)
         if cause is not None and judge_lifecycle.comes_and_goes(cause, self.look()):
             return self.start.told(cause)
         if cause is None or cause.check not in start.DOWN:
@@ -219,7 +219,7 @@ class Doctor:
         if not isinstance(lane, RpcRefused):
             return lane.status
         if lane.kind == "unproven" and lane.code != "foreign":
-            raise CouldNotLook(lane.reason)
+            raise start.unshown(self.target, lane.reason, lane.code)
         if lane.kind in _SPOKEN:
             return lane
         return self._by_cli(lane, Openclaw.status)

@@ -17,6 +17,7 @@ from oc_ops.doctor.observations import Doctor
 from oc_ops.doctor.outcomes import Blocked, NotAsked
 from oc_ops.doctor.report import Reporting
 from oc_ops.doctor.surroundings import Surroundings
+from oc_ops.errors import OtherAccount
 from oc_ops.judge import findings as judge_findings
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.lifecycle import on_its_way
@@ -72,7 +73,7 @@ class DoctorRun:
         """Findings of each check by nodeid: an error where it found one."""
         self.before: RunRecord | None = None
         """The run as it stood before a recovery."""
-        self._unseen: dict[int, tuple[str, BaseException]] = {}
+        self._unseen: dict[object, tuple[str, BaseException]] = {}
         """Errors that kept a check from looking, with the first check that met each: held, so that no id is reused."""
         self.calls: list[CallRecord] = []
         self.lab = lab
@@ -159,7 +160,7 @@ class DoctorRun:
             outcome = "failed"
         elif error is not None:
             outcome, note = "error", self.redactor.line(str(error) or type(error).__name__)
-            if (first := self._unseen.setdefault(id(error), (check, error))[0]) != check:
+            if (first := self._unseen.setdefault(_reason(error), (check, error))[0]) != check:
                 outcome, blocked_by = "blocked", first  # one reason is one red line
         record = CheckRecord(check, nodeid, outcome, duration_s, blocked_by, claim, note)
         self.checks[nodeid] = record
@@ -257,3 +258,8 @@ class DoctorRun:
     def _load(self) -> Load:
         own = os.times()
         return Load(len(self.calls), sum(each.cpu_s for each in self.calls), own.user + own.system)
+
+
+def _reason(error: BaseException) -> object:
+    """The same for each failure to look that has one reason: one error, or one account that alone may see it all."""
+    return ("account", error.uid) if isinstance(error, OtherAccount) else id(error)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
+from oc_ops import files
 from oc_ops.doctor.outcomes import Blocked, Memo, NotAsked, once
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.gateway import Gateway
@@ -78,9 +79,9 @@ def _restarted_in_place(gateway: Gateway, since: datetime, now: datetime) -> dat
 def _last(gateway: Gateway, opened: re.Pattern[str], closed: re.Pattern[str], now: datetime) -> datetime | None:
     """When the gateway's log told last of something that it has not told the end of since."""
     today = now.astimezone().replace(tzinfo=None)  # the gateway names its files by the local date
-    told = (
-        record for path in logs.files(gateway.target, gateway.config, today) for record in logs.tail(path, _RECORDS)
-    )
+    paths = logs.files(gateway.target, gateway.config, today)
+    shared = gateways.log_sharers(gateway.target, paths, today)
+    told = (record for path in paths if path not in shared for record in logs.tail(path, _RECORDS))
     begun: datetime | None = None
     dated = sorted(((each.time, each.text) for each in told if each.time), key=lambda each: each[0])
     for time, text in dated:
@@ -137,6 +138,11 @@ def bounded(gateway: Gateway, seen: GatewayProbe, cause: Finding | None) -> Find
         return cause
     spell = memory.start_seen(settings.memory_dir, key, None if seen.up_s is None else now.timestamp() - seen.up_s, now)
     return again_and_again(cause, spell.first, now, spell.starts, settings.start_budget_s)
+
+
+def unshown(target: Target, words: str, why: str | None = "unseen") -> CouldNotLook:
+    """The error for a gateway that did not show itself, in these words; `unseen` if this account may not see it."""
+    return files.barred(target.state_dir, words) if why == "unseen" else CouldNotLook(words)
 
 
 class GatewayFacts(Protocol):
@@ -252,7 +258,7 @@ class StartLook:
             return cause
         words = self.last_words()
         found = judge_lifecycle.refused(words) or judge_lifecycle.with_words(cause, words)
-        at_it = healers(self._doctor.target)
+        at_it = healers(self._doctor.target, self._doctor.found_executable)
         return judge_lifecycle.attended(found, at_it[0].summary) if at_it else found
 
     def no_command(self) -> Finding | None:

@@ -59,13 +59,13 @@ def findings(
 
     `release` is the running gateway's, None when it is not known. `beside` is the cause that the run has named already:
     what the log says then explains it or follows from it, and is no second error. `refuted` are ids of signatures that
-    do not hold any more.
+    do not hold any more. Of a log that another gateway writes as well no line is shown to be this one's: a warning.
     """
     return tuple(
         Finding(
             f"logs/{signature.id}",
-            _severity(signature, beside),
-            _fact(signature, release, beside),
+            _severity(signature, beside, view),
+            _fact(signature, release, beside, view),
             _saw(signature, records, view.left_out.get(signature.id, 0)),
             signature.fix,
         )
@@ -90,17 +90,19 @@ def _too_old(record: Record, signature: Signature, now: datetime | None) -> bool
     return bool(now and record.time and record.time < now - timedelta(seconds=signature.window_s))
 
 
-def _severity(signature: Signature, beside: Finding | None) -> Severity:
-    return "warning" if beside and signature.severity == "error" else signature.severity
+def _severity(signature: Signature, beside: Finding | None, view: LogView) -> Severity:
+    return "warning" if (beside or view.shared_with) and signature.severity == "error" else signature.severity
 
 
-def _fact(signature: Signature, release: Release | None, beside: Finding | None) -> str:
+def _fact(signature: Signature, release: Release | None, beside: Finding | None, view: LogView) -> str:
     fact = signature.fact
     if release and any(release in each for each in signature.affected):
         to = f" to {shown(signature.fixed)} or newer" if signature.fixed else ""
         fact += f" (known in {shown(release)}, upgrade{to})"
     if beside and signature.severity == "error":
         fact += f"; beside {beside.check}"
+    if view.shared_with:
+        fact += f"; perhaps of another gateway, which writes the same log ({view.shared_with})"
     return fact
 
 

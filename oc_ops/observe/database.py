@@ -132,7 +132,7 @@ def _state(path: Path) -> _State:
         log = path.with_name(f"{path.name}-wal")
         log_bytes = log.stat().st_size if log.exists() else 0
     except OSError as error:
-        raise CouldNotLook(f"cannot read {path}: {error.strerror}") from error
+        raise files.unreadable(path, error) from error
     if not header.startswith(_MAGIC) or len(header) < _HEADER_BYTES:
         raise CouldNotLook(f"{path} is not an SQLite database")
     # Without readonly_shm SQLite would rebuild the index of a log that nobody holds, and create the files it misses.

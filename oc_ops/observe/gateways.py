@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 
 import psutil
 from msgspec import Struct
 
+from oc_ops import files
 from oc_ops.errors import CouldNotLook, OcOpsError
-from oc_ops.observe import config, container, gatewaylocks, inside, processes
+from oc_ops.observe import config, container, gatewaylocks, inside, logs, processes
 from oc_ops.observe.container import Container
 from oc_ops.observe.service import service
 from oc_ops.observe.sockets import forwarder, listener, lives_apart
@@ -69,6 +71,25 @@ def beside(target: Target) -> tuple[str, ...]:
     """The other gateways that run on this machine, in a few words each; costs one process list, asks nobody."""
     words = [f"pid {pid} of {place}" if place else f"pid {pid} in a container" for pid, place in _elsewhere(target)]
     return tuple(words)
+
+
+def log_sharers(target: Target, paths: Collection[Path], today: datetime) -> dict[Path, str]:
+    """The log files among these that another running gateway writes as well, and in a few words which one.
+
+    OpenClaw names its default file by the profile alone: the gateways of two homes write into one, and no record says
+    whose it is (2026.9.6).
+    """
+    found: dict[Path, str] = {}
+    for pid, place in _elsewhere(target) if paths else ():
+        named = _STATE.fullmatch(Path(place).name)
+        environ = {"HOME": str(Path(place).parent), "OPENCLAW_STATE_DIR": place}
+        with contextlib.suppress(psutil.Error, OSError, OcOpsError):
+            other = locate(environ, named["profile"] if named else None)
+            theirs = logs.files(other, config.read(other), today) if place else ()
+            for path in {*theirs} & {*paths}:
+                if files.owner(path) == psutil.Process(pid).uids().real:
+                    found[path] = f"pid {pid} of {place}"
+    return found
 
 
 def _elsewhere(target: Target) -> Iterator[tuple[int, str]]:

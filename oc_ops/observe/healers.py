@@ -8,16 +8,20 @@ import re
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import PurePath
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePath
 
 import psutil
 from msgspec import Struct
 
 from oc_ops import files
 from oc_ops.errors import CouldNotLook, SettingError
+from oc_ops.observe import install
 from oc_ops.observe.database import STATE_DATABASE, Row, snapshot
 from oc_ops.observe.gatewaylocks import is_gone, same_place
-from oc_ops.observe.processes import OWN_CALL
+from oc_ops.observe.processes import OWN_CALL, gateway_processes
+from oc_ops.observe.service import own_name, service
+from oc_ops.observe.sockets import shares_pids
 from oc_ops.observe.target import Target, locate
 
 _COMMANDS = ("update", "triage", "doctor", "migrate")
@@ -26,7 +30,8 @@ _READ_ONLY = ("--lint", "status", "--help", "-h", "history", "list")
 _SERVICE = ("start", "restart", "stop", "install", "uninstall")
 _HANDOFF = "managed-handoff"
 """The script of 2026.9.6 that finishes an update after the process that began it."""
-_MANAGERS = ("systemctl", "launchctl", "podman", "docker", "service")
+_RUNTIMES = ("podman", "docker")
+_MANAGERS = ("systemctl", "launchctl", "service", *_RUNTIMES)
 _VERBS = ("start", "restart", "stop", "reload-or-restart", "try-restart", "kickstart", "bootstrap", "bootout", "up")
 _INSTALLERS = ("npm", "pnpm", "yarn", "bun", "brew")
 LONGEST_INSTALL_S = 1800.0
@@ -34,6 +39,13 @@ LONGEST_INSTALL_S = 1800.0
 _PACKAGES = (*_INSTALLERS, "npm-cli")
 _OWN_PLACE = re.compile(r"/node_modules/openclaw(?:/|$)|/plugin-runtime-deps(?:/|$)")
 """Where a gateway installs what its plugins need: in its own package (2026.4.20), in its state (2026.4.24, 4.29)."""
+_PACKAGE = re.compile(r"/\S*?/node_modules/openclaw(?=/|$)")
+_NPM_LOG = re.compile(r"/_logs/[^/]+-debug-0\.log$")
+_NPM_CONFIG = re.compile(r"^\d+ silly config load:file:(/.*?)(/etc/npmrc|/\.npmrc)$", re.M)
+_NPM_ARGV = re.compile(r"^\d+ verbose argv (.+)$", re.M)
+_NPM_GLOBAL = ("-g", "--global", "--location=global")
+_NPM_LOG_BYTES = 8192
+"""The beginning of npm's own log: the files of its configuration, one a place, and its command line (npm 11)."""
 _INSTALLS = ("ci", "install", "i", "add", "update", "up", "upgrade", "uninstall", "rm", "remove")
 
 _RUNNING = (
@@ -64,12 +76,13 @@ class Healer(Struct, frozen=True):
         return f"{who} `{self.what}`{f' ({self.phase})' if self.phase else ''}, for {self.age_s:.0f} s now"
 
 
-def healers(target: Target) -> tuple[Healer, ...]:
+def healers(target: Target, command: Path | None = None) -> tuple[Healer, ...]:
     """Every such process of this machine that is, or may be, about the target, and every update that its ledger has as
-    running; about 10 ms.
+    running; about 10 ms. `command` is the `openclaw` that we call.
 
-    One of another state directory is left out where its environment shows that. Our own calls are, and who started us:
-    a triage that runs a recovery waits for it.
+    Left out is one of another state directory or container, or of an account that may not touch this gateway, a
+    manager's command for another unit, and an installation that is not seen to replace the gateway's package or our
+    command's. Our own calls are, and who started us: a triage that runs a recovery waits for it.
     """
     ours = {os.getpid()}
     with contextlib.suppress(psutil.Error):
@@ -80,7 +93,7 @@ def healers(target: Target) -> tuple[Healer, ...]:
             words = [word for word in " ".join(process.cmdline()).split() if word]
             if process.pid in ours or not (what := _what(words, target)):
                 continue
-            if process.status() != psutil.STATUS_ZOMBIE and _about(process, words, target):
+            if process.status() != psutil.STATUS_ZOMBIE and _about(process, words, what, target, command):
                 found.append(Healer(process.pid, what, max(0.0, now - process.create_time())))
         except (psutil.Error, OSError):
             continue
@@ -149,21 +162,98 @@ def _of_openclaw(words: Sequence[str]) -> str:
     return f"openclaw gateway {left[1]}" if left[0] == "gateway" and left[1:2] and left[1] in _SERVICE else ""
 
 
-def _about(process: psutil.Process, words: Sequence[str], target: Target) -> bool:
-    """True if it may be about the target: one whose environment names another state directory is not."""
+def _about(process: psutil.Process, words: Sequence[str], what: str, target: Target, command: Path | None) -> bool:
+    """True if it may be about the target: one that is seen to be about something else is not."""
+    local = target.container is None
+    if local and (
+        process.uids().real not in (0, os.getuid(), files.owner(target.state_dir)) or not shares_pids(process.pid)
+    ):
+        return False
+    kind = what.partition(" ")[0]
+    if kind in _INSTALLERS:
+        return _replaces(process, kind, target, command)
+    if kind in _MANAGERS:
+        return not local or _commands_unit(words, kind, target)
     try:
         environ = process.environ()
     except (psutil.AccessDenied, OSError):
         return True
     if OWN_CALL in environ:
         return False
-    if target.container is not None or not any("openclaw" in PurePath(word).name for word in words[:3]):
+    if not local or not any("openclaw" in PurePath(word).name for word in words[:3]):
         return True
     profile = next((words[at + 1] for at, word in enumerate(words[:-1]) if word == "--profile"), None)
     try:
         return same_place(locate(environ, profile).state_dir, target.state_dir)
     except SettingError:
         return True
+
+
+def _commands_unit(words: Sequence[str], manager: str, target: Target) -> bool:
+    """True if a service manager's command names the unit of the target."""
+    names = {own_name(target), service(target).unit} if manager not in _RUNTIMES else set()
+    shown = {each for name in names for each in (name, name.removesuffix(".service")) if each}
+    return any(fnmatchcase(name, PurePath(word).name) for word in words[1:] for name in shown)
+
+
+# -- installations ----------------------------------------------------------------------------------------------------
+
+
+def _replaces(process: psutil.Process, manager: str, target: Target, command: Path | None) -> bool:
+    """True if an installation is seen to work where this gateway's package is, or our command's, or in its state.
+
+    Of one that hides its place, as root's does from others, a change there since it began tells.
+    """
+    packages = set(_packages(target, command))
+    # pnpm, yarn, bun and Homebrew keep what they install for everywhere in folders of their own name.
+    if manager != "npm" and any(manager in str(each).lower() for each in packages):
+        return True
+    if (works := _works_in(process, manager)) is not None:
+        state_dir = os.path.realpath(target.state_dir)
+        return works in [each.parent for each in packages] or works.is_relative_to(state_dir)
+    writes = (each.parent for each in packages if process.uids().real in (0, files.owner(each.parent)))
+    return any(files.modified_s(each) > process.create_time() for each in writes)
+
+
+def _packages(target: Target, command: Path | None) -> Iterator[Path]:
+    """Folders of the packages of the running gateway, of its unit and of our command; one may just be moved away."""
+    words = [*service(target).argv, *([str(command)] if command else [])]
+    for each in gateway_processes(target):
+        with contextlib.suppress(psutil.Error, OSError):
+            words += [word for child in psutil.Process(each.pid).children() for word in child.cmdline()]
+    for word in words:
+        path = os.path.realpath(word) if word.startswith("/") else ""
+        if found := _PACKAGE.match(path):
+            yield Path(found[0])
+        elif path and (known := install.package(Path(path))):
+            yield known.path.parent
+
+
+def _works_in(process: psutil.Process, manager: str) -> Path | None:
+    """The `node_modules` that an installation works in; None where that is not to be seen.
+
+    npm's title hides every option: its own log, which it has open, tells where it works.
+    """
+    with contextlib.suppress(psutil.Error, OSError):
+        if manager != "npm":
+            return Path(os.path.realpath(process.cwd()), "node_modules")
+        for each in process.open_files():
+            if _NPM_LOG.search(each.path):
+                with files.open_regular(Path(each.path)) as log:
+                    return _of_npm(log.read(_NPM_LOG_BYTES).decode("utf-8", "replace"))
+    return None
+
+
+def _of_npm(log: str) -> Path | None:
+    """The place by the beginning of such a log: of the files of npm's configuration one is the project's, and the one
+    in `etc` that of the global prefix.
+    """
+    said, configs = _NPM_ARGV.search(log), _NPM_CONFIG.findall(log)
+    if said is None:
+        return None
+    everywhere = any(f'"{word}"' in said[1] for word in _NPM_GLOBAL)
+    name, below = ("/etc/npmrc", "lib/node_modules") if everywhere else ("/.npmrc", "node_modules")
+    return next((Path(os.path.realpath(folder), below) for folder, found in configs if found == name), None)
 
 
 # -- updates on record ------------------------------------------------------------------------------------------------

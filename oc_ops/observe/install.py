@@ -46,13 +46,18 @@ def find(given: Path | None, source: str, environ: Mapping[str, str], home: Path
             return given
         name = "OC_OPS_OPENCLAW" if source == "environment" else "openclaw"
         raise SettingError(name, given, source, "the path of an executable `openclaw`")
-    found = shutil.which("openclaw", path=environ.get("PATH", os.defpath))
-    if found:
-        return Path(found).absolute()
+    if found := on_path(environ.get("PATH", os.defpath)):
+        return found
     for folder in _folders(environ, home):
         if (path := shutil.which("openclaw", path=str(folder))) is not None:
             return Path(path)
     return None
+
+
+def on_path(path: str) -> Path | None:
+    """The first `openclaw` in the folders of a PATH."""
+    found = shutil.which("openclaw", path=path) if path else None
+    return Path(found).absolute() if found else None
 
 
 def search_path(executable: Path, environ: Mapping[str, str], home: Path) -> str:

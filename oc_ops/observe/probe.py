@@ -38,6 +38,8 @@ _IDENTIFIED_S = 12.0
 """How long a process known by its title alone is watched: a starting gateway is named in its lock after 1 to 17 s."""
 _READY_PATIENCE = 3
 """How many times longer the second question for readiness may take than the first."""
+_RETRY_PATIENCE = 4
+"""The same of a proxy: haproxy tries a dead backend four times, a second apart, before it hangs up (2.6)."""
 
 
 class GatewayProbe(Struct, frozen=True):
@@ -142,9 +144,10 @@ def look(
     """Probe, list the processes, and look a second time before calling silence or a slow event loop a state.
 
     A stopped process (T) needs no second probe: it cannot answer one. Takes 5 ms on a healthy gateway, at most twice
-    `budget_s` on a silent one, five times on one that is live and mute about its readiness, RESTART_GAP_S more where a
-    gateway lives beside a closed port, and 12 s more where what lives there may be a starting gateway or a mere CLI
-    call. `live` is a probe that was just taken, of whatever path, and brought no answer: it stands for the first one.
+    `budget_s` on a silent one, five times on a silent proxy or on one that is live and mute about its readiness,
+    RESTART_GAP_S more where a gateway lives beside a closed port, and 12 s more where what lives there may be a
+    starting gateway or a mere CLI call. `live` is a probe that was just taken, of whatever path, and brought no answer:
+    it stands for the first one.
     """
     here = _Look(target, TcpAddress(host, port), tls, budget_s, service_of, wait)
     seen, met = here.at_once(live), None
@@ -221,6 +224,8 @@ def _settled(here: _Look, seen: GatewayProbe) -> GatewayProbe:
     service = seen.service
     seen = _identified(seen, lambda: here.at_once(service=service), here.wait)
     if seen.live.kind == "silent":
+        if _is_proxied(seen):
+            return _second_look(seen, partial(here.probe, patience=_RETRY_PATIENCE))
         seen = _second_look(seen, here.probe)
     if (seen.again or seen.live).wordless:  # one that dies cuts what its port had accepted, and is gone after it
         here.wait(_LOOK_AGAIN_S)
@@ -347,6 +352,12 @@ def _identified(
         wait(1.0)
         seen = look_again()
     return seen
+
+
+def _is_proxied(seen: GatewayProbe) -> bool:
+    """True if a proxy holds the port: it may try its backend again and again before it says that there is none."""
+    there = forwarder(seen.listener.title, seen.listener.program) if seen.listener and not seen.holder else None
+    return there is not None and there.kind == "proxy"
 
 
 def _second_look(seen: GatewayProbe, probe: Callable[[str], Probe]) -> GatewayProbe:

@@ -100,12 +100,19 @@ def service(target: Target, platform: str = sys.platform) -> Service:
     return next(iter(awake or ([own] if own.manager != "none" else others)), NO_SERVICE)
 
 
+def own_name(target: Target, platform: str = sys.platform) -> str:
+    """The name of the unit or agent that OpenClaw itself installs for the target."""
+    if platform == "darwin":
+        return f"ai.openclaw.{target.profile or 'gateway'}"
+    return f"openclaw-gateway{'-' + target.profile if target.profile else ''}.service"
+
+
 def _own_unit(target: Target, platform: str) -> Service:
     if platform == "darwin":
-        label = f"ai.openclaw.{target.profile or 'gateway'}"
+        label = own_name(target, platform)
         call = _asked(["launchctl", "print", f"gui/{os.getuid()}/{label}"], target)
         return _silent("launchd", label, call) or _launchd(label, _said(call))
-    unit = f"openclaw-gateway{'-' + target.profile if target.profile else ''}.service"
+    unit = own_name(target, platform)
     call = _asked(["systemctl", "--user", "show", unit, f"--property={','.join(_PROPERTIES)}"], target)
     return _silent("systemd", unit, call) or _systemd(unit, _said(call))
 
@@ -180,8 +187,7 @@ def unit_of(process: GatewayProcess, target: Target) -> Service | None:
     service = _systemd(unit, _said(call))
     if service.pid is None or service.pid not in (process.pid, process.parent):
         return None
-    own = f"openclaw-gateway{'-' + target.profile if target.profile else ''}.service"
-    return replace(service, scope=scope, standard=unit == own)
+    return replace(service, scope=scope, standard=unit == own_name(target))
 
 
 def units(target: Target) -> tuple[Service, ...]:

@@ -115,7 +115,7 @@ class Stage:
         monkeypatch.setattr("oc_ops.observe.probe.look", lambda *_, **__: _next(self.looks))
         monkeypatch.setattr("oc_ops.observe.service.service", lambda _: _next(self.services))
         monkeypatch.setattr("oc_ops.act.recover.authority.no_system_manager", lambda _: self.unmanaged)
-        monkeypatch.setattr("oc_ops.act.recover.run.healers", lambda _: self.healers.pop(0) if self.healers else ())
+        monkeypatch.setattr("oc_ops.act.recover.run.healers", lambda *_of: self.healers.pop(0) if self.healers else ())
 
     def configure(self, text: str | None = None, **changes: object) -> None:
         """The gateway's config."""

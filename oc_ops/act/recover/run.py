@@ -22,7 +22,7 @@ from oc_ops.judge.finding import Cure, Finding
 from oc_ops.judge.gateway import BY_HAND
 from oc_ops.judge.signature_catalogue import load
 from oc_ops.locks import LockHeld, held_by, is_held, single_flight
-from oc_ops.observe.healers import healers
+from oc_ops.observe.healers import Healer, healers
 from oc_ops.record import folder
 from oc_ops.settings import Settings
 from oc_ops.text import clock_trouble, remedy
@@ -274,7 +274,7 @@ class _Recovery:
     def _others(self) -> bool:
         """True after waiting for another repair or restart; its result is looked at."""
         budget_s = self.settings.start_budget_s + self.settings.drain_budget_s
-        if not (found := healers(self.gateway.target)):
+        if not (found := self._healers()):
             return False
         who = found[0].summary
         wait = f"up to {budget_s:.0f} s for another repair or restart to end: {who}"
@@ -283,7 +283,7 @@ class _Recovery:
         self._say(f"wait:  {wait}")
         began = self.clock.monotonic()
         with self.log.step("others", who=who) as result:
-            while healers(self.gateway.target):
+            while self._healers():
                 if self.clock.monotonic() - began >= budget_s:
                     raise Conclusion(
                         3, "refused", f"another repair or restart is still at it after {budget_s:.0f} s: {who}"
@@ -292,6 +292,9 @@ class _Recovery:
             result.update(waited_s=round(self.clock.monotonic() - began, 1))
         self._settle()
         return True
+
+    def _healers(self) -> tuple[Healer, ...]:
+        return healers(self.gateway.target, self.gateway.executable)
 
     def _may_wait(self, wait: str, again: str) -> None:
         """Refuse in a dry run, which only says what it would wait for, and a second wait, for the reason `again`."""

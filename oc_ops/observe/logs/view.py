@@ -40,6 +40,8 @@ class LogView(Struct, frozen=True):
     own_dropped: int = 0
     left_out: Mapping[str, int] = {}
     planned_dropped: int = 0
+    shared_with: str = ""
+    """The other gateway that writes one of the files as well, in words."""
 
 
 def recent(

@@ -189,7 +189,7 @@ def hung(run):
 
 def healthy(run):
     """The usual one."""
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     base = hung(run)
     checks = tuple(replace(each, outcome="passed", blocked_by=None) for each in base.checks)
@@ -198,7 +198,7 @@ def healthy(run):
 
 def unknown(run):
     """One that could not look, and found a trifle."""
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     base = hung(run)
     note = "CouldNotLook: the config cannot be read: permission denied: /home/joe/.openclaw/openclaw.json"

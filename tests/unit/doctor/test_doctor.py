@@ -451,7 +451,7 @@ def test_a_gateway_that_an_update_took_down_is_not_to_be_started_beside_it(
 ) -> None:
     """The advice is to wait for that very process; recovery waits for it by itself, and acts when it is over."""
     update = Healer(71, "openclaw update", 12.0, "activating")
-    monkeypatch.setattr("oc_ops.doctor.start.healers", lambda _target: (update,))
+    monkeypatch.setattr("oc_ops.doctor.start.healers", lambda *_of: (update,))
     world.look = DOWN
     cause = make().http_cause()
     assert cause is not None

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from oc_ops.doctor.outcomes import Blocked, NotAsked
 from oc_ops.doctor.run import DoctorRun
-from oc_ops.errors import CouldNotLook
+from oc_ops.errors import CouldNotLook, OtherAccount
 from oc_ops.judge.finding import Finding
 from oc_ops.settings import Settings
 from tests.support.sights import call
@@ -292,6 +292,14 @@ def test_a_warning_does_not_hide_what_could_not_be_looked_at(run: DoctorRun) -> 
     end(run, "a/b", found=DRIFT)
     end(run, "c/d", CouldNotLook("cannot read the log"))
     assert run.report.last_line(run.finish()).endswith("could not look: cannot read the log")
+
+
+def test_all_that_another_account_keeps_from_us_is_one_reason(run: DoctorRun) -> None:
+    """A gateway, its database and its log of one user are one red line; what a third user owns is another."""
+    assert end(run, "gateway/live", OtherAccount("its process is hidden", 1001))[:2] == ("error", None)
+    database = OtherAccount("cannot read the database", 1001)
+    assert end(run, "state/readable", database)[:2] == ("blocked", "gateway/live")
+    assert end(run, "logs/clean", OtherAccount("cannot read the log", 0))[:2] == ("error", None)
 
 
 @pytest.mark.parametrize(("source", "mode"), [("default", 0o700), ("--report-dir", 0o755)], ids=["ours", "theirs"])

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from oc_ops import files
-from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.errors import CouldNotLook, OcOpsError, OtherAccount
 from oc_ops.judge import host, signature_catalogue
 from oc_ops.observe import config, install, jobstore
 from oc_ops.observe.http import Probe
@@ -474,3 +474,24 @@ def test_strangers_json_is_parsed_in_one_place() -> None:
 
 
 _OWN_ROOMS = ("oc_ops/record/", "oc_ops/lab/")
+
+
+def test_a_file_of_another_account_says_whose_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the nearest folder that shows itself; what our own account has closed to itself is no other account's."""
+    refused = PermissionError(13, "Permission denied")
+    path = tmp_path / "state" / "openclaw.sqlite"
+    (tmp_path / "state").mkdir()
+    stat = Path.stat
+
+    def closed(self: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        if self == path:
+            raise refused
+        return stat(self, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(Path, "stat", closed)
+    assert type(files.unreadable(path, refused)) is CouldNotLook
+    monkeypatch.setattr("oc_ops.files.os.geteuid", lambda: 4_000_000)
+    error = files.unreadable(path, refused)
+    assert isinstance(error, OtherAccount)
+    assert (str(error), error.uid) == (f"cannot read {path}: Permission denied", os.getuid())
+    assert not isinstance(files.unreadable(path, OSError(5, "Input/output error")), OtherAccount)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from oc_ops.judge import signatures as judge
 from oc_ops.judge.finding import Finding
@@ -213,6 +214,14 @@ def test_an_affected_release_is_told_to_upgrade(name: str, release: tuple[int, .
 def test_the_same_fault_in_other_words_is_known(name: str, text: str) -> None:
     """What another release, or another part of the same one, writes for the same fault."""
     assert [each.id for each in judge.fired(view(record(text)))] == [name]
+
+
+def test_a_line_of_a_log_that_another_gateway_writes_as_well_is_no_error_of_this_one() -> None:
+    """No record says whose it is, so it accuses nobody for certain."""
+    shared = replace(view(record(EPIPE)), shared_with="pid 7 of /home/u/.openclaw")
+    (found,) = judge.findings(shared)
+    assert found.severity == "warning"
+    assert found.fact.endswith("; perhaps of another gateway, which writes the same log (pid 7 of /home/u/.openclaw)")
 
 
 def test_beside_a_cause_the_log_is_no_second_error() -> None:

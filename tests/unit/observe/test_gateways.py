@@ -12,12 +12,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import psutil
 import pytest
 
-from oc_ops.observe import gatewaylocks, processes, sockets
+from oc_ops.observe import gatewaylocks, gateways, processes, sockets
 from oc_ops.observe.gatewaylocks import locked_port
 from oc_ops.observe.lockfiles import lock_files
 from oc_ops.observe.processes import GatewayProcess, again, gateway_processes, is_gateway_title
@@ -474,3 +475,23 @@ def test_where_the_whole_table_is_denied_each_process_is_asked(monkeypatch: pyte
         found = listener(server.getsockname()[1])
     assert found is not None
     assert found.pid == os.getpid()
+
+
+@pytest.mark.parametrize("mode", ["shared", "own log", "other profile"])
+def test_a_log_that_another_running_gateway_writes_is_known(
+    mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenClaw names its default log by the profile alone, so gateways of two homes write into one file."""
+    day = datetime(2026, 11, 29)
+    monkeypatch.setattr("oc_ops.observe.logs.places._LOG_FOLDER", tmp_path / "openclaw")
+    log = tmp_path / "openclaw" / "openclaw-2026-11-29.log"
+    log.parent.mkdir()
+    log.write_text("")
+    state = tmp_path / "other" / (".openclaw-work" if mode == "other profile" else ".openclaw")
+    state.mkdir(parents=True)
+    elsewhere = {"logging": {"file": str(tmp_path / "own.log")}} if mode == "own log" else {}
+    (state / "openclaw.json").write_text(json.dumps(elsewhere))
+    monkeypatch.setattr(gateways, "_elsewhere", lambda _target: iter([(os.getpid(), str(state)), (1, "")]))
+    target = locate({"HOME": str(tmp_path / "home")})
+    found = gateways.log_sharers(target, (log,), day)
+    assert found == ({log: f"pid {os.getpid()} of {state}"} if mode == "shared" else {})

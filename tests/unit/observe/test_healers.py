@@ -12,12 +12,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from oc_ops.observe.container import Container
-from oc_ops.observe.healers import _what, healers, install_of
+from oc_ops.observe.healers import _commands_unit, _what, healers, install_of
 from oc_ops.observe.processes import OWN_CALL
 from oc_ops.observe.target import Target, locate
 
@@ -223,3 +224,128 @@ def test_an_installation_of_its_own_parts_is_known_by_its_folder(
         child.communicate(b"\n")
     assert found is not None
     assert found.own is own
+
+
+NPM_LOG = """0 verbose cli /usr/bin/node /usr/bin/npm
+1 info using npm@11.19.1
+2 info using node@v24.19.0
+3 silly config load:file:/usr/lib/node_modules/npm/npmrc
+{configs}
+6 verbose title npm install openclaw@2026.9.6
+7 verbose argv "install" {options} "openclaw@2026.9.6"
+"""
+"""npm 11.19's own log, whose title hides every option."""
+
+
+@contextmanager
+def installing(tmp_path: Path, log: str, cwd: Path, manager: str = "npm") -> Iterator[int]:
+    """A package manager at work, under its title, with its own log open."""
+    path = tmp_path / ".npm" / "_logs" / "2026-11-29T11_40_39_564Z-debug-0.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(log)
+    cwd.mkdir(parents=True, exist_ok=True)
+    code = f"log = open({str(path)!r}); print('up', flush=True); input()" if log else "print('up', flush=True); input()"
+    script = tmp_path / "bin" / manager
+    script.parent.mkdir()
+    script.write_text(code)
+    argv = [sys.executable, str(script), "install", "openclaw@2026.9.6"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=cwd) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            yield process.pid
+        finally:
+            process.kill()
+
+
+def packaged(prefix: Path) -> Path:
+    """The command of a package that is installed under that prefix."""
+    package = prefix / "lib" / "node_modules" / "openclaw"
+    package.mkdir(parents=True)
+    (package / "package.json").write_text('{"name": "openclaw", "version": "2026.9.6"}')
+    (package / "openclaw.mjs").write_text("")
+    command = prefix / "bin" / "openclaw"
+    command.parent.mkdir()
+    command.symlink_to(package / "openclaw.mjs")
+    return command
+
+
+@pytest.mark.parametrize(
+    ("options", "configs", "counts"),
+    [
+        ('"--global"', "4 silly config load:file:{own}/etc/npmrc", True),
+        ('"--global" "--prefix" "/x"', "4 silly config load:file:{other}/etc/npmrc", False),
+        ('"--ignore-scripts"', "4 silly config load:file:{own}/lib/.npmrc\n5 silly config load:file:/etc/npmrc", True),
+        (
+            '"--ignore-scripts"',
+            "4 silly config load:file:{other}/.npmrc\n5 silly config load:file:{own}/etc/npmrc",
+            False,
+        ),
+        ('"--ignore-scripts"', "4 silly config load:file:{state}/.npmrc", True),
+    ],
+    ids=["everywhere, here", "everywhere, elsewhere", "a folder of its own, here", "a project of somebody's", "state"],
+)
+def test_an_installation_counts_where_it_replaces_this_gateway_s_package(
+    options: str, configs: str, counts: bool, tmp_path: Path
+) -> None:
+    """npm's own log says where it works; an unrelated project's `npm install openclaw` is nobody's healer."""
+    own, target = tmp_path / "prefix", locate({"HOME": str(tmp_path / "home")})
+    command = packaged(own)
+    target.state_dir.mkdir(parents=True)
+    told = configs.format(own=own, other=tmp_path / "project", state=target.state_dir)
+    with installing(tmp_path, NPM_LOG.format(configs=told, options=options), tmp_path / "project") as pid:
+        assert [each.pid for each in healers(target, command)] == [pid] * counts
+
+
+def test_an_installation_that_hides_its_place_counts_once_the_package_s_folder_changes(tmp_path: Path) -> None:
+    """As root's does from everybody else: nothing is waited for that has not been seen to work here."""
+    target, command = locate({"HOME": str(tmp_path / "home")}), packaged(tmp_path / "prefix")
+    with installing(tmp_path, "", tmp_path / "project") as pid:
+        folder = tmp_path / "prefix" / "lib" / "node_modules"
+        os.utime(folder, (0, 0))
+        assert healers(target, command) == ()
+        os.utime(folder)
+        assert [each.pid for each in healers(target, command)] == [pid]
+
+
+@pytest.mark.parametrize(("folder", "counts"), [("pnpm/global/5", True), ("npm-global", False)])
+def test_another_package_manager_counts_for_what_it_installed(folder: str, counts: bool, tmp_path: Path) -> None:
+    """pnpm, bun and Homebrew keep packages in folders of their own name."""
+    target, command = locate({"HOME": str(tmp_path / "home")}), packaged(tmp_path / folder)
+    with installing(tmp_path, "", tmp_path / "project", "pnpm"):
+        assert bool(healers(target, command)) is counts
+
+
+@pytest.mark.parametrize(
+    ("words", "counts"),
+    [
+        ("--user restart openclaw-gateway.service", True),
+        ("--user restart openclaw-gateway", True),
+        ("--user stop openclaw*", True),
+        ("--user restart openclaw-gateway-work.service", False),
+        ("restart openclaw-exporter.service", False),
+    ],
+)
+def test_a_manager_s_command_counts_for_this_gateway_s_unit(words: str, counts: bool, tmp_path: Path) -> None:
+    """Another profile's unit, and what else has OpenClaw in its name, keeps nobody waiting."""
+    target = locate({"HOME": str(tmp_path / "home")})
+    assert _commands_unit(["systemctl", *words.split()], "systemctl", target) is counts
+    assert not _commands_unit(["podman", "restart", "openclaw-gateway"], "podman", target)
+
+
+def test_a_process_of_an_account_that_may_not_touch_the_gateway_is_no_healer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user's `openclaw update`, whose environment is hidden, is about another gateway."""
+    hidden = psutil.AccessDenied()
+
+    def denied(_process: psutil.Process) -> dict[str, str]:
+        raise hidden
+
+    target = locate({"HOME": str(tmp_path / "home")})
+    with running(tmp_path, ["update"]) as pid:
+        monkeypatch.setattr(psutil.Process, "environ", denied)
+        assert [each.pid for each in healers(target)] == [pid]
+        monkeypatch.setattr("oc_ops.observe.healers.os.getuid", lambda: 4_000_000)
+        monkeypatch.setattr(psutil.Process, "uids", lambda _process: SimpleNamespace(real=4_000_001))
+        assert healers(target) == ()

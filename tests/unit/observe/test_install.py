@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from oc_ops.errors import SettingError
+from oc_ops.gateway import Gateway
 from oc_ops.observe import install
+from oc_ops.settings import Settings
+from tests.support.gatewayprocess import gateway_process
 
 CRON = {"PATH": "/nowhere/bin"}
 
@@ -194,3 +197,16 @@ def test_releases_compare() -> None:
     order = ["2026.2.26", "2026.5.28", "2026.7.1", "2026.7.1-2", "2026.9.6", "2026.10.1"]
     numbers = [install.release(each) or () for each in order]
     assert numbers == sorted(numbers)
+
+
+@pytest.mark.parametrize(("uid", "expected"), [(0, True), (1, False)], ids=["ours", "another account's"])
+def test_a_running_gateway_s_path_names_its_command(
+    uid: int, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cron's bare PATH lacks what the gateway was started from; another account's programs are not run."""
+    monkeypatch.setattr(install, "_PLACES", ())
+    command = executable(tmp_path / "opt" / "bin" / "openclaw")
+    monkeypatch.setattr("oc_ops.observe.processes.os.geteuid", lambda: os.getuid() + uid)
+    with gateway_process(tmp_path, environ={"PATH": f"{command.parent}:/usr/bin"}):
+        gateway = Gateway(Settings(memory_dir=tmp_path / "memory"), {"HOME": str(tmp_path), **CRON})
+    assert gateway.executable == (command if expected else None)

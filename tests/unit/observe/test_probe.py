@@ -23,6 +23,7 @@ from oc_ops.observe.healers import Healer
 from oc_ops.observe.http import Kind, Probe
 from oc_ops.observe.probe import EVENT_LOOP_INTERVAL_S, RESTART_GAP_S, GatewayProbe, look
 from oc_ops.observe.service import NO_SERVICE, Service
+from oc_ops.observe.sockets import Listener
 from oc_ops.observe.target import Target, locate
 from tests.fakes.scripted_port import Script, answer, http, listening, request, says, silent
 
@@ -109,6 +110,24 @@ def test_silence_is_looked_at_twice(target: Target) -> None:
     assert seen.look.again.kind == "silent"
     assert (seen.look.ready, seen.look.startup) == (None, None)
     assert seen.wall_s < 2 * 0.4 + 4
+
+
+@pytest.mark.parametrize(("program", "kinds"), [("haproxy", ("silent", "garbled")), ("conmon", ("silent", "silent"))])
+def test_a_proxy_is_given_time_to_try_its_backend_again(
+    program: str, kinds: tuple[str, str], target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """haproxy tries a dead backend for 3 s before it hangs up without a word: that is no hung gateway."""
+
+    def retrying(_connection: socket.socket, over: threading.Event) -> None:
+        over.wait(0.9)
+
+    holder = Listener(1, f"/usr/sbin/{program} -f proxy.cfg", program, 0)
+    monkeypatch.setattr("oc_ops.observe.sockets.listener", lambda *_: holder)
+    monkeypatch.setattr("oc_ops.observe.probe.published", lambda *_: (None, ""))
+    with listening(retrying) as port:
+        seen = Seen(target, port)
+    assert seen.look.again is not None
+    assert (seen.look.live.kind, seen.look.again.kind) == kinds
 
 
 def test_a_gateway_that_answers_the_second_time_shows_it(target: Target) -> None:
@@ -247,7 +266,6 @@ def test_the_listening_process_is_the_serving_one(target: Target) -> None:
     """Of two gateway processes the one that holds the port speaks; else the likeliest."""
     from oc_ops.observe.http import Probe
     from oc_ops.observe.processes import GatewayProcess
-    from oc_ops.observe.sockets import Listener
 
     first, second = (GatewayProcess(pid, 1, 9.0, "sleeping", 0.0, 1, "x", "e") for pid in (1, 2))
     live = Probe("/healthz", "answered", 0.0)
