@@ -77,7 +77,7 @@ class Advice:
         return replace(clean, fix=self._here(fix), verify=self._here(finding.verify))
 
     def _mended(self, fix: str) -> str:
-        """What to mend of a container that does not come up, with the place of its config."""
+        """The fix for a container that does not come up, in a container's words and with the place of its config."""
         for pattern, words in _IN_CONTAINER:
             fix = re.sub(pattern, words, fix)
         if (path := self._gateway.config.path).is_file():
