@@ -17,6 +17,7 @@ from oc_ops import files
 from oc_ops.errors import CouldNotLook, SettingError
 from oc_ops.observe.database import STATE_DATABASE, Row, snapshot
 from oc_ops.observe.gatewaylocks import is_gone, same_place
+from oc_ops.observe.listener import in_container
 from oc_ops.observe.processes import OWN_CALL
 from oc_ops.observe.target import Target, locate
 
@@ -151,14 +152,21 @@ def _of_openclaw(words: Sequence[str]) -> str:
 
 
 def _about(process: psutil.Process, words: Sequence[str], target: Target) -> bool:
-    """True if it may be about the target: one whose environment names another state directory is not."""
+    """True if it may be about the target: one whose environment names another state directory is not.
+
+    About a container is what runs in it, and what commands it: `podman exec NAME openclaw update`.
+    """
+    if there := target.container:
+        named = {there.name, there.id, there.id[:12]} - {""}
+        managed = PurePath(words[0]).name in _MANAGERS and ("exec" not in words or not named.isdisjoint(words))
+        return managed or in_container(process.pid, there)
     try:
         environ = process.environ()
     except (psutil.AccessDenied, OSError):
         return True
     if OWN_CALL in environ:
         return False
-    if target.container is not None or not any("openclaw" in PurePath(word).name for word in words[:3]):
+    if not any("openclaw" in PurePath(word).name for word in words[:3]):
         return True
     profile = next((words[at + 1] for at, word in enumerate(words[:-1]) if word == "--profile"), None)
     try:

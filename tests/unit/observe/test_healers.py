@@ -11,13 +11,14 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from oc_ops.observe.container import Container
-from oc_ops.observe.healers import _what, healers, install_of
+from oc_ops.observe.healers import _about, _what, healers, install_of
 from oc_ops.observe.processes import OWN_CALL
 from oc_ops.observe.target import Target, locate
 
@@ -89,6 +90,18 @@ def test_an_update_of_this_gateway_is_seen(tmp_path: Path) -> None:
     with running(tmp_path, ["update"], **{OWN_CALL: "1"}):
         assert healers(target) == ()
     assert healers(target) == ()
+
+
+def test_an_update_on_this_machine_is_none_in_a_container(tmp_path: Path) -> None:
+    """Seen while a container was looked at: a neighbour's update was waited for. One that `exec` runs in it counts."""
+    there = Container("podman", "cell", "exited", id="0" * 64)
+    target = replace(locate({"HOME": str(tmp_path / "home")}), choice="podman:cell", container=there)
+    with running(tmp_path, ["update", "--yes"]) as pid:
+        assert pid not in [each.pid for each in healers(target)]
+    own = psutil.Process()
+    assert _about(own, ["podman", "exec", "cell", "openclaw", "update"], target)
+    assert not _about(own, ["podman", "exec", "other", "openclaw", "update"], target)
+    assert _about(own, ["podman", "restart", "cell"], target)
 
 
 LEDGER = """
