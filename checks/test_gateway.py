@@ -9,6 +9,7 @@ from oc_ops.doctor.observations import Doctor
 from oc_ops.doctor.outcomes import NotAsked
 from oc_ops.doctor.surroundings import Surroundings
 from oc_ops.judge import access as judge_access
+from oc_ops.judge import container as judge_container
 from oc_ops.judge import descriptors as judge_descriptors
 from oc_ops.judge import files as judge_files
 from oc_ops.judge import gateway as judge
@@ -43,7 +44,8 @@ def test_state_is_sound(doctor: Doctor, report: Report) -> None:
 @check("gateway/live", lane="http")
 def test_gateway_is_live(doctor: Doctor, report: Report) -> None:
     """The port answers, and what answers is an OpenClaw gateway; a listening port alone does not count."""
-    report(of_check(doctor.http_cause(), "gateway/live"), doctor.port_drift(), http_broken(doctor.look()))
+    seen, cause = doctor.look(), of_check(doctor.http_cause(), "gateway/live")
+    report(cause, doctor.port_drift(), http_broken(seen), judge_container.unhealthy(seen))
 
 
 @check("gateway/started", lane="http")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
@@ -16,12 +17,14 @@ from oc_ops.gateway import Gateway
 from oc_ops.judge.finding import KINDS, Finding
 from oc_ops.judge.findings import state_of
 from oc_ops.observe import service
+from oc_ops.observe.container import Container
 from oc_ops.record.incidents import book
 from oc_ops.text import NO_COMMAND, clock
 
 _DOCTOR = "oc-ops doctor"
 _COMMANDS = "(?:gateway|browser|channels|config|cron|devices|doctor|tasks)"
 _ACTS = ("restart", "start", "browser-restart", "channel-restart")
+_MEND_FIRST = ("gateway/start-refused", "gateway/crash-loop")
 _NO_SYSTEMD = (
     "in this WSL2 systemd is off, so no unit can bring it back: [boot] systemd=true in /etc/wsl.conf, then "
     "wsl --shutdown from Windows"
@@ -43,6 +46,17 @@ _IN_NIX: tuple[tuple[str, str], ...] = (
 (measured: each of these commands of 2026.9.6 refuses under OPENCLAW_NIX_MODE=1)."""
 
 
+_IN_CONTAINER: tuple[tuple[str, str], ...] = (
+    (r"install OpenClaw again \(npm install -g openclaw\)", "create its container again from a whole image"),
+    (r"its unit the right \(AmbientCapabilities=\w+\)", "its container the right (--cap-add NET_BIND_SERVICE)"),
+    (r"install (the Node\.js that the message names), and reinstall the service with it", r"take an image that has \1"),
+    (r"where its service reads it", "where its container reads it (-e, --env-file, a secret)"),
+    (r"ulimit -n, LimitNOFILE", "--ulimit nofile"),
+)
+"""The same advice for a container, whose programs come with its image and whose rights with its creation."""
+_STAYS_S = 60.0
+
+
 class Advice:
     """How fixes are told of one gateway."""
 
@@ -55,7 +69,20 @@ class Advice:
         fix = in_nix(clean.fix) if self._nix else clean.fix
         if finding.check == "gateway/down" and clean.without_unit and service.without_systemd():
             fix = f"{fix}; {_NO_SYSTEMD}"
+        there = self._gateway.target.container
+        if there is not None and finding.check in _MEND_FIRST:
+            fix = self._mended(fix)
+            if there.state == "exited" and finding.check == "gateway/start-refused":
+                fix = f"{fix}; then {' '.join(there.words('start'))}"
         return replace(clean, fix=self._here(fix), verify=self._here(finding.verify))
+
+    def _mended(self, fix: str) -> str:
+        """The fix for a container that does not come up, in a container's words and with the place of its config."""
+        for pattern, words in _IN_CONTAINER:
+            fix = re.sub(pattern, words, fix)
+        if (path := self._gateway.config.path).is_file():
+            fix = f"{fix}; its config is {path} on this machine"
+        return fix
 
     def _here(self, command: str) -> str:
         """The command as it must be pasted to reach the gateway that was looked at, and no other."""
@@ -69,7 +96,7 @@ class Advice:
                 lambda each: " ".join(there.words("restart" if each[1] == "restart" else "start")),
                 command,
             )
-            command = re.sub(rf"\bopenclaw (?={_COMMANDS}\b)", f"{there.runtime} exec {there.name} openclaw ", command)
+            command = re.sub(rf"\bopenclaw (?={_COMMANDS}\b)", lambda _: f"{shlex.join(_way_in(there))} ", command)
         if settings.target != "local" and command.startswith(_DOCTOR):
             command = f"{command} --target {settings.target}"
         if profile := settings.profile:
@@ -133,6 +160,21 @@ class Advice:
             except (psutil.Error, OSError):
                 continue
         return False
+
+
+def _way_in(there: Container) -> list[str]:
+    """The `openclaw` of a container: by `exec`, or by one of its image and volumes where it does not run, or not long.
+
+    Where no image is known it stays the plain command.
+    """
+    stays = there.state == "running" and (not there.restarts or (there.age_s or 0.0) > _STAYS_S)
+    if stays or there.state == "paused":
+        return [there.runtime, "exec", there.name, "openclaw"]
+    if not there.image:
+        return ["openclaw"]
+    user = ["--user", there.user] if there.user else []
+    way = [there.runtime, "run", "--rm", "--volumes-from", there.name, *user, "--entrypoint", ""]
+    return [*way, there.image, *there.openclaw]
 
 
 def in_nix(fix: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,12 +22,12 @@ from oc_ops.judge import state as judge_state
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.findings import in_state
 from oc_ops.judge.lifecycle import STARTING, Drain, again_and_again, drain_stuck
-from oc_ops.observe import gateways, install, lastwords, logs, probe, state
+from oc_ops.observe import gateways, inside, install, lastwords, logs, probe, state
 from oc_ops.observe import processes as observe_processes
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.healers import healers
 from oc_ops.observe.lastwords import LastWords
-from oc_ops.observe.logs.records import planned_restarts
+from oc_ops.observe.logs.records import Record, planned_restarts
 from oc_ops.observe.openclaw import Answer, Openclaw
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.state import StateView
@@ -45,14 +45,14 @@ _IN_PLACE = re.compile(r"received SIG\w+; restarting|restart mode: in-process")
 """A gateway's word for a start inside the process that it has (2026.2.26 to 2026.9.6): its port is closed meanwhile."""
 _CAME_UP = re.compile(r"\bgateway ready\b|\blistening (?:on|\()")
 """Its word that such a start has ended well: what closed the port afterwards is something else."""
-_SUSPENDED = re.compile(r"admission closed: suspend")
-_RESUMED = re.compile(r"admission reopened: suspend|loading configuration")
-"""Its words for a suspension, and for its end or a new start (2026.9.6)."""
+_SUSPENDED = re.compile(r"admission\]? closed: suspend")
+_RESUMED = re.compile(r"admission\]? reopened: suspend|loading configuration")
+"""Its words for a suspension, and for its end or a new start (2026.9.6): in its log file, and as it prints them."""
 
 
 def with_restart(gateway: Gateway, cause: Finding | None, now: datetime | None = None) -> Finding | None:
     """The cause; a process that closed its port to start anew inside itself, by its log, is on its way up."""
-    if cause is None or cause.check != "gateway/zombie" or gateway.target.container is not None:
+    if cause is None or cause.check != "gateway/zombie":
         return cause
     now, budget_s = now or datetime.now(UTC), gateway.settings.start_budget_s
     begun = _restarted_in_place(gateway, now - timedelta(seconds=budget_s), now)
@@ -64,7 +64,7 @@ def with_suspension(gateway: Gateway, cause: Finding | None) -> Finding | None:
 
     `openclaw gateway suspend` (2026.9.6) prepares it for a freeze or a snapshot of its host; frozen it cannot be asked.
     """
-    if cause is None or cause.check != "gateway/hung" or gateway.target.container is not None:
+    if cause is None or cause.check != "gateway/hung":
         return cause
     now = datetime.now(UTC)
     begun = _last(gateway, _SUSPENDED, _RESUMED, now)
@@ -78,18 +78,28 @@ def _restarted_in_place(gateway: Gateway, since: datetime, now: datetime) -> dat
 
 def _last(gateway: Gateway, opened: re.Pattern[str], closed: re.Pattern[str], now: datetime) -> datetime | None:
     """When the gateway's log told last of something that it has not told the end of since."""
-    today = now.astimezone().replace(tzinfo=None)  # the gateway names its files by the local date
-    paths = logs.files(gateway.target, gateway.config, today)
-    shared = gateways.log_sharers(gateway.target, paths, today)
-    told = (record for path in paths if path not in shared for record in logs.tail(path, _RECORDS))
     begun: datetime | None = None
-    dated = sorted(((each.time, each.text) for each in told if each.time), key=lambda each: each[0])
+    dated = sorted(((each.time, each.text) for each in _told(gateway, now) if each.time), key=lambda each: each[0])
     for time, text in dated:
         if opened.search(text):
             begun = time
         elif closed.search(text):
             begun = None
     return begun
+
+
+def _told(gateway: Gateway, now: datetime) -> Iterator[Record]:
+    """The end of the gateway's log; of one in a container what it printed within the last hours."""
+    if there := gateway.target.container:
+        with suppress(CouldNotLook):
+            yield from inside.output(there, now - _RECENT)
+        return
+    today = now.astimezone().replace(tzinfo=None)  # the gateway names its files by the local date
+    paths = logs.files(gateway.target, gateway.config, today)
+    shared = gateways.log_sharers(gateway.target, paths, today)
+    for path in paths:
+        if path not in shared:
+            yield from logs.tail(path, _RECORDS)
 
 
 def with_drain(gateway: Gateway, seen: GatewayProbe, cause: Finding | None) -> Finding | None:

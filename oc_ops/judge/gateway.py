@@ -40,7 +40,7 @@ LIMITS = Limits()
 
 def cause(seen: GatewayProbe, limits: Limits) -> Finding | None:
     """The one finding that explains the gateway's state, or None when it is live, started and prompt."""
-    if found := container.fault(seen, limits.start_budget_s):
+    if found := container.fault(seen, limits.start_budget_s) or container.at_port(seen, limits.start_budget_s):
         return found
     for judge in (port_taken, crash_loop, fd_limit, _starting, zombie, down, hung, draining, saturated):
         if finding := judge(seen, limits):

@@ -31,6 +31,8 @@ def starting(seen: GatewayProbe, budget_s: float) -> Finding | None:
         saw = f"GET /startupz says starting, {text_at(startup, 'pendingReason') or 'no reason given'}"
     elif seen.live.kind == "answered" and _only_sidecars(seen.ready):
         saw = f"GET /readyz: {', '.join(failing_of(seen.ready))}"
+    elif seen.live.kind == "answered" and _bare_no(seen.ready) and seen.up_s is not None and seen.ready:
+        saw = seen.ready.summary
     elif process is not None and not stopped and seen.live.kind != "answered":
         saw = f"{process.summary}; {seen.live.summary}"
         saw += f"; {seen.service.summary}" if seen.service.restarts else ""
@@ -120,8 +122,11 @@ def again_and_again(found: Finding, first: datetime, now: datetime, starts: int,
 
 
 def comes_and_goes(cause: Finding, seen: GatewayProbe) -> bool:
-    """True of one on its way up that its service manager has started again and again: it has last words already."""
-    return cause.check == STARTING and (seen.service.restarts or 0) >= _OFTEN
+    """True of one on its way up that its service manager has started again and again, or its container's runtime has
+    restarted: it has last words already.
+    """
+    restarted = seen.container is not None and seen.container.restarts > 0
+    return cause.check == STARTING and (restarted or (seen.service.restarts or 0) >= _OFTEN)
 
 
 def on_its_way(findings: Iterable[Finding]) -> Finding | None:
@@ -132,6 +137,11 @@ def on_its_way(findings: Iterable[Finding]) -> Finding | None:
 def shut(seen: GatewayProbe) -> bool:
     """Nothing listens; a network error beside a listener (a failed TLS handshake) is no such proof."""
     return seen.live.kind == "refused" or (seen.live.kind == "unreachable" and seen.listener is None)
+
+
+def _bare_no(ready: Probe | None) -> bool:
+    """A no without reasons, as whoever is not known to the gateway gets it: while it is young it is a start."""
+    return at(body_of(ready), "ready") is False and at(body_of(ready), "failing") is None
 
 
 def body_of(probe: Probe | None) -> object:

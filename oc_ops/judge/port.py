@@ -164,9 +164,11 @@ def port_taken(seen: GatewayProbe) -> Finding | None:
 
 def taken(seen: GatewayProbe, evidence: str) -> Finding:
     """The finding for a stranger on the gateway's port. To end it is advised of a program of our own account alone, and
-    only where it has shown by an answer that it is something else: one that is silent may lead to a gateway that hangs.
+    only where it has shown by an answer that it is something else: one that is silent may lead to a gateway that hangs,
+    and one that hangs up on plain HTTP may want TLS and lead to one that is well.
     """
-    silent = seen.live.kind == "silent"
+    answer = seen.again or seen.live
+    silent = seen.live.kind == "silent" or answer.wordless
     who = seen.listener.summary if seen.listener else "a process that cannot be seen"
     there = behind(seen)
     then = f"move it off port {seen.port}, then start the gateway"

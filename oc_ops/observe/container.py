@@ -21,7 +21,7 @@ from oc_ops.errors import CouldNotLook, SettingError
 from oc_ops.process.jsontext import at, number_at, text_at
 from oc_ops.process.run import Call, run
 from oc_ops.secrecy import secrets_in_table
-from oc_ops.text import clock, read_moment
+from oc_ops.text import clock, one_line, read_moment
 
 Runtime = Literal["podman", "docker"]
 RUNTIMES: tuple[Runtime, ...] = ("podman", "docker")
@@ -73,7 +73,8 @@ class Container:
     """One container by its runtime's `inspect`. `environ` is its own environment, `host` the one we ask from.
 
     `ports` are the published ones, the port inside first; `pid` is that of its first process on this machine, 0 where
-    the runtime names none; sizes are bytes, 0 for no limit.
+    the runtime names none; sizes are bytes, 0 for no limit. `oom_killed` and `lived_s` are of the life that ended last;
+    the second is how long that was, where the container's log tells.
     """
 
     runtime: Runtime
@@ -86,6 +87,7 @@ class Container:
     restarts: int = 0
     policy: str = ""
     health: str = ""
+    health_said: str = ""
     error: str = ""
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -101,6 +103,7 @@ class Container:
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     host: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     seen_at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
+    lived_s: float | None = None
 
     @property
     def place(self) -> str:
@@ -132,7 +135,9 @@ class Container:
         elif self.ended_at:
             words.append(f"ended {clock(self.ended_at)}")
         if self.restarts:
-            words.append(f"restarted {self.restarts} times")
+            times = "once" if self.restarts == 1 else f"{self.restarts} times"
+            why = ", the last time out of memory" if self.oom_killed and self.state == "running" else ""
+            words.append(f"restarted {times}{why}")
         if self.policy not in ("", "no"):
             words.append(f"restart policy {self.policy}")
         if self.health:
@@ -360,6 +365,7 @@ def _container(told: object, runtime: Runtime, environ: Mapping[str, str]) -> Co
         restarts=int(number_at(told, "RestartCount") or 0),
         policy=text_at(told, "HostConfig", "RestartPolicy", "Name"),
         health=_health(told),
+        health_said=_health_said(told),
         error=text_at(told, "State", "Error")[:200],
         started_at=_moment(text_at(told, "State", "StartedAt")),
         ended_at=_moment(text_at(told, "State", "FinishedAt")),
@@ -382,6 +388,16 @@ def _health(told: object) -> str:
         status = text_at(told, "State", name, "Status")
         if status and status != "none":
             return status
+    return ""
+
+
+def _health_said(told: object) -> str:
+    """The last words of its health check, on one line."""
+    for name in ("Health", "Healthcheck"):
+        entries = at(told, "State", name, "Log")
+        if isinstance(entries, list) and entries:
+            code, said = number_at(entries[-1], "ExitCode"), one_line(text_at(entries[-1], "Output"), 120)
+            return said or (f"exit code {code:.0f}" if code is not None else "")
     return ""
 
 

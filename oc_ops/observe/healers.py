@@ -19,6 +19,7 @@ from oc_ops.errors import CouldNotLook, SettingError
 from oc_ops.observe import install
 from oc_ops.observe.database import STATE_DATABASE, Row, snapshot
 from oc_ops.observe.gatewaylocks import is_gone, same_place
+from oc_ops.observe.listener import in_container
 from oc_ops.observe.processes import OWN_CALL, gateway_processes
 from oc_ops.observe.service import own_name, service
 from oc_ops.observe.sockets import shares_pids
@@ -163,24 +164,28 @@ def _of_openclaw(words: Sequence[str]) -> str:
 
 
 def _about(process: psutil.Process, words: Sequence[str], what: str, target: Target, command: Path | None) -> bool:
-    """True if it may be about the target: one that is seen to be about something else is not."""
-    local = target.container is None
-    if local and (
-        process.uids().real not in (0, os.getuid(), files.owner(target.state_dir)) or not shares_pids(process.pid)
-    ):
+    """True if it may be about the target: one that is seen to be about something else is not.
+
+    About a container is what runs in it, and what commands it: `podman exec NAME openclaw update`.
+    """
+    program, kind = PurePath(words[0]).name, what.partition(" ")[0]
+    if there := target.container:
+        named = {there.name, there.id, there.id[:12]} - {""}
+        managed = program in _MANAGERS and ("exec" not in words or not named.isdisjoint(words))
+        return managed or in_container(process.pid, there)
+    if process.uids().real not in (0, os.getuid(), files.owner(target.state_dir)) or not shares_pids(process.pid):
         return False
-    kind = what.partition(" ")[0]
     if kind in _INSTALLERS:
         return _replaces(process, kind, target, command)
-    if kind in _MANAGERS:
-        return not local or _commands_unit(words, kind, target)
+    if program in _MANAGERS:
+        return program not in _RUNTIMES and _commands_unit(words, target)
     try:
         environ = process.environ()
     except (psutil.AccessDenied, OSError):
         return True
     if OWN_CALL in environ:
         return False
-    if not local or not any("openclaw" in PurePath(word).name for word in words[:3]):
+    if not any("openclaw" in PurePath(word).name for word in words[:3]):
         return True
     profile = next((words[at + 1] for at, word in enumerate(words[:-1]) if word == "--profile"), None)
     try:
@@ -189,9 +194,9 @@ def _about(process: psutil.Process, words: Sequence[str], what: str, target: Tar
         return True
 
 
-def _commands_unit(words: Sequence[str], manager: str, target: Target) -> bool:
+def _commands_unit(words: Sequence[str], target: Target) -> bool:
     """True if a service manager's command names the unit of the target."""
-    names = {own_name(target), service(target).unit} if manager not in _RUNTIMES else set()
+    names = {own_name(target), service(target).unit}
     shown = {each for name in names for each in (name, name.removesuffix(".service")) if each}
     return any(fnmatchcase(name, PurePath(word).name) for word in words[1:] for name in shown)
 

@@ -13,7 +13,7 @@ import psutil
 from msgspec.structs import replace
 
 from oc_ops.errors import CouldNotLook
-from oc_ops.observe import container, http, listener, state
+from oc_ops.observe import container, http, lastwords, limits, listener, state
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.container import Container
 from oc_ops.observe.http import Probe
@@ -123,7 +123,7 @@ def look(
     inside, place = inner_port(now), TcpAddress(config.host, config.port)
     shut = GatewayProbe(place.port, Probe("/healthz", "refused", 0.0), host=place.host, container=there)
     if there.state != "running":
-        return shut
+        return replace(shut, container=_with_its_past(there))
     bearer = config.credential.value if config.credential.kind in ("token", "password") else ""
 
     def from_inside(path: str) -> Probe:
@@ -138,14 +138,34 @@ def look(
     if seen.live.kind != "answered":
         seen = _from_both_sides(seen, published, from_inside, wait)
         after = again(now).container
-        if after is not None and after.state != "running":
-            return replace(shut, container=after)  # it ended, or was paused, while it was looked at
+        if after is not None:  # it may have ended, or have been paused, while it was looked at
+            seen = replace(seen if after.state == "running" else shut, container=(there := _with_its_past(after)))
+        if there.state != "running":
+            return seen
     seen = replace(seen, processes=_processes(there))
     if seen.live.kind == "answered":
         return with_pages(seen, from_inside if seen.inside == "inside" else published, delay_limit_ms, wait)
     if seen.live.kind == "silent" and not seen.blind:
         seen = replace(seen, stopped_inside=stopped_inside(there))
     return seen
+
+
+def _with_its_past(there: Container) -> Container:
+    """The container with how its last life ended, where it was killed or was restarted again and again.
+
+    The runtime says of no life but the one that it shows, and does not always say that memory ran out (podman 4.3).
+    """
+    killed = there.state == "exited" and there.exit_code == 137
+    if not killed and not there.restarts:
+        return there
+    end = there.started_at if there.state == "running" else there.ended_at
+    words = lastwords.of_container(there) if there.state == "running" else None
+    lived_s = None
+    if words and words.begun and there.started_at:
+        lived_s = (there.started_at - words.begun).total_seconds()
+    return dataclasses.replace(
+        there, lived_s=lived_s, oom_killed=there.oom_killed or limits.ended_for_memory(there.id, end)
+    )
 
 
 _Ask = Callable[[str], Probe]

@@ -59,6 +59,8 @@ class LastWords(Struct, frozen=True):
     changed: bool = False
     homeless: str = ""
     """The address that it was to listen on and that no interface of this machine has now."""
+    begun: datetime | None = None
+    """When the first of its lines was written that is known of that life."""
 
     @property
     def text(self) -> str:
@@ -74,7 +76,7 @@ def look(
     Takes milliseconds, and up to 5 s where the journal or a container's runtime has to be asked.
     """
     if target.container is not None:
-        spoken = [_of_container(target.container)]
+        spoken = [of_container(target.container)]
     else:
         spoken = [_of_files(target, config, now), _of_bundle(target)]
         spoken += [_of_output(each) for each in service.outputs]
@@ -121,7 +123,7 @@ def of_records(records: Sequence[Record], source: str) -> LastWords | None:
     stopped = any(_STOPPED.search(each.text) for each in last[-6:])
     said = dict.fromkeys(_line(each) for each in last if each.level in _SAID)
     failed = any(_OF_A_START.match(each.text) for each in last)
-    return LastWords(at, tuple(said)[-_MOST:], source, stopped and not failed)
+    return LastWords(at, tuple(said)[-_MOST:], source, stopped and not failed, begun=own[begun].time)
 
 
 def _line(record: Record) -> str:
@@ -153,20 +155,25 @@ def _of_output(path: Path) -> LastWords | None:
     return of_output(logs.tail(path, _RECORDS), str(path), _time_of(path))
 
 
-def _of_container(there: Container) -> LastWords | None:
-    """Output of the life that has ended, as its runtime kept it; nothing of one that lives or was never begun."""
-    if there.started_at is None or there.state not in ("exited", "dead", "restarting"):
+def of_container(there: Container) -> LastWords | None:
+    """Output of the life that ended last, as its runtime kept it: that before this one where it was restarted.
+
+    Nothing of one that lives its first life, or was never begun.
+    """
+    ended = there.state in ("exited", "dead", "restarting")
+    if there.started_at is None or not (ended or (there.state == "running" and there.restarts)):
         return None
-    since = utc(there.started_at)
-    words = ("logs", "--timestamps", "--tail", str(_RECORDS), "--since", since, there.id or there.name)
+    since = ("--since", utc(there.started_at)) if ended else ()
+    words = ("logs", "--timestamps", "--tail", str(_RECORDS), *since, there.id or there.name)
     try:
         call = there.ask(*words, deadline_s=_RUNTIME_S)
     except CouldNotLook:
         return None
     if call.outcome != "answered":
         return None
-    place = Path(there.place)
+    place, until = Path(there.place), None if ended else there.started_at
     told = [record for each in (call.stdout, call.stderr) for record in _stamped(each.text, place)]
+    told = [each for each in told if until is None or (each.time and each.time < until)]
     return of_output(sorted(told, key=lambda each: each.sorts_at), f"the log of container {there.name}")
 
 

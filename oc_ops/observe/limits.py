@@ -7,13 +7,15 @@ import itertools
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 import psutil
 from msgspec import Struct
 
 from oc_ops import files
+from oc_ops.process.run import run
 
 _MOST_LINKS = 20_000
 """At most this many descriptors of the user's processes are looked at: about 40 ms."""
@@ -21,6 +23,11 @@ _MOST_LINKS = 20_000
 
 _INFO_BYTES = 4 << 20
 """A watch is a line of about 90 bytes."""
+
+_KERNEL_S = 2.0
+_KILLED = re.compile(r"\[ *(?P<at>\d+\.\d+)\] oom-kill:.*task_memcg=(?P<group>[^,]+)")
+_BACK_OFF_S, _SLACK_S = 90.0, 5.0
+"""Docker waits up to a minute before it starts a container again; the kernel's clock and ours differ a little."""
 
 
 class Descriptors(Struct, frozen=True):
@@ -107,6 +114,27 @@ def _is_inotify(link: str) -> bool:
         return os.readlink(link).endswith("inotify")  # noqa: PTH115 -- thousands of them: a Path costs ten times as much
     except OSError:
         return False
+
+
+def ended_for_memory(group: str, end: datetime | None, environ: Mapping[str, str] = os.environ) -> bool:
+    """True if the kernel tells that it ended a process of a control group for want of memory, just before that moment.
+
+    `group` is a part of its path that no other has, as a container's id; the kernel's log is shown to root alone where
+    `kernel.dmesg_restrict` says so.
+    """
+    if not group or end is None or sys.platform != "linux":
+        return False
+    told = run(["dmesg"], environ=environ, deadline_s=_KERNEL_S, head_bytes=_INFO_BYTES)
+    booted = psutil.boot_time()
+    for line in told.stdout.text.splitlines() if told.outcome == "answered" else ():
+        found = _KILLED.match(line)
+        if (
+            found
+            and group in found["group"]
+            and -_BACK_OFF_S < booted + float(found["at"]) - end.timestamp() < _SLACK_S
+        ):
+            return True
+    return False
 
 
 _ROOT = Path("/sys/fs/cgroup")

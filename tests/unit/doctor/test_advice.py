@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from oc_ops.doctor.advice import Advice, in_nix
 from oc_ops.gateway import Gateway
 from oc_ops.judge.finding import Finding
+from oc_ops.judge.lifecycle import REFUSALS
 from oc_ops.observe import service
 from oc_ops.record.incidents import book
 from oc_ops.record.incidents.events import Attempt, Event, Fault, GatewayName, Outcome
 from oc_ops.record.incidents.rules import RunSummary
 from oc_ops.record.run import environment
 from oc_ops.settings import Settings
+from tests.support.containers import inspected, runtime
 
 RESTART = "openclaw gateway restart"
+RUN = (
+    "podman run --rm --volumes-from cell --user node --entrypoint '' ghcr.io/openclaw/openclaw:latest node openclaw.mjs"
+)
 
 
 def advice(tmp_path: Path, **environ: str) -> Advice:
@@ -172,3 +179,41 @@ def test_a_report_names_wsl2(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "WSL2" not in dict(environment(Settings()).versions)["os"]
     monkeypatch.setattr("oc_ops.record.run.is_wsl2", lambda: True)
     assert "(WSL2: it ends with its last window" in dict(environment(Settings()).versions)["os"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "way"),
+    [
+        ({}, "podman exec cell openclaw"),
+        ({"Status": "paused"}, "podman exec cell openclaw"),
+        ({"RestartCount": 3}, "podman exec cell openclaw"),
+        ({"Status": "exited", "ExitCode": 78}, RUN),
+        ({"RestartCount": 3, "StartedAt": "now"}, RUN),
+        ({"Status": "exited", "ExitCode": 78, "Image": ""}, "openclaw"),
+    ],
+    ids=["running", "paused", "long since", "exited", "in a loop", "without an image"],
+)
+def test_a_command_of_a_container_runs_where_it_can(tmp_path: Path, changes: dict[str, Any], way: str) -> None:
+    """`exec` is refused by one that does not run, or ends with one that does not stay: its image and volumes serve."""
+    if "StartedAt" in changes:
+        changes = {**changes, "StartedAt": datetime.now(UTC).isoformat()}
+    runtime(tmp_path / "bin", inspected(**changes))
+    settings = Settings(memory_dir=tmp_path / "memory", target="podman:cell")
+    gateway = Gateway(settings, {"HOME": str(tmp_path), "PATH": str(tmp_path / "bin")})
+    told = Advice(gateway).on(fault("config/invalid", "none automatic: openclaw config validate shows each issue"))
+    assert told.fix == f"none automatic: {way} config validate shows each issue"
+
+
+def test_a_refused_start_in_a_container_is_mended_where_its_config_lies(tmp_path: Path) -> None:
+    """On this machine, by its mount; what a package or a unit gives elsewhere comes with the image and its creation."""
+    config = tmp_path / "state" / "openclaw.json"
+    config.parent.mkdir()
+    config.write_text("{}")
+    mounts = [{"Type": "bind", "Source": str(config.parent), "Destination": "/home/node/.openclaw"}]
+    runtime(tmp_path / "bin", inspected(Status="exited", ExitCode=78, Mounts=mounts))
+    settings = Settings(memory_dir=tmp_path / "memory", target="podman:cell")
+    gateway = Gateway(settings, {"HOME": "/nobody", "PATH": str(tmp_path / "bin")})
+    for refusal in REFUSALS:
+        told = Advice(gateway).on(fault("gateway/start-refused", f"none automatic: {refusal.fix}"))
+        assert told.fix.endswith(f"; its config is {config} on this machine; then podman start cell")
+        assert not re.search(r"npm install|AmbientCapabilities|LimitNOFILE|service|podman exec", told.fix), told.fix

@@ -28,6 +28,7 @@ from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.state import StateView
 from oc_ops.settings import Settings
+from tests.support.containers import inspected, runtime
 from tests.support.sights import answer, call, gateway_process, nothing, sight
 from tests.support.stage import DOWN, HUNG, Stage, finding, saw
 
@@ -451,3 +452,24 @@ def test_a_restart_that_came_up_explains_no_port_that_closed_afterwards(word: st
     found = start.with_restart(with_log(tmp_path, *lines), finding("gateway/zombie"), now)
     assert found is not None
     assert found.check == "gateway/zombie"
+
+
+@pytest.mark.parametrize(
+    ("words", "check"),
+    [
+        ("received SIGUSR2; restarting", "gateway/starting"),
+        ("http server listening (14 plugins)", "gateway/zombie"),
+    ],
+)
+def test_a_restart_in_place_is_seen_in_what_a_container_prints(words: str, check: str, tmp_path: Path) -> None:
+    """Seen on 2026.9.6 in podman, on a busy machine: closed for longer than a look waits, and up 4 s after it."""
+    now = datetime.now(UTC)
+    stamp = (now - timedelta(seconds=12)).isoformat()
+    printed = f"{stamp} \x1b[90m{stamp}\x1b[39m \x1b[36m[gateway]\x1b[39m \x1b[36m{words}\x1b[39m"
+    extra = f"if words[0] == 'logs': sys.exit(print({printed!r}) or 0)"
+    runtime(tmp_path / "bin", inspected(), extra=extra)
+    environ = {"HOME": str(tmp_path), "PATH": str(tmp_path / "bin")}
+    gateway = Gateway(Settings(memory_dir=tmp_path / "memory", target="podman:cell"), environ)
+    found = start.with_restart(gateway, finding("gateway/zombie"), now)
+    assert found is not None
+    assert (found.check, found.fix.startswith("none automatic: wait")) == (check, check == "gateway/starting")

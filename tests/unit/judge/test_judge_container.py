@@ -13,6 +13,7 @@ from oc_ops.judge import container as judge
 from oc_ops.judge.gateway import Limits, cause
 from oc_ops.observe.container import Container
 from oc_ops.observe.probe import GatewayProbe
+from oc_ops.observe.service import Service
 from tests.support import sights
 
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
@@ -137,6 +138,107 @@ def test_a_port_that_leads_nowhere_is_a_warning() -> None:
     found = judge.unreached(seen)
     assert found is not None
     assert (found.check, found.severity) == ("gateway/port-drift", "warning")
+
+
+def test_a_loop_for_want_of_memory_is_named_as_that_and_not_started() -> None:
+    """Between two lives, or in a young one: its runtime brings it back to the same end."""
+    for container in (there("restarting", exit_code=137), there(started_at=NOW - timedelta(seconds=5))):
+        again = dataclasses.replace(container, oom_killed=True, restarts=9, memory_bytes=150 << 20)
+        found = cause(sight(again), Limits())
+        assert found is not None
+        assert (found.check, found.proof) == ("gateway/oom-killed", "")
+        assert "again and again ends the gateway in container cell for want of memory, whose limit is 150" in found.fact
+        assert found.fix.startswith("none automatic: give it more memory")
+
+
+def test_a_limit_under_which_it_never_came_up_is_raised_before_it_is_started() -> None:
+    """It ended for want of memory sooner than a start may take; one that was stopped by somebody is merely down."""
+    ended = there("exited", exit_code=137, oom_killed=True, memory_bytes=1, ended_at=OLD + timedelta(seconds=9))
+    found = cause(sight(ended), Limits())
+    assert found is not None
+    assert (found.check, found.proof, "then podman start cell" in found.fix) == ("gateway/oom-killed", "", True)
+    stopped = cause(sight(dataclasses.replace(ended, exit_code=0)), Limits())
+    assert getattr(stopped, "check", "") == "gateway/down"
+
+
+def test_one_that_had_run_for_long_is_no_loop() -> None:
+    """Restarts count from its creation: what matters is how long its last life was."""
+    young = there(started_at=NOW - timedelta(seconds=20), restarts=4)
+    for lived_s, check in ((20.0, "gateway/crash-loop"), (86_400.0, "gateway/starting")):
+        found = cause(sight(dataclasses.replace(young, lived_s=lived_s)), Limits())
+        assert getattr(found, "check", "") == check
+
+
+@pytest.mark.parametrize(
+    ("container", "check", "words"),
+    [
+        (there("exited", exit_code=1), "gateway/down", "podman start cell"),
+        (there("paused"), "gateway/hung", "podman unpause cell"),
+        (there("exited", exit_code=78), "gateway/crash-loop", "podman logs --tail 50 cell"),
+        (there("dead"), "gateway/down", "its runtime gave it up"),
+        (there(started_at=NOW - timedelta(seconds=20)), "gateway/starting", "wait, at most 220 s more"),
+        (there(started_at=NOW - timedelta(seconds=20), restarts=4), "gateway/crash-loop", "podman logs --tail 50 cell"),
+        (there(), "gateway/down", "hangs, or serves another port"),
+    ],
+    ids=lambda value: f"{value.state}-{value.exit_code}-{value.restarts}" if isinstance(value, Container) else "",
+)
+def test_at_its_port_a_container_is_judged_by_its_runtime(container: Container, check: str, words: str) -> None:
+    """Without a target: one that runs is not started, and nothing is done from here."""
+    seen = sights.sight(sights.nothing("refused"), processes=(), listener=None, behind=container)
+    found = cause(seen, Limits())
+    assert found is not None
+    assert (found.check, found.proof, words in found.fix) == (check, "", True)
+    assert found.fix.startswith("none automatic: it is in container cell: ")
+    assert found.fix.endswith("; --target podman:cell looks inside")
+    assert "none automatic" not in found.fix[5:]
+
+
+UNIT = Service("systemd", "openclaw-gateway.service", "stopped")
+
+
+def test_a_unit_of_this_machine_comes_before_a_container_that_publishes_its_port() -> None:
+    """A container that was made and left may have the port too: it is not the gateway that is down."""
+    seen = sights.sight(sights.nothing("refused"), processes=(), listener=None, behind=there("created"), service=UNIT)
+    found = cause(seen, Limits())
+    assert getattr(found, "fix", "") == "openclaw gateway start"
+
+
+WELL: dict[str, Any] = {"startup": sights.STARTED, "ready": sights.ready()}
+
+
+def test_a_health_check_that_is_wrong_is_one_warning() -> None:
+    """Said beside a gateway that is well, and of nothing else: an ill one is right to be called that."""
+    container = there(health="unhealthy", health_said="curl: not found")
+    found = judge.unhealthy(sight(container, sights.LIVE, **WELL))
+    assert found is not None
+    assert (found.check, found.severity, found.proof) == ("gateway/health-check", "warning", "")
+    assert "curl: not found" in found.saw
+    assert found.for_a_person
+    young = {**WELL, "startup": sights.said({"ok": True, "status": "started", "uptimeMs": 20_000}, "/startupz")}
+    ill = {**WELL, "ready": sights.said({"ready": False, "failing": ["telegram"]}, "/readyz", 503)}
+    assert judge.unhealthy(sight(container, sights.LIVE, **young)) is None
+    assert judge.unhealthy(sight(container, sights.LIVE, **ill)) is None
+    assert judge.unhealthy(sight(there(health="healthy"), sights.LIVE, **WELL)) is None
+
+
+def test_a_published_port_beside_the_one_that_is_served_is_a_warning() -> None:
+    """Its own network reaches it, and nobody who comes through the published port does."""
+    container = there(ports={18789: ("127.0.0.1", 19100)}, address="10.88.0.4")
+    seen = replace(sight(container, sights.LIVE, **WELL), host="10.88.0.4", port=18999)
+    found = judge.unreached(seen)
+    assert found is not None
+    assert (found.check, found.severity) == ("gateway/port-drift", "warning")
+    assert "serves port 18999, which is not published" in found.fact
+    other = dataclasses.replace(container, ports={9090: ("127.0.0.1", 9090)})
+    assert judge.unreached(replace(seen, container=other)) is None
+
+
+def test_a_bare_no_of_a_young_gateway_is_a_start() -> None:
+    """Whoever is not known to it gets no reasons; later it is not ready."""
+    no = sights.said({"ready": False}, "/readyz", 503)
+    young = there(started_at=NOW - timedelta(seconds=20))
+    assert getattr(cause(sight(young, sights.LIVE, ready=no), Limits()), "check", "") == "gateway/starting"
+    assert cause(sight(there(), sights.LIVE, ready=no), Limits()) is None
 
 
 def test_a_stopped_gateway_inside_is_let_go_on() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,35 @@ def written(folder: Path, files: dict[str, str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (folder / name).write_text(text)
+
+
+KERNEL = """\
+[    2.000000] Linux version 6.18.44
+[ 2475.231033] oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=libpod-d291,mems_allowed=0,\
+oom_memcg=/libpod_parent/libpod-d291,task_memcg=/libpod_parent/libpod-d291,task=openclaw,pid=26083,uid=0
+"""
+"""As 6.18 wrote it when podman 4.3 said `"OOMKilled": false` of that container."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's log is read on Linux alone")
+@pytest.mark.parametrize(
+    ("group", "after_s", "expected"),
+    [("libpod-d291", 1.0, True), ("libpod-9999", 1.0, False), ("libpod-d291", 4000.0, False), ("", 1.0, False)],
+)
+def test_the_kernel_s_word_tells_why_a_container_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: str, after_s: float, expected: bool
+) -> None:
+    """Of this container, and just before that end; where the kernel's log is not shown nothing is known."""
+    monkeypatch.setattr("psutil.boot_time", lambda: 1_000_000.0)
+    end = datetime.fromtimestamp(1_000_000.0 + 2475.0 + after_s, UTC)
+    dmesg = tmp_path / "dmesg"
+    (tmp_path / "told").write_text(KERNEL)
+    dmesg.write_text(f"#!/bin/sh\nexec cat {tmp_path}/told\n")
+    dmesg.chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    assert limits.ended_for_memory(group, end, environ) is expected
+    dmesg.write_text("#!/bin/sh\necho 'dmesg: read kernel buffer failed: Operation not permitted' >&2\nexit 1\n")
+    assert not limits.ended_for_memory(group, end, environ)
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])

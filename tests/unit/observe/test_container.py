@@ -58,6 +58,34 @@ def test_inspect_tells_the_gateway_s_container(tmp_path: Path, kind: Runtime) ->
     assert container.runs_openclaw(there)
 
 
+@pytest.mark.parametrize(("name", "output", "told"), [("Health", "curl: not found\n", "curl: not found"),
+                                                      ("Healthcheck", "", "exit code 1")])  # fmt: skip
+def test_a_health_check_is_told_with_its_last_words(tmp_path: Path, name: str, output: str, told: str) -> None:
+    """Under docker's name and under podman's older one; what printed nothing has its exit code."""
+    log = [{"ExitCode": 0, "Output": "fine"}, {"ExitCode": 1, "Output": output}]
+    changes: dict[str, Any] = {name: {"Status": "unhealthy", "Log": log}}
+    there = seen(tmp_path, **changes)
+    assert (there.health, there.health_said) == ("unhealthy", told)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's log is read on Linux alone")
+def test_memory_is_named_where_the_runtime_does_not_say_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """podman 4.3: `"OOMKilled": false` of a container whose end the kernel tells of."""
+    asked: list[tuple[str, datetime | None]] = []
+
+    def ended(group: str, end: datetime | None) -> bool:
+        asked.append((group, end))
+        return True
+
+    monkeypatch.setattr("oc_ops.observe.limits.ended_for_memory", ended)
+    at = "2026-11-20T12:57:00Z"
+    runtime(tmp_path / "bin", inspected(Status="exited", ExitCode=137, FinishedAt=at))
+    target = choose(environ(tmp_path), None, "podman:cell")
+    found = judge.cause(inside.look(target, config_of(target), budget_s=1.0, delay_limit_ms=1000.0), Limits())
+    assert getattr(found, "check", "") == "gateway/oom-killed"
+    assert asked == [(ID, datetime.fromisoformat(at))]
+
+
 @pytest.mark.parametrize(
     ("told", "state"),
     [

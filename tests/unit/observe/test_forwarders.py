@@ -191,9 +191,12 @@ def test_only_a_stranger_of_our_own_account_may_be_ended(listener: Callable[[], 
     assert ("end that program" in finding.fix) == ends
 
 
-def test_a_silent_program_may_lead_to_a_gateway_that_hangs() -> None:
-    """A proxy of an unknown name has shown nothing of itself: it is not ended, and not said to answer."""
-    finding = judge.cause(sight(SILENT, listener=OWN(), processes=(), startup=None, ready=None), Limits())
+@pytest.mark.parametrize("live", [SILENT, nothing("garbled", detail="the connection was cut")])
+def test_a_silent_program_may_lead_to_a_gateway_that_hangs(live: Probe) -> None:
+    """A proxy of an unknown name has shown nothing of itself: it is not ended, and not said to answer; nor one that
+    ends TLS and hangs up on plain HTTP.
+    """
+    finding = judge.cause(sight(live, listener=OWN(), processes=(), startup=None, ready=None), Limits())
     assert finding is not None
     assert finding.check == "gateway/port-taken"
     assert "answers nothing" in finding.fact

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +19,7 @@ import psutil
 import pytest
 
 from oc_ops.observe.container import Container
-from oc_ops.observe.healers import _commands_unit, _what, healers, install_of
+from oc_ops.observe.healers import _about, _commands_unit, _what, healers, install_of
 from oc_ops.observe.processes import OWN_CALL
 from oc_ops.observe.target import Target, locate
 
@@ -90,6 +91,18 @@ def test_an_update_of_this_gateway_is_seen(tmp_path: Path) -> None:
     with running(tmp_path, ["update"], **{OWN_CALL: "1"}):
         assert healers(target) == ()
     assert healers(target) == ()
+
+
+def test_an_update_on_this_machine_is_none_in_a_container(tmp_path: Path) -> None:
+    """Seen while a container was looked at: a neighbour's update was waited for. One that `exec` runs in it counts."""
+    there = Container("podman", "cell", "exited", id="0" * 64)
+    target = replace(locate({"HOME": str(tmp_path / "home")}), choice="podman:cell", container=there)
+    with running(tmp_path, ["update", "--yes"]) as pid:
+        assert pid not in [each.pid for each in healers(target)]
+    own = psutil.Process()
+    assert _about(own, ["podman", "exec", "cell", "openclaw", "update"], "openclaw update", target, None)
+    assert not _about(own, ["podman", "exec", "other", "openclaw", "update"], "openclaw update", target, None)
+    assert _about(own, ["podman", "restart", "cell"], "podman restart cell", target, None)
 
 
 LEDGER = """
@@ -329,8 +342,8 @@ def test_another_package_manager_counts_for_what_it_installed(folder: str, count
 def test_a_manager_s_command_counts_for_this_gateway_s_unit(words: str, counts: bool, tmp_path: Path) -> None:
     """Another profile's unit, and what else has OpenClaw in its name, keeps nobody waiting."""
     target = locate({"HOME": str(tmp_path / "home")})
-    assert _commands_unit(["systemctl", *words.split()], "systemctl", target) is counts
-    assert not _commands_unit(["podman", "restart", "openclaw-gateway"], "podman", target)
+    assert _commands_unit(["systemctl", *words.split()], target) is counts
+    assert not _commands_unit(["podman", "restart", "openclaw-gateway"], target)
 
 
 def test_a_process_of_an_account_that_may_not_touch_the_gateway_is_no_healer(

@@ -439,6 +439,16 @@ def test_a_container_s_log_speaks_of_its_last_life(home: Home, monkeypatch: pyte
     assert "the log of container oc" in found.saw
 
 
+def test_a_container_that_was_restarted_tells_of_the_life_before(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a loop it is caught running: what its last life said stands before its start."""
+    began = datetime(2026, 11, 28, 13, 58, 59, tzinfo=UTC)
+    words, asked = contained(home, monkeypatch, PRINTED, state="running", restarts=3, started_at=began)
+    assert asked == ["logs", "--timestamps", "--tail", "300", "oc"]
+    assert judge.refused(words) is not None
+    before = began - timedelta(minutes=5)
+    assert contained(home, monkeypatch, PRINTED, state="running", restarts=3, started_at=before)[0] is None
+
+
 @pytest.mark.parametrize("state", ["running", "created", "paused", "gone", "unseen"])
 def test_a_container_that_has_not_ended_has_no_last_words(
     home: Home, monkeypatch: pytest.MonkeyPatch, state: str
