@@ -118,7 +118,7 @@ class Gateway:
         if self.config.error and "OPENCLAW_GATEWAY_PORT" not in self.target.environ:
             if port := gatewaylocks.locked_port(self.target):
                 return port
-            raise CouldNotLook("the config does not parse, so the gateway's port is not known")
+            raise CouldNotLook("the config is broken, so the gateway's port is not known")
         return self.config.port
 
     def look(

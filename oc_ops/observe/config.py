@@ -26,6 +26,18 @@ _MOST_INCLUDES = 10
 _MOST_INCLUDED = 100
 """How many files one config may include altogether."""
 _REFERENCE = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_LOG_FILE = re.compile(r"""\blogging["']?\s*:\s*\{[^{}]*?\bfile["']?\s*:\s*(["'])([^"'\n\\]+)\1""")
+_KINDS: tuple[tuple[type | tuple[type, ...], str, tuple[str, ...]], ...] = (
+    (
+        dict,
+        "an object",
+        ("gateway", "gateway.auth", "gateway.remote", "gateway.tls", "logging", "browser", "cron", "env", "meta"),
+    ),
+    (int, "a number", ("gateway.port",)),
+    (str, "a text", ("gateway.mode", "gateway.auth.mode", "gateway.bind", "logging.file")),
+    ((str, dict), "a text or a SecretRef", ("gateway.auth.token", "gateway.auth.password")),
+)
+"""What is read here and refused by OpenClaw where it is anything else, null included (2026.9.6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +56,10 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class GatewayConfig:
-    """One reading of the config file. `error` is set when the file could not be parsed."""
+    """One reading of the config file.
+
+    `error` is set where it could not be parsed, or has a value of a kind that OpenClaw takes for none of what is read.
+    """
 
     path: Path
     exists: bool
@@ -94,8 +109,16 @@ def read(target: Target) -> GatewayConfig:
     try:
         root = _table({"": _Includes(target.home).merged(_parsed(text), path.parent)}, "")
     except ValueError as error:
-        secrets = tuple(secrets_in_broken(text))
-        return GatewayConfig(path, True, error=str(error), port=_port(environ, {}), secrets=secrets + own_secrets)
+        secrets, logs = tuple(secrets_in_broken(text)), _LOG_FILE.search(text)
+        log_file = _substituted(logs[2], environ) if logs else None
+        return GatewayConfig(
+            path,
+            True,
+            error=str(error),
+            port=_port(environ, {}),
+            log_file=_path(log_file, target.home) if isinstance(log_file, str) else None,
+            secrets=secrets + own_secrets,
+        )
     own = _table(root, "env")
     set_here = {name: value for name, value in {**own, **_table(own, "vars")}.items() if isinstance(value, str)}
     environ = {**set_here, **environ}
@@ -106,6 +129,7 @@ def read(target: Target) -> GatewayConfig:
     return GatewayConfig(
         path,
         exists=True,
+        error=_misshapen(root),
         mode=str(gateway.get("mode") or ""),
         port=_port(environ, gateway),
         port_by=_port_by(target, dotenv, set_here, path),
@@ -267,6 +291,19 @@ def _merged(under: object, over: object) -> object:
     if isinstance(under, dict) and isinstance(over, dict):
         return {**under, **{name: _merged(under[name], each) if name in under else each for name, each in over.items()}}
     return [*under, *over] if isinstance(under, list) and isinstance(over, list) else over
+
+
+def _misshapen(root: Mapping[str, object]) -> str | None:
+    """The first value of a kind that OpenClaw refuses, in words without the value; None where there is none."""
+    for kind, words, places in _KINDS:
+        for place in places:
+            *above, name = place.split(".")
+            table = root
+            for each in above:
+                table = _table(table, each)
+            if name in table and (not isinstance(table[name], kind) or isinstance(table[name], bool)):
+                return f"{place}: {words} is wanted there"
+    return None
 
 
 def _table(table: Mapping[str, object], key: str) -> Mapping[str, object]:
