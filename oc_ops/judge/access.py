@@ -75,7 +75,7 @@ def _refused(
     checks=("gateway/rpc", "gateway/status"),
     cure=none("our own side lacks the credential; the gateway is not judged by it, and a restart gives us none"),
     means="our side lacks the credential (an unset `${VAR}`, a SecretRef); says which, and who has it",
-    helps="put it into the state directory's `.env` too",
+    helps="set it in the state directory's `.env` too",
 )
 def lane_closed(refused: RpcRefused, credential: Credential | None, held: Held | None) -> Finding | None:
     """The RPC lane is closed for want of a credential or an approval, and there is no other lane to read through."""
@@ -260,10 +260,14 @@ def credential_missing(
     """Our side lacks the credential, whoever has it: the gateway is not judged by that."""
     names = credential.variables if credential else ()
     shown = " or ".join(f"${name}" for name in names)
-    dotenv = f"put {' or '.join(names)} into the state directory's .env (~/.openclaw/.env) too"
     who = list(held.holders) if held else []
+    dotenv = f"set {' or '.join(names)} in the state directory's .env (~/.openclaw/.env) to what the gateway has"
+    if held and held.astray:
+        dotenv = f"unset {' '.join(held.astray)} in this shell, whose value is another, and {dotenv}"
+    if credential and credential.lets_in and not who:
+        dotenv = credential.lets_in
     where = [f"{', '.join(who)} {'has' if len(who) == 1 else 'have'} it"] if who else []
-    if held and held.note:
+    if held and held.note and not (credential and credential.lets_in):
         where.append(held.note)
     return Finding(
         "gateway/credential-missing",

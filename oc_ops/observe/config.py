@@ -27,6 +27,10 @@ _MOST_INCLUDED = 100
 """How many files one config may include altogether."""
 _REFERENCE = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _LOG_FILE = re.compile(r"""\blogging["']?\s*:\s*\{[^{}]*?\bfile["']?\s*:\s*(["'])([^"'\n\\]+)\1""")
+_PROXIED = (
+    "give callers that do not come through the proxy a password, openclaw config set gateway.auth.password PASSWORD "
+    "(the gateway restarts itself for it, so at a quiet time)"
+)
 _KINDS: tuple[tuple[type | tuple[type, ...], str, tuple[str, ...]], ...] = (
     (
         dict,
@@ -45,13 +49,14 @@ class Credential:
     """The credential of our calls. `unresolved` says in `why` which form we do not follow (the CLI may).
 
     `variables` are the environment variables that it rests on, set here or not: none for a value in the config itself.
-    For `none` they are those that could name one.
+    For `none` they are those that could name one. `lets_in` is the step by which the gateway would have one for us.
     """
 
     kind: Literal["token", "password", "none", "unresolved"]
     value: str = field(default="", repr=False)
     why: str = ""
     variables: tuple[str, ...] = field(default=(), compare=False)
+    lets_in: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,8 +359,11 @@ def _credential(gateway: Mapping[str, object], environ: Mapping[str, str]) -> Cr
     """The local precedence of docs/gateway/remote.md: the config's value, the environment's, then gateway.remote's."""
     auth, remote = _table(gateway, "auth"), _table(gateway, "remote")
     mode = auth.get("mode")
-    if mode in ("none", "trusted-proxy"):
-        return Credential("none") if mode == "none" else Credential("unresolved", why=f"gateway.auth.mode is {mode}")
+    if mode == "none":
+        return Credential("none")
+    proxied = mode == "trusted-proxy"  # who does not come through the proxy is let in by a password, never by a token
+    if proxied:
+        remote, mode = {}, "password"
     kinds: tuple[Literal["token", "password"], ...] = ("token", "password")
     usual = {kind: f"OPENCLAW_GATEWAY_{kind.upper()}" for kind in kinds if mode not in kinds or mode == kind}
     for kind, name in usual.items():
@@ -364,6 +372,10 @@ def _credential(gateway: Mapping[str, object], environ: Mapping[str, str]) -> Cr
             return Credential(kind, inherited, variables=(name,))
         if value := own or remote.get(kind):
             return _resolved(kind, value, environ)
+    if proxied:
+        return Credential(
+            "unresolved", why="gateway.auth.mode is trusted-proxy", variables=tuple(usual.values()), lets_in=_PROXIED
+        )
     return Credential("none", variables=tuple(usual.values()))
 
 

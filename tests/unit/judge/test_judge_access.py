@@ -221,13 +221,37 @@ def test_what_a_credential_rests_on_is_named_and_who_has_it() -> None:
         assert "$GW_TOK is not set here" in finding.fact
         assert "pid 7" in finding.saw
         assert "/etc/gateway.env" in finding.saw
-        assert "GW_TOK into the state directory's .env" in finding.fix
+        assert finding.fix.startswith("none automatic: set GW_TOK in the state directory's .env")
         assert "restart is useless" in finding.fix
         assert "s3cret" not in str(finding)
     known = access.lent(credential, held)
     assert known is not None
     assert (known.check, known.severity) == (MISSING, "info")
     assert access.lent(credential, None) is access.lent(credential, Held(("GW_TOK",))) is None
+
+
+def test_a_value_of_this_shell_is_taken_away_first() -> None:
+    """It wins over the state directory's .env, so that setting it there alone would change nothing."""
+    credential = Credential("token", "stale", variables=("GW_TOK",))
+    held = Held(("GW_TOK",), {"GW_TOK": "s3cret-value"}, ("the gateway's process (pid 7)",), astray=("GW_TOK",))
+    found = access.lent(credential, held)
+    assert found is not None
+    assert found.fix.startswith("none automatic: unset GW_TOK in this shell, whose value is another, and set GW_TOK in")
+
+
+def test_a_gateway_behind_a_proxy_refuses_nothing_of_the_config() -> None:
+    """It has no credential for callers of its own machine: no token of the config is wrong, and a password lets in."""
+    names = ("OPENCLAW_GATEWAY_PASSWORD",)
+    proxied = Credential("unresolved", why="gateway.auth.mode is trusted-proxy", variables=names, lets_in="set one")
+    held = Held(names, note="the gateway's process (pid 7) was started without it")
+    finding = access.read_unanswered(cli("unauthorized"), sight(), Limits(), proxied, held)
+    assert finding is not None
+    assert (finding.check, finding.fix.partition(";")[0]) == (MISSING, "none automatic: set one")
+    assert "pid 7" not in finding.saw
+    has_one = Held(names, holders=("the gateway's process (pid 7)",))
+    known = access.read_unanswered(cli("unauthorized"), sight(), Limits(), proxied, has_one)
+    assert known is not None
+    assert "set OPENCLAW_GATEWAY_PASSWORD in the state directory's .env" in known.fix
 
 
 def test_another_value_here_than_the_gateway_s_is_our_side_too() -> None:

@@ -275,6 +275,8 @@ SECRET_REF = {"source": "env", "provider": "default", "id": "GATEWAY_TOKEN_FROM_
         (auth(mode="token", password="pass-word"), {}, Credential("none")),
         (auth(password="pass-word"), {}, Credential("password", "pass-word")),
         (auth(mode="none", token=TOKEN), {}, Credential("none")),
+        (auth(mode="trusted-proxy", password="pass-word", token=TOKEN), {}, Credential("password", "pass-word")),
+        (auth(mode="trusted-proxy"), {"OPENCLAW_GATEWAY_PASSWORD": "pass-word"}, Credential("password", "pass-word")),
         ({}, {"OPENCLAW_GATEWAY_TOKEN": TOKEN}, Credential("token", TOKEN)),
         ({}, {"OPENCLAW_GATEWAY_PASSWORD": "pass-word"}, Credential("password", "pass-word")),
         (auth(token=TOKEN), {"OPENCLAW_GATEWAY_TOKEN": "other"}, Credential("token", TOKEN)),
@@ -300,6 +302,7 @@ def test_the_credential_is_the_one_the_cli_uses(
         (auth(token=SECRET_REF), "gateway.auth.token is a SecretRef"),
         (auth(mode="password", password=SECRET_REF), "gateway.auth.password is a SecretRef"),
         (auth(mode="trusted-proxy"), "gateway.auth.mode is trusted-proxy"),
+        (auth(mode="trusted-proxy", token=TOKEN), "gateway.auth.mode is trusted-proxy"),
     ],
 )
 def test_what_cannot_be_resolved_says_why(config: Reader, table: object, why: str) -> None:
