@@ -116,8 +116,12 @@ def missing(
 _OLD_NODE = re.compile(
     r"requires Node|Node(?:\.js)? \S+ is (?:required|unsupported)|node:sqlite is unavail|Use Node\.js"
 )
-_NO_NODE = re.compile(r"env: \W?node\W?: No such file|node: (?:command )?not found")
+_NO_NODE = re.compile(r"env: \W?node\W?: No such file|(?<![\w/])node: (?:command )?not found")
 """Output of the measured releases when Node.js is too old, and what `#!/usr/bin/env node` prints without one."""
+
+
+_NOT_STARTED = (126, 127)
+"""What a shell exits with whose command may not be run, or is not found."""
 
 
 def unusable(version: Call) -> Finding | None:
@@ -131,6 +135,11 @@ def unusable(version: Call) -> Finding | None:
     if gone or old:
         fact += ": its Node.js is missing" if gone else ": its Node.js is too old"
         fix = "none automatic: put the Node.js it needs first on PATH (`openclaw --version` then prints a version)"
+    elif version.exit in _NOT_STARTED:
+        fact += ": it is a wrapper, and what it starts is not there"
+        fix = (
+            "none automatic: put what it starts where it looks for it, or name another: OC_OPS_OPENCLAW=/PATH/openclaw"
+        )
     else:
         fix = "none automatic: reinstall the release you run (npm install -g openclaw@RELEASE), then openclaw --version"
     return Finding("cli/unusable", "error", fact, version.summary, fix)

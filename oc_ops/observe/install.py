@@ -119,9 +119,17 @@ def packaged_version(executable: Path) -> str | None:
     return None
 
 
+_DOTTED = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?(?:-(\d+))?")
+_DATED = re.compile(r"\b(20\d\d)\.(\d{1,2})(?:\.(\d+))?(?:-(\d+))?")
+"""A wrapper of nvm says "Now using node v24.19.0" in front of the release."""
+
+
 def release(text: str) -> tuple[int, ...] | None:
-    """The first dotted number in a text as comparable integers: "OpenClaw 2026.9.6 (eb37)" gives (2026, 9, 6)."""
-    match = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?(?:-(\d+))?", text)
+    """The release in a text as comparable integers: "OpenClaw 2026.9.6 (eb37)" gives (2026, 9, 6).
+
+    It is the first number of a year and a month, as OpenClaw's releases are; else the first dotted number at all.
+    """
+    match = _DATED.search(text) or _DOTTED.search(text)
     return tuple(int(each) for each in match.groups() if each) if match else None
 
 

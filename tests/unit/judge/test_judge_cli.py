@@ -17,9 +17,10 @@ from tests.support.sights import answer, call
 CONFIG = GatewayConfig(Path("/home/joe/.openclaw/openclaw.json"), exists=True)
 
 
-def version(outcome: str = "refused", stderr: str = "", why: str = "") -> Call:
+def version(outcome: str = "refused", stderr: str = "", why: str = "", exit: int | None = None) -> Call:
     """`openclaw --version` and how it ended."""
-    return call("--version", outcome, stderr=stderr, why=why)  # type: ignore[arg-type]
+    made = call("--version", outcome, stderr=stderr, why=why)  # type: ignore[arg-type]
+    return made if exit is None else replace(made, exit=exit)
 
 
 def test_missing() -> None:
@@ -56,12 +57,15 @@ OLD, GONE = "its Node.js is too old", "its Node.js is missing"
         (version(stderr="env: node: No such file or directory"), GONE),
         (version("missing", why="cannot be executed: the interpreter named in its first line is missing"), GONE),
         (version(stderr="Error [ERR_MODULE_NOT_FOUND]: failed because of x\n\nNode.js v24.16.0"), "npm install -g"),
+        (version(stderr="/home/u/bin/openclaw: 2: volta: not found", exit=127), "name another: OC_OPS_OPENCLAW="),
+        (version(stderr="openclaw: 2: exec: /gone/bin/node: not found", exit=127), "where it looks for it"),
         (version("crashed"), "npm install -g"),
         (version("timed-out"), "npm install -g"),
         (version(), "npm install -g"),
     ],
     ids=["2026.5.28", "2026.2.26", "2026.9.6", "2026.9.6 launcher", "bun", "no sqlite", "no node, GNU", "no node, BSD",
-         "interpreter gone", "broken install", "crashed", "hangs", "without words"],
+         "interpreter gone", "broken install", "wrapper",
+         "wrapper of a Node.js that is gone", "crashed", "hangs", "without words"],
 )  # fmt: skip
 def test_unusable(seen: Call, words: str) -> None:
     """A Node.js that is missing or too old is told from a broken install, and neither is upgraded unasked."""

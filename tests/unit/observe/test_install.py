@@ -179,6 +179,7 @@ def test_another_s_package_is_not_taken_for_openclaw(tmp_path: Path, package: st
         ("2026.7.1-beta.3", (2026, 7, 1)),
         ("2026.0.0", (2026, 0, 0)),
         ("v24.19", (24, 19)),
+        ("Now using node v24.19.0 (npm v11.6.2)\nOpenClaw 2026.9.6 (eb37)", (2026, 9, 6)),
         ("2026", None),
         ("", None),
         ("system", None),
