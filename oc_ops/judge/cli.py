@@ -90,11 +90,17 @@ def said_nothing(answer: Answer) -> str:
     helps="install it, or name it",
 )
 def missing(
-    executable: Path | None, config: GatewayConfig, looked: Sequence[str] = (), there: str = ""
+    executable: Path | None,
+    config: GatewayConfig,
+    looked: Sequence[str] = (),
+    there: str = "",
+    runs: bool = False,
+    own: Path | None = None,
 ) -> Finding | None:
     """No `openclaw` on PATH nor in the usual install places; without a config either, it is likely another user's.
 
-    `there` is the target of the container that has the gateway's port: the command is in it.
+    `there` is the target of the container that has the gateway's port: the command is in it. `runs` says that the
+    gateway lives, `own` is the command by its process: another OpenClaw may bring its state to a release it knows not.
     """
     if executable is not None:
         return None
@@ -106,6 +112,9 @@ def missing(
     if there:
         fact = "there is no `openclaw` command here: the gateway runs in a container, and its command is in there"
         fix = f"look inside: --target {there}"
+    elif runs:
+        fix = "name the one of the gateway that runs, and install no other beside it: "
+        fix += f"OC_OPS_OPENCLAW={own or '/path/to/openclaw'}"
     elif not config.exists:
         fact = "there is no OpenClaw for this user: no `openclaw` command and no config"
         saw += f"; no file {config.path}"

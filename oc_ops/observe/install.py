@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from oc_ops import files
 from oc_ops.errors import SettingError
 
@@ -52,6 +54,18 @@ def find(given: Path | None, source: str, environ: Mapping[str, str], home: Path
         if (path := shutil.which("openclaw", path=str(folder))) is not None:
             return Path(path)
     return None
+
+
+def beside(pid: int) -> Path | None:
+    """The command of a gateway that runs: on the PATH of its process, or in the checkout that it was started in."""
+    try:
+        process = psutil.Process(pid)
+        path, script = process.environ().get("PATH", ""), Path(process.cwd()) / "openclaw.mjs"
+    except (psutil.Error, OSError):
+        return None
+    if found := shutil.which("openclaw", path=path):
+        return Path(found)
+    return script if os.access(script, os.X_OK) and package(script) else None
 
 
 def search_path(executable: Path, environ: Mapping[str, str], home: Path) -> str:

@@ -32,6 +32,12 @@ def test_missing() -> None:
     assert (finding.check, finding.fact) == ("cli/missing", "there is no `openclaw` command")
     assert "/usr/bin, /bin" in finding.saw
     assert "OC_OPS_OPENCLAW=" in finding.fix
+    beside = judge.missing(None, config, ["/usr/bin"], runs=True, own=Path("/opt/claw/openclaw"))
+    unnamed = judge.missing(None, config, ["/usr/bin"], runs=True)
+    assert beside is not None
+    assert unnamed is not None
+    assert beside.fix.endswith("install no other beside it: OC_OPS_OPENCLAW=/opt/claw/openclaw")
+    assert "npm install" not in beside.fix + unnamed.fix
     inside = judge.missing(None, config, ["/usr/bin"], "podman:cell")
     assert inside is not None
     assert inside.fix == "none automatic: look inside: --target podman:cell"
