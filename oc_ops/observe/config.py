@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -27,10 +27,6 @@ _MOST_INCLUDED = 100
 """How many files one config may include altogether."""
 _REFERENCE = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _LOG_FILE = re.compile(r"""\blogging["']?\s*:\s*\{[^{}]*?\bfile["']?\s*:\s*(["'])([^"'\n\\]+)\1""")
-_PROXIED = (
-    "give callers that do not come through the proxy a password, openclaw config set gateway.auth.password PASSWORD "
-    "(the gateway restarts itself for it, so at a quiet time)"
-)
 _KINDS: tuple[tuple[type | tuple[type, ...], str, tuple[str, ...]], ...] = (
     (
         dict,
@@ -49,14 +45,14 @@ class Credential:
     """The credential of our calls. `unresolved` says in `why` which form we do not follow (the CLI may).
 
     `variables` are the environment variables that it rests on, set here or not: none for a value in the config itself.
-    For `none` they are those that could name one. `lets_in` is the step by which the gateway would have one for us.
+    For `none` they are those that could name one. `lets_in` is what the gateway lacks to have one for us.
     """
 
     kind: Literal["token", "password", "none", "unresolved"]
     value: str = field(default="", repr=False)
     why: str = ""
     variables: tuple[str, ...] = field(default=(), compare=False)
-    lets_in: str = field(default="", compare=False)
+    lets_in: Literal["", "password", "config"] = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +99,7 @@ def read(target: Target) -> GatewayConfig:
     try:
         text = files.read_text(path, files.CONFIG_BYTES, errors="replace")
     except (FileNotFoundError, NotADirectoryError):
-        credential = _credential({}, environ)
+        credential = replace(_credential({}, environ), why=f"there is no file {path}", lets_in="config")
         port, port_by = _port(environ, {}), _port_by(target, dotenv, {}, path)
         return GatewayConfig(
             path, False, port=port, port_by=port_by, credential=credential, url=_url(environ), secrets=own_secrets
@@ -374,7 +370,7 @@ def _credential(gateway: Mapping[str, object], environ: Mapping[str, str]) -> Cr
             return _resolved(kind, value, environ)
     if proxied:
         return Credential(
-            "unresolved", why="gateway.auth.mode is trusted-proxy", variables=tuple(usual.values()), lets_in=_PROXIED
+            "unresolved", why="gateway.auth.mode is trusted-proxy", variables=tuple(usual.values()), lets_in="password"
         )
     return Credential("none", variables=tuple(usual.values()))
 

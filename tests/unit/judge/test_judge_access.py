@@ -239,15 +239,32 @@ def test_a_value_of_this_shell_is_taken_away_first() -> None:
     assert found.fix.startswith("none automatic: unset GW_TOK in this shell, whose value is another, and set GW_TOK in")
 
 
+def test_a_gateway_that_was_started_without_its_variable_takes_it_at_its_next_start() -> None:
+    """It has a throw-away token: there is no value that this shell could be given to get in now."""
+    credential = Credential("unresolved", why="gateway.auth.token refers to an unset variable", variables=("GW_TOK",))
+    held = Held(("GW_TOK",), note="the gateway's process (pid 7) was started without it", lacking=True)
+    finding = access.read_unanswered(cli(CREDENTIALS), sight(), Limits(), credential, held)
+    assert finding is not None
+    assert finding.check == MISSING
+    assert "set GW_TOK in the state directory's .env" in finding.fix
+    assert "not to be restarted for this" in finding.fix
+    assert not restarts(finding)
+
+
 def test_a_gateway_behind_a_proxy_refuses_nothing_of_the_config() -> None:
     """It has no credential for callers of its own machine: no token of the config is wrong, and a password lets in."""
     names = ("OPENCLAW_GATEWAY_PASSWORD",)
-    proxied = Credential("unresolved", why="gateway.auth.mode is trusted-proxy", variables=names, lets_in="set one")
+    proxied = Credential("unresolved", why="gateway.auth.mode is trusted-proxy", variables=names, lets_in="password")
     held = Held(names, note="the gateway's process (pid 7) was started without it")
     finding = access.read_unanswered(cli("unauthorized"), sight(), Limits(), proxied, held)
     assert finding is not None
-    assert (finding.check, finding.fix.partition(";")[0]) == (MISSING, "none automatic: set one")
+    assert finding.check == MISSING
+    assert "openclaw config set gateway.auth.password" in finding.fix
     assert "pid 7" not in finding.saw
+    gone = Credential("none", why="there is no file x", variables=names, lets_in="config")
+    lost = access.read_unanswered(cli("unauthorized"), sight(), Limits(), gone, held)
+    assert lost is not None
+    assert "put the config back" in lost.fix
     has_one = Held(names, holders=("the gateway's process (pid 7)",))
     known = access.read_unanswered(cli("unauthorized"), sight(), Limits(), proxied, has_one)
     assert known is not None

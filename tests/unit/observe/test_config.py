@@ -127,6 +127,7 @@ def test_a_missing_file_gives_defaults(target: Target) -> None:
     found = read(target)
     assert (found.exists, found.error, found.port) == (False, None, DEFAULT_PORT)
     assert found.credential.kind == "none"
+    assert found.credential.lets_in == "config"
 
 
 def test_a_missing_folder_gives_defaults(tmp_path: Path) -> None:

@@ -99,6 +99,7 @@ def test_who_has_it_is_said_where_it_cannot_be_had(target: Target, monkeypatch: 
         unset, config, held = credential.complete(target)
     assert held is not None
     assert (unset, config.credential.kind) == (target, "unresolved")
+    assert held.lacking
     assert held.note.startswith(f"the gateway's process (pid {pid}) was started without it")
     assert held.holders == (str(target.home / "own.env"),)
     with service(monkeypatch, certain=False, GW_TOK=VALUE):
