@@ -26,7 +26,7 @@ _LETS_IN = {
     "config": "put the config back that it was started with (openclaw.json.bak may lie beside its place), or say where "
     "it is, OPENCLAW_CONFIG_PATH: a gateway that starts without it does not come up",
 }
-"""What would let our side in where no variable does, by what the gateway lacks."""
+"""The step that lets our side in where no variable does, by what the gateway lacks."""
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _ADDRESS = re.compile(r"wss?://[^\s\"'\\]+")
 

@@ -130,7 +130,7 @@ _NO_NODE = re.compile(r"env: \W?node\W?: No such file|(?<![\w/])node: (?:command
 
 
 _NOT_STARTED = (126, 127)
-"""What a shell exits with whose command may not be run, or is not found."""
+"""Exit codes of a shell whose command may not be run, or is not found."""
 
 
 def unusable(version: Call) -> Finding | None:

@@ -37,7 +37,7 @@ _KINDS: tuple[tuple[type | tuple[type, ...], str, tuple[str, ...]], ...] = (
     (str, "a text", ("gateway.mode", "gateway.auth.mode", "gateway.bind", "logging.file")),
     ((str, dict), "a text or a SecretRef", ("gateway.auth.token", "gateway.auth.password")),
 )
-"""What is read here and refused by OpenClaw where it is anything else, null included (2026.9.6)."""
+"""Places that are read here, and that OpenClaw refuses with anything else in them, null included (2026.9.6)."""
 
 
 @dataclass(frozen=True, slots=True)
