@@ -22,7 +22,7 @@ _LIMITS = Limits()
 _WELL = "the gateway is well by all that could be looked at, and a restart is useless"
 _LETS_IN = {
     "password": "give callers that do not come through the proxy a password, openclaw config set gateway.auth.password "
-    "PASSWORD (the gateway restarts itself for it, so at a quiet time)",
+    "PASSWORD (at a quiet time: the gateway takes it in by a start of its own)",
     "config": "put the config back that it was started with (openclaw.json.bak may lie beside its place), or say where "
     "it is, OPENCLAW_CONFIG_PATH: a gateway that starts without it does not come up",
 }
@@ -271,10 +271,9 @@ def credential_missing(
     dotenv = f"set {' or '.join(names)} in the state directory's .env (~/.openclaw/.env) to what the gateway has"
     if held and held.astray:
         dotenv = f"unset {' '.join(held.astray)} in this shell, whose value is another, and {dotenv}"
-    well = _WELL
     if held and held.lacking and not who:
         dotenv = f"set {' or '.join(names)} in the state directory's .env (~/.openclaw/.env)"
-        well = "the gateway takes it at its next start only, is well until then, and is not to be restarted for this"
+        dotenv += ", which the gateway reads at its next start only"
     if credential and credential.lets_in and not who:
         dotenv = _LETS_IN[credential.lets_in]
     where = [f"{', '.join(who)} {'has' if len(who) == 1 else 'have'} it"] if who else []
@@ -286,7 +285,7 @@ def credential_missing(
         fact=f"the gateway's credential is not to be had from here{f': {_lack(credential, shown)}' if shown else ''}",
         saw="; ".join([saw, *([credential.why] if credential and credential.why not in saw else []), *where]),
         fix=f"none automatic: {dotenv if names else 'give this shell what the gateway was started with (gateway.auth)'}"
-        f"; {well}",
+        f"; {_WELL}",
     )
 
 

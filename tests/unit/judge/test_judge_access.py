@@ -247,7 +247,7 @@ def test_a_gateway_that_was_started_without_its_variable_takes_it_at_its_next_st
     assert finding is not None
     assert finding.check == MISSING
     assert "set GW_TOK in the state directory's .env" in finding.fix
-    assert "not to be restarted for this" in finding.fix
+    assert "at its next start only" in finding.fix
     assert not restarts(finding)
 
 
