@@ -6,7 +6,7 @@ from checks.check import check
 from checks.report import Report
 from oc_ops.doctor import summary
 from oc_ops.doctor.observations import Doctor
-from oc_ops.doctor.outcomes import NotAsked
+from oc_ops.doctor.outcomes import Blocked, NotAsked
 from oc_ops.doctor.surroundings import Surroundings
 from oc_ops.judge import access as judge_access
 from oc_ops.judge import container as judge_container
@@ -44,8 +44,11 @@ def test_state_is_sound(doctor: Doctor, report: Report) -> None:
 @check("gateway/live", lane="http")
 def test_gateway_is_live(doctor: Doctor, report: Report) -> None:
     """The port answers, and what answers is an OpenClaw gateway; a listening port alone does not count."""
-    seen, cause = doctor.look(), of_check(doctor.http_cause(), "gateway/live")
-    report(cause, doctor.port_drift(), http_broken(seen), judge_container.unhealthy(seen))
+    cause = doctor.http_cause()
+    if cause is not None and doctor.look.failure is not None:
+        raise Blocked(cause)  # of a config that is broken no port is known, where no lock names it
+    seen = doctor.look()
+    report(of_check(cause, "gateway/live"), doctor.port_drift(), http_broken(seen), judge_container.unhealthy(seen))
 
 
 @check("gateway/started", lane="http")

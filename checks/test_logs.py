@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from checks.check import check
 from checks.report import Report
-from oc_ops.doctor import summary
+from oc_ops.doctor import log, summary
 from oc_ops.doctor.observations import Doctor
 from oc_ops.doctor.surroundings import Surroundings
 from oc_ops.judge import signatures
@@ -20,7 +20,10 @@ def test_log_holds_no_error_signature(
     running = release(summary.gateway_version(doctor) or "")
     view = surroundings.work.seen.seen
     refuted = signatures.refuted_now(
-        doctor.cron_status.seen, view.accounts if view else None, view.at_ms if view else 0
+        doctor.cron_status.seen,
+        view.accounts if view else None,
+        view.at_ms if view else 0,
+        config_accepted=log.config_accepted(doctor.settings, doctor.config, doctor.cli_release),
     )
     found = signatures.findings(
         doctor.log_view(),

@@ -90,14 +90,21 @@ class Gateway:
         self.__dict__.pop("redactor", None)
 
     def command(self) -> Path | None:
-        """The `openclaw` to call, of our own places or of the running gateway's PATH; of a container its runtime's
+        """The `openclaw` to call, of our own places or of this account's running gateway; of a container its runtime's
         command, which calls the one inside.
         """
         there, settings = self.target.container, self.settings
         if there is None:
             found = install.find(settings.openclaw, settings.source("openclaw"), self.environ, self.target.home)
-            return found or install.on_path(processes.search_path(self.target))
+            return found or self._of_the_running()
         return Path(shutil.which(there.runtime, path=self.environ.get("PATH", os.defpath)) or there.runtime)
+
+    def _of_the_running(self) -> Path | None:
+        """The command by the process of this gateway: another account's programs are not ours to run."""
+        ours = (
+            each.pid for each in processes.gateway_processes(self.target) if each.certain and each.uid == os.geteuid()
+        )
+        return next(filter(None, map(install.beside, ours)), None)
 
     @property
     def key(self) -> str:
@@ -121,7 +128,7 @@ class Gateway:
         if self.config.error and "OPENCLAW_GATEWAY_PORT" not in self.target.environ:
             if port := gatewaylocks.locked_port(self.target):
                 return port
-            raise CouldNotLook("the config does not parse, so the gateway's port is not known")
+            raise CouldNotLook("the config is broken, so the gateway's port is not known")
         return self.config.port
 
     def look(

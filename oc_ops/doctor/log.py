@@ -25,6 +25,7 @@ from oc_ops.observe.rpc_reads import RpcReads
 from oc_ops.observe.service import service
 from oc_ops.observe.target import Target
 from oc_ops.process.jsontext import text_at
+from oc_ops.record import memory
 from oc_ops.record.redact import Redactor
 from oc_ops.secrecy import secrets_in
 from oc_ops.settings import Settings
@@ -54,6 +55,12 @@ def files(target: Target, config: GatewayConfig, lane: RpcReads | RpcRefused | N
     place = text_at(named.payload, "file") if named else ""
     found = (Path(place),) if place.startswith("/") and os.path.isfile(place) else ()  # noqa: PTH113
     return logs.files(target, config, datetime.now()) or found
+
+
+def config_accepted(settings: Settings, config: GatewayConfig, command: tuple[int, ...] | None) -> bool:
+    """True if OpenClaw's own validation, by the command of that release, took the config as it stands now."""
+    mark = memory.config_fingerprint(config.path, command)
+    return config.error is None and memory.config_is_known(settings.memory_dir, mark)
 
 
 def read(

@@ -276,11 +276,15 @@ class StartLook:
         doctor = self._doctor
         if doctor.found_executable is not None:
             return None
-        there = None
+        there, holder = None, None
         with suppress(CouldNotLook):
-            there, _ = probe.published(doctor.target, doctor.look())
+            seen = doctor.look()
+            there, _ = probe.published(doctor.target, seen)
+            holder = seen.holder
+        own = install.beside(holder.pid) if holder else None
         path = doctor.target.environ.get("PATH", os.defpath).split(os.pathsep)
-        return judge_cli.missing(doctor.found_executable, doctor.config, path, there.place if there else "")
+        place = there.place if there else ""
+        return judge_cli.missing(doctor.found_executable, doctor.config, path, place, runs=holder is not None, own=own)
 
     def is_refusal(self, cause: Finding) -> bool:
         """True if the cause of a gateway that is down is OpenClaw's own refusal, which no other check tells."""

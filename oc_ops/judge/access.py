@@ -21,6 +21,13 @@ from oc_ops.process.jsontext import at, text_at
 
 _LIMITS = Limits()
 _WELL = "the gateway is well by all that could be looked at, and a restart is useless"
+_LETS_IN = {
+    "password": "set OPENCLAW_GATEWAY_PASSWORD in this shell, if the gateway has a password for callers that do not "
+    "come through its proxy; without one, only what needs no credential is looked at",
+    "config": "say where the config is that it was started with, OPENCLAW_CONFIG_PATH, or put it back if it is gone "
+    "(openclaw.json.bak may lie beside its place): without it the next start does not come up",
+}
+"""The step that lets our side in where no variable does, by what the gateway lacks."""
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _ADDRESS = re.compile(r"wss?://[^\s\"'\\]+")
 
@@ -76,7 +83,7 @@ def _refused(
     checks=("gateway/rpc", "gateway/status"),
     cure=none("our own side lacks the credential; the gateway is not judged by it, and a restart gives us none"),
     means="our side lacks the credential (an unset `${VAR}`, a SecretRef); says which, and who has it",
-    helps="put it into the state directory's `.env` too",
+    helps="set it in the state directory's `.env` too",
 )
 def lane_closed(refused: RpcRefused, credential: Credential | None, held: Held | None) -> Finding | None:
     """The RPC lane is closed for want of a credential or an approval, and there is no other lane to read through."""
@@ -261,10 +268,17 @@ def credential_missing(
     """Our side lacks the credential, whoever has it: the gateway is not judged by that."""
     names = credential.variables if credential else ()
     shown = " or ".join(f"${name}" for name in names)
-    dotenv = f"put {' or '.join(names)} into the state directory's .env (~/.openclaw/.env) too"
     who = list(held.holders) if held else []
+    dotenv = f"set {' or '.join(names)} in the state directory's .env (~/.openclaw/.env) to what the gateway has"
+    if held and held.astray:
+        dotenv = f"unset {' '.join(held.astray)} in this shell, whose value is another, and {dotenv}"
+    if held and held.lacking and not who:
+        dotenv = f"set {' or '.join(names)} in the state directory's .env (~/.openclaw/.env)"
+        dotenv += ", which the gateway reads at its next start only"
+    if credential and credential.lets_in and not who:
+        dotenv = _LETS_IN[credential.lets_in]
     where = [f"{', '.join(who)} {'has' if len(who) == 1 else 'have'} it"] if who else []
-    if held and held.note:
+    if held and held.note and not (credential and credential.lets_in):
         where.append(held.note)
     return Finding(
         "gateway/credential-missing",

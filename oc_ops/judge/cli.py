@@ -90,11 +90,17 @@ def said_nothing(answer: Answer) -> str:
     helps="install it, or name it",
 )
 def missing(
-    executable: Path | None, config: GatewayConfig, looked: Sequence[str] = (), there: str = ""
+    executable: Path | None,
+    config: GatewayConfig,
+    looked: Sequence[str] = (),
+    there: str = "",
+    runs: bool = False,
+    own: Path | None = None,
 ) -> Finding | None:
     """No `openclaw` on PATH nor in the usual install places; without a config either, it is likely another user's.
 
-    `there` is the target of the container that has the gateway's port: the command is in it.
+    `there` is the target of the container that has the gateway's port: the command is in it. `runs` says that the
+    gateway lives, `own` is the command by its process: another OpenClaw may bring its state to a release it knows not.
     """
     if executable is not None:
         return None
@@ -106,6 +112,9 @@ def missing(
     if there:
         fact = "there is no `openclaw` command here: the gateway runs in a container, and its command is in there"
         fix = f"look inside: --target {there}"
+    elif runs:
+        fix = "name the one of the gateway that runs, and install no other beside it: "
+        fix += f"OC_OPS_OPENCLAW={own or '/path/to/openclaw'}"
     elif not config.exists:
         fact = "there is no OpenClaw for this user: no `openclaw` command and no config"
         saw += f"; no file {config.path}"
@@ -116,8 +125,12 @@ def missing(
 _OLD_NODE = re.compile(
     r"requires Node|Node(?:\.js)? \S+ is (?:required|unsupported)|node:sqlite is unavail|Use Node\.js"
 )
-_NO_NODE = re.compile(r"env: \W?node\W?: No such file|node: (?:command )?not found")
+_NO_NODE = re.compile(r"env: \W?node\W?: No such file|(?<![\w/])node: (?:command )?not found")
 """Output of the measured releases when Node.js is too old, and what `#!/usr/bin/env node` prints without one."""
+
+
+_NOT_STARTED = (126, 127)
+"""Exit codes of a shell whose command may not be run, or is not found."""
 
 
 def unusable(version: Call) -> Finding | None:
@@ -131,6 +144,11 @@ def unusable(version: Call) -> Finding | None:
     if gone or old:
         fact += ": its Node.js is missing" if gone else ": its Node.js is too old"
         fix = "none automatic: put the Node.js it needs first on PATH (`openclaw --version` then prints a version)"
+    elif version.exit in _NOT_STARTED:
+        fact += ": it is a wrapper, and what it starts is not there"
+        fix = (
+            "none automatic: put what it starts where it looks for it, or name another: OC_OPS_OPENCLAW=/PATH/openclaw"
+        )
     else:
         fix = "none automatic: reinstall the release you run (npm install -g openclaw@RELEASE), then openclaw --version"
     return Finding("cli/unusable", "error", fact, version.summary, fix)

@@ -74,15 +74,20 @@ def findings(
     )
 
 
-def refuted_now(scheduler: object, accounts: Sequence[Account] | None, now_ms: int) -> frozenset[str]:
-    """Signatures that the gateway's present word refutes: what it does now counts more than what it once logged.
+def refuted_now(
+    scheduler: object, accounts: Sequence[Account] | None, now_ms: int, *, config_accepted: bool = False
+) -> frozenset[str]:
+    """Signatures that the present refutes: what is so now counts more than what the gateway once logged.
 
-    `scheduler` is its `cron.status`, `accounts` are its channels; None where it was not asked.
+    `scheduler` is its `cron.status`, `accounts` are its channels; None where it was not asked. `config_accepted` says
+    that OpenClaw's own validation took the config as it stands now.
     """
     found = {"cron.disabled"} if at(scheduler, "enabled") is True else set()
     works = [each for each in accounts or () if each.enabled and each.configured]
     if works and not any(is_down(each, now_ms) for each in works):
         found.add("gw.breaker")
+    if config_accepted:
+        found |= {"cfg.invalid", "cfg.reload_skipped"}
     return frozenset(found)
 
 

@@ -6,7 +6,8 @@ import json
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import reduce
 from pathlib import Path
 from typing import Literal, cast
 
@@ -26,6 +27,18 @@ _MOST_INCLUDES = 10
 _MOST_INCLUDED = 100
 """How many files one config may include altogether."""
 _REFERENCE = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_LOG_FILE = re.compile(r"""\blogging["']?\s*:\s*\{[^{}]*?\bfile["']?\s*:\s*(["'])([^"'\n\\]+)\1""")
+_KINDS: tuple[tuple[type | tuple[type, ...], str, tuple[str, ...]], ...] = (
+    (
+        dict,
+        "an object",
+        ("gateway", "gateway.auth", "gateway.remote", "gateway.tls", "logging", "browser", "cron", "env", "meta"),
+    ),
+    ((int, float), "a number", ("gateway.port",)),
+    (str, "a text", ("gateway.mode", "gateway.auth.mode", "gateway.bind", "logging.file")),
+    ((str, dict), "a text or a SecretRef", ("gateway.auth.token", "gateway.auth.password")),
+)
+"""Places that are read here, and that OpenClaw refuses with anything else in them, null included (2026.9.6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +46,22 @@ class Credential:
     """The credential of our calls. `unresolved` says in `why` which form we do not follow (the CLI may).
 
     `variables` are the environment variables that it rests on, set here or not: none for a value in the config itself.
-    For `none` they are those that could name one.
+    For `none` they are those that could name one. `lets_in` is what the gateway lacks to have one for us.
     """
 
     kind: Literal["token", "password", "none", "unresolved"]
     value: str = field(default="", repr=False)
     why: str = ""
     variables: tuple[str, ...] = field(default=(), compare=False)
+    lets_in: Literal["", "password", "config"] = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayConfig:
-    """One reading of the config file. `error` is set when the file could not be parsed."""
+    """One reading of the config file.
+
+    `error` is set where it could not be parsed, or has a value of a kind that OpenClaw takes for none of what is read.
+    """
 
     path: Path
     exists: bool
@@ -83,7 +100,7 @@ def read(target: Target) -> GatewayConfig:
     try:
         text = files.read_text(path, files.CONFIG_BYTES, errors="replace")
     except (FileNotFoundError, NotADirectoryError):
-        credential = _credential({}, environ)
+        credential = replace(_credential({}, environ), why=f"there is no file {path}", lets_in="config")
         port, port_by = _port(environ, {}), _port_by(target, dotenv, {}, path)
         return GatewayConfig(
             path, False, port=port, port_by=port_by, credential=credential, url=_url(environ), secrets=own_secrets
@@ -94,8 +111,16 @@ def read(target: Target) -> GatewayConfig:
     try:
         root = _table({"": _Includes(target.home).merged(_parsed(text), path.parent)}, "")
     except ValueError as error:
-        secrets = tuple(secrets_in_broken(text))
-        return GatewayConfig(path, True, error=str(error), port=_port(environ, {}), secrets=secrets + own_secrets)
+        secrets, logs = tuple(secrets_in_broken(text)), _LOG_FILE.search(text)
+        log_file = _substituted(logs[2], environ) if logs else None
+        return GatewayConfig(
+            path,
+            True,
+            error=str(error),
+            port=_port(environ, {}),
+            log_file=_path(log_file, target.home) if isinstance(log_file, str) else None,
+            secrets=secrets + own_secrets,
+        )
     own = _table(root, "env")
     set_here = {name: value for name, value in {**own, **_table(own, "vars")}.items() if isinstance(value, str)}
     environ = {**set_here, **environ}
@@ -106,6 +131,7 @@ def read(target: Target) -> GatewayConfig:
     return GatewayConfig(
         path,
         exists=True,
+        error=_misshapen(root),
         mode=str(gateway.get("mode") or ""),
         port=_port(environ, gateway),
         port_by=_port_by(target, dotenv, set_here, path),
@@ -269,6 +295,19 @@ def _merged(under: object, over: object) -> object:
     return [*under, *over] if isinstance(under, list) and isinstance(over, list) else over
 
 
+def _misshapen(root: Mapping[str, object]) -> str | None:
+    """The first value of a kind that OpenClaw refuses, in words without the value; None where there is none."""
+    for kind, words, places in _KINDS:
+        for place in places:
+            *above, name = place.split(".")
+            told = reduce(_table, above, root).get(name, ...)
+            if told is ... or (isinstance(told, str) and _REFERENCE.search(told)):
+                continue  # not given, or what a variable says
+            if not isinstance(told, kind) or isinstance(told, bool):
+                return f"{place}: {words} is wanted there"
+    return None
+
+
 def _table(table: Mapping[str, object], key: str) -> Mapping[str, object]:
     value = table.get(key)
     return cast("Mapping[str, object]", value) if isinstance(value, dict) else {}
@@ -317,8 +356,11 @@ def _credential(gateway: Mapping[str, object], environ: Mapping[str, str]) -> Cr
     """The local precedence of docs/gateway/remote.md: the config's value, the environment's, then gateway.remote's."""
     auth, remote = _table(gateway, "auth"), _table(gateway, "remote")
     mode = auth.get("mode")
-    if mode in ("none", "trusted-proxy"):
-        return Credential("none") if mode == "none" else Credential("unresolved", why=f"gateway.auth.mode is {mode}")
+    if mode == "none":
+        return Credential("none")
+    proxied = mode == "trusted-proxy"  # who does not come through the proxy is let in by a password, never by a token
+    if proxied:
+        remote, mode = {}, "password"
     kinds: tuple[Literal["token", "password"], ...] = ("token", "password")
     usual = {kind: f"OPENCLAW_GATEWAY_{kind.upper()}" for kind in kinds if mode not in kinds or mode == kind}
     for kind, name in usual.items():
@@ -327,6 +369,10 @@ def _credential(gateway: Mapping[str, object], environ: Mapping[str, str]) -> Cr
             return Credential(kind, inherited, variables=(name,))
         if value := own or remote.get(kind):
             return _resolved(kind, value, environ)
+    if proxied:
+        return Credential(
+            "unresolved", why="gateway.auth.mode is trusted-proxy", variables=tuple(usual.values()), lets_in="password"
+        )
     return Credential("none", variables=tuple(usual.values()))
 
 

@@ -22,13 +22,17 @@ class Held:
     """Where the variables that the credential rests on are, and are not: names only, values never leave `lent`.
 
     `lent` is what the gateway's own process has and our environment has not, or has otherwise. `holders` are the
-    places in words, `note` is what there is to say of a process that lends nothing.
+    places in words, `note` is what there is to say of a process that lends nothing. `astray` are those of them that our
+    own environment has otherwise, or may have: it wins over the state directory's .env. `lacking` says that
+    the gateway's own process was started without any of them.
     """
 
     variables: tuple[str, ...]
     lent: Mapping[str, str] = field(default_factory=dict, repr=False)
     holders: tuple[str, ...] = ()
     note: str = ""
+    astray: tuple[str, ...] = ()
+    lacking: bool = False
 
 
 def complete(target: Target) -> tuple[Target, GatewayConfig, Held | None]:
@@ -58,7 +62,8 @@ def look(target: Target, read: GatewayConfig) -> Held | None:
         return None
     lent: dict[str, str] = {}
     holders: list[str] = []
-    note = ""
+    note, lacking = "", False
+    astray = tuple(name for name in variables if target.environ.get(name))
     for process in processes.gateway_processes(target):
         if not process.certain:
             continue
@@ -68,15 +73,17 @@ def look(target: Target, read: GatewayConfig) -> Held | None:
         except (psutil.Error, OSError):
             note = f"the environment of {who} may not be read by this user"
             break
+        astray = tuple(name for name in astray if target.environ[name] != environ.get(name))
         has = {name: environ[name] for name in variables if environ.get(name)}
         lent = {name: value for name, value in has.items() if target.environ.get(name) != value}
         if has:
             holders.append(who)
         else:
+            lacking = True
             # 2026.9.6 then logs "auth token was missing. Generated a runtime token for this startup …".
             note = f"{who} was started without it, and may use a throw-away token that changes with every restart"
         break
-    return Held(variables, lent, (*holders, *_files(target, variables)), note)
+    return Held(variables, lent, (*holders, *_files(target, variables)), note, astray, lacking)
 
 
 def _files(target: Target, variables: tuple[str, ...]) -> Iterator[str]:

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import psutil
 from msgspec import Struct
 
 from oc_ops import files
@@ -58,6 +59,18 @@ def on_path(path: str) -> Path | None:
     """The first `openclaw` in the folders of a PATH."""
     found = shutil.which("openclaw", path=path) if path else None
     return Path(found).absolute() if found else None
+
+
+def beside(pid: int) -> Path | None:
+    """The command of a gateway that runs: on the PATH of its process, or in the checkout that it was started in."""
+    try:
+        process = psutil.Process(pid)
+        path, script = process.environ().get("PATH", ""), Path(process.cwd()) / "openclaw.mjs"
+    except (psutil.Error, OSError):
+        return None
+    if found := on_path(path):
+        return found
+    return script if os.access(script, os.X_OK) and package(script) else None
 
 
 def search_path(executable: Path, environ: Mapping[str, str], home: Path) -> str:
@@ -125,9 +138,17 @@ def packaged_version(executable: Path) -> str | None:
     return None
 
 
+_DOTTED = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?(?:-(\d+))?")
+_DATED = re.compile(r"\b(20\d\d)\.(\d{1,2})(?:\.(\d+))?(?:-(\d+))?")
+"""A wrapper of nvm says "Now using node v24.19.0" in front of the release."""
+
+
 def release(text: str) -> tuple[int, ...] | None:
-    """The first dotted number in a text as comparable integers: "OpenClaw 2026.9.6 (eb37)" gives (2026, 9, 6)."""
-    match = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?(?:-(\d+))?", text)
+    """The release in a text as comparable integers: "OpenClaw 2026.9.6 (eb37)" gives (2026, 9, 6).
+
+    It is the first number of a year and a month, as OpenClaw's releases are; else the first dotted number at all.
+    """
+    match = _DATED.search(text) or _DOTTED.search(text)
     return tuple(int(each) for each in match.groups() if each) if match else None
 
 

@@ -105,15 +105,6 @@ def again(seen: GatewayProcess) -> GatewayProcess | None:
         return None
 
 
-def search_path(target: Target) -> str:
-    """The PATH of the target's running gateway; empty for another account's, whose programs are not ours to run."""
-    for each in gateway_processes(target):
-        if each.certain and each.uid == os.geteuid():
-            with contextlib.suppress(psutil.Error, OSError):
-                return psutil.Process(each.pid).environ().get("PATH", "")
-    return ""
-
-
 def is_gateway_title(title: str) -> bool:
     """True for a command line that only a gateway has: its process title, or `openclaw … gateway [run]`."""
     words = title.split()

@@ -172,6 +172,21 @@ def test_a_machine_without_a_config_is_told_so(tmp_path: Path) -> None:
     assert "openclaw setup" in run.last_line
 
 
+@pytest.mark.parametrize("text", ['{"gateway": {"port": 4711,,}}', '{"gateway": "local"}'], ids=["syntax", "kind"])
+def test_a_config_that_is_broken_is_one_red_line(tmp_path: Path, text: str) -> None:
+    """Where nothing runs no port is known either: that is no second thing that could not be looked at."""
+    operator = Operator(tmp_path, closed_port())
+    for lock in tmp_path.rglob("gateway*.lock"):
+        lock.unlink()
+    operator.config.write_text(text)
+    run = operator.run("--quick")
+    assert run.code == 1, run.out
+    assert only_error(operator) == "config/invalid"
+    checks = operator.latest()["checks"]
+    assert [each["id"] for each in checks if each["outcome"] in ("failed", "error")] == ["config/valid"]
+    assert blocked(operator, "gateway/live") == "config/invalid"
+
+
 @pytest.mark.parametrize("by", ["config", "shell"])
 def test_a_gateway_on_another_port_is_healthy_with_a_warning(tmp_path: Path, by: str) -> None:
     """Changed in the config or in the looking shell: every lane goes where the gateway is, and recovery leaves it."""

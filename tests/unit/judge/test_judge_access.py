@@ -221,13 +221,54 @@ def test_what_a_credential_rests_on_is_named_and_who_has_it() -> None:
         assert "$GW_TOK is not set here" in finding.fact
         assert "pid 7" in finding.saw
         assert "/etc/gateway.env" in finding.saw
-        assert "GW_TOK into the state directory's .env" in finding.fix
+        assert finding.fix.startswith("none automatic: set GW_TOK in the state directory's .env")
         assert "restart is useless" in finding.fix
         assert "s3cret" not in str(finding)
     known = access.lent(credential, held)
     assert known is not None
     assert (known.check, known.severity) == (MISSING, "info")
     assert access.lent(credential, None) is access.lent(credential, Held(("GW_TOK",))) is None
+
+
+def test_a_value_of_this_shell_is_taken_away_first() -> None:
+    """It wins over the state directory's .env, so that setting it there alone would change nothing."""
+    credential = Credential("token", "stale", variables=("GW_TOK",))
+    held = Held(("GW_TOK",), {"GW_TOK": "s3cret-value"}, ("the gateway's process (pid 7)",), astray=("GW_TOK",))
+    found = access.lent(credential, held)
+    assert found is not None
+    assert found.fix.startswith("none automatic: unset GW_TOK in this shell, whose value is another, and set GW_TOK in")
+
+
+def test_a_gateway_that_was_started_without_its_variable_takes_it_at_its_next_start() -> None:
+    """It has a throw-away token: there is no value that this shell could be given to get in now."""
+    credential = Credential("unresolved", why="gateway.auth.token refers to an unset variable", variables=("GW_TOK",))
+    held = Held(("GW_TOK",), note="the gateway's process (pid 7) was started without it", lacking=True)
+    finding = access.read_unanswered(cli(CREDENTIALS), sight(), Limits(), credential, held)
+    assert finding is not None
+    assert finding.check == MISSING
+    assert "set GW_TOK in the state directory's .env" in finding.fix
+    assert "at its next start only" in finding.fix
+    assert not restarts(finding)
+
+
+def test_a_gateway_behind_a_proxy_refuses_nothing_of_the_config() -> None:
+    """It has no credential for callers of its own machine: no token of the config is wrong, and a password lets in."""
+    names = ("OPENCLAW_GATEWAY_PASSWORD",)
+    proxied = Credential("unresolved", why="gateway.auth.mode is trusted-proxy", variables=names, lets_in="password")
+    held = Held(names, note="the gateway's process (pid 7) was started without it")
+    finding = access.read_unanswered(cli("unauthorized"), sight(), Limits(), proxied, held)
+    assert finding is not None
+    assert finding.check == MISSING
+    assert "openclaw config set gateway.auth.password" in finding.fix
+    assert "pid 7" not in finding.saw
+    gone = Credential("none", why="there is no file x", variables=names, lets_in="config")
+    lost = access.read_unanswered(cli("unauthorized"), sight(), Limits(), gone, held)
+    assert lost is not None
+    assert "put the config back" in lost.fix
+    has_one = Held(names, holders=("the gateway's process (pid 7)",))
+    known = access.read_unanswered(cli("unauthorized"), sight(), Limits(), proxied, has_one)
+    assert known is not None
+    assert "set OPENCLAW_GATEWAY_PASSWORD in the state directory's .env" in known.fix
 
 
 def test_another_value_here_than_the_gateway_s_is_our_side_too() -> None:

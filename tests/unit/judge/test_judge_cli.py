@@ -17,9 +17,10 @@ from tests.support.sights import answer, call
 CONFIG = GatewayConfig(Path("/home/joe/.openclaw/openclaw.json"), exists=True)
 
 
-def version(outcome: str = "refused", stderr: str = "", why: str = "") -> Call:
+def version(outcome: str = "refused", stderr: str = "", why: str = "", exit: int | None = None) -> Call:
     """`openclaw --version` and how it ended."""
-    return call("--version", outcome, stderr=stderr, why=why)  # type: ignore[arg-type]
+    made = call("--version", outcome, stderr=stderr, why=why)  # type: ignore[arg-type]
+    return made if exit is None else replace(made, exit=exit)
 
 
 def test_missing() -> None:
@@ -31,6 +32,12 @@ def test_missing() -> None:
     assert (finding.check, finding.fact) == ("cli/missing", "there is no `openclaw` command")
     assert "/usr/bin, /bin" in finding.saw
     assert "OC_OPS_OPENCLAW=" in finding.fix
+    beside = judge.missing(None, config, ["/usr/bin"], runs=True, own=Path("/opt/claw/openclaw"))
+    unnamed = judge.missing(None, config, ["/usr/bin"], runs=True)
+    assert beside is not None
+    assert unnamed is not None
+    assert beside.fix.endswith("install no other beside it: OC_OPS_OPENCLAW=/opt/claw/openclaw")
+    assert "npm install" not in beside.fix + unnamed.fix
     inside = judge.missing(None, config, ["/usr/bin"], "podman:cell")
     assert inside is not None
     assert inside.fix == "none automatic: look inside: --target podman:cell"
@@ -56,12 +63,15 @@ OLD, GONE = "its Node.js is too old", "its Node.js is missing"
         (version(stderr="env: node: No such file or directory"), GONE),
         (version("missing", why="cannot be executed: the interpreter named in its first line is missing"), GONE),
         (version(stderr="Error [ERR_MODULE_NOT_FOUND]: failed because of x\n\nNode.js v24.16.0"), "npm install -g"),
+        (version(stderr="/home/u/bin/openclaw: 2: volta: not found", exit=127), "name another: OC_OPS_OPENCLAW="),
+        (version(stderr="openclaw: 2: exec: /gone/bin/node: not found", exit=127), "where it looks for it"),
         (version("crashed"), "npm install -g"),
         (version("timed-out"), "npm install -g"),
         (version(), "npm install -g"),
     ],
     ids=["2026.5.28", "2026.2.26", "2026.9.6", "2026.9.6 launcher", "bun", "no sqlite", "no node, GNU", "no node, BSD",
-         "interpreter gone", "broken install", "crashed", "hangs", "without words"],
+         "interpreter gone", "broken install", "wrapper",
+         "wrapper of a Node.js that is gone", "crashed", "hangs", "without words"],
 )  # fmt: skip
 def test_unusable(seen: Call, words: str) -> None:
     """A Node.js that is missing or too old is told from a broken install, and neither is upgraded unasked."""

@@ -68,6 +68,15 @@ def test_channels_that_are_up_again_do_not_stay_off(accounts: tuple[Account, ...
     assert len(judge.findings(seen, refuted=judge.refuted_now(None, accounts, 0))) == told
 
 
+@pytest.mark.parametrize("name", ["cfg.invalid", "cfg.reload_skipped"])
+@pytest.mark.parametrize(("accepted", "told"), [(True, 0), (False, 1)])
+def test_a_config_that_was_put_right_is_not_called_invalid(name: str, accepted: bool, told: int) -> None:
+    """The log still tells of it for a quarter of an hour, when the next start comes up again."""
+    seen = view(record(CATALOGUE[name].sample))
+    refuted = judge.refuted_now(None, None, 0, config_accepted=accepted)
+    assert len(judge.findings(seen, refuted=refuted)) == told
+
+
 def test_no_records_no_findings() -> None:
     """A quiet log has no finding, nor has one of benign lines."""
     benign = (Path(__file__).parents[2] / "data" / "benign.jsonl").read_text(encoding="utf-8").splitlines()

@@ -127,6 +127,7 @@ def test_a_missing_file_gives_defaults(target: Target) -> None:
     found = read(target)
     assert (found.exists, found.error, found.port) == (False, None, DEFAULT_PORT)
     assert found.credential.kind == "none"
+    assert found.credential.lets_in == "config"
 
 
 def test_a_missing_folder_gives_defaults(tmp_path: Path) -> None:
@@ -142,11 +143,46 @@ def test_a_file_that_cannot_be_read_is_no_observation(target: Target) -> None:
         read(target)
 
 
-@pytest.mark.parametrize("value", [None, 7, "x", [], {"enabled": "no"}])
-def test_sections_of_the_wrong_shape_are_left_to_the_config_check(config: Reader, value: object) -> None:
-    """Nonsense in a section is OpenClaw's to report; here it is as if it were not there."""
-    found = config(dict.fromkeys(("gateway", "browser", "cron", "logging", "env"), value))
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"gateway": "local"}, "gateway: an object"),
+        ({"gateway": None}, "gateway: an object"),
+        ({"gateway": {"auth": "x"}}, "gateway.auth: an object"),
+        ({"gateway": {"tls": True}}, "gateway.tls: an object"),
+        ({"gateway": {"port": "18789"}}, "gateway.port: a number"),
+        ({"gateway": {"port": True}}, "gateway.port: a number"),
+        ({"gateway": {"auth": {"token": 4711}}}, "gateway.auth.token: a text or a SecretRef"),
+        ({"logging": {"file": 5}}, "logging.file: a text"),
+        ({"cron": []}, "cron: an object"),
+    ],
+)
+def test_a_value_of_a_kind_that_openclaw_refuses_is_an_error(config: Reader, content: object, words: str) -> None:
+    """Read as if it were not there, a gateway that is a word was told as a missing token and a port that drifted."""
+    found = config(content)
+    assert found.error == f"{words} is wanted there"
     assert (found.port, found.log_file, found.cron_store) == (DEFAULT_PORT, None, None)
+
+
+def test_values_of_a_newer_release_are_no_error(config: Reader) -> None:
+    """A mode, a key or a bind that is not known here is OpenClaw's to judge."""
+    assert config({"gateway": {"mode": "hybrid", "bind": "mesh", "auth": {"mode": "passkey", "new": 1}}}).error is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"gateway": {,}, "logging": {"level": "info", "file": "/var/log/own.log"}}',
+        "{logging: {file: '/var/log/own.log'}, gateway: {",
+        '{"$include": "./gone.json", "logging": {"file": "/var/log/own.log"}}',
+    ],
+    ids=["json", "json5", "include"],
+)
+def test_a_broken_file_still_says_where_the_gateway_logs(config: Reader, text: str) -> None:
+    """Else the log in the usual place, which is another gateway's, is held against this one."""
+    found = config(text)
+    assert found.error is not None
+    assert found.log_file == Path("/var/log/own.log")
 
 
 # -- includes ---------------------------------------------------------------------------------------------------
@@ -240,6 +276,8 @@ SECRET_REF = {"source": "env", "provider": "default", "id": "GATEWAY_TOKEN_FROM_
         (auth(mode="token", password="pass-word"), {}, Credential("none")),
         (auth(password="pass-word"), {}, Credential("password", "pass-word")),
         (auth(mode="none", token=TOKEN), {}, Credential("none")),
+        (auth(mode="trusted-proxy", password="pass-word", token=TOKEN), {}, Credential("password", "pass-word")),
+        (auth(mode="trusted-proxy"), {"OPENCLAW_GATEWAY_PASSWORD": "pass-word"}, Credential("password", "pass-word")),
         ({}, {"OPENCLAW_GATEWAY_TOKEN": TOKEN}, Credential("token", TOKEN)),
         ({}, {"OPENCLAW_GATEWAY_PASSWORD": "pass-word"}, Credential("password", "pass-word")),
         (auth(token=TOKEN), {"OPENCLAW_GATEWAY_TOKEN": "other"}, Credential("token", TOKEN)),
@@ -265,6 +303,7 @@ def test_the_credential_is_the_one_the_cli_uses(
         (auth(token=SECRET_REF), "gateway.auth.token is a SecretRef"),
         (auth(mode="password", password=SECRET_REF), "gateway.auth.password is a SecretRef"),
         (auth(mode="trusted-proxy"), "gateway.auth.mode is trusted-proxy"),
+        (auth(mode="trusted-proxy", token=TOKEN), "gateway.auth.mode is trusted-proxy"),
     ],
 )
 def test_what_cannot_be_resolved_says_why(config: Reader, table: object, why: str) -> None:
@@ -387,12 +426,13 @@ def test_no_secret_is_ever_shown(config: Reader) -> None:
 @given(st.recursive(st.none() | st.text(max_size=8), lambda kids: st.dictionaries(st.text(max_size=8), kids)))
 @settings(deadline=None)
 def test_any_object_is_read(tmp_path_factory: pytest.TempPathFactory, root: object) -> None:
-    """No table that parses makes the reader raise or report an error, unless it includes something."""
+    """No table that parses makes the reader raise, or report an error that names nothing."""
     home = tmp_path_factory.getbasetemp() / "any"
     (home / ".openclaw").mkdir(parents=True, exist_ok=True)
     target = locate({"HOME": str(home)})
     target.config_path.write_text(json.dumps({"gateway": {"auth": root}, "x": root}))
-    assert read(target).error is None or "$include" in json.dumps(root)
+    error = read(target).error
+    assert error is None or "$include" in json.dumps(root) or error.startswith("gateway.auth")
 
 
 # -- the copy that keeps a call out of the log ------------------------------------------------------------------

@@ -79,7 +79,10 @@ def test_another_value_of_this_shell_yields_to_the_gateway_s(target: Target, mon
     """A stale export is no word of the gateway."""
     stale = locate({**target.environ, "GW_TOK": "stale"})
     with service(monkeypatch, GW_TOK=VALUE):
-        assert credential.complete(stale)[1].credential.value == VALUE
+        _, config, held = credential.complete(stale)
+        assert config.credential.value == VALUE
+        assert held is not None
+        assert held.astray == ("GW_TOK",)
         (target.state_dir / ".env").write_text(f"GW_TOK={VALUE}\n")
         fuller, _, held = credential.complete(target)
     assert held is not None
@@ -96,6 +99,7 @@ def test_who_has_it_is_said_where_it_cannot_be_had(target: Target, monkeypatch: 
         unset, config, held = credential.complete(target)
     assert held is not None
     assert (unset, config.credential.kind) == (target, "unresolved")
+    assert held.lacking
     assert held.note.startswith(f"the gateway's process (pid {pid}) was started without it")
     assert held.holders == (str(target.home / "own.env"),)
     with service(monkeypatch, certain=False, GW_TOK=VALUE):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -182,6 +183,7 @@ def test_another_s_package_is_not_taken_for_openclaw(tmp_path: Path, package: st
         ("2026.7.1-beta.3", (2026, 7, 1)),
         ("2026.0.0", (2026, 0, 0)),
         ("v24.19", (24, 19)),
+        ("Now using node v24.19.0 (npm v11.6.2)\nOpenClaw 2026.9.6 (eb37)", (2026, 9, 6)),
         ("2026", None),
         ("", None),
         ("system", None),
@@ -190,6 +192,33 @@ def test_another_s_package_is_not_taken_for_openclaw(tmp_path: Path, package: st
 def test_a_release_is_numbers(text: str, numbers: tuple[int, ...] | None) -> None:
     """Releases compare as numbers; a text without a dotted number has none."""
     assert install.release(text) == numbers
+
+
+def test_the_command_of_a_gateway_that_runs_is_found_by_its_process(tmp_path: Path) -> None:
+    """On its own PATH, else in the checkout that it was started in; of a process that is gone nothing is known."""
+    on_path, checkout = tmp_path / "bin" / "openclaw", tmp_path / "checkout" / "openclaw.mjs"
+    for command in (on_path, checkout):
+        command.parent.mkdir()
+        command.write_text("#!/usr/bin/env node\n")
+        command.chmod(0o755)
+    (checkout.parent / "package.json").write_text('{"name": "openclaw", "version": "2026.9.6"}')
+
+    def started(path: str, cwd: Path) -> Path | None:
+        line = [sys.executable, "-c", "print(flush=True); input()"]
+        with subprocess.Popen(
+            line, env={"PATH": path}, cwd=cwd, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdout.readline()
+            found = install.beside(process.pid)
+            process.stdin.close()
+        return found
+
+    assert started(str(on_path.parent), checkout.parent) == on_path
+    assert started("/nowhere", checkout.parent) == checkout
+    assert started("/nowhere", tmp_path) is None
+    assert install.beside(2**22) is None
 
 
 def test_releases_compare() -> None:
