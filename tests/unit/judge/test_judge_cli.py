@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from oc_ops.judge import cli as judge
 from oc_ops.observe.config import GatewayConfig
@@ -41,7 +42,7 @@ def test_missing() -> None:
     inside = judge.missing(None, config, ["/usr/bin"], "podman:cell")
     assert inside is not None
     assert inside.fix == "none automatic: look inside: --target podman:cell"
-    elsewhere = judge.missing(None, replace(config, exists=False), ["/usr/bin"])
+    elsewhere = judge.missing(None, dataclasses.replace(config, exists=False), ["/usr/bin"])
     assert elsewhere is not None
     assert "and no config" in elsewhere.fact
     assert "as the user who runs the gateway" in elsewhere.fix
