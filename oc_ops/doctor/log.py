@@ -16,10 +16,11 @@ from oc_ops.judge import signature_catalogue
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.signature_catalogue import Signature
 from oc_ops.judge.signatures import window_s
-from oc_ops.observe import gateways, inside, logs
+from oc_ops.observe import inside, logs
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.container import Container
 from oc_ops.observe.logs import LogView, Needle, Window, planned_restarts, raw_shape, recent
+from oc_ops.observe.logs.sharers import log_sharers
 from oc_ops.observe.rpc import RpcRefused
 from oc_ops.observe.rpc_reads import RpcReads
 from oc_ops.observe.service import service
@@ -90,7 +91,7 @@ def read(
     )
     if unread := [path for path in paths if path not in view.files and os.path.isfile(path)]:  # noqa: PTH113
         raise regular_files.barred(unread[0], f"cannot read {unread[0]}: run the doctor as the user who owns it")
-    sharers = gateways.log_sharers(target, view.files, datetime.now()) if view.records else {}
+    sharers = log_sharers(target, view.files, datetime.now()) if view.records else {}
     view = replace(view, shared_with=next(iter(sharers.values()), ""))
     return _with_journal(target, view, needles, planned)
 

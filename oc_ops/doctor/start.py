@@ -28,6 +28,7 @@ from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.healers import healers
 from oc_ops.observe.lastwords import LastWords
 from oc_ops.observe.logs.records import Record, planned_restarts
+from oc_ops.observe.logs.sharers import log_sharers
 from oc_ops.observe.openclaw import Answer, Openclaw
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.state import StateView
@@ -96,7 +97,7 @@ def _told(gateway: Gateway, now: datetime) -> Iterator[Record]:
         return
     today = now.astimezone().replace(tzinfo=None)  # the gateway names its files by the local date
     paths = logs.files(gateway.target, gateway.config, today)
-    shared = gateways.log_sharers(gateway.target, paths, today)
+    shared = log_sharers(gateway.target, paths, today)
     for path in paths:
         if path not in shared:
             yield from logs.tail(path, _RECORDS)

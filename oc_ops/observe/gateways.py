@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import re
-from collections.abc import Collection, Iterator, Mapping
-from datetime import datetime
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import psutil
 from msgspec import Struct
 
-from oc_ops import files
 from oc_ops.errors import CouldNotLook, OcOpsError
-from oc_ops.observe import config, container, gatewaylocks, inside, logs, processes
+from oc_ops.observe import config, container, gatewaylocks, inside, processes
 from oc_ops.observe.container import Container
 from oc_ops.observe.service import service
-from oc_ops.observe.sockets import forwarder, listener, lives_apart
-from oc_ops.observe.target import Target, choose, locate
+from oc_ops.observe.sockets import forwarder, listener
+from oc_ops.observe.target import STATE_FOLDER, Target, choose, locate
 
-_STATE = re.compile(r"\.openclaw(?:-(?P<profile>[A-Za-z0-9][A-Za-z0-9_-]*))?")
 _MOST_FOLDERS = 1000
 
 
@@ -45,7 +40,7 @@ def gateways(environ: Mapping[str, str], profile: str | None = None) -> tuple[tu
             there = _local(_of_profile(environ, name), f"profile:{name}")
             if all(there.place != each.place for each in found):
                 found.append(there)
-    for pid, place in _elsewhere(locate(environ)):
+    for pid, place in processes.elsewhere(locate(environ)):
         if place and all(place != each.place for each in found):
             found.append(KnownGateway(f"OPENCLAW_STATE_DIR={place}", 0, f"pid {pid} runs", place, lives=True))
     contained, notes = containers(environ)
@@ -69,39 +64,10 @@ def containers(environ: Mapping[str, str]) -> tuple[tuple[Container, ...], dict[
 
 def beside(target: Target) -> tuple[str, ...]:
     """The other gateways that run on this machine, in a few words each; costs one process list, asks nobody."""
-    words = [f"pid {pid} of {place}" if place else f"pid {pid} in a container" for pid, place in _elsewhere(target)]
+    words = [
+        f"pid {pid} of {place}" if place else f"pid {pid} in a container" for pid, place in processes.elsewhere(target)
+    ]
     return tuple(words)
-
-
-def log_sharers(target: Target, paths: Collection[Path], today: datetime) -> dict[Path, str]:
-    """The log files among these that another running gateway writes as well, and in a few words which one.
-
-    OpenClaw names its default file by the profile alone: the gateways of two homes write into one, and no record says
-    whose it is (2026.9.6).
-    """
-    found: dict[Path, str] = {}
-    for pid, place in _elsewhere(target) if paths else ():
-        named = _STATE.fullmatch(Path(place).name)
-        environ = {"HOME": str(Path(place).parent), "OPENCLAW_STATE_DIR": place}
-        with contextlib.suppress(psutil.Error, OSError, OcOpsError):
-            other = locate(environ, named["profile"] if named else None)
-            theirs = logs.files(other, config.read(other), today) if place else ()
-            for path in {*theirs} & {*paths}:
-                if files.owner(path) == psutil.Process(pid).uids().real:
-                    found[path] = f"pid {pid} of {place}"
-    return found
-
-
-def _elsewhere(target: Target) -> Iterator[tuple[int, str]]:
-    """Gateways by their process title that are not the target's: pid, and state directory, empty in a container."""
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError, OcOpsError):
-            if not processes.is_gateway_title(" ".join(process.cmdline())):
-                continue
-            if lives_apart(process.pid):
-                yield process.pid, ""
-            elif place := processes.foreign_state_dir(process.pid, target):
-                yield process.pid, str(place)
 
 
 def _of_profile(environ: Mapping[str, str], name: str) -> Target:
@@ -115,7 +81,7 @@ def _profiles(home: Path) -> Iterator[str]:
     with contextlib.suppress(OSError):
         names = sorted(each.name for each in home.iterdir() if each.is_dir())
         for name in names[:_MOST_FOLDERS]:
-            told = _STATE.fullmatch(name)
+            told = STATE_FOLDER.fullmatch(name)
             if told and told["profile"]:
                 yield told["profile"]
 

@@ -13,11 +13,12 @@ from msgspec.structs import replace
 
 from oc_ops import files
 from oc_ops.errors import CouldNotLook
-from oc_ops.observe import gateways, logs
+from oc_ops.observe import logs
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.container import Container
 from oc_ops.observe.logs import Record, journal, parse
 from oc_ops.observe.logs.records import moment
+from oc_ops.observe.logs.sharers import log_sharers
 from oc_ops.observe.service import Service
 from oc_ops.observe.target import Target
 from oc_ops.process.jsontext import text_at
@@ -101,7 +102,7 @@ def _homeless(words: str) -> str:
 def _of_files(target: Target, config: GatewayConfig, now: datetime) -> LastWords | None:
     today = now.astimezone().replace(tzinfo=None)  # the gateway names its files by the local date
     paths = logs.files(target, config, today)
-    shared = gateways.log_sharers(target, paths, today)  # its last words may be another gateway's
+    shared = log_sharers(target, paths, today)  # its last words may be another gateway's
     found = [(path, logs.tail(path, _RECORDS)) for path in paths if path not in shared]
     told = [each for path, records in found if (each := _of_file(records, path))]
     return max(told, key=lambda each: each.at, default=None)

@@ -6,13 +6,13 @@ import contextlib
 import itertools
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
 from msgspec import Struct
 
-from oc_ops.errors import SettingError
+from oc_ops.errors import OcOpsError, SettingError
 from oc_ops.observe import http
 from oc_ops.observe.container import Container
 from oc_ops.observe.gatewaylocks import lock_pids, same_place
@@ -344,3 +344,15 @@ def _age(seconds: float) -> str:
     if seconds < 7200:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.0f} h" if seconds < 172800 else f"{seconds / 86400:.0f} days"
+
+
+def elsewhere(target: Target) -> Iterator[tuple[int, str]]:
+    """Gateways by their process title that are not the target's: pid, and state directory, empty in a container."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError, OcOpsError):
+            if not is_gateway_title(" ".join(process.cmdline())):
+                continue
+            if lives_apart(process.pid):
+                yield process.pid, ""
+            elif place := foreign_state_dir(process.pid, target):
+                yield process.pid, str(place)

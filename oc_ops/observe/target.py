@@ -17,6 +17,8 @@ from oc_ops.settings import Settings
 
 _PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+STATE_FOLDER = re.compile(r"\.openclaw(?:-(?P<profile>[A-Za-z0-9][A-Za-z0-9_-]*))?")
+"""The name of a state directory, with the profile that it is of."""
 CONTAINERS = ("podman", "docker", "compose", "cell")
 """The kinds of target that are containers, each with a name behind a colon."""
 

@@ -18,9 +18,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from oc_ops.observe import gatewaylocks, gateways, processes, sockets
+from oc_ops.observe import gatewaylocks, processes, sockets
 from oc_ops.observe.gatewaylocks import locked_port
 from oc_ops.observe.lockfiles import lock_files
+from oc_ops.observe.logs.sharers import log_sharers
 from oc_ops.observe.processes import GatewayProcess, again, gateway_processes, is_gateway_title
 from oc_ops.observe.sockets import Socket, listener
 from oc_ops.observe.target import Target, locate
@@ -491,7 +492,7 @@ def test_a_log_that_another_running_gateway_writes_is_known(
     state.mkdir(parents=True)
     elsewhere = {"logging": {"file": str(tmp_path / "own.log")}} if mode == "own log" else {}
     (state / "openclaw.json").write_text(json.dumps(elsewhere))
-    monkeypatch.setattr(gateways, "_elsewhere", lambda _target: iter([(os.getpid(), str(state)), (1, "")]))
+    monkeypatch.setattr(processes, "elsewhere", lambda _target: iter([(os.getpid(), str(state)), (1, "")]))
     target = locate({"HOME": str(tmp_path / "home")})
-    found = gateways.log_sharers(target, (log,), day)
+    found = log_sharers(target, (log,), day)
     assert found == ({log: f"pid {os.getpid()} of {state}"} if mode == "shared" else {})

@@ -92,7 +92,7 @@ def test_a_log_that_another_gateway_writes_as_well_holds_nobody_s_last_words(
     """The refusal of another home's gateway is not the reason for which this one is down."""
     home.logged(BEGIN, LAN)
     assert home.words() is not None
-    monkeypatch.setattr("oc_ops.observe.gateways.log_sharers", lambda *_of: {home.log: "pid 7 of /home/u/.openclaw"})
+    monkeypatch.setattr("oc_ops.observe.lastwords.log_sharers", lambda *_of: {home.log: "pid 7 of /home/u/.openclaw"})
     assert home.words() is None
 
 
