@@ -113,8 +113,7 @@ def _still_asked(run: DoctorRun, plans: Sequence[str]) -> list[str]:
     from oc_ops.act.breaker.carry_out import mutexes
 
     place = find.Workplace(run.settings, run.environ)
-    life_s = run.settings.breaker_plan_s
-    return plan.still_asked(plans, place.book, life_s, lambda: mutexes(place.look(), place.book))
+    return plan.still_asked(plans, place.book, run.settings.breaker_plan_s, lambda: mutexes(place.look(), place.book))
 
 
 def _is_doctor_run(config: pytest.Config) -> bool:
@@ -413,8 +412,10 @@ class Wiring:
         cells[:] = report_page.header()
 
     def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
-        """One row, escaped: pytest-html puts cells into the page as they are."""
-        cells[1:] = report_page.cells(report.nodeid, report.duration, _check(report), self.run.redactor)
+        """One row, escaped: pytest-html puts cells into the page as they are, and shows no setup that passed."""
+        shown = report.when == "call" or not report.passed or report.sections
+        row = report_page.cells(report.nodeid, report.duration, _check(report), self.run.redactor) if shown else []
+        cells[:] = [*cells[:1], *row] if shown else []
 
 
 def _mark(item: pytest.Item) -> pytest.Mark:

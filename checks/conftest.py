@@ -18,7 +18,7 @@ from oc_ops.judge.lifecycle import on_its_way
 from oc_ops.observe.probe import GatewayProbe
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run(pytestconfig: pytest.Config) -> DoctorRun:
     """The doctor run under way."""
     return cast("DoctorRun", vars(pytestconfig.pluginmanager.get_plugin("oc-ops doctor"))["run"])
