@@ -259,12 +259,12 @@ def test_a_gateway_behind_a_proxy_refuses_nothing_of_the_config() -> None:
     finding = access.read_unanswered(cli("unauthorized"), sight(), Limits(), proxied, held)
     assert finding is not None
     assert finding.check == MISSING
-    assert "openclaw config set gateway.auth.password" in finding.fix
+    assert "set OPENCLAW_GATEWAY_PASSWORD in this shell" in finding.fix
     assert "pid 7" not in finding.saw
     gone = Credential("none", why="there is no file x", variables=names, lets_in="config")
     lost = access.read_unanswered(cli("unauthorized"), sight(), Limits(), gone, held)
     assert lost is not None
-    assert "put the config back" in lost.fix
+    assert "say where the config is" in lost.fix
     has_one = Held(names, holders=("the gateway's process (pid 7)",))
     known = access.read_unanswered(cli("unauthorized"), sight(), Limits(), proxied, has_one)
     assert known is not None

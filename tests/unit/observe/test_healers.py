@@ -343,7 +343,8 @@ def test_a_manager_s_command_counts_for_this_gateway_s_unit(words: str, counts: 
     """Another profile's unit, and what else has OpenClaw in its name, keeps nobody waiting."""
     target = locate({"HOME": str(tmp_path / "home")})
     assert _commands_unit(["systemctl", *words.split()], target) is counts
-    assert not _commands_unit(["podman", "restart", "openclaw-gateway"], target)
+    podman = ["podman", "restart", "openclaw-gateway"]
+    assert not _about(psutil.Process(), podman, " ".join(podman), target, None)
 
 
 def test_a_process_of_an_account_that_may_not_touch_the_gateway_is_no_healer(
