@@ -30,12 +30,15 @@ WAIT_S = 90.0
 
 @pytest.fixture(scope="module")
 def provider(lab: Lab) -> Iterator[Fake]:
-    """A provider that the lab's default agent asks; the lab gets its own config back afterwards."""
+    """A provider that the lab's default agent asks; the lab gets its own config and log back afterwards."""
+    size = lab.log_file.stat().st_size
     with Fake("provider") as fake, Fake("telegram") as telegram:
         _fakes["telegram"] = telegram
         lab.write_config(_both(fake.config, telegram.config))
         yield fake
         lab.write_config({})
+    with lab.log_file.open("rb+") as log:  # what they logged in here is the fault of no later run
+        log.truncate(size)
 
 
 _fakes: dict[str, Fake] = {}
