@@ -82,8 +82,8 @@ def healers(target: Target, command: Path | None = None) -> tuple[Healer, ...]:
     running; about 10 ms. `command` is the `openclaw` that we call.
 
     Left out is one of another state directory or container, or of an account that may not touch this gateway, a
-    manager's command for another unit, and an installation that is not seen to replace the gateway's package or our
-    command's. Our own calls are, and who started us: a triage that runs a recovery waits for it.
+    manager's command for another unit, and an installation that is seen to work elsewhere than at the gateway's package
+    and our command's. Our own calls are, and who started us: a triage that runs a recovery waits for it.
     """
     ours = {os.getpid()}
     with contextlib.suppress(psutil.Error):
@@ -205,9 +205,10 @@ def _commands_unit(words: Sequence[str], target: Target) -> bool:
 
 
 def _replaces(process: psutil.Process, manager: str, target: Target, command: Path | None) -> bool:
-    """True if an installation is seen to work where this gateway's package is, or our command's, or in its state.
+    """True if an installation works where this gateway's package is, or our command's, or in its state.
 
-    Of one that hides its place, as root's does from others, a change there since it began tells.
+    One that hides its place, as root's does from others, counts where its account may write there: it changes nothing
+    for a while, and a gateway that is started just then would come up on half a package.
     """
     packages = set(_packages(target, command))
     # pnpm, yarn, bun and Homebrew keep what they install for everywhere in folders of their own name.
@@ -216,8 +217,7 @@ def _replaces(process: psutil.Process, manager: str, target: Target, command: Pa
     if (works := _works_in(process, manager)) is not None:
         state_dir = os.path.realpath(target.state_dir)
         return works in [each.parent for each in packages] or works.is_relative_to(state_dir)
-    writes = (each.parent for each in packages if process.uids().real in (0, files.owner(each.parent)))
-    return any(files.modified_s(each) > process.create_time() for each in writes)
+    return not packages or any(process.uids().real in (0, files.owner(each.parent)) for each in packages)
 
 
 def _packages(target: Target, command: Path | None) -> Iterator[Path]:

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from oc_ops import files
 from oc_ops.observe.container import Container
 from oc_ops.observe.healers import _about, _commands_unit, _what, healers, install_of
 from oc_ops.observe.processes import OWN_CALL
@@ -72,8 +73,14 @@ def running(tmp_path: Path, words: Sequence[str], **environ: str) -> Iterator[in
     script.parent.mkdir(parents=True, exist_ok=True)
     script.write_text("print('up', flush=True); input()")
     given = {"PATH": os.defpath, "HOME": str(tmp_path / "home"), **environ}
-    argv = [sys.executable, str(script), *words]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=given) as process:
+    with started([sys.executable, str(script), *words], environ=given) as pid:
+        yield pid
+
+
+@contextmanager
+def started(argv: list[str], cwd: Path | None = None, environ: Mapping[str, str] | None = None) -> Iterator[int]:
+    """A process from its first word on."""
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=cwd, env=environ) as process:
         assert process.stdout is not None
         process.stdout.readline()
         try:
@@ -262,13 +269,8 @@ def installing(tmp_path: Path, log: str, cwd: Path, manager: str = "npm") -> Ite
     script.parent.mkdir()
     script.write_text(code)
     argv = [sys.executable, str(script), "install", "openclaw@2026.9.6"]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=cwd) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        try:
-            yield process.pid
-        finally:
-            process.kill()
+    with started(argv, cwd=cwd) as pid:
+        yield pid
 
 
 def packaged(prefix: Path) -> Path:
@@ -310,15 +312,17 @@ def test_an_installation_counts_where_it_replaces_this_gateway_s_package(
         assert [each.pid for each in healers(target, command)] == [pid] * counts
 
 
-def test_an_installation_that_hides_its_place_counts_once_the_package_s_folder_changes(tmp_path: Path) -> None:
-    """As root's does from everybody else: nothing is waited for that has not been seen to work here."""
+@pytest.mark.parametrize(("owner", "counts"), [(4711, True), (4712, False)])
+def test_an_installation_that_hides_its_place_counts_where_it_may_write(
+    owner: int, counts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As root's does from everybody else: to be told by it would come too late, it changes the package at its end."""
     target, command = locate({"HOME": str(tmp_path / "home")}), packaged(tmp_path / "prefix")
+    works = Path(os.path.realpath(tmp_path / "prefix" / "lib" / "node_modules"))
+    monkeypatch.setattr(files, "owner", lambda path: owner if path == works else 4711)
+    monkeypatch.setattr(psutil.Process, "uids", lambda _self: SimpleNamespace(real=4711))
     with installing(tmp_path, "", tmp_path / "project") as pid:
-        folder = tmp_path / "prefix" / "lib" / "node_modules"
-        os.utime(folder, (0, 0))
-        assert healers(target, command) == ()
-        os.utime(folder)
-        assert [each.pid for each in healers(target, command)] == [pid]
+        assert [each.pid for each in healers(target, command)] == [pid] * counts
 
 
 @pytest.mark.parametrize(("folder", "counts"), [("pnpm/global/5", True), ("npm-global", False)])
