@@ -38,7 +38,7 @@ _KINDS: tuple[tuple[type | tuple[type, ...], str, tuple[str, ...]], ...] = (
     (str, "a text", ("gateway.mode", "gateway.auth.mode", "gateway.bind", "logging.file")),
     ((str, dict), "a text or a SecretRef", ("gateway.auth.token", "gateway.auth.password")),
 )
-"""Places that are read here, and that OpenClaw (2026.4.11 to 2026.9.6) refuses with anything else in them, even null."""
+"""Places read here that OpenClaw (2026.4.11 to 2026.9.6) refuses with anything else in them, null included."""
 
 
 @dataclass(frozen=True, slots=True)
