@@ -14,8 +14,13 @@ KILL_PATIENCE_S = 2.0
 """How long SIGKILL may take: a process in uninterruptible sleep does not die before its system call returns."""
 
 
+_MONITOR = "conmon"
+"""podman's monitor of a container, or of one command inside. It and what it runs are the container's: where it was
+killed, the next `podman stop` waits 5 s for its word and may refuse (exit 125; seen on podman 4.3)."""
+
+
 class Tree:
-    """The processes of one call, without `root`, which stands above them.
+    """The processes of one call, without `root`, which stands above them, and without those that are a container's.
 
     With `adopts`, orphans become children of `root` (Linux), so its descendants are all there is. Without, those ever
     seen among the descendants and those that carry the marker (a variable of their environment and its value) are
@@ -35,7 +40,7 @@ class Tree:
                 found |= {process} | _descendants(process.pid) if process.is_running() else set()
             found |= self._marked()
             self._seen = found
-        return {process for process in found if alive(process)}
+        return {process for process in found - _of_containers(found) if alive(process)}
 
     def _marked(self) -> set[psutil.Process]:
         found, (variable, value) = set(), self._marker
@@ -72,6 +77,15 @@ def _descendants(pid: int) -> set[psutil.Process]:
     with suppress(psutil.Error):
         return set(psutil.Process(pid).children(recursive=True))
     return set()
+
+
+def _of_containers(found: set[psutil.Process]) -> set[psutil.Process]:
+    monitors = set()
+    for process in found:
+        with suppress(psutil.Error):
+            if process.name() == _MONITOR:
+                monitors.add(process)
+    return monitors.union(*(_descendants(process.pid) for process in monitors))
 
 
 def alive(process: psutil.Process) -> bool:

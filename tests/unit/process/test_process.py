@@ -301,6 +301,19 @@ def test_survivors_allowed_still_ends_at_the_deadline(call: Run) -> None:
     assert call("family", "hang", "apart", survivors_allowed=True, deadline_s=1.0).killed == 2
 
 
+def test_what_is_a_containers_is_left(tmp_path: Path, token: str) -> None:
+    """podman's monitor and what runs under it belong to the container, also at the deadline: its client alone ends."""
+    monitor = tmp_path / "conmon"
+    shutil.copy(shutil.which("bash") or "/bin/bash", monitor)
+    script = f'"{monitor}" -c "sleep 30 & sleep 30; :" {token} & sleep 30; :'
+    result = run(["/bin/sh", "-c", script], environ=os.environ, deadline_s=1.0, kill_grace_s=0.2)
+    (left,) = carrying(token)
+    name, under = left.name(), left.children(recursive=True)
+    end([left, *under])
+    psutil.wait_procs([left, *under], 10)
+    assert (result.outcome, result.killed, name, len(under)) == ("timed-out", 2, "conmon", 2)
+
+
 def test_flood_costs_little_memory(openclaw: str, token: str) -> None:
     """200 MB of output cost the caller the caps and a few MB more, and head and tail are right."""
     argv = [sys.executable, str(FAKES / "flooded.py"), str(PROJECT), openclaw, token]
