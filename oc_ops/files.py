@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from oc_ops.errors import CouldNotLook, OtherAccount
+from oc_ops.text import regex
 
 SMALL_BYTES = 2**20
 """Limit for what a person writes or a few kilobytes hold: settings, watchlists, notes, package.json."""
@@ -38,7 +39,7 @@ _KINDS = (
 _CHUNK = 2**20
 _MOST_ENTRIES = 1000
 """Of a folder of ours, looked at for what others put there: a millisecond."""
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]', re.S)
+_TOKEN = regex(r'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]', re.S)
 
 
 _MOST_LINKS, _MOST_LEVELS = 40, 400

@@ -12,6 +12,8 @@ from functools import lru_cache
 from itertools import pairwise
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from oc_ops.text import regex
+
 SHORTEST = 4
 """Characters from which on a value under a secret's name is looked for; a shorter one goes only behind its label."""
 
@@ -43,7 +45,7 @@ STEMS = (
     ),
 )
 """One of these is in every name that names a secret, in lower case: a text without them needs no closer look."""
-_INSIDE = re.compile(
+_INSIDE = regex(
     r"passw(?:or)?d|passphrase|secret|credential|apikey|webhook|bearer|(?:access|private|signing|encryption)key|tokens?$"
     r"|^(?:db|pg|my|sql|mysql|user|root|admin|redis|mongo|rabbit|smtp|imap|pop|ftp|ssh|http|proxy|key|ldap|vpn)pass$"
 )
@@ -81,7 +83,7 @@ TABLES = frozenset(
 )
 """Tables whose members are not to be shown whatever they are called."""
 
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+")
+_WORD = regex(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+")
 _WEAK = frozenset("pass auth private pat pats pin pins salt pepper seed signature sig cookie webhook bearer".split())  # noqa: SIM905
 _TRIVIAL = frozenset(
     """
@@ -92,8 +94,8 @@ _TRIVIAL = frozenset(
     [redacted] 0000 127.0.0.1
     """.split()  # noqa: SIM905 -- read as the table it is
 )
-_REFERENCE = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_EVERYDAY = re.compile(
+_REFERENCE = regex(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_EVERYDAY = regex(
     r"[a-z]{1,16}(?:[ ,;/.:_-]{1,2}(?:[a-z]{1,16}|v?\d{1,8})){0,16}[.:]?"  # words, models, versions
     r"|-?\d{1,5}(?:[.,:]\d{1,6}){0,3}(?:[a-z]{1,3}|%)?"  # numbers, times, versions, addresses
     r"|\d{4}-\d\d-\d\d(?:[t ][\d:.]{4,15}(?:z|[+-]\d\d:?\d\d)?)?"
@@ -102,9 +104,9 @@ _EVERYDAY = re.compile(
     r"|(?:https?|wss?)://[\w.\[\]-]{1,253}(?::\d{1,5})?/?",
     re.I,
 )
-_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.I)
-_RUN = re.compile(r"[A-Za-z0-9+/=]{12,}")
-_CHANGE = re.compile(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])")
+_UUID = regex(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.I)
+_RUN = regex(r"[A-Za-z0-9+/=]{12,}")
+_CHANGE = regex(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])")
 _SHOWN = frozenset(
     """
     $schema id ids version model models primary fallbacks alias path dir file workspace name host bind url baseurl port
@@ -113,11 +115,11 @@ _SHOWN = frozenset(
     """.split()  # noqa: SIM905 -- read as the table it is
 )
 """Places of the config whose values are shown: a random look makes them no secret, a secret's name above them does."""
-_ASSIGNED = re.compile(r"""(?<![\w.-])(-{0,2}[A-Za-z][\w.-]{1,63})(?:["']?[ \t]*[:=][ \t]*|[ \t]+)["']?([^\s"',;&]+)""")
-_SCHEME = re.compile(r"(?:bearer|basic|token|digest|bot)[ \t]+(\S+)", re.I)
-_MEMBER = re.compile(r"""(?<![\w.$-])([A-Za-z_$][\w.$-]{0,127}+)["']?[ \t]{0,64}[:=]\s{0,256}""")
-_CLOSED, _LINE_END = re.compile(r"[\]}]"), re.compile(r"\n")
-_STRINGS = re.compile(r"\"([^\"\n]{1,4096})|'([^'\n]{1,4096})|([^\s\"',\[\]{}]+)")
+_ASSIGNED = regex(r"""(?<![\w.-])(-{0,2}[A-Za-z][\w.-]{1,63})(?:["']?[ \t]*[:=][ \t]*|[ \t]+)["']?([^\s"',;&]+)""")
+_SCHEME = regex(r"(?:bearer|basic|token|digest|bot)[ \t]+(\S+)", re.I)
+_MEMBER = regex(r"""(?<![\w.$-])([A-Za-z_$][\w.$-]{0,127}+)["']?[ \t]{0,64}[:=]\s{0,256}""")
+_CLOSED, _LINE_END = regex(r"[\]}]"), regex(r"\n")
+_STRINGS = regex(r"\"([^\"\n]{1,4096})|'([^'\n]{1,4096})|([^\s\"',\[\]{}]+)")
 
 
 @lru_cache(maxsize=8192)
@@ -176,7 +178,7 @@ def tells(name: str, value: str, *, quoted: bool = True) -> bool:
     return strong or quoted or len(value) > 300 or not is_everyday(value) or "key" in words
 
 
-_NO_VALUE = re.compile(
+_NO_VALUE = regex(
     r"true|false|null|none|nil|undefined|missing|mismatch|required|invalid|expired|unset|empty|unresolved|ok|not|is|the"
     r"|a|an|no|must|was|has|does|env|file|exec|\$\{\w+\}|\[redacted\]",
     re.I,

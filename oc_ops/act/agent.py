@@ -13,6 +13,7 @@ import psutil
 from oc_ops import files
 from oc_ops.errors import OcOpsError
 from oc_ops.observe import processes
+from oc_ops.text import regex
 
 MARKS = (
     "OPENCLAW_SHELL", "OPENCLAW_CLI", "OPENCLAW_SUBAGENT_EXEC", "OPENCLAW_PATH_BOOTSTRAPPED", "OPENCLAW_MCP_TOKEN",
@@ -21,7 +22,7 @@ MARKS = (
 """Variables that the gateway, its exec tool and its command jobs give to what they start (seen on 2026.9.6). No
 operator sets them; those that a person exports as well, such as OPENCLAW_GATEWAY_PORT, say nothing."""
 
-_OF_OPENCLAW = re.compile(r"/node_modules/openclaw/|/openclaw/dist/|/openclaw\.mjs$")
+_OF_OPENCLAW = regex(r"/node_modules/openclaw/|/openclaw/dist/|/openclaw\.mjs$")
 _RUNTIMES = ("node", "nodejs", "bun", "deno")
 _STARTERS = (
     "sh", "bash", "dash", "zsh", "ksh", "fish", "ash", "busybox", "env", "timeout", "nice", "ionice", "nohup", "setsid",
@@ -31,7 +32,7 @@ _UNATTENDED = (
     "cron", "crond", "anacron", "atd", "atrun", "fcron", "systemd", "init", "launchd", "tini", "dumb-init",
     "docker-init", "catatonit", "s6-svscan",
 )  # fmt: skip
-_UNIT = re.compile(r"/(?:openclaw|clawdbot)[\w@.-]*\.service(?:/|$)", re.M)
+_UNIT = regex(r"/(?:openclaw|clawdbot)[\w@.-]*\.service(?:/|$)", re.M)
 _MOST_ANCESTORS = 64
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ import typer
 
 from oc_ops.cli.frame import Json
 from oc_ops.errors import OcOpsError
+from oc_ops.text import regex
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -77,7 +77,7 @@ def history(
         print(f"history: {page}")
 
 
-_ADDRESS = re.compile(r"(127\.\d{1,3}\.\d{1,3}\.\d{1,3}|localhost|\[::1\]):(\d{1,5})")
+_ADDRESS = regex(r"(127\.\d{1,3}\.\d{1,3}\.\d{1,3}|localhost|\[::1\]):(\d{1,5})")
 
 
 def register_metrics(app: typer.Typer) -> None:
@@ -191,7 +191,7 @@ def _serve(listen: str, registry: CollectorRegistry) -> None:
         server.server_close()
 
 
-_LINE = re.compile(r"DOCTOR (OK|WARNING|CRITICAL|UNKNOWN) - ")
+_LINE = regex(r"DOCTOR (OK|WARNING|CRITICAL|UNKNOWN) - ")
 
 
 def run_as_plugin(doctor: Callable[[], Sequence[str]]) -> int:

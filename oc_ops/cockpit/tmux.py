@@ -14,6 +14,7 @@ from pathlib import Path
 from oc_ops.cockpit.panes.log import log_of
 from oc_ops.errors import OcOpsError
 from oc_ops.secrecy import secrets_in
+from oc_ops.text import regex
 
 OLDEST = (3, 2)
 
@@ -67,7 +68,7 @@ def _words(version: tuple[int, int]) -> str:
     return ".".join(map(str, version))
 
 
-_OWN = re.compile(r"OC_OPS_|OPENCLAW_")
+_OWN = regex(r"OC_OPS_|OPENCLAW_")
 _LOGIN_SHELLS = ("bash", "zsh", "fish", "sh", "dash", "ksh", "ash")
 
 KEEP = """

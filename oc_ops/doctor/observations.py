@@ -56,8 +56,7 @@ class Doctor:
         blind: bool = False,
     ) -> None:
         """Raises what Gateway raises."""
-        self.settings = settings
-        self.quick = quick
+        self.settings, self.quick = settings, quick
         self.gateway = Gateway(settings, environ, on_call, blind=blind)
         self.target, self.config, self.held = self.gateway.target, self.gateway.config, self.gateway.held
         self.found_executable = self.gateway.executable
@@ -66,6 +65,8 @@ class Doctor:
         self.memo = Memo()
         self.spared: Callable[[], str] = lambda: ""
         """Why the command line need not be asked in this run; nothing where it is."""
+        self.meanwhile: Callable[[], None] = lambda: None
+        """Work that can be done while the gateway is waited for."""
         self.start = start.StartLook(self)
 
     @once
@@ -109,9 +110,8 @@ class Doctor:
         if self.found_executable is not None:
             return judge_cli.unusable(self.version())
         with contextlib.suppress(OcOpsError):
-            if (cause := self.http_cause()) and (
-                cause.check in start.DOWN or cause.check.startswith(start.UNSTARTABLE)
-            ):
+            cause = self.http_cause()
+            if cause and (cause.check in start.DOWN or cause.check.startswith(start.UNSTARTABLE)):
                 raise Blocked(cause)
         return self.start.no_command()
 
@@ -208,9 +208,9 @@ class Doctor:
             raise Blocked(cause)
         if not self.settings.rpc:
             return RpcRefused("off", "the setting rpc is off")
-        return rpc_reads.all_at_once(
-            self.gateway.connect, log=not (self.target.container or log.files(self.target, self.config))
-        )
+        self.meanwhile()
+        asks_where = not (self.target.container or log.files(self.target, self.config))
+        return rpc_reads.all_at_once(self.gateway.connect, log=asks_where)
 
     @once
     def status_read(self) -> RpcReply | RpcRefused | Answer:

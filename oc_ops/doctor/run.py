@@ -87,6 +87,7 @@ class DoctorRun:
     def _look(self) -> Doctor:
         doctor = Doctor(self.settings, self.environ, quick=self.quick, on_call=self._call_ended, blind=True)
         doctor.spared = self._spared
+        doctor.meanwhile = lambda: self.report.prepare()
         return doctor
 
     def _spared(self) -> str:

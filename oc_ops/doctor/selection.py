@@ -12,8 +12,9 @@ from oc_ops.doctor.log import known
 from oc_ops.errors import OcOpsError
 from oc_ops.judge.findings import KINDS
 from oc_ops.settings import SUITE, Settings
+from oc_ops.text import regex
 
-_DECLARED = re.compile(r'^@check\(\s*"([a-z]+/[a-z-]+)"', re.MULTILINE)
+_DECLARED = regex(r'^@check\(\s*"([a-z]+/[a-z-]+)"', re.MULTILINE)
 _LOG_CHECK = "logs/signatures"
 
 

@@ -35,6 +35,7 @@ from oc_ops.observe.state import StateView
 from oc_ops.observe.target import Target
 from oc_ops.process.jsontext import number_at
 from oc_ops.record import memory
+from oc_ops.text import regex
 
 _STATUS = "gateway.suspend.status"
 _NOBODY = "oc-ops"
@@ -42,12 +43,12 @@ _NOBODY = "oc-ops"
 
 _RECENT = timedelta(hours=6)
 _RECORDS = 200
-_IN_PLACE = re.compile(r"received SIG\w+; restarting|restart mode: in-process")
+_IN_PLACE = regex(r"received SIG\w+; restarting|restart mode: in-process")
 """A gateway's word for a start inside the process that it has (2026.2.26 to 2026.9.6): its port is closed meanwhile."""
-_CAME_UP = re.compile(r"\bgateway ready\b|\blistening (?:on|\()")
+_CAME_UP = regex(r"\bgateway ready\b|\blistening (?:on|\()")
 """Its word that such a start has ended well: what closed the port afterwards is something else."""
-_SUSPENDED = re.compile(r"admission\]? closed: suspend")
-_RESUMED = re.compile(r"admission\]? reopened: suspend|loading configuration")
+_SUSPENDED = regex(r"admission\]? closed: suspend")
+_RESUMED = regex(r"admission\]? reopened: suspend|loading configuration")
 """Its words for a suspension, and for its end or a new start (2026.9.6): in its log file, and as it prints them."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
 from msgspec.structs import replace
@@ -18,6 +17,7 @@ from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.rpc import RpcRefused, RpcReply
 from oc_ops.process.jsontext import at, text_at
+from oc_ops.text import regex
 
 _LIMITS = Limits()
 _WELL = "the gateway is well by all that could be looked at, and a restart is useless"
@@ -29,7 +29,7 @@ _LETS_IN = {
 }
 """The step that lets our side in where no variable does, by what the gateway lacks."""
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_ADDRESS = re.compile(r"wss?://[^\s\"'\\]+")
+_ADDRESS = regex(r"wss?://[^\s\"'\\]+")
 
 
 def read_unanswered(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from oc_ops.judge.cli import said_nothing
@@ -10,13 +9,14 @@ from oc_ops.judge.finding import Finding, browser_restart, finds, none
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.openclaw import BROWSER_PROFILE, Answer
 from oc_ops.process.jsontext import at, text_at
+from oc_ops.text import regex
 
 if TYPE_CHECKING:
     from oc_ops.observe.browser import Chrome, Holder
     from oc_ops.observe.click import Step, Walk
 
 START = f"openclaw browser --browser-profile {BROWSER_PROFILE} start"
-_DISABLED = re.compile(r"browser control (?:is )?disabled")
+_DISABLED = regex(r"browser control (?:is )?disabled")
 """The words of 2026.2.26 and 2026.5.28 ("is disabled") and of 2026.9.6 (exit 1, code UNAVAILABLE)."""
 _STARTING_S = 30.0
 """A younger browser may be on its way up: its lock is there before its port is (2 to 17 s were measured)."""

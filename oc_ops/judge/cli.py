@@ -13,6 +13,7 @@ from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.openclaw import Answer
 from oc_ops.process.jsontext import at, text_at
 from oc_ops.process.run import Call
+from oc_ops.text import regex
 
 Reason = Literal["misdirected", "outdated", "unpaired", "missing", "refused", ""]
 """misdirected: sent elsewhere. outdated: older than what last wrote config or state. unpaired: the device or its scope
@@ -23,7 +24,7 @@ it. Empty: the words speak of nothing on our side.
 _REASONS: tuple[tuple[Reason, re.Pattern[str]], ...] = (
     (
         "misdirected",
-        re.compile(
+        regex(
             r"plaintext ws://|url override requires|Source: (?:env OPENCLAW_GATEWAY_URL|config gateway\.remote)"
             r"|gateway\.remote\.url",
             re.I,
@@ -31,11 +32,11 @@ _REASONS: tuple[tuple[Reason, re.Pattern[str]], ...] = (
     ),
     (
         "outdated",
-        re.compile(r"older than the config|newer schema version|schema\(s\) are newer|written by a newer", re.I),
+        regex(r"older than the config|newer schema version|schema\(s\) are newer|written by a newer", re.I),
     ),
     (
         "unpaired",
-        re.compile(
+        regex(
             r"\bpairing[- _]required|\bnot[- _]paired|scope[- _]upgrade|missing[- _]scope|pending approval"
             r"|\bdevice[- _](?:token|identity|auth|nonce|signature|public)|\bAUTH_DEVICE_|\bAUTH_SCOPE_|\bDEVICE_",
             re.I,
@@ -43,7 +44,7 @@ _REASONS: tuple[tuple[Reason, re.Pattern[str]], ...] = (
     ),
     (
         "missing",
-        re.compile(
+        regex(
             r"gateway_credentials_required|requires (?:explicit )?credentials|secret ?reference|SecretRef"
             r"|failed to resolve gateway\.auth|env(?:ironment)? var(?:iable)? \S+ (?:is )?(?:missing|not set|unset)"
             r"|MissingEnvVar|has no (?:token|password)|(?:token|password)[- _]missing|AUTH_REQUIRED"
@@ -53,7 +54,7 @@ _REASONS: tuple[tuple[Reason, re.Pattern[str]], ...] = (
     ),
     (
         "refused",
-        re.compile(r"unauthorized|(?:token|password)[- _]mismatch|\bauth[- _]rejected|\bauth_\w+|rate_limited", re.I),
+        regex(r"unauthorized|(?:token|password)[- _]mismatch|\bauth[- _]rejected|\bauth_\w+|rate_limited", re.I),
     ),
 )
 
@@ -122,10 +123,8 @@ def missing(
     return Finding("cli/missing", "error", fact, saw, f"none automatic: {fix}")
 
 
-_OLD_NODE = re.compile(
-    r"requires Node|Node(?:\.js)? \S+ is (?:required|unsupported)|node:sqlite is unavail|Use Node\.js"
-)
-_NO_NODE = re.compile(r"env: \W?node\W?: No such file|(?<![\w/])node: (?:command )?not found")
+_OLD_NODE = regex(r"requires Node|Node(?:\.js)? \S+ is (?:required|unsupported)|node:sqlite is unavail|Use Node\.js")
+_NO_NODE = regex(r"env: \W?node\W?: No such file|(?<![\w/])node: (?:command )?not found")
 """Output of the measured releases when Node.js is too old, and what `#!/usr/bin/env node` prints without one."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Literal, TypeVar
@@ -10,7 +9,7 @@ from typing import Literal, TypeVar
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
-from oc_ops.text import NO_COMMAND, remedy
+from oc_ops.text import NO_COMMAND, regex, remedy
 
 Severity = Literal["info", "warning", "error"]
 NO_UNIT = "no service unit runs it"
@@ -104,7 +103,7 @@ until a person has changed something. late: it answers, too slowly. serving: it 
 else that fails. Empty: the finding says nothing about the gateway as a whole.
 """
 
-_ID = re.compile(r"[a-z]+/[a-z][a-z-]*[a-z]")
+_ID = regex(r"[a-z]+/[a-z][a-z-]*[a-z]")
 _Judge = TypeVar("_Judge", bound=Callable[..., object])
 
 

@@ -16,7 +16,7 @@ from oc_ops.observe.http import Probe
 from oc_ops.observe.lastwords import LastWords
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.process.jsontext import at, text_at
-from oc_ops.text import clock, span
+from oc_ops.text import clock, regex, span
 
 STARTING, DRAINING = "gateway/starting", "gateway/draining"
 _OFTEN = 2
@@ -246,7 +246,7 @@ class StartRefusal(Struct, frozen=True):
 
 
 INCOMPLETE = StartRefusal(
-    re.compile(
+    regex(
         r"Cannot find (?:module|package)|ERR_MODULE_NOT_FOUND"
         r"|openclaw: missing dist|package lifecycle is incomplete"
     ),
@@ -255,23 +255,23 @@ INCOMPLETE = StartRefusal(
 )
 REFUSALS = (
     StartRefusal(
-        re.compile(r"Refusing to bind gateway to \S+ without auth"),
+        regex(r"Refusing to bind gateway to \S+ without auth"),
         "the gateway refuses to listen beyond loopback without a credential",
         "give it a token or a password (gateway.auth), or bind it to loopback",
     ),
     StartRefusal(
-        re.compile(r"gateway auth (?:token|password) is blank"),
+        regex(r"gateway auth (?:token|password) is blank"),
         "the gateway's own credential is empty or a placeholder, and it does not start with that",
         "give it a real one (openclaw doctor --fix --generate-gateway-token; or gateway.auth, where it comes from)",
     ),
     StartRefusal(
-        re.compile(r"gateway tls: (?:cert/key missing|failed to |unable to )"),
+        regex(r"gateway tls: (?:cert/key missing|failed to |unable to )"),
         "the gateway cannot use its TLS certificate, and it does not start without",
         "put certificate and key where gateway.tls.certPath and keyPath say, readable for the gateway's user; or "
         "openclaw config set gateway.tls.enabled false",
     ),
     StartRefusal(
-        re.compile(
+        regex(
             r"tailscale (?:serve|funnel|serve/funnel) requires|non-loopback Control UI requires|requires a valid IPv4"
             r"|trusted-proxy requires|gateway\.bind=custom requires|gateway\.auth\.mode is unset"
         ),
@@ -279,29 +279,29 @@ REFUSALS = (
         "mend what its words name (openclaw config get gateway shows what is set)",
     ),
     StartRefusal(
-        re.compile(r"listen EACCES: permission denied"),
+        regex(r"listen EACCES: permission denied"),
         "the gateway's user may not listen on its port",
         "give it a port above 1023 (openclaw config set gateway.port PORT), or its unit the right "
         "(AmbientCapabilities=CAP_NET_BIND_SERVICE)",
     ),
     StartRefusal(
-        re.compile(r"required secrets are unavailable|Startup failed: .*secret"),
+        regex(r"required secrets are unavailable|Startup failed: .*secret"),
         "the gateway's own secrets cannot be resolved where it starts",
         "see which reference it cannot read (openclaw secrets audit), and put it where its service reads it",
     ),
     StartRefusal(
-        re.compile(r"database is not open|unable to open database file|state database is unreadable"),
+        regex(r"database is not open|unable to open database file|state database is unreadable"),
         "the gateway cannot open its state database",
         "see whether its file system has room and is not read-only (df -h, mount), its files are the gateway's own, "
         "and it may open enough of them (ulimit -n, LimitNOFILE); repair and migrate nothing before",
     ),
     StartRefusal(
-        re.compile(r"gateway\.maintenance_required|requires state migration"),
+        regex(r"gateway\.maintenance_required|requires state migration"),
         "the gateway wants its state migrated before it starts",
         "back up the state directory, see that no openclaw process runs, then openclaw doctor --fix",
     ),
     StartRefusal(
-        re.compile(
+        regex(
             r"[Uu]nsupported Node|requires Node(?:\.js)? |Node(?:\.js)? v?\d\S* is (?:unsupported|too old)"
             r"|Node \S+: node:sqlite is unavail|Bun runtime is unsupported"
         ),
@@ -314,7 +314,7 @@ REFUSALS = (
 in use) is none of these: it is quoted, and a start is not forbidden."""
 
 HEAP = StartRefusal(
-    re.compile(r"JavaScript heap out of memory"),
+    regex(r"JavaScript heap out of memory"),
     "its JavaScript heap was full",
     "give it more heap (NODE_OPTIONS=--max-old-space-size=4096 where it starts)",
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Collection
 from functools import cache
@@ -11,11 +10,12 @@ from pathlib import Path
 from msgspec import Struct
 
 from oc_ops.judge.finding import Finding, finds, none
+from oc_ops.text import regex
 
 Release = tuple[int, ...]
 """`2026.2.2-3` as (2026, 2, 2, 3)."""
 
-_RELEASE = re.compile(r"(\d{4})\.(\d{1,2})(?:\.(\d{1,3}))?(?:-(\d{1,3}))?")
+_RELEASE = regex(r"(\d{4})\.(\d{1,2})(?:\.(\d{1,3}))?(?:-(\d{1,3}))?")
 
 
 class ReleaseRange(Struct, frozen=True):

@@ -16,6 +16,7 @@ from oc_ops.errors import OcOpsError
 from oc_ops.judge.finding import Severity
 from oc_ops.judge.releases import Release, ReleaseRange, release, span
 from oc_ops.settings import Settings
+from oc_ops.text import regex
 
 _T = TypeVar("_T")
 
@@ -29,8 +30,8 @@ WINDOW_S = 900
 """How far back a line counts, where an entry does not say: seconds."""
 
 _SHORTEST_LITERAL = 4
-_ID = re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)+")
-_BEYOND_AUTOMATA = re.compile(r"\(\?<?[=!]|\(\?P=|\\[1-9]")
+_ID = regex(r"[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)+")
+_BEYOND_AUTOMATA = regex(r"\(\?<?[=!]|\(\?P=|\\[1-9]")
 """Look-around and back-references: what no engine does in linear time."""
 
 

@@ -15,7 +15,7 @@ from oc_ops.observe.install import release
 from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.state import Piece, StateView
 from oc_ops.process.jsontext import at, text_at
-from oc_ops.text import clock, listing
+from oc_ops.text import clock, listing, regex
 
 _MOST_WORDS = 1000
 _MOST_NAMED = 5
@@ -36,10 +36,10 @@ Compared with the code of the installed releases that are named beside each."""
 _UNGUARDED = (2026, 2, 26)
 """The newest release known to start beside a config that a newer one wrote."""
 _ALLOWED = "OPENCLAW_ALLOW_OLDER_BINARY_DESTRUCTIVE_ACTIONS"
-_AFTER = re.compile(r"or after (\d{4}-\d\d-\d\dT[\d:.]+Z)")
-_TRACE = re.compile(r"\nRequire stack:(?:\n- [^\n]*)+|(?<=\n)(\s+at [^\n]*)(?:\n\s+at [^\n]*)+")
+_AFTER = regex(r"or after (\d{4}-\d\d-\d\dT[\d:.]+Z)")
+_TRACE = regex(r"\nRequire stack:(?:\n- [^\n]*)+|(?<=\n)(\s+at [^\n]*)(?:\n\s+at [^\n]*)+")
 """Node's trace below an error's message, of which the first place says enough."""
-_CONFIG_S = re.compile(r"include|JSON5?|SyntaxError|env(?:ironment)? var", re.I)
+_CONFIG_S = regex(r"include|JSON5?|SyntaxError|env(?:ironment)? var", re.I)
 
 
 def fault(seen: StateView) -> Finding | None:

@@ -14,7 +14,7 @@ from oc_ops.judge.finding import Finding, channel_restart, finds, none
 from oc_ops.judge.job_words import cut
 from oc_ops.judge.schedule import moment
 from oc_ops.observe.work import Account, Letters, WorkView
-from oc_ops.text import clock, count, span
+from oc_ops.text import clock, count, regex, span
 
 DEAF_MS = 120_000
 """A poll of a channel takes 30 to 50 s: this long without one that ended is more than twice that."""
@@ -29,24 +29,22 @@ _BETWEEN_MS = 30_000
 """Two looks that are less than this apart are one: a machine that wakes has old times to show."""
 
 _HELPS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"conflict|409|other getUpdates", re.I), "its token is used by another program: end that one"),
+    (regex(r"conflict|409|other getUpdates", re.I), "its token is used by another program: end that one"),
     (
-        re.compile(
-            r"\b401\b|\b403\b|unauthori[sz]ed|invalid.{0,20}token|token.{0,20}(?:invalid|expired|revoked)", re.I
-        ),
+        regex(r"\b401\b|\b403\b|unauthori[sz]ed|invalid.{0,20}token|token.{0,20}(?:invalid|expired|revoked)", re.I),
         "its token is refused: get a valid one and set it (openclaw channels add, or openclaw config set)",
     ),
     (
-        re.compile(r"logged.?out|relink|\bQR\b|\b515\b", re.I),
+        regex(r"logged.?out|relink|\bQR\b|\b515\b", re.I),
         "it is logged out: link it again (openclaw channels login)",
     ),
-    (re.compile(r"\b429\b|rate.?limit|too many requests", re.I), "its service slows it down: wait, it tries again"),
+    (regex(r"\b429\b|rate.?limit|too many requests", re.I), "its service slows it down: wait, it tries again"),
 )
 """Help by the channel's own last words: a refused token and one that two use want opposite cures. None of them
 is helped by another try."""
-_SUPPRESSED = re.compile(r"breaker tripped|suppress(?:ing|ed) channel|autostart suppressed")
+_SUPPRESSED = regex(r"breaker tripped|suppress(?:ing|ed) channel|autostart suppressed")
 """2026.9.6 starts no channel by itself after three starts that ended badly within five minutes, and says so there."""
-_UNREACHED = re.compile(r"ECONN|ENOTFOUND|ETIMEDOUT|EAI_AGAIN|network|fetch failed|timed? ?out|certificate|proxy", re.I)
+_UNREACHED = regex(r"ECONN|ENOTFOUND|ETIMEDOUT|EAI_AGAIN|network|fetch failed|timed? ?out|certificate|proxy", re.I)
 _NETWORK = "its service is not reached from here: see to network, proxy and name service"
 
 

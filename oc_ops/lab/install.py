@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from oc_ops.errors import OcOpsError
 from oc_ops.process.run import Call, run
+from oc_ops.text import regex
 
 Progress = Callable[[str], None]
 """Told in a few words what is being waited for; a terminal shows it, cron does not."""
@@ -57,7 +58,7 @@ RELEASES: Mapping[str, Release] = {
 DEFAULT_VERSION = "2026.9.6"
 _NODE_24_SINCE = (2026, 7, 1)
 """From here on Node 22.20 is too old, and libsignal is no dependency (`engines` and `dependencies` in npm)."""
-_VERSION = re.compile(r"(\d{4})\.(\d{1,2})\.(\d{1,2})(?:-[0-9A-Za-z.]+)?")
+_VERSION = regex(r"(\d{4})\.(\d{1,2})\.(\d{1,2})(?:-[0-9A-Za-z.]+)?")
 
 
 def lab_dir(environ: Mapping[str, str] | None = None) -> Path:

@@ -18,8 +18,9 @@ from oc_ops.observe.openclaw import BROWSER_PROFILE
 from oc_ops.observe.sockets import Listener
 from oc_ops.observe.target import Target
 from oc_ops.process.jsontext import at, number_at, text_at
+from oc_ops.text import regex
 
-_LOCK = re.compile(r"(?P<host>.+)-(?P<pid>[0-9]{1,10})")
+_LOCK = regex(r"(?P<host>.+)-(?P<pid>[0-9]{1,10})")
 """The target of Chromium's SingletonLock, on Linux and macOS alike."""
 
 _USER_DATA = "--user-data-dir="

@@ -13,6 +13,7 @@ from msgspec import Struct
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe.openclaw import Answer, Openclaw
 from oc_ops.process.jsontext import at, text_at
+from oc_ops.text import regex
 
 if TYPE_CHECKING:  # a server is what only --deep needs
     from oc_ops.observe.click_page import Page
@@ -23,10 +24,10 @@ StepOutcome = Literal["done", "stalled", "failed", "unseen"]
 MOST_TABS = 8
 """When a ninth tab opens, OpenClaw closes the oldest (2026.5.28, 2026.9.6): we would end somebody's work."""
 
-_BLOCKED = re.compile(r"blocked by policy|[Nn]avigation blocked|Blocked.*(?:private|internal|hostname)")
-_NO_SCRIPTS = re.compile(r"evaluate\w* is disabled|evaluateEnabled")
-_IN_VAIN = re.compile(r"tim(?:ed|e) ?out|ETIMEDOUT|aborted", re.I)
-_GONE = re.compile(r"[Gg]ateway not reachable|gateway closed|ECONNREFUSED|ECONNRESET")
+_BLOCKED = regex(r"blocked by policy|[Nn]avigation blocked|Blocked.*(?:private|internal|hostname)")
+_NO_SCRIPTS = regex(r"evaluate\w* is disabled|evaluateEnabled")
+_IN_VAIN = regex(r"tim(?:ed|e) ?out|ETIMEDOUT|aborted", re.I)
+_GONE = regex(r"[Gg]ateway not reachable|gateway closed|ECONNREFUSED|ECONNRESET")
 _SAID_CHARS = 200
 _BEACON_S = 2.0
 """How much later than the click its page's word may come: it takes milliseconds."""

@@ -15,19 +15,20 @@ from oc_ops import files
 from oc_ops.errors import CouldNotLook
 from oc_ops.observe.target import Target
 from oc_ops.secrecy import secrets_in_broken, secrets_in_table, secrets_of
+from oc_ops.text import regex
 
 _PORT = "OPENCLAW_GATEWAY_PORT"
 DEFAULT_PORT = 18789
 """The documented default of `gateway.port`."""
 
-_NEAR = re.compile(r"near (\d+)")
-_BYTES = re.compile(r"\bb'([^']*)'")
+_NEAR = regex(r"near (\d+)")
+_BYTES = regex(r"\bb'([^']*)'")
 _MOST_INCLUDES = 10
 """How deep files may include each other, as in OpenClaw."""
 _MOST_INCLUDED = 100
 """How many files one config may include altogether."""
-_REFERENCE = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_LOG_FILE = re.compile(r"""\blogging["']?\s*:\s*\{[^{}]*?\bfile["']?\s*:\s*(["'])([^"'\n\\]+)\1""")
+_REFERENCE = regex(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_LOG_FILE = regex(r"""\blogging["']?\s*:\s*\{[^{}]*?\bfile["']?\s*:\s*(["'])([^"'\n\\]+)\1""")
 _KINDS: tuple[tuple[type | tuple[type, ...], str, tuple[str, ...]], ...] = (
     (
         dict,

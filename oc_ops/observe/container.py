@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ from oc_ops.errors import CouldNotLook, SettingError
 from oc_ops.process.jsontext import at, number_at, text_at
 from oc_ops.process.run import Call, run
 from oc_ops.secrecy import secrets_in_table
-from oc_ops.text import clock, one_line, read_moment
+from oc_ops.text import clock, one_line, read_moment, regex
 
 Runtime = Literal["podman", "docker"]
 RUNTIMES: tuple[Runtime, ...] = ("podman", "docker")
@@ -48,7 +47,7 @@ _ASK_S = 10.0
 _MOST = 200
 _NEVER = "0001-01-01"
 _SAME: Mapping[str, State] = {"configured": "created", "initialized": "created", "stopped": "exited"}
-_REQUEST = re.compile(r"(?:: )?Get \"[^\"]*\"(?=:)")
+_REQUEST = regex(r"(?:: )?Get \"[^\"]*\"(?=:)")
 """The request that failed, which says nothing beside the socket's name and the reason."""
 _NONE_SUCH = ("no such container", "no such object", "no container with name or id")
 _COMPOSE = ("com.docker.compose.service", "io.podman.compose.service")

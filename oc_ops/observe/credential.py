@@ -13,8 +13,9 @@ from oc_ops import files
 from oc_ops.observe import inside, processes, state
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.target import Target
+from oc_ops.text import regex
 
-_ENVIRONMENT_FILE = re.compile(r"^\s*EnvironmentFile\s*=\s*-?(.+?)\s*$", re.M)
+_ENVIRONMENT_FILE = regex(r"^\s*EnvironmentFile\s*=\s*-?(.+?)\s*$", re.M)
 
 
 @dataclass(frozen=True, slots=True)

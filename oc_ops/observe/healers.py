@@ -24,6 +24,7 @@ from oc_ops.observe.processes import OWN_CALL, gateway_processes
 from oc_ops.observe.service import own_name, service
 from oc_ops.observe.sockets import shares_pids
 from oc_ops.observe.target import Target, locate
+from oc_ops.text import regex
 
 _COMMANDS = ("update", "triage", "doctor", "migrate")
 """Commands of `openclaw` that stop, replace or start a gateway; 2026.9.6 titles them `openclaw-COMMAND`."""
@@ -38,12 +39,12 @@ _INSTALLERS = ("npm", "pnpm", "yarn", "bun", "brew")
 LONGEST_INSTALL_S = 1800.0
 """How long a package manager of the gateway's own start may take before the start counts as failed."""
 _PACKAGES = (*_INSTALLERS, "npm-cli")
-_OWN_PLACE = re.compile(r"/node_modules/openclaw(?:/|$)|/plugin-runtime-deps(?:/|$)")
+_OWN_PLACE = regex(r"/node_modules/openclaw(?:/|$)|/plugin-runtime-deps(?:/|$)")
 """Where a gateway installs what its plugins need: in its own package (2026.4.20), in its state (2026.4.24, 4.29)."""
-_PACKAGE = re.compile(r"/\S*?/node_modules/openclaw(?=/|$)")
-_NPM_LOG = re.compile(r"/_logs/[^/]+-debug-0\.log$")
-_NPM_CONFIG = re.compile(r"^\d+ silly config load:file:(/.*?)(/etc/npmrc|/\.npmrc)$", re.M)
-_NPM_ARGV = re.compile(r"^\d+ verbose argv (.+)$", re.M)
+_PACKAGE = regex(r"/\S*?/node_modules/openclaw(?=/|$)")
+_NPM_LOG = regex(r"/_logs/[^/]+-debug-0\.log$")
+_NPM_CONFIG = regex(r"^\d+ silly config load:file:(/.*?)(/etc/npmrc|/\.npmrc)$", re.M)
+_NPM_ARGV = regex(r"^\d+ verbose argv (.+)$", re.M)
 _NPM_GLOBAL = ("-g", "--global", "--location=global")
 _NPM_LOG_BYTES = 8192
 """The beginning of npm's own log: the files of its configuration, one a place, and its command line (npm 11)."""

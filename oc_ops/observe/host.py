@@ -18,6 +18,7 @@ from oc_ops.observe.install import Package, package
 from oc_ops.observe.leftovers import Orphan, orphans
 from oc_ops.observe.processes import GatewayProcess
 from oc_ops.observe.target import Target
+from oc_ops.text import regex
 
 _MOST_ENTRIES = 2000
 """Of a folder at most this many entries are looked at: a state directory may hold anything."""
@@ -26,7 +27,7 @@ _LOG_FOLDER = "/tmp/openclaw"  # noqa: S108 - hard-coded in OpenClaw itself
 _SUPPRESSED = b"log file size cap reached; suppressing writes"
 """The last line in the log of releases before the rotation (2026.2.26, at 500 MB); then they log no more."""
 
-_STAMP = re.compile(r"\.clobbered\.(\d{4}-\d\d-\d\d)T(\d\d)-(\d\d)-(\d\d)-(\d{3})Z")
+_STAMP = regex(r"\.clobbered\.(\d{4}-\d\d-\d\d)T(\d\d)-(\d\d)-(\d\d)-(\d{3})Z")
 
 
 class Filesystem(Struct, frozen=True):

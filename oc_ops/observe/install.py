@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from msgspec import Struct
 
 from oc_ops import files
 from oc_ops.errors import SettingError
+from oc_ops.text import regex
 
 _PLACES = (
     "~/.openclaw/bin",
@@ -138,8 +138,8 @@ def packaged_version(executable: Path) -> str | None:
     return None
 
 
-_DOTTED = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?(?:-(\d+))?")
-_DATED = re.compile(r"\b(20\d\d)\.(\d{1,2})(?:\.(\d+))?(?:-(\d+))?")
+_DOTTED = regex(r"(\d+)\.(\d+)(?:\.(\d+))?(?:-(\d+))?")
+_DATED = regex(r"\b(20\d\d)\.(\d{1,2})(?:\.(\d+))?(?:-(\d+))?")
 """A wrapper of nvm says "Now using node v24.19.0" in front of the release."""
 
 
@@ -152,7 +152,7 @@ def release(text: str) -> tuple[int, ...] | None:
     return tuple(int(each) for each in match.groups() if each) if match else None
 
 
-_SCRIPT = re.compile(rb"""["'\s]([^"'\s]*/openclaw\.mjs)""")
+_SCRIPT = regex(rb"""["'\s]([^"'\s]*/openclaw\.mjs)""")
 _SHIM_BYTES = 4096
 
 

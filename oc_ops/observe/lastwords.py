@@ -22,24 +22,22 @@ from oc_ops.observe.logs.sharers import log_sharers
 from oc_ops.observe.service import Service
 from oc_ops.observe.target import Target
 from oc_ops.process.jsontext import text_at
-from oc_ops.text import utc
+from oc_ops.text import regex, utc
 
-_BEGINNING = re.compile(r"loading configuration")
+_BEGINNING = regex(r"loading configuration")
 """How a start begins in the log (2026.9.6); what stands before it is of another start."""
-_STOPPED = re.compile(r"received SIG(?:TERM|INT)|completed cleanly|closed: stop \(")
+_STOPPED = regex(r"received SIG(?:TERM|INT)|completed cleanly|closed: stop \(")
 _SAID = ("ERROR", "FATAL", "WARN")
-_OF_A_START = re.compile(
+_OF_A_START = regex(
     r"Gateway (?:failed to start|start blocked|requires|refused)|Refusing to |Port \d+ is already|FATAL|Startup failed"
     r"|Invalid config at|Cannot find (?:module|package)|[Uu]nsupported Node|.*requires Node"
     r"|openclaw: (?:Node |missing |package |this Bun )"
 )
 """Lines that a start prints under the bare name that a command's own lines have too: only these are a gateway's."""
-_PRINTED = re.compile(
-    r"\s*(?:(?P<stamp>\d{4}-\d\d-\d\dT\S+)\s+)?(?:\[(?P<source>[a-z][\w/.-]*)\]\s+)?(?P<text>.*)", re.S
-)
+_PRINTED = regex(r"\s*(?:(?P<stamp>\d{4}-\d\d-\d\dT\S+)\s+)?(?:\[(?P<source>[a-z][\w/.-]*)\]\s+)?(?P<text>.*)", re.S)
 """A line of the gateway's console: `STAMP [gateway] words` or `STAMP words`, and no level (2026.9.6)."""
-_LOUD = re.compile(r"^\w*(?:Error|Exception)\b|\b(?:fatal|failed|cannot|unhandled|uncaught|out of memory)\b", re.I)
-_ADDRESS = re.compile(r"bind=\w+ requested (\S+) but resolved|EADDRNOTAVAIL: address not available ([\da-f.:]+):\d+")
+_LOUD = regex(r"^\w*(?:Error|Exception)\b|\b(?:fatal|failed|cannot|unhandled|uncaught|out of memory)\b", re.I)
+_ADDRESS = regex(r"bind=\w+ requested (\S+) but resolved|EADDRNOTAVAIL: address not available ([\da-f.:]+):\d+")
 _RECORDS, _MOST, _LONGEST = 300, 4, 300
 _RUNTIME_S = 5.0
 _ONE_START = timedelta(minutes=10)

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from oc_ops import files
 from oc_ops.process.run import run
+from oc_ops.text import regex
 
 _MOST_LINKS = 20_000
 """At most this many descriptors of the user's processes are looked at: about 40 ms."""
@@ -25,7 +26,7 @@ _INFO_BYTES = 4 << 20
 """A watch is a line of about 90 bytes."""
 
 _KERNEL_S = 2.0
-_KILLED = re.compile(r"\[ *(?P<at>\d+\.\d+)\] oom-kill:.*task_memcg=(?P<group>[^,]+)")
+_KILLED = regex(r"\[ *(?P<at>\d+\.\d+)\] oom-kill:.*task_memcg=(?P<group>[^,]+)")
 _BACK_OFF_S, _SLACK_S = 90.0, 5.0
 """Docker waits up to a minute before it starts a container again; the kernel's clock and ours differ a little."""
 

@@ -18,6 +18,7 @@ from oc_ops.observe import unitfaults, unitfiles
 from oc_ops.observe.processes import GatewayProcess
 from oc_ops.observe.target import Target
 from oc_ops.process.run import Call, run
+from oc_ops.text import regex
 
 State = Literal["running", "restarting", "failed", "stopped", "absent", "silent", "unknown"]
 """absent: there is no such unit, or no manager to ask. silent: it was asked and did not answer in time."""
@@ -232,8 +233,8 @@ def ask(argv: Sequence[str], environ: Mapping[str, str], deadline_s: float) -> C
 
 
 _NAMES = "openclaw*.service"
-_PROGRAM = re.compile(r"path=(/.*?) ; argv\[\]")
-_CGROUP_UNIT = re.compile(r"/([^/\n]+\.service)(?=/|$)", re.M)
+_PROGRAM = regex(r"path=(/.*?) ; argv\[\]")
+_CGROUP_UNIT = regex(r"/([^/\n]+\.service)(?=/|$)", re.M)
 _PROPERTIES = (
     "LoadState",
     "ActiveState",
@@ -251,7 +252,7 @@ _PROPERTIES = (
     "DropInPaths",
     *unitfaults.PROPERTIES,
 )
-_RELEASE = re.compile(r"\bOPENCLAW_SERVICE_VERSION(?:=| => )\"?([\w.+-]{1,40})")
+_RELEASE = regex(r"\bOPENCLAW_SERVICE_VERSION(?:=| => )\"?([\w.+-]{1,40})")
 """As systemctl and launchctl print the variable that OpenClaw puts into the units that it installs."""
 
 

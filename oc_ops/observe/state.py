@@ -24,6 +24,7 @@ from oc_ops.observe.database import STATE_DATABASE, ReadTransaction, snapshot
 from oc_ops.observe.gatewaylocks import is_gone
 from oc_ops.observe.processes import GatewayProcess, gateway_processes
 from oc_ops.observe.target import Target
+from oc_ops.text import regex
 
 CHECK_S = 2.0
 """How long a quick_check may take; 11 ms were measured for a database of 1.6 MB."""
@@ -37,7 +38,7 @@ _MOST_IN_FOLDER = 500
 _MOST_FDS = 4096
 _LOOK_AGAIN_S = 0.25
 
-_DAMAGED = re.compile(r"malformed|not a database|is not an SQLite database")
+_DAMAGED = regex(r"malformed|not a database|is not an SQLite database")
 _LEASE = "SELECT expires_at, payload_json FROM state_leases WHERE scope = 'startup-migrations' AND expires_at > ?"
 _WRITER = "SELECT app_version FROM schema_meta WHERE meta_key = 'primary'"
 
@@ -48,11 +49,11 @@ _ONLY_READ = frozenset(
 )
 """An installation by root may own these: the gateway reads them, if anything."""
 _NOT_WRITTEN = frozenset(("workspace", "node_modules", "extensions", "skills"))
-_ASIDE = re.compile(r"\.(?:bak|old|orig|save|deleted|reset|corrupt|clobbered|migrated)\b|backup|~$", re.I)
+_ASIDE = regex(r"\.(?:bak|old|orig|save|deleted|reset|corrupt|clobbered|migrated)\b|backup|~$", re.I)
 """Names of what was put aside: whoever put it there may keep it."""
-_DATA = re.compile(r"\.(?:sqlite(?:-wal|-shm)?|jsonl?)$")
-_RAN = re.compile(r"openclaw-(\d+)")
-_BACKUP = re.compile(r"openclaw\.sqlite.*(?:bak|backup|old)|openclaw-backup\.tar\.gz$", re.I)
+_DATA = regex(r"\.(?:sqlite(?:-wal|-shm)?|jsonl?)$")
+_RAN = regex(r"openclaw-(\d+)")
+_BACKUP = regex(r"openclaw\.sqlite.*(?:bak|backup|old)|openclaw-backup\.tar\.gz$", re.I)
 
 
 class Piece(Struct, frozen=True):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -14,10 +13,11 @@ from oc_ops.errors import SettingError
 from oc_ops.observe import container
 from oc_ops.observe.container import Container
 from oc_ops.settings import Settings
+from oc_ops.text import regex
 
-_PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-STATE_FOLDER = re.compile(r"\.openclaw(?:-(?P<profile>[A-Za-z0-9][A-Za-z0-9_-]*))?")
+_PROFILE = regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_CONTAINER = regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+STATE_FOLDER = regex(r"\.openclaw(?:-(?P<profile>[A-Za-z0-9][A-Za-z0-9_-]*))?")
 """The name of a state directory, with the profile that it is of."""
 CONTAINERS = ("podman", "docker", "compose", "cell")
 """The kinds of target that are containers, each with a name behind a colon."""

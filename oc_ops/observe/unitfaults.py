@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from oc_ops.observe import unitfiles
+from oc_ops.text import regex
 
 _CONDITION, _STATE = "ConditionTimestampMonotonic", "StateChangeTimestampMonotonic"
 PROPERTIES = (
@@ -39,7 +40,7 @@ _STEPS: Mapping[int, str] = {
     243: "its credentials cannot be loaded (LoadCredential)",
 }
 """systemd's own exit statuses (systemd.exec(5)) for what it does before the program begins; 203 is told elsewhere."""
-_FILE = re.compile(r"^(/.*) \(ignore_errors=no\)$", re.M)
+_FILE = regex(r"^(/.*) \(ignore_errors=no\)$", re.M)
 
 
 def fault(says: Mapping[str, str]) -> str:

@@ -14,12 +14,13 @@ from pathlib import Path
 from oc_ops.errors import SettingError
 from oc_ops.observe.gatewaylocks import same_place
 from oc_ops.observe.target import Target, locate
+from oc_ops.text import regex
 
 PROPERTIES = ("Id", "User", "Environment", "EnvironmentFiles", "ExecStart")
 """Properties of `systemctl show` that `leads_to` reads."""
 
-_OUTPUT = re.compile(r"^\s*Standard(?P<stream>Output|Error)\s*=\s*(?:(?:file|append|truncate):)?(?P<path>.*)$", re.M)
-_ARGV = re.compile(r"argv\[\]=(.*?) ;")
+_OUTPUT = regex(r"^\s*Standard(?P<stream>Output|Error)\s*=\s*(?:(?:file|append|truncate):)?(?P<path>.*)$", re.M)
+_ARGV = regex(r"argv\[\]=(.*?) ;")
 _BYTES = 64 * 2**10
 
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 from oc_ops import files
 from oc_ops.errors import OcOpsError, SettingError
 from oc_ops.settings import Settings
+from oc_ops.text import regex
 
 FILE = "ops_critical_cron_jobs.txt"
 """Its name; in a checkout git tracks the one in memory/, so that no job leaves it unnoticed."""
@@ -23,15 +24,15 @@ MAX_FAILURES = 2
 _OPTIONS = ("max-age", "timeout", "max-failures")
 _TIMES = ("max-age", "timeout")
 _UNIT = "a time with its unit: add a unit, such as 7d, 26h, 15m or 90s"
-_OPTION = re.compile(r"([A-Za-z][\w-]*)=(\S*)")
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
+_OPTION = regex(r"([A-Za-z][\w-]*)=(\S*)")
+_DURATION = regex(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LONGEST_S = 400 * 86_400.0
 _MOST_FAILURES = 1000
-_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"(?=[ \t]|$)')
-_COMMENT = re.compile(r"(?:^|[ \t])#")
+_QUOTED = regex(r'"((?:[^"\\]|\\.)*)"(?=[ \t]|$)')
+_COMMENT = regex(r"(?:^|[ \t])#")
 _BLANKS = " \t"
-_LINE = re.compile(r"[^\n]*\n|[^\n]+")
+_LINE = regex(r"[^\n]*\n|[^\n]+")
 
 
 class Watched(Struct, frozen=True):

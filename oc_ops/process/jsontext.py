@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import cast
 
 from oc_ops import files
+from oc_ops.text import regex
 
-_START = re.compile(r"""^[ \t]*([{\[])(?=\s*["\]}{\[\dtfn-])""", re.M)
+_START = regex(r"""^[ \t]*([{\[])(?=\s*["\]}{\[\dtfn-])""", re.M)
 """A bracket that begins a line and may begin a value: `[plugins]` does not."""
 _PATIENCE = 16
 """How often a text may be read over, in characters tried, before what is left of it is given up."""
@@ -73,12 +74,12 @@ def number_at(value: object, *path: str) -> float | None:
     return float(found) if isinstance(found, (int, float)) and not isinstance(found, bool) else None
 
 
-_MESSAGE = re.compile(r'"(?:message|error)"\s*:\s*"((?:[^"\\]|\\.)+)')
+_MESSAGE = regex(r'"(?:message|error)"\s*:\s*"((?:[^"\\]|\\.)+)')
 _FRAME = "".join(map(chr, range(0x2500, 0x2580))) + " \t*|+=_-◇"
 """Box drawing and what else plain programs draw lines with."""
-_NOISE = re.compile(r"\(node:\d+\)|\(Use `node |\[openclaw\] The CLI command failed")
+_NOISE = regex(r"\(node:\d+\)|\(Use `node |\[openclaw\] The CLI command failed")
 """Lines that stand before the reason and tell nothing: Node's warnings, 2026.9.6's heading."""
-_HEAD = re.compile(r"\[openclaw\] (?:Reason|Error): ")
+_HEAD = regex(r"\[openclaw\] (?:Reason|Error): ")
 
 
 def complaint(text: str) -> str:

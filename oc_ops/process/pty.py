@@ -12,6 +12,8 @@ import signal
 import sys
 from contextlib import suppress
 
+from oc_ops.text import regex
+
 TYPE_CHECKING = False  # importing typing would cost as much as starting Python
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,9 +22,9 @@ ROWS, COLUMNS = 24, 120
 """Rows and columns of the terminal, as the command is told."""
 
 _CANNOT = 127
-_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
-_REDRAW = re.compile(r"\x1b\[1?G|\r")
-_SPINNER = re.compile(r"^[ \t]*[│◇◒◐◓◑][^\n]*\n?", re.M)
+_CONTROL = regex(r"\x1b\[[0-?]*[ -/]*[@-~]")
+_REDRAW = regex(r"\x1b\[1?G|\r")
+_SPINNER = regex(r"^[ \t]*[│◇◒◐◓◑][^\n]*\n?", re.M)
 
 
 def command(argv: Sequence[str]) -> list[str]:

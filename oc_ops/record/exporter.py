@@ -13,12 +13,14 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
+from oc_ops.text import regex
+
 MOST_CONNECTIONS = 8
 """A Prometheus keeps one; whoever comes beyond these is sent away at once."""
 DEADLINE_S = 10.0
 """How long one connection may last, from its first byte to our last, however slowly it talks."""
 
-_OURS = re.compile(r"(?:127\.\d{1,3}\.\d{1,3}\.\d{1,3}|localhost|\[::1\])(?::\d{1,5})?", re.I)
+_OURS = regex(r"(?:127\.\d{1,3}\.\d{1,3}\.\d{1,3}|localhost|\[::1\])(?::\d{1,5})?", re.I)
 
 
 class Exporter(ThreadingMixIn, WSGIServer):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct
 
 from oc_ops import files
-from oc_ops.text import clock, file_stamp
+from oc_ops.text import clock, file_stamp, regex
 
 if TYPE_CHECKING:
     from oc_ops.process.run import Call, Output
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 REPORT_HTML = "report.html"
 REPORT_JSON = "report.json"
 
-_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ(?:-\d\d)?")
-_TEMPORARY = re.compile(r"\..{1,100}\.[0-9a-f]{16}\.part")
+_STAMP = regex(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ(?:-\d\d)?")
+_TEMPORARY = regex(r"\..{1,100}\.[0-9a-f]{16}\.part")
 _STREAM_CHARACTERS = 2**21
 
 
@@ -228,7 +228,7 @@ def _slug(argv: Sequence[str]) -> str:
     return "-".join(words[:3]) or "call"
 
 
-_HALF = re.compile(r"[\w.~+/=-]{1,256}")
+_HALF = regex(r"[\w.~+/=-]{1,256}")
 
 
 def _shown(output: Output, redactor: Redactor) -> str:

@@ -11,46 +11,46 @@ from urllib.parse import quote
 
 from oc_ops.record.spellings import Known
 from oc_ops.secrecy import STEMS, TABLES, is_everyday, is_reference, looks_random, names_a_secret, tells
-from oc_ops.text import BLOCK_LIMIT, LINE_LIMIT, one_line, printable
+from oc_ops.text import BLOCK_LIMIT, LINE_LIMIT, one_line, printable, regex
 
 PLACEHOLDER = "[redacted]"
 
 _COLOUR = r"(?:\x1b\[[0-9;]{0,16}m)?"
 _QUOTE = r"(?:\\{0,3}[\"'])?"
 # In a lowered copy, by the stems of names, which is many times as fast as looking at every label.
-_LABEL = re.compile(
+_LABEL = regex(
     rf"(?:{'|'.join(STEMS)})[\w.-]{{0,64}}+{_COLOUR}({_QUOTE})"
     r"(?:([ \t]{0,8}+[:=][ \t]{0,8}+\r?\n[ \t]{0,64}+|[ \t]{1,8}+(?:is|->)[ \t]{1,8}+)"
     rf"|[ \t]{{0,8}}+(?:=>|[:=\uff1a\uff1d]|%(?:25)?3[ad])[ \t]{{0,8}}+{_COLOUR}|</key>\s{{0,64}}+<string>)"
 )
 """Group 2 is what prose has as well: the end of a line, `is`, an arrow. An everyday word behind it is no value."""
-_BEFORE = re.compile(r"[\w.-]*+")
-_NAME = re.compile(r"[\w.-]*+")
-_FLAG = re.compile(
+_BEFORE = regex(r"[\w.-]*+")
+_NAME = regex(r"[\w.-]*+")
+_FLAG = regex(
     r"(--?[A-Za-z][\w-]{1,63}+)(?:[\"']\s{0,8},\s{0,64}[\"']|</string>\s{0,64}<string>|[ \t\0]{1,8}[\"']?)"
     r"(?!-)(?<![\w-]-)"
 )
 
 _BARE = r"[^\s\"'\\,;&<>{}()\[\]]"
 # What stays in front of the placeholder: the opening quote or the scheme. Then the value itself.
-_VALUE = re.compile(
+_VALUE = regex(
     r"(\\{1,3}[\"'])((?:[^\"'\\\r\n]|\\{1,7}[^\"'\\\r\n])++)|(\")((?:[^\"\\\r\n]|\\.)++)|(')([^'\r\n]++)"
     rf"|((?:(?:bearer|basic|token|digest|bot)[ \t]{{1,8}})?+)(?!{re.escape(PLACEHOLDER)}|//)({_BARE}++)",
     re.IGNORECASE,
 )
-_LIST = re.compile(rf"\[\s{{0,8}}(?:(?:{_QUOTE}[^\"'\\\[\]{{}}\r\n,]{{1,1024}}+{_QUOTE})\s{{0,8}},?\s{{0,8}})++\]")
+_LIST = regex(rf"\[\s{{0,8}}(?:(?:{_QUOTE}[^\"'\\\[\]{{}}\r\n,]{{1,1024}}+{_QUOTE})\s{{0,8}},?\s{{0,8}})++\]")
 
 # Values of more than one line, or word: YAML's blocks, TOML's strings, and what is by nature a sentence.
-_BLOCK = re.compile(r"[|>][-+]?[ \t]{0,8}\r?\n(?:[ \t]{1,64}+[^\r\n]{0,4096}+(?:\r?\n|$))++")
-_TRIPLE = re.compile(r"(\"{3}|'{3})(?:(?!\1)[\s\S]){1,4096}+")
-_SENTENCE, _REST = re.compile(r"passphrase|mnemonic", re.I), re.compile(r"[^\r\n\"'\\,;&<>{}()\[\]]*+")
-_PEM = re.compile(
+_BLOCK = regex(r"[|>][-+]?[ \t]{0,8}\r?\n(?:[ \t]{1,64}+[^\r\n]{0,4096}+(?:\r?\n|$))++")
+_TRIPLE = regex(r"(\"{3}|'{3})(?:(?!\1)[\s\S]){1,4096}+")
+_SENTENCE, _REST = regex(r"passphrase|mnemonic", re.I), regex(r"[^\r\n\"'\\,;&<>{}()\[\]]*+")
+_PEM = regex(
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
     r"(?:[^-]{0,65536}+(?:-(?!----)[^-]{0,65536}+){0,16}+-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
     r"|[A-Za-z0-9+/=\s\\]{0,65536}+)"
 )
-_ADDRESS = re.compile(r"(?<!file)://[^\s\"'<>\\]{12,2048}+")
-_STEP = re.compile(r"[^/?&=#;:@,.]{12,}")
+_ADDRESS = regex(r"(?<!file)://[^\s\"'<>\\]{12,2048}+")
+_STEP = regex(r"[^/?&=#;:@,.]{12,}")
 
 # By a word without which a shape cannot occur. Each begins with a literal or a small class and looks behind after
 # it, and every long repeat is possessive: linear on any input, quick on the usual one. Group 1 stays. Compiled by
@@ -301,7 +301,7 @@ def _home_pattern(homes: Iterable[Path]) -> re.Pattern[str] | None:
 
 # A neighbour that could continue the path means another directory: /home/joe is not /home/joel, nor /x/home/joe.
 # An escaped newline, an escaped slash, the end of a colour and a flag (-I/home/joe) are no such neighbours.
-_BEGINS = re.compile(r"(?<![\w.~-])|(?<=\\[nrt])|(?<=%2F)|(?<=[0-9\[]m)|(?<=-[A-Z])")
+_BEGINS = regex(r"(?<![\w.~-])|(?<=\\[nrt])|(?<=%2F)|(?<=[0-9\[]m)|(?<=-[A-Z])")
 
 
 def _tilde(match: re.Match[str]) -> str:

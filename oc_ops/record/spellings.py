@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from msgspec import Struct
 
 from oc_ops.secrecy import SHORTEST, is_trivial
+from oc_ops.text import regex
 
 _SHORT = 6
 """A shorter secret is looked for between word boundaries only."""
@@ -29,20 +30,20 @@ _UNSEEN = (
     "\ufeff\uffa0\ufff0-\uffff\U0001d173-\U0001d17a\U000e0000-\U000e0fff\ud800-\udfff\u00a0\u2000-\u200a\u3000"
 )
 _PICTURES = "\u2400-\u2426"
-_ANSI = re.compile(
+_ANSI = regex(
     r"(?:[\x1b\u241b]|\^\[)(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|[()][A-Z0-9]"
     r"|\][^\x07\x1b\u2407\u241b]{0,256}(?:\x07|\u2407|[\x1b\u241b]\\))"
     r"|\x9b[0-?]{0,32}[ -/]{0,4}[@-~]"
 )
-_IGNORED = re.compile(f"[{_C0} {_UNSEEN}{_PICTURES}]+")
-_UNSEEN_RUN = re.compile(f"[{_UNSEEN}{_PICTURES}\x80-\x9f]+")
+_IGNORED = regex(f"[{_C0} {_UNSEEN}{_PICTURES}]+")
+_UNSEEN_RUN = regex(f"[{_UNSEEN}{_PICTURES}\x80-\x9f]+")
 _BLANK = bytes((*range(0x21), 0x7F))
-_ESCAPED = re.compile(
+_ESCAPED = regex(
     r"\\\\*(?:u(d[89ab][0-9a-f]{2})\\+u(d[c-f][0-9a-f]{2})|[nrtbfva0]|u\{0{0,4}([0-9a-f]{1,6})\}|u([0-9a-f]{4})|x([0-9a-f]{2})|U000([0-9a-f]{5})|[!-/:-@\[-`{-~])",
     re.I,
 )
-_PERCENT = re.compile(r"(?:%[0-9a-f]{2})+", re.I)
-_ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]{2,8});", re.I)
+_PERCENT = regex(r"(?:%[0-9a-f]{2})+", re.I)
+_ENTITY = regex(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]{2,8});", re.I)
 _HEX_GAP = r"[\s:,.;_\-\\\"'\[\]]{0,8}(?:0x|x)?"
 _HEX_GAPS = b":,.;_-\\\"'[]"
 _WIDE = {code + 0xFEE0: chr(code) for code in range(0x21, 0x7F)}

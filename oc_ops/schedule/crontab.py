@@ -7,7 +7,6 @@ and what it cannot parse is commented out.
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import tempfile
 from collections.abc import Mapping
@@ -19,9 +18,10 @@ from oc_ops.errors import OcOpsError
 from oc_ops.locks import lock_dir, single_flight
 from oc_ops.process.run import Call, run
 from oc_ops.schedule.plan import SchedulePlan
+from oc_ops.text import regex
 
 _MARK = "# oc-ops schedule "
-_OWN = re.compile(rb"# oc-ops schedule ([A-Za-z0-9_.:-]+)[ \t]*$")
+_OWN = regex(rb"# oc-ops schedule ([A-Za-z0-9_.:-]+)[ \t]*$")
 _DEADLINE_S = 10.0
 _PREFIX = "oc-ops-crontab-"
 _LONGEST = 998

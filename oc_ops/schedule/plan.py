@@ -18,6 +18,7 @@ from oc_ops.errors import OcOpsError
 from oc_ops.observe import container, install
 from oc_ops.observe.target import CONTAINERS, identify, locate
 from oc_ops.settings import Settings, declared, environment_name, start_folder
+from oc_ops.text import regex
 
 _SYSTEM = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin")
 PLACES = (
@@ -27,7 +28,7 @@ PLACES = (
 """Variables that decide which gateway is looked at, and where the processes of oc-ops meet."""
 _INSIDE = ("OPENCLAW_CLI", "OPENCLAW_SHELL", "OPENCLAW_PATH_BOOTSTRAPPED", "OPENCLAW_SERVICE_MARKER")
 """Variables that a gateway gives its cron jobs and agents (a command job of 2026.9.6; `exec` sets OPENCLAW_SHELL)."""
-_CREDENTIAL = re.compile(r"OPENCLAW_\w*(?:TOKEN|PASSWORD)")
+_CREDENTIAL = regex(r"OPENCLAW_\w*(?:TOKEN|PASSWORD)")
 
 PERIODS_S = (
     60,

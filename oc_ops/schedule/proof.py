@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import pwd
-import re
 import shlex
 import shutil
 import sys
@@ -18,10 +17,10 @@ import psutil
 from oc_ops.process.run import run
 from oc_ops.schedule.crontab import Crontab, trouble
 from oc_ops.schedule.plan import PLACES
-from oc_ops.text import one_line
+from oc_ops.text import one_line, regex
 
-_VARIABLE = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([A-Za-z_]\w*))\s*=\s*(.*?)\s*""")
-_NAME = re.compile(r"[A-Za-z_]\w*=")
+_VARIABLE = regex(r"""\s*(?:"([^"]*)"|'([^']*)'|([A-Za-z_]\w*))\s*=\s*(.*?)\s*""")
+_NAME = regex(r"[A-Za-z_]\w*=")
 _CALL = ("-m", "oc_ops", "schedule", "run")
 _TRIED = "oc-ops can be run"
 _DEADLINE_S = 10.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -19,13 +18,13 @@ from oc_ops.observe.target import identify
 from oc_ops.process.run import Call, run
 from oc_ops.schedule.plan import refuse_inside_a_gateway
 from oc_ops.settings import SCHEDULED, Settings, start_folder
-from oc_ops.text import clock, utc
+from oc_ops.text import clock, regex, utc
 
 FILE = "schedule.log"
 KEPT = 3
 DOCTOR = (sys.executable, "-m", "oc_ops", "doctor")
 
-_HEADLINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (?:ran|skipped|lost): ")
+_HEADLINE = regex(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (?:ran|skipped|lost): ")
 _VERDICTS = (0, 1)
 """Exit codes of a doctor that came to a verdict, good or bad."""
 

@@ -13,6 +13,7 @@ from oc_ops.observe.jobs import JobRun
 from oc_ops.observe.openclaw import Answer
 from oc_ops.process.jsontext import at, number_at, text_at
 from oc_ops.process.pty import plain
+from oc_ops.text import regex
 
 _MANUAL = "manual:"
 """How 2026.5.28 and later begin the id of a run that a person asked for."""
@@ -109,10 +110,10 @@ def _whole(entry: object, key: str) -> int | None:
     return None if number is None or not abs(number) < 1e15 else round(number)
 
 
-_UNKNOWN_JOB = re.compile(r"unknown cron job id|(?:automation|cron job) not found", re.IGNORECASE)
-_WAITED = re.compile(r"timed out waiting for cron run (manual:[\w:.-]{1,200})")
+_UNKNOWN_JOB = regex(r"unknown cron job id|(?:automation|cron job) not found", re.IGNORECASE)
+_WAITED = regex(r"timed out waiting for cron run (manual:[\w:.-]{1,200})")
 """`--wait` gives up before we do, and then names the run."""
-_LOST = re.compile(r"timeout|timed out|gateway closed|not reachable|abnormal closure|cancelled", re.IGNORECASE)
+_LOST = regex(r"timeout|timed out|gateway closed|not reachable|abnormal closure|cancelled", re.IGNORECASE)
 """Words after which nobody can say whether the gateway took the job before the connection was gone."""
 
 

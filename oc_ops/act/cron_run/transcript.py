@@ -29,12 +29,12 @@ from oc_ops.observe.jobs import Job
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.process.pty import plain
 from oc_ops.record.redact import Redactor
-from oc_ops.text import clock, file_stamp, printable, span
+from oc_ops.text import clock, file_stamp, printable, regex, span
 
 FOLDER = "cron_run_now"
 
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}_(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ(?:-\d\d)?)\.log")
+_PLAIN = regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
+_NAME = regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}_(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ(?:-\d\d)?)\.log")
 _QUIET_S = 0.2
 """A burst of output is taken as a whole, so that no secret is cut in two by the way it came."""
 _BURST_CHARS = 1 << 16

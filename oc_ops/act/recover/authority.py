@@ -13,13 +13,14 @@ from typing import Literal
 import psutil
 
 from oc_ops.observe.service import Service, ask
+from oc_ops.text import regex
 
 Verb = Literal["start", "restart"]
 
 _uid = os.geteuid  # tests put another account in its place
 _ASK_S = 5.0
-_RULE = re.compile(r"^\s+\((?P<as>[^)]*)\)\s+(?P<rest>\S.*)$")
-_TAG = re.compile(r"^(?:[A-Z_]+:\s*)+")
+_RULE = regex(r"^\s+\((?P<as>[^)]*)\)\s+(?P<rest>\S.*)$")
+_TAG = regex(r"^(?:[A-Z_]+:\s*)+")
 
 
 def command(service: Service, verb: Verb) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from oc_ops.errors import OcOpsError
 from oc_ops.record.folder import sync_directory
 from oc_ops.record.incidents import book, events
 from oc_ops.record.journal import parsed
-from oc_ops.text import file_stamp, utc
+from oc_ops.text import file_stamp, regex, utc
 
 if TYPE_CHECKING:
     from oc_ops.record.incidents.incident import Incident
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 FOLDER = "recoveries"
 """Below the memory directory: `<stamp>.jsonl` and, beside it, the evidence in `<stamp>/`."""
 
-_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ(?:-\d\d)?")
+_STAMP = regex(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ(?:-\d\d)?")
 _LOOKED_BACK = 50
 """Records that are looked through for one that tells the same."""
 State = Literal["begin", "end", "note"]

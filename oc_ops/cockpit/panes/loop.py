@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import re
 import select
 import signal
 import stat
@@ -25,8 +24,9 @@ from oc_ops.cockpit.panes.log import WindowLog, log_of
 from oc_ops.cockpit.state import Snapshot
 from oc_ops.errors import OcOpsError
 from oc_ops.settings import Settings
+from oc_ops.text import regex
 
-_CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff]")
+_CONTROLS = regex("[\0-\x1f\x7f-\x9f\ud800-\udfff]")
 _RENDERING = Console(file=open(os.devnull, "w"), force_terminal=True, color_system="standard")  # noqa: SIM115, PTH123
 _START = "\x1b[?25l\x1b[?7l\x1b[0m"
 """No cursor; no wrapping, so that a character wider than thought costs a column and not a line."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -15,12 +14,13 @@ from oc_ops.files import open_regular
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.logs.records import Record, parse
 from oc_ops.observe.target import Target
+from oc_ops.text import regex
 
 _LOG_FOLDER = Path("/tmp/openclaw")  # noqa: S108 - hard-coded in OpenClaw itself, whatever TMPDIR says
 _ARCHIVES = 5
 """How many rotated files OpenClaw keeps: `name.1.log` the youngest, `name.5.log` the oldest (2026.5.28, 2026.9.6)."""
 
-_ROLLING = re.compile(r"openclaw-(?:YYYY-MM-DD|\d{4}-\d{2}-\d{2})\.log")
+_ROLLING = regex(r"openclaw-(?:YYYY-MM-DD|\d{4}-\d{2}-\d{2})\.log")
 """A `logging.file` of this form is written under the day's date all the same."""
 
 _LONGEST_PROFILE = 220

@@ -12,6 +12,7 @@ from typing import Literal, cast
 from msgspec import Struct
 
 from oc_ops import files
+from oc_ops.text import regex
 
 LONGEST_TEXT = 256 * 1024
 """Of a longer line this many characters are looked at: a 5 MB record is a payload, not a message."""
@@ -21,16 +22,16 @@ Writer = Literal["gateway", "cli", "ourselves"]
 _OURSELVES = ("ua=oc-ops/", "client=oc-ops ")
 """How the gateway's lines about our own RPC connections name them."""
 
-_CLI_SAYS = re.compile(r"\[openclaw\] (?:The CLI command failed|(?:Reason|Debug|Try|Help|Stack):)")
+_CLI_SAYS = regex(r"\[openclaw\] (?:The CLI command failed|(?:Reason|Debug|Try|Help|Stack):)")
 """How a failed CLI command of 2026.9.6 begins its lines; the gateway's own console lines have other words."""
 
 _STAMP = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
-_STAMPED = re.compile(rb"\s*\[?(" + _STAMP + rb")\]?(?:\s|$)")
-_TIME = re.compile(rb'"time":\s*"([^"]{10,40})"')
-_ANY_TIME = re.compile(rb'"time":\s*"([^"]{10,40})"|^\[?(' + _STAMP + rb")", re.M)
+_STAMPED = regex(rb"\s*\[?(" + _STAMP + rb")\]?(?:\s|$)")
+_TIME = regex(rb'"time":\s*"([^"]{10,40})"')
+_ANY_TIME = regex(rb'"time":\s*"([^"]{10,40})"|^\[?(' + _STAMP + rb")", re.M)
 
 _FAULT_KEYS = ("error", "err", "errorMessage", "errorCode", "code", "reason", "cause", "message")
-_QUOTES = re.compile(
+_QUOTES = regex(
     r"""(?:\b(?:Inbound|Reply)\ body:\ |\b(?:preview|replyToBody)="|(?:\b|(?<=m))text(?:\x1b\[\d*m)?=).*""", re.S | re.X
 )
 """Where a record goes on to quote a chat: WhatsApp's debug lines, channel previews, agent text on the WebSocket log."""
@@ -213,11 +214,11 @@ Window = tuple[datetime, datetime]
 
 _MOST_BYTES = 128 * 1024
 _BEFORE = timedelta(seconds=2)
-_LINE = re.compile(r"\[([^\]]{10,40})\] openclaw (?:gateway lifecycle|restart (\w+)) (.*)")
+_LINE = regex(r"\[([^\]]{10,40})\] openclaw (?:gateway lifecycle|restart (\w+)) (.*)")
 """`[2026-11-22T12:00:00.000Z] openclaw gateway lifecycle source=cli action=restart mode=… interactive=0`, and
 `openclaw restart attempt|done|failed|finished source=update|handoff …` of the detached scripts (2026.9.6)."""
 
-_ACTION = re.compile(r"\baction=(?:restart|stop|start)\b")
+_ACTION = regex(r"\baction=(?:restart|stop|start)\b")
 
 
 def planned_restarts(state_dir: Path, since: datetime, *, lasts_s: float) -> tuple[Window, ...]:

@@ -14,6 +14,8 @@ from typing import NamedTuple, cast
 
 from msgspec import Struct
 
+from oc_ops.text import regex
+
 _BLOCK = 2**20
 _LONGEST_LINE = 8 * 2**20
 """A longer line is looked at in pieces of this size."""
@@ -23,7 +25,7 @@ _HEAVY_FROM = 2**20
 
 _WEAK_BELOW = 16
 
-_NOT_RAW = re.compile(r'["\n\t\r\f\v^$]|\\[nrtfvsSWDbBAZ\\0-9]|\(\?(?!:|P<)')
+_NOT_RAW = regex(r'["\n\t\r\f\v^$]|\\[nrtfvsSWDbBAZ\\0-9]|\(\?(?!:|P<)')
 
 
 class Needle(Struct, frozen=True):

@@ -37,6 +37,7 @@ from oc_ops.record.journal import JournalError, restarts_by_us
 from oc_ops.record.redact import Redactor
 from oc_ops.record.run import Around, Observations, RunRecord
 from oc_ops.settings import Settings
+from oc_ops.text import regex
 
 if TYPE_CHECKING:
     from oc_ops.record.incidents.book import IncidentUpdate
@@ -49,8 +50,8 @@ _RESTART_S = 60.0
 _BY_US_MS = 90_000
 """OpenClaw writes its line when it has done its part, up to this long after our own."""
 _STATUSES = ("ok", "error", "skipped", "interrupted")
-_TIMED_OUT = re.compile(r"time[d -]{0,2}out", re.IGNORECASE)
-_WORD = re.compile(r"(?:--version|[a-z][a-z.-]{1,30})")
+_TIMED_OUT = regex(r"time[d -]{0,2}out", re.IGNORECASE)
+_WORD = regex(r"(?:--version|[a-z][a-z.-]{1,30})")
 
 
 def note(

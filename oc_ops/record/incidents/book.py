@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import itertools
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,10 +19,10 @@ from oc_ops.record.journal import Journal, parsed
 from oc_ops.record.redact import Json, Redactor
 from oc_ops.record.run import SPARED, WARNED, CheckRecord, RunRecord
 from oc_ops.settings import Settings
-from oc_ops.text import age, clock, one_line
+from oc_ops.text import age, clock, one_line, regex
 
 FILE = "incidents.jsonl"
-_LEAD = re.compile(rb'\{"v":1,"id":"([^"\\]+)","at":"([^"\\]+)","what":"(\w+)"')
+_LEAD = regex(rb'\{"v":1,"id":"([^"\\]+)","at":"([^"\\]+)","what":"(\w+)"')
 """How a line that we wrote begins: enough to leave incidents long closed aside without parsing them."""
 
 

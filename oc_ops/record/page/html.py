@@ -10,6 +10,8 @@ from html import escape, unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from oc_ops.text import regex
+
 if TYPE_CHECKING:
     from oc_ops.record.redact import Redactor
 
@@ -17,16 +19,16 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _LOG = 20_000
 _LOGS = 300_000
 
-_BLOB = re.compile(r'(<div id="data-container" data-jsonblob=")([^"]*)(")')
-_SCRIPT = re.compile(
+_BLOB = regex(r'(<div id="data-container" data-jsonblob=")([^"]*)(")')
+_SCRIPT = regex(
     r'<div id="data-container" data-jsonblob="[^"]*"></div>\s*<script>((?:(?!</?script).)*)</script>\s*</footer>'
     r"\s*</body>\s*</html>\s*\Z",
     re.DOTALL,
 )
-_GENERATED = re.compile(r"<p>Report generated on (?:(?!</p>).)*</p>", re.DOTALL)
-_HEAD = re.compile(r"<head>.*?</head>", re.DOTALL)
-_CELL = re.compile(r'<td class="(col-[A-Za-z]+)">([^<>]*)</td>')
-_ANY_CELL = re.compile(r'<td class="(col-[A-Za-z]+)">(.*)</td>', re.DOTALL)
+_GENERATED = regex(r"<p>Report generated on (?:(?!</p>).)*</p>", re.DOTALL)
+_HEAD = regex(r"<head>.*?</head>", re.DOTALL)
+_CELL = regex(r'<td class="(col-[A-Za-z]+)">([^<>]*)</td>')
+_ANY_CELL = regex(r'<td class="(col-[A-Za-z]+)">(.*)</td>', re.DOTALL)
 _RESULTS = frozenset({"Passed", "Failed", "Error", "Skipped", "XFailed", "XPassed", "Rerun"})
 
 

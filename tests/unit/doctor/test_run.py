@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from oc_ops.doctor.outcomes import Blocked, NotAsked
 from oc_ops.doctor.run import DoctorRun
 from oc_ops.errors import CouldNotLook, OtherAccount
 from oc_ops.judge.finding import Finding
+from oc_ops.observe import rpc_reads
+from oc_ops.observe.rpc import RpcRefused
 from oc_ops.settings import Settings
 from tests.support.sights import call
 
@@ -218,6 +221,35 @@ def test_page_on_disk(run: DoctorRun) -> None:
     latest = (run.settings.report_dir / "latest.html").read_text()
     assert latest == (run.report.folder.path / "report.html").read_text()
     assert "healthy" in latest
+
+
+def test_a_page_that_was_prepared_for_is_the_same(run: DoctorRun) -> None:
+    """What is made beside the checks, once and however early, is what the page is drawn with."""
+    end(run)
+    record = run.finish()
+    plain = run.report.page_parts(record)
+    run.report.prepare()
+    run.report.prepare()
+    parts = run.report.page_parts(record)
+    assert not [each for each in threading.enumerate() if each.name.startswith("oc-ops")]
+    assert parts._templates is run.report.page_parts(record)._templates is not plain._templates
+    assert (parts.first_screen(), parts.evidence()) == (plain.first_screen(), plain.evidence())
+
+
+def test_the_page_is_prepared_while_the_gateway_is_asked(run: DoctorRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the one wait of a healthy run, and not where nothing is asked."""
+    told: list[str] = []
+    monkeypatch.setattr(run.report, "prepare", lambda: told.append("prepared"))
+    monkeypatch.setattr(run.doctor, "http_cause", lambda: None)
+    refused = RpcRefused("off", "not asked")
+
+    def asked(*_: object, **__: object) -> RpcRefused:
+        told.append("asked")
+        return refused
+
+    monkeypatch.setattr(rpc_reads, "all_at_once", asked)
+    assert run.doctor.rpc_lane() is refused
+    assert told == ["prepared", "asked"]
 
 
 def test_one_run_at_a_time(run: DoctorRun, tmp_path: Path) -> None:

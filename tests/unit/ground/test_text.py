@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
+import pkgutil
+import re
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from oc_ops.text import Shape, clock, file_stamp, listing, offset, span, utc, utc_day
+import oc_ops
+from oc_ops import text
+from oc_ops.text import Shape, clock, file_stamp, listing, offset, regex, span, utc, utc_day
 
 NOON = datetime(2026, 9, 25, 12, 3, 7, 250_000, tzinfo=UTC)
 
@@ -87,3 +93,34 @@ def test_machines_read_utc_wherever_they_are(zone: Callable[[str], None]) -> Non
 def test_a_list_names_a_few_and_counts_the_rest(names: list[str], between: str, words: str) -> None:
     """As many as are asked for by name; nothing is said of a rest that is none."""
     assert listing(names, 2, between) == words
+
+
+def test_an_expression_is_compiled_when_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not before, and then it is the compiled one in everything that is asked of it, for text and for bytes."""
+    made: list[object] = []
+    compiled = re.compile
+
+    def noted(*given: object) -> object:
+        made.append(given)
+        return compiled(*given)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(re, "compile", noted)
+    word, digits = regex(r"(?P<first>H)\w+", re.I), regex(rb"\d+")
+    assert made == []
+    assert [each[0] for each in word.finditer("hang, Halt")] == ["hang", "Halt"]
+    assert word.sub("x", "hang, Halt") == "x, x"
+    assert (word.pattern, word.groups, word.flags & re.I) == (r"(?P<first>H)\w+", 1, re.I)
+    assert digits.findall(b"1 22") == [b"1", b"22"]
+    with pytest.raises(AttributeError):
+        word.nothing  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_every_expression_of_the_project_compiles() -> None:
+    """One that does not would be met by the one operator whose gateway says such a thing."""
+    for module in pkgutil.walk_packages(oc_ops.__path__, "oc_ops."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    found = [each for each in gc.get_objects() if type(each) is text._Unmade]
+    assert len(found) > 150
+    for each in found:
+        assert each.pattern is not None
