@@ -180,7 +180,7 @@ def tells(name: str, value: str, *, quoted: bool = True) -> bool:
 
 _NO_VALUE = regex(
     r"true|false|null|none|nil|undefined|missing|mismatch|required|invalid|expired|unset|empty|unresolved|ok|not|is|the"
-    r"|a|an|no|must|was|has|does|env|file|exec|\$\{\w+\}|\[redacted\]",
+    r"|a|an|no|must|was|has|does|should|cannot|expected|unrecognized|too|env|file|exec|\$\{\w+\}|\[redacted\]",
     re.I,
 )
 

@@ -90,8 +90,8 @@ def service(target: Target, platform: str = sys.platform) -> Service:
     """Ask the service managers about the target's gateway unit, each question for at most 3 s.
 
     The user's own unit is openclaw-gateway[-PROFILE].service, ai.openclaw.gateway or ai.openclaw.PROFILE. Where there
-    is none, or it rests, units and daemons named openclaw* of both managers count whose account, environment and
-    command lead to the target's state directory.
+    is none, or it rests, units and daemons of both managers count, of any name, whose account, environment and command
+    lead to the target's state directory.
     """
     own = _own_unit(target, platform)
     if own.manager != "none" and own.state != "stopped":
@@ -119,7 +119,7 @@ def _own_unit(target: Target, platform: str) -> Service:
 
 
 def _units_named(target: Target, own: str) -> Iterator[Service]:
-    """Units named openclaw*, of the user's and the system's manager, that belong to the target."""
+    """Units of the user's and the system's manager that belong to the target: of any name that a person gave them."""
     scopes: tuple[Scope, ...] = ("user", "system")
     for scope in scopes:
         manager = ["systemctl", *(["--user"] if scope == "user" else [])]
@@ -128,7 +128,8 @@ def _units_named(target: Target, own: str) -> Iterator[Service]:
             yield replace(silent, scope=scope, standard=False)
             continue
         names = [line.split()[0] for line in (_said(listed) or "").splitlines() if line.strip()]
-        wanted = [each for each in names if "@." not in each and each != own]
+        names += unitfiles.mentioning(_unit_folders(scope, target))
+        wanted = [each for each in dict.fromkeys(names) if "@." not in each and each != own]
         shown = _asked(
             [*manager, "show", _NAMES, *wanted, f"--property={','.join((*_PROPERTIES, *unitfiles.PROPERTIES))}"], target
         )
@@ -144,8 +145,19 @@ def _units_named(target: Target, own: str) -> Iterator[Service]:
                 yield replace(found, scope=scope, standard=False)
 
 
+def _unit_folders(scope: Scope, target: Target) -> tuple[Path, ...]:
+    """The folders where people put units, systemd.unit(5); those of packages bear OpenClaw's name."""
+    shared = [Path(each) / "systemd" / scope for each in ("/etc", "/run", "/usr/local/lib")]
+    if scope == "system":
+        return tuple(shared)
+    home, given = Path.home(), target.environ.get
+    config = Path(given("XDG_CONFIG_HOME") or home / ".config")
+    data = Path(given("XDG_DATA_HOME") or home / ".local" / "share")
+    return (config / "systemd" / "user", data / "systemd" / "user", *shared)
+
+
 def _launch_daemons(target: Target) -> Iterator[Service]:
-    """LaunchDaemons named *openclaw* that belong to the target, and the user's own agents of other names."""
+    """LaunchDaemons that belong to the target, and the user's own agents of other names."""
     places: tuple[tuple[Scope, str, Path], ...] = (
         ("system", "system", Path("/Library/LaunchDaemons")),
         ("user", f"gui/{os.getuid()}", target.home / "Library" / "LaunchAgents"),
@@ -192,7 +204,7 @@ def unit_of(process: GatewayProcess, target: Target) -> Service | None:
 
 
 def units(target: Target) -> tuple[Service, ...]:
-    """Every systemd unit named openclaw* of both managers that leads to the target's state directory."""
+    """Every systemd unit of both managers that leads to the target's state directory."""
     if sys.platform == "darwin":
         return ()
     return tuple(each for each in _units_named(target, "") if each.state != "silent")

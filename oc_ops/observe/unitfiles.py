@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import pwd
 import re
@@ -21,7 +22,10 @@ PROPERTIES = ("Id", "User", "Environment", "EnvironmentFiles", "ExecStart")
 
 _OUTPUT = regex(r"^\s*Standard(?P<stream>Output|Error)\s*=\s*(?:(?:file|append|truncate):)?(?P<path>.*)$", re.M)
 _ARGV = regex(r"argv\[\]=(.*?) ;")
+_SUBCOMMAND = regex(r"[a-z][a-z-]+")
 _BYTES = 64 * 2**10
+_FILES = 1000
+_MENTIONS = (b"openclaw", b"gateway")
 
 
 def argv_of(says: Mapping[str, str]) -> tuple[str, ...]:
@@ -49,9 +53,32 @@ def leads_to(target: Target, says: Mapping[str, str], *, system: bool) -> bool:
     return _leads(target, says.get("User") or ("root" if system else ""), environ, argv)
 
 
+def mentioning(folders: Sequence[Path]) -> tuple[str, ...]:
+    """Names of the systemd units in these folders that speak of OpenClaw's gateway themselves or in a drop-in.
+
+    A unit that an operator wrote bears any name, and one that rests is in no list of the manager's by its command.
+    """
+    found = (path for folder in folders for kind in ("*.service", "*.service.d/*.conf") for path in folder.glob(kind))
+    names: dict[str, None] = {}
+    for path in itertools.islice(found, _FILES):
+        name = path.name if path.suffix == ".service" else path.parent.name.removesuffix(".d")
+        if _mentions_it(path):
+            names[name] = None
+    return tuple(sorted(names))
+
+
+def _mentions_it(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        text = _read(path)
+        return all(word in text for word in _MENTIONS)
+    return False
+
+
 def labels(folder: Path, target: Target) -> Iterator[str]:
-    """The labels of the property lists named *openclaw* in a folder that run the target's gateway."""
-    for path in sorted(folder.glob("*openclaw*.plist")):
+    """The labels of the property lists in a folder, of any name, that run the target's gateway."""
+    for path in sorted(itertools.islice(folder.glob("*.plist"), _FILES)):
+        if "openclaw" not in path.name and not _mentions_it(path):
+            continue
         says = _property_list(path)
         environ = says.get("EnvironmentVariables")
         argv = says.get("ProgramArguments")
@@ -105,7 +132,8 @@ def _leads(target: Target, user: str, environ: Mapping[str, str], argv: Sequence
 def _runs_it(name: str, argv: Sequence[str], target: Target) -> bool:
     """True if a command runs a gateway; of a wrapper that does not show it, whether its name says so."""
     if "gateway" in argv and any("openclaw" in word for word in argv):
-        return True
+        after = next(iter(argv[argv.index("gateway") + 1 :]), "run")
+        return after == "run" or _SUBCOMMAND.fullmatch(after) is None  # a watchdog asks `gateway status`
     if any(Path(word).name in ("openclaw", "openclaw.mjs") for word in argv):
         return False  # another part of it, such as `openclaw node run`
     profile = f"-{target.profile}" if target.profile else ""

@@ -255,10 +255,13 @@ def test_a_system_unit_that_failed_is_found(tmp_path: Path, monkeypatch: pytest.
         ({"ExecStart": "{ path=/opt/start.sh ; argv[]=/opt/start.sh ; pid=0 }"}, True),
         ({"Id": "openclaw-backup.service", "ExecStart": "{ argv[]=/opt/backup.sh ; pid=0 }"}, False),
         ({"Id": "openclaw-anything.service"}, True),
+        ({"Id": "openclaw-watch.service", "ExecStart": "{ argv[]=/bin/sh -c openclaw gateway status || x ; }"}, False),
+        ({"ExecStart": "{ argv[]=/bin/sh -c exec openclaw gateway 2>&1 ; }"}, True),
         ({"ExecStart": "{ argv[]=/usr/bin/podman run --rm ghcr.io/openclaw/openclaw openclaw gateway ; }"}, True),
     ],
     ids=["its home", "its state directory", "quoted", "a file", "another home", "another account", "an unknown account",
-         "another profile", "another part", "a wrapper", "another task", "another name", "a container"],
+         "another profile", "another part", "a wrapper", "another task", "another name", "a watchdog",
+         "a shell", "a container"],
 )  # fmt: skip
 def test_a_unit_belongs_to_the_target_that_it_leads_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: dict[str, str], belongs: bool
@@ -291,6 +294,34 @@ def test_a_user_unit_of_another_name_is_not_openclaw_s_to_start(
     found = service(locate({"HOME": str(tmp_path)}), "linux")
     assert (found.scope, found.managed) == ("user", False)
     assert found.command("start") == "systemctl --user start openclaw.service"
+
+
+def test_a_unit_of_any_name_is_found_where_people_put_units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that rests is in no list of the manager's by what it runs: its own text says it, or a drop-in's."""
+    folder = tmp_path / "config" / "systemd" / "user"
+    for name, text in (
+        ("claw.service", "[Service]\nExecStart=/usr/bin/openclaw gateway run\n"),
+        ("mail.service", "[Service]\nExecStart=/usr/bin/mail gateway\n"),
+        ("house.service.d/run.conf", "[Service]\nExecStart=\nExecStart=/opt/openclaw/run gateway\n"),
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    os.mkfifo(folder / "pipe.service")
+    (folder / "masked.service").symlink_to("/dev/null")
+    assert unitfiles.mentioning((folder, tmp_path / "nowhere")) == ("claw.service", "house.service")
+    rests = unit(tmp_path, "claw.service", ActiveState="inactive", SubState="dead", User="")
+    manager(
+        tmp_path,
+        "systemctl",
+        f"""
+case "$*" in
+  "--user show openclaw"*claw.service*house.service*) echo '{rests}';;
+esac""",
+    )
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    found = service(locate({"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config")}), "linux")
+    assert (found.unit, found.state, found.scope) == ("claw.service", "stopped", "user")
+    assert found.command("start") == "systemctl --user start claw.service"
 
 
 def process(pid: int = os.getpid(), parent: int = os.getppid()) -> GatewayProcess:
@@ -337,12 +368,14 @@ def test_a_launch_daemon_of_the_target_is_found_by_its_property_list(tmp_path: P
     for name, said in (
         ("com.example.openclaw", {"Label": "com.example.openclaw", "ProgramArguments": run, **words}),
         ("com.other.openclaw", {"Label": "com.other.openclaw", "ProgramArguments": run, "UserName": "nobody"}),
+        ("com.example.claw", {"Label": "com.example.claw", "ProgramArguments": run, **words}),
+        ("com.example.mail", {"Label": "com.example.mail", "ProgramArguments": ["/bin/mail", "gateway"], **words}),
         ("ai.openclaw.node", {"Label": "ai.openclaw.node", "ProgramArguments": [*run[:1], "node", "run"], **words}),
     ):
         (tmp_path / f"{name}.plist").write_bytes(plistlib.dumps(said))
     (tmp_path / "broken.openclaw.plist").write_text("<plist")
     os.mkfifo(tmp_path / "pipe.openclaw.plist")
-    assert list(unitfiles.labels(tmp_path, target)) == ["com.example.openclaw"]
+    assert list(unitfiles.labels(tmp_path, target)) == ["com.example.claw", "com.example.openclaw"]
 
 
 def test_launchd_s_daemons_are_root_s_to_restart() -> None:
