@@ -183,6 +183,8 @@ class StartLook:
 
     def __init__(self, doctor: GatewayFacts) -> None:
         self._doctor = doctor
+        self._no_starter: Finding | None = None
+        """Our command's own fault, where nothing else could start the gateway."""
         self.memo = Memo()
 
     @once
@@ -238,6 +240,9 @@ class StartLook:
         alone = here and seen.service.manager == "none"  # no unit starts it by another package than our command's
         if alone and (found := judge_lifecycle.refused_by(words, words, (judge_lifecycle.INCOMPLETE,))):
             return found
+        if alone and words and (fault := judge_cli.unstarted(answer.call)):
+            self._no_starter = fault
+            return None
         return refused(answer, doctor.target, doctor.config, self.seen())
 
     def _refuse_a_wrong_place(self, seen: GatewayProbe) -> None:
@@ -269,6 +274,8 @@ class StartLook:
         if seen.behind is not None or judge_port.behind(seen):
             return cause
         words = self.last_words()
+        if self._no_starter:
+            cause = judge_lifecycle.without_starter(cause, self._no_starter)
         found = judge_lifecycle.refused(words) or judge_lifecycle.with_words(cause, words)
         at_it = healers(self._doctor.target, self._doctor.found_executable)
         return judge_lifecycle.attended(found, at_it[0].summary) if at_it else found

@@ -128,6 +128,7 @@ _NO_NODE = regex(r"env: \W?node\W?: No such file|(?<![\w/])node: (?:command )?no
 """Output of the measured releases when Node.js is too old, and what `#!/usr/bin/env node` prints without one."""
 
 
+_UNUSABLE = "the `openclaw` command does not work"
 _NOT_STARTED = (126, 127)
 """Exit codes of a shell whose command may not be run, or is not found."""
 
@@ -136,21 +137,27 @@ def unusable(version: Call) -> Finding | None:
     """The command is there and cannot even print its version: it crashes, hangs, or its Node is too old."""
     if version.outcome in ("answered", "lingered"):
         return None
-    words = version.stderr.text + version.stdout.text
-    gone = version.outcome == "missing" or _NO_NODE.search(words) is not None
-    old = _OLD_NODE.search(words) is not None
-    fact = "the `openclaw` command does not work"
-    if gone or old:
-        fact += ": its Node.js is missing" if gone else ": its Node.js is too old"
+    if found := unstarted(version):
+        return found
+    fix = "none automatic: reinstall the release you run (npm install -g openclaw@RELEASE), then openclaw --version"
+    return Finding("cli/unusable", "error", _UNUSABLE, version.summary, fix)
+
+
+def unstarted(call: Call) -> Finding | None:
+    """The command got nowhere in a call of any kind: its Node.js is missing or too old, or what it wraps is gone."""
+    words = call.stderr.text + call.stdout.text
+    gone = call.outcome == "missing" or _NO_NODE.search(words) is not None
+    if gone or _OLD_NODE.search(words):
+        fact = f"{_UNUSABLE}: its Node.js is {'missing' if gone else 'too old'}"
         fix = "none automatic: put the Node.js it needs first on PATH (`openclaw --version` then prints a version)"
-    elif version.exit in _NOT_STARTED:
-        fact += ": it is a wrapper, and what it starts is not there"
+    elif call.exit in _NOT_STARTED:
+        fact = f"{_UNUSABLE}: it is a wrapper, and what it starts is not there"
         fix = (
             "none automatic: put what it starts where it looks for it, or name another: OC_OPS_OPENCLAW=/PATH/openclaw"
         )
     else:
-        fix = "none automatic: reinstall the release you run (npm install -g openclaw@RELEASE), then openclaw --version"
-    return Finding("cli/unusable", "error", fact, version.summary, fix)
+        return None
+    return Finding("cli/unusable", "error", fact, call.summary, fix)
 
 
 def invalid_config(config: GatewayConfig, *, lives: bool = False) -> Finding | None:

@@ -370,6 +370,16 @@ def with_words(cause: Finding, words: LastWords | None) -> Finding:
     return replace(cause, fact=fact, saw=f"{cause.saw}; {told}", fix=fix)
 
 
+def without_starter(cause: Finding, fault: Finding) -> Finding:
+    """The finding of a gateway that is down where the one command that could start it has a fault of its own."""
+    return replace(
+        cause,
+        fact=f"{cause.fact}; {fault.fact}",
+        saw=f"{cause.saw}; {fault.saw}",
+        fix=f"{fault.fix}, then start the gateway as it was started before (openclaw gateway run)",
+    )
+
+
 def quoted(words: LastWords) -> str:
     """The words with their time and place."""
     since = ", and config or command were changed since" if words.changed else ""

@@ -119,22 +119,22 @@ def test_a_start_that_openclaw_would_refuse_is_the_one_cause(words: str, check: 
 @pytest.mark.parametrize(
     ("words", "unit", "named"),
     [
-        ("Cannot find module '@buape/carbon'", NO_SERVICE, True),
-        ("Cannot find module '@buape/carbon'", Service("systemd", "openclaw-gateway.service", "stopped"), False),
-        ("OpenClaw requires Node 24", NO_SERVICE, False),
-        ("required secrets are unavailable", NO_SERVICE, False),
+        ("Cannot find module '@buape/carbon'", NO_SERVICE, {"gateway/start-refused"}),
+        ("Cannot find module '@buape/carbon'", Service("systemd", "openclaw-gateway.service", "stopped"), set()),
+        ("OpenClaw requires Node 24", NO_SERVICE, {"gateway/down"}),
+        ("required secrets are unavailable", NO_SERVICE, set()),
     ],
     ids=["no-unit", "unit", "our-node", "our-secrets"],
 )
 def test_an_incomplete_command_speaks_of_the_gateway_it_would_start(
-    words: str, unit: Service, named: bool, world: World, make: Make
+    words: str, unit: Service, named: set[str], world: World, make: Make
 ) -> None:
     """A unit may start another package, with a Node and secrets of its own: there our command's words prove nothing."""
     world.look = replace(DOWN, service=unit)
     world.cli["config_validate"] = answer({"valid": False, "error": {"message": words}}, outcome="refused")
     found = everything(make())
-    assert causes(found) == ({"gateway/start-refused"} if named else set())
-    assert isinstance(found["http_cause"], CouldNotLook) is not named
+    assert causes(found) == named
+    assert isinstance(found["http_cause"], CouldNotLook) is not bool(named)
 
 
 def test_a_refusal_that_is_not_known_makes_the_verdict_unknown(world: World, make: Make) -> None:
@@ -474,6 +474,25 @@ def test_an_openclaw_that_does_not_work(world: World, make: Make) -> None:
     found = everything(make())
     assert causes(found) == {"cli/unusable"}
     assert world.calls == {"version": 1}
+
+
+def test_a_gateway_that_is_down_and_a_command_that_cannot_start_it(world: World, make: Make) -> None:
+    """It is down, that is proven; the command's own fault comes first. A unit may start it by a Node.js of its own."""
+    world.look = DOWN
+    world.cli["config_validate"] = answer(
+        None, "config validate --json", "refused", stderr="openclaw requires Node >=24.16.0"
+    )
+    cause = make().http_cause()
+    assert cause is not None
+    assert cause.check == "gateway/down"
+    assert "its Node.js is too old" in cause.fact
+    assert "requires Node >=24" in cause.saw
+    assert cause.fix.startswith("none automatic: put the Node.js it needs first on PATH")
+    assert cause.fix.endswith("(openclaw gateway run)")
+    assert by_hand(cure_of(cause.check), cause) == "nothing on this side may start it"
+    world.look = replace(DOWN, service=Service("systemd", "openclaw-gateway.service", "stopped"))
+    with pytest.raises(CouldNotLook, match="whether a start can succeed is not known"):
+        make().http_cause()
 
 
 def test_a_status_that_fails_blocks_what_rests_on_it(world: World, make: Make) -> None:
