@@ -235,8 +235,7 @@ class Doctor:
     def rpc_fault(self) -> Finding | None:
         """Why no authenticated read is answered, by a lane that HTTP leaves open; raises Blocked where it does not."""
         lane, asked = self.rpc_lane(), (self.config.credential, self.held)
-        closed = judge_access.lane_closed(lane, *asked) if isinstance(lane, RpcRefused) and self.quick else None
-        if closed is not None:
+        if isinstance(lane, RpcRefused) and (closed := self.start.shut_out(lane, *asked)):
             return closed
         read = self.status_read()
         return judge_access.read_unanswered(read, self.look(), self.limits, *asked)

@@ -22,7 +22,7 @@ from oc_ops.judge import findings as judge_findings
 from oc_ops.judge.finding import Finding
 from oc_ops.judge.lifecycle import on_its_way
 from oc_ops.locks import single_flight
-from oc_ops.observe import gateways
+from oc_ops.observe import gateways, processes
 from oc_ops.process.run import Call
 from oc_ops.record import memory
 from oc_ops.record.run import (
@@ -104,7 +104,10 @@ class DoctorRun:
     def others(self) -> str:
         """The other gateways of this machine, in one line, where nobody said which is meant; else nothing."""
         chosen = self.settings.profile or self.settings.target != "local"
-        if self.lab or chosen or not (found := gateways.beside(self.doctor.target)):
+        seen = self.doctor.look.seen
+        there = self.doctor.start.behind.seen or (seen.behind if seen else None)
+        meant = processes.gateways_in(there) if there else ()
+        if self.lab or chosen or not (found := gateways.beside(self.doctor.target, meant)):
             return ""
         line = f"other gateways run here: {listing(found, 3)}; `oc-ops targets` names them for --target"
         return self.redactor.line(line, 500)

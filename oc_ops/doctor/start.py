@@ -14,6 +14,7 @@ from oc_ops import files
 from oc_ops.doctor.outcomes import Blocked, Memo, NotAsked, once
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.gateway import Gateway
+from oc_ops.judge import access as judge_access
 from oc_ops.judge import cli as judge_cli
 from oc_ops.judge import lifecycle as judge_lifecycle
 from oc_ops.judge import port as judge_port
@@ -24,13 +25,16 @@ from oc_ops.judge.findings import in_state
 from oc_ops.judge.lifecycle import STARTING, Drain, again_and_again, drain_stuck
 from oc_ops.observe import gateways, inside, install, lastwords, logs, probe, state
 from oc_ops.observe import processes as observe_processes
-from oc_ops.observe.config import GatewayConfig
+from oc_ops.observe.config import Credential, GatewayConfig
+from oc_ops.observe.container import Container, runs_openclaw
+from oc_ops.observe.credential import Held
 from oc_ops.observe.healers import healers
 from oc_ops.observe.lastwords import LastWords
 from oc_ops.observe.logs.records import Record, planned_restarts
 from oc_ops.observe.logs.sharers import log_sharers
 from oc_ops.observe.openclaw import Answer, Openclaw
 from oc_ops.observe.probe import GatewayProbe
+from oc_ops.observe.rpc import RpcRefused
 from oc_ops.observe.state import StateView
 from oc_ops.observe.target import Target
 from oc_ops.process.jsontext import number_at
@@ -285,15 +289,31 @@ class StartLook:
         doctor = self._doctor
         if doctor.found_executable is not None:
             return None
-        there, holder = None, None
+        holder = None
         with suppress(CouldNotLook):
-            seen = doctor.look()
-            there, _ = probe.published(doctor.target, seen)
-            holder = seen.holder
+            if there := self.behind():
+                return judge_access.by_port_alone(there, "there is no `openclaw` command here, but in the container")
+            holder = doctor.look().holder
         own = install.beside(holder.pid) if holder else None
         path = doctor.target.environ.get("PATH", os.defpath).split(os.pathsep)
-        place = there.place if there else ""
-        return judge_cli.missing(doctor.found_executable, doctor.config, path, place, runs=holder is not None, own=own)
+        return judge_cli.missing(doctor.found_executable, doctor.config, path, runs=holder is not None, own=own)
+
+    @once
+    def behind(self) -> Container | None:
+        """The container that has the gateway, where it is looked at by a port of this machine."""
+        target, seen = self._doctor.target, self._doctor.look()
+        if target.container is not None:
+            return None
+        there = seen.behind or probe.published(target, seen)[0]
+        return there if there and (runs_openclaw(there) or observe_processes.gateways_in(there)) else None
+
+    def shut_out(self, lane: RpcRefused, credential: Credential, held: Held | None) -> Finding | None:
+        """The reason on our side for which the gateway lets us not in, where no other lane could read: with --quick
+        there is none, and none leads from a port into the container behind it.
+        """
+        if lane.kind in ("secret-unresolved", "pairing", "auth") and (there := self.behind()):
+            return judge_access.by_port_alone(there, f"RPC connect: {lane.reason}")
+        return judge_access.lane_closed(lane, credential, held) if self._doctor.quick else None
 
     def is_refusal(self, cause: Finding) -> bool:
         """True if the cause of a gateway that is down is OpenClaw's own refusal, which no other check tells."""

@@ -12,6 +12,7 @@ from oc_ops.judge.gateway import RESTART, Limits
 from oc_ops.judge.lifecycle import within
 from oc_ops.judge.port import held_by_another, is_openclaw, proves_openclaw, taken
 from oc_ops.observe.config import Credential, GatewayConfig, bare
+from oc_ops.observe.container import Container
 from oc_ops.observe.credential import Held
 from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.probe import GatewayProbe
@@ -80,7 +81,7 @@ def _refused(
 
 @finds(
     "gateway/credential-missing",
-    checks=("gateway/rpc", "gateway/status"),
+    checks=("cli/works", "gateway/rpc", "gateway/status"),
     cure=none("our own side lacks the credential; the gateway is not judged by it, and a restart gives us none"),
     means="our side lacks the credential (an unset `${VAR}`, a SecretRef); says which, and who has it",
     helps="set it in the state directory's `.env` too",
@@ -101,6 +102,17 @@ def lane_closed(refused: RpcRefused, credential: Credential | None, held: Held |
                 f"container look inside (oc-ops targets, then --target); {_WELL}",
             )
     return None
+
+
+def by_port_alone(there: Container, saw: str) -> Finding:
+    """A gateway in a container that answers at its port: whatever our side lacks for more is inside with it."""
+    return Finding(
+        "gateway/credential-missing",
+        "warning",
+        fact=f"the gateway runs in the {there.runtime} container {there.name}: from outside only its port is looked at",
+        saw=saw,
+        fix=f"none automatic: look inside: --target {there.place}, or OC_OPS_TARGET={there.place} for good; {_WELL}",
+    )
 
 
 def _is_proven(seen: GatewayProbe) -> bool:

@@ -94,14 +94,13 @@ def missing(
     executable: Path | None,
     config: GatewayConfig,
     looked: Sequence[str] = (),
-    there: str = "",
     runs: bool = False,
     own: Path | None = None,
 ) -> Finding | None:
     """No `openclaw` on PATH nor in the usual install places; without a config either, it is likely another user's.
 
-    `there` is the target of the container that has the gateway's port: the command is in it. `runs` says that the
-    gateway lives, `own` is the command by its process: another OpenClaw may bring its state to a release it knows not.
+    `runs` says that the gateway lives, `own` is the command by its process: another OpenClaw may bring its state to a
+    release it knows not.
     """
     if executable is not None:
         return None
@@ -110,10 +109,7 @@ def missing(
         f"not on PATH ({', '.join(dict.fromkeys(looked))}) and not in the usual install places",
     )
     fix = "install OpenClaw (npm install -g openclaw), or name it: OC_OPS_OPENCLAW=/path/to/openclaw"
-    if there:
-        fact = "there is no `openclaw` command here: the gateway runs in a container, and its command is in there"
-        fix = f"look inside: --target {there}"
-    elif runs:
+    if runs:
         fix = "name the one of the gateway that runs, and install no other beside it: "
         fix += f"OC_OPS_OPENCLAW={own or '/path/to/openclaw'}"
     elif not config.exists:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -62,10 +62,15 @@ def containers(environ: Mapping[str, str]) -> tuple[tuple[Container, ...], dict[
     return tuple(found), notes
 
 
-def beside(target: Target) -> tuple[str, ...]:
-    """The other gateways that run on this machine, in a few words each; costs one process list, asks nobody."""
+def beside(target: Target, meant: Sequence[int] = ()) -> tuple[str, ...]:
+    """The other gateways that run on this machine, in a few words each; costs one process list, asks nobody.
+
+    `meant` are pids of the gateway that is looked at, where it runs in a container behind the target's port.
+    """
     words = [
-        f"pid {pid} of {place}" if place else f"pid {pid} in a container" for pid, place in processes.elsewhere(target)
+        f"pid {pid} of {place}" if place else f"pid {pid} in a container"
+        for pid, place in processes.elsewhere(target)
+        if pid not in meant
     ]
     return tuple(words)
 

@@ -130,6 +130,21 @@ def stopped_inside(there: Container) -> int | None:
     return next(own, next((pid for pid, words in found.items() if words[0].strip() == "openclaw"), None))
 
 
+def gateways_in(there: Container) -> tuple[int, ...]:
+    """The pids, on this machine, of the gateways that run in a container; empty for one in another machine."""
+    with contextlib.suppress(psutil.Error):
+        if there.pid:
+            init = psutil.Process(there.pid)
+            return tuple(each.pid for each in (init, *init.children(recursive=True)) if _is_titled(each))
+    return ()
+
+
+def _is_titled(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error, OSError):
+        return is_gateway_title(" ".join(process.cmdline()))
+    return False
+
+
 def _is_run(words: Sequence[str]) -> bool:
     return Path(words[0]).name in ("node", "openclaw") and _runs_gateway(words)
 

@@ -236,6 +236,31 @@ def test_an_unknown_container_is_said(ready: Cell, tmp_path: Path) -> None:
     assert "podman has no container nobody" in seen.last_line
 
 
+def test_a_healthy_container_by_its_port_alone_has_one_warning(ready: Cell, tmp_path: Path) -> None:
+    """On a host without OpenClaw, or with the same token outside: nothing is wrong, and the target is named once."""
+    own = {name: value for name, value in ready.podman.environ.items() if name.startswith("CONTAINERS_")}
+    environ = {
+        **own,
+        **PATIENT,
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "OPENCLAW_GATEWAY_PORT": str(ready.port),
+    }
+    for options in ((), ("--quick",)):
+        seen = examine_in(environ, tmp_path, *options)
+        assert (seen.exit, seen.report["verdict"], seen.errors) == (0, "degraded", []), seen.output
+        (only,) = seen.report["findings"]
+        assert only["check"] == "gateway/credential-missing"
+        assert f"--target podman:{NAME}" in only["fix"]
+        assert "other gateways run here" not in seen.output
+    (tmp_path / ".openclaw").mkdir()
+    told = {"gateway": {"mode": "local", "port": ready.port, "auth": {"token": TOKEN}}}
+    (tmp_path / ".openclaw" / "openclaw.json").write_text(json.dumps(told))
+    seen = examine_in({**environ, "PATH": ready.podman.environ["PATH"]}, tmp_path)
+    assert (seen.exit, [each["check"] for each in seen.report["findings"]]) == (0, ["gateway/credential-missing"])
+    assert f"--target podman:{NAME}" in seen.finding("gateway/credential-missing")["fix"]
+
+
 def test_the_container_is_among_the_targets(ready: Cell, tmp_path: Path) -> None:
     """`oc-ops targets` names it as --target takes it."""
     argv = [sys.executable, "-m", "oc_ops", "targets"]

@@ -21,6 +21,7 @@ from oc_ops.errors import CouldNotLook, SettingError
 from oc_ops.judge import findings
 from oc_ops.judge.finding import Finding
 from oc_ops.observe import install, state
+from oc_ops.observe.container import Container
 from oc_ops.observe.healers import Healer
 from oc_ops.observe.http import Probe
 from oc_ops.observe.lastwords import LastWords
@@ -391,6 +392,59 @@ def test_no_openclaw(world: World, make: Make, monkeypatch: pytest.MonkeyPatch) 
     cause = doctor.cause_before("cli")
     assert cause is not None
     assert cause.check == "cli/missing"
+
+
+CELL = Container("podman", "cell", "running", command=("openclaw", "gateway", "run"), pid=7)
+OF_OTHERS = Container("podman", "web", "running", command=("nginx",))
+SHUT = [
+    RpcRefused("pairing", "pairing required"),
+    RpcRefused("auth", "unauthorized: token mismatch"),
+    RpcRefused("secret-unresolved", "$OPENCLAW_GATEWAY_TOKEN is not set"),
+]
+
+
+@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize("cli", [False, True])
+@pytest.mark.parametrize("refused", SHUT, ids=lambda each: each.kind)
+def test_a_container_s_gateway_by_its_port_alone_has_one_warning(
+    refused: RpcRefused, cli: bool, quick: bool, world: World, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Our token, device or command is not that of the inside: one sentence for all of it, which names the target."""
+    monkeypatch.setattr(install, "find", lambda *_: None if not cli else Path("/usr/bin/openclaw"))
+    monkeypatch.setattr("oc_ops.observe.probe.published", lambda *_: (CELL, ""))
+    world.reads = refused
+    doctor = make(cli=cli, quick=quick)
+    one = doctor.rpc_fault()
+    assert one is not None
+    assert (one.check, one.severity) == ("gateway/credential-missing", "warning")
+    assert one.fix.startswith("none automatic: look inside: --target podman:cell, or OC_OPS_TARGET=podman:cell")
+    assert doctor.cause_before("rpc") is one
+    assert doctor.cause_before("cli") is one
+    assert not world.calls
+    assert causes(everything(doctor)) == {one.check}
+
+
+def test_a_container_that_answers_a_read_lacks_no_more_than_its_command(
+    world: World, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The device was approved: what RPC tells is looked at, and the command is where the gateway is."""
+    monkeypatch.setattr(install, "find", lambda *_: None)
+    monkeypatch.setattr("oc_ops.observe.probe.published", lambda *_: (CELL, ""))
+    doctor = make(cli=False)
+    assert doctor.rpc_fault() is None
+    cause = doctor.cause_before("cli")
+    assert cause is not None
+    assert (cause.check, cause.severity) == ("gateway/credential-missing", "warning")
+    assert "no `openclaw` command here" in cause.saw
+
+
+def test_another_container_s_port_is_no_way_inside(world: World, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy in a container stands before a gateway that is elsewhere: its container is not the one to look into."""
+    monkeypatch.setattr("oc_ops.observe.probe.published", lambda *_: (OF_OTHERS, ""))
+    world.reads = SHUT[0]
+    cause = make(quick=True).rpc_fault()
+    assert cause is not None
+    assert (cause.severity, "--target podman:web" in cause.fix) == ("error", False)
 
 
 def nothing_set_up(world: World, make: Make, monkeypatch: pytest.MonkeyPatch, unit: Service) -> Finding | None:

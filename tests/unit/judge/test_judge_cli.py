@@ -39,9 +39,6 @@ def test_missing() -> None:
     assert unnamed is not None
     assert beside.fix.endswith("install no other beside it: OC_OPS_OPENCLAW=/opt/claw/openclaw")
     assert "npm install" not in beside.fix + unnamed.fix
-    inside = judge.missing(None, config, ["/usr/bin"], "podman:cell")
-    assert inside is not None
-    assert inside.fix == "none automatic: look inside: --target podman:cell"
     elsewhere = judge.missing(None, dataclasses.replace(config, exists=False), ["/usr/bin"])
     assert elsewhere is not None
     assert "and no config" in elsewhere.fact
