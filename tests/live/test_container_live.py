@@ -252,7 +252,7 @@ def test_a_healthy_container_by_its_port_alone_has_one_warning(ready: Cell, tmp_
         (only,) = seen.report["findings"]
         assert only["check"] == "gateway/credential-missing"
         assert f"--target podman:{NAME}" in only["fix"]
-        assert "other gateways run here" not in seen.output
+        assert f"pid {ready.pid} in a container" not in seen.output
     (tmp_path / ".openclaw").mkdir()
     told = {"gateway": {"mode": "local", "port": ready.port, "auth": {"token": TOKEN}}}
     (tmp_path / ".openclaw" / "openclaw.json").write_text(json.dumps(told))

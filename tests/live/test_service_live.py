@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,21 @@ def test_a_stopped_service_is_down_and_can_be_started(lab: Lab, manager: Manager
     seen = look(lab, manager, tmp_path, {"gateway": {"mode": "local", "port": free_ports()}}, "--quick")
     assert seen.errors == ["gateway/down"], seen.output
     assert seen.finding("gateway/down")["fix"] == "openclaw gateway start"
+
+
+def test_a_stopped_unit_of_any_name_is_the_one_to_start(lab: Lab, manager: Manager, tmp_path: Path) -> None:
+    """A person's own unit is in no list of names: what it runs makes it the gateway's."""
+    own, port = manager.install("/bin/false"), free_ports()
+    own.unlink()
+    command, home = f"{lab.openclaw} gateway run --port {port}", f"Environment=HOME={manager.root}"
+    theirs = replace(manager, unit="claw.service").install(command, home)
+    try:
+        seen = look(lab, manager, tmp_path, {"gateway": {"mode": "local", "port": port}}, "--quick")
+    finally:
+        theirs.unlink()
+        manager.systemctl("daemon-reload")
+    assert seen.errors == ["gateway/down"], seen.output
+    assert seen.finding("gateway/down")["fix"] == "systemctl --user start claw.service"
 
 
 def test_a_unit_whose_program_is_gone_is_told_so(lab: Lab, manager: Manager, tmp_path: Path) -> None:
