@@ -289,6 +289,30 @@ def test_the_doctor_restarts_a_hung_gateway_once_while_a_second_recovery_is_refu
 
 @systemd_only
 @pytest.mark.nightly
+def test_a_gateway_that_hangs_with_its_store_locked_is_restarted_by_its_manager(gateway: Installed) -> None:
+    """`openclaw gateway restart` of 2026.9.6 wants to write into that store first, and does nothing where it cannot."""
+    pid = gateway.pid
+    gateway.stop_between_writes()
+    with (
+        faults.held(psutil.Process(pid), gateway.acting),
+        closing(sqlite3.connect(gateway.state / "state" / "openclaw.sqlite", isolation_level=None)) as store,
+    ):
+        store.execute("BEGIN IMMEDIATE")  # as the gateway itself would hold it, stopped within a write
+        recovering = gateway.begin()
+        assert eventually(lambda: not psutil.pid_exists(pid), 500), recovering.communicate(timeout=5)
+        store.rollback()
+        out, err = recovering.communicate(timeout=500)
+    assert recovering.returncode == 0, err
+    assert f"gateway/hung is gone after one `systemctl --user restart {gateway.manager.unit}`" in out, out + err
+    assert "GATEWAY_RESTART_PREPARATION_REFUSED" in err
+    (record,) = gateway.records()
+    ends = [each for each in log.lines(record) if (each["step"], each["state"]) == ("act", "end")]
+    assert [each["accepted"] for each in ends] == [True]
+    assert_no_lock(gateway)
+
+
+@systemd_only
+@pytest.mark.nightly
 def test_a_killed_gateway_that_starts_slowly_is_left_to_its_supervisor(gateway: Installed) -> None:
     """SIGKILL: systemd brings it back. Recovery waits for that, and within the budget of a start for one that takes
     much longer than usual: it starts nothing itself.

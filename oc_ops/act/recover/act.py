@@ -30,8 +30,10 @@ def carry_out(
     *,
     safe: bool,
     words: Sequence[str] = (),
-) -> tuple[Settled | None, str]:
-    """Act once and wait; returns how the wait ended, and why OpenClaw did not take the command, where it did not.
+    instead: Sequence[str] = (),
+) -> tuple[Settled | None, str, str]:
+    """Act once and wait; returns how the wait ended, why the command was not taken, where it was not, and which it was:
+    `instead` where OpenClaw's own did nothing.
 
     Raises OcOpsError, before anything is done, when the act cannot be put on record or must never be done.
     """
@@ -42,16 +44,20 @@ def carry_out(
     say(f"act:   {command}")
     since, began = clock.now().timestamp(), clock.monotonic()
     with log.step("act", action=action, command=command) as result:
-        done = steps.carry_out(gateway, action, cause, safe=safe, words=words)
+        done = steps.carry_out(gateway, action, cause, safe=safe, words=words, instead=instead)
         log.strict = False  # what has been done is seen through, also on a disk that is full by now
         result.update(accepted=done.accepted, said=done.said)
+        if done.refused:
+            command = steps.command(action, cause, there, words=instead)
+            result.update(refused=done.refused, instead=command)
+            say(f"act:   not accepted: {done.refused}; in its place: {command}")
     said = "" if done.accepted else done.said
     if said:
         say(f"act:   not accepted: {said}")
     if action == "browser-restart":
-        return None, said
+        return None, said, command
     if action == "channel-restart":
-        return None, said or steps.until_heard(gateway, cause, log, clock, round(since * 1000))
+        return None, said or steps.until_heard(gateway, cause, log, clock, round(since * 1000)), command
     settings = gateway.settings
     patience_s = settings.drain_budget_s if safe else settings.start_budget_s
     idle_s = patience_s if done.accepted else REFUSED_IDLE_S
@@ -61,7 +67,7 @@ def carry_out(
         with log.step("browser", command="browser start") as result:
             browser = steps.start_browser(gateway)
             result.update(accepted=browser.accepted, said=browser.said)
-    return settled, said
+    return settled, said, command
 
 
 def wake(

@@ -69,6 +69,8 @@ class Clearance(Struct, frozen=True):
     """The gateway's process, which is merely stopped: it is let go on before anything else is thought of."""
     words: tuple[str, ...] = ()
     """The service manager's own command, where OpenClaw's does not act on that unit."""
+    instead: tuple[str, ...] = ()
+    """The same, where OpenClaw's acts on it and may find that it cannot."""
 
 
 def by_hand(cure: Cure, cause: Finding) -> str:
@@ -155,7 +157,16 @@ def _as_it_is_now(gateway: Gateway, cure: Cure, cause: Finding, seen: GatewayPro
     if bad := _start_fault(gateway, seen):
         return Clearance(f"{bad.fact}: {bad.saw}", bad.fix)
     aborts, safe = _work(gateway, seen) if cure.action == "restart" else ((), False)
-    return Clearance(safe=safe and not words, aborts=aborts, service=service, seen=seen, words=words)
+    instead = _instead(cure, cause, seen, service) if not words else ()
+    return Clearance(safe=safe and not words, aborts=aborts, service=service, seen=seen, words=words, instead=instead)
+
+
+def _instead(cure: Cure, cause: Finding, seen: GatewayProbe, service: Service) -> tuple[str, ...]:
+    """The manager's command for a gateway that answers nobody, whose process was seen to be that of its unit."""
+    mute = cure.action == "restart" and state_of(cause.check) == "mute"
+    if mute and service.managed and seen.holder is not None and holds(service, seen.holder):
+        return authority.command(service, "restart")
+    return ()
 
 
 def _hand(gateway: Gateway, cure: Cure, seen: GatewayProbe, service: Service) -> tuple[tuple[str, ...], str]:

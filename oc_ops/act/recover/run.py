@@ -407,8 +407,16 @@ class _Recovery:
         self.book.tell(incident, self.log, command, "begun", self.clock.now())
         try:
             self.acted = self._restarts = True
-            settled, said = act.carry_out(
-                self.gateway, action, cause, self.log, self.clock, self._say, safe=clearance.safe, words=words
+            settled, said, command = act.carry_out(
+                self.gateway,
+                action,
+                cause,
+                self.log,
+                self.clock,
+                self._say,
+                safe=clearance.safe,
+                words=words,
+                instead=clearance.instead,
             )
             self.after = self._last_look()
             ended = proof(cause, self.after, command, settled, said)

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from oc_ops.act.commands import Commands
 from oc_ops.act.recover.log import RecoveryLog
@@ -90,15 +91,22 @@ def _connected(gateway: Gateway) -> RpcClient:
 BROWSER_START_S = 60.0
 """A start takes 2 to 17 s; beside a gateway that has just come up it may take longer."""
 _BROWSER_STOP_S = 20.0
+_UNTOUCHED = "Gateway was not signaled"
+"""2026.9.6 first records its intent in the state database: a gateway that hangs in a write keeps it from that for ever
+("GATEWAY_RESTART_PREPARATION_REFUSED: Cannot record restart intent for the serving Gateway. Gateway was not …")."""
 _NOTHING_DONE = ("not-loaded", "not-installed", "skipped")
 """The CLI's word for a result when it did nothing; on 2026.5.28 with exit 0 and `ok: true`."""
 
 
 class Done(Struct, frozen=True):
-    """A command's result by its own word. `said` is that word, or what became of the process."""
+    """A command's result by its own word. `said` is that word, or what became of the process.
+
+    `refused` is what OpenClaw's command said where it did nothing and its service manager's was taken in its place.
+    """
 
     accepted: bool
     said: str
+    refused: str = ""
 
 
 def command(
@@ -120,8 +128,17 @@ def command(
     }.get(action, "none")
 
 
-def carry_out(gateway: Gateway, action: Action, cause: Finding, *, safe: bool, words: Sequence[str] = ()) -> Done:
-    """Do it, once; `words` are its service manager's, where OpenClaw's command is not the one.
+def carry_out(
+    gateway: Gateway,
+    action: Action,
+    cause: Finding,
+    *,
+    safe: bool,
+    words: Sequence[str] = (),
+    instead: Sequence[str] = (),
+) -> Done:
+    """Do it, once; `words` are its service manager's, where OpenClaw's command is not the one, and `instead` those to
+    take once OpenClaw's own says that it did nothing.
 
     Raises OcOpsError, before anything is done, for a cause that recovery must never act on.
     """
@@ -141,7 +158,10 @@ def carry_out(gateway: Gateway, action: Action, cause: Finding, *, safe: bool, w
             return _by_manager(gateway, words)
         if action == "start":
             return _done(gateway.cli(Commands).gateway_start(gateway.settings.recover_act_s))
-        return _done(gateway.cli(Commands).gateway_restart(gateway.settings.recover_act_s, safe=safe))
+        done = _done(gateway.cli(Commands).gateway_restart(gateway.settings.recover_act_s, safe=safe))
+        if instead and not done.accepted and _UNTOUCHED in done.said:
+            return replace(_by_manager(gateway, instead), refused=done.said)
+        return done
     except CouldNotLook as error:
         return Done(False, str(error))
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from msgspec.structs import replace
 
 from oc_ops.act.recover.outcome import Observation
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.observe.service import NO_SERVICE, Service
-from tests.support.stage import DOWN, HUNG, STARTING, STOPPED, WELL, Stage, saw
+from tests.support.sights import PID
+from tests.support.stage import DOWN, HUNG, RUNNING, STARTING, STOPPED, WELL, Stage, saw
 
 
 def test_a_hung_gateway_is_restarted_once_and_proven(stage: Stage) -> None:
@@ -221,6 +224,34 @@ def test_a_refused_command_is_not_believed_to_have_worked(stage: Stage) -> None:
     outcome = stage.recover()
     assert outcome.exit == 1
     assert "Gateway service disabled." in outcome.sentence
+
+
+UNSIGNALED = "GATEWAY_RESTART_PREPARATION_REFUSED: Cannot record restart intent. Gateway was not signaled. Verify …"
+
+
+@pytest.mark.parametrize(
+    ("words", "runs", "by_manager"),
+    [(UNSIGNALED, PID, True), ("Gateway restart failed: no bus", PID, False), (UNSIGNALED, 99_999_999, False)],
+    ids=["not-signaled", "another-reason", "not-of-the-unit"],
+)
+def test_a_restart_that_openclaw_cannot_prepare_is_its_managers(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, words: str, runs: int, by_manager: bool
+) -> None:
+    """One that hangs in a write lets no restart be recorded: its unit's manager ends it, and it is one act."""
+    bin_ = stage.root / "bin"
+    bin_.mkdir()
+    (bin_ / "systemctl").write_text(f'#!/bin/sh\necho "$@" >>{stage.root}/asked\n')
+    (bin_ / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{bin_}:{os.environ['PATH']}")
+    stage.answers["gateway restart"] = (1, {"ok": False, "error": words})
+    stage.services = [replace(RUNNING, pid=runs)]
+    outcome = stage.recover()
+    asked = (stage.root / "asked").read_text() if (stage.root / "asked").exists() else ""
+    assert asked == ("--user restart openclaw-gateway.service\n" if by_manager else "")
+    assert ("`systemctl --user restart openclaw-gateway.service`" in outcome.sentence) is by_manager
+    (record,) = stage.records()
+    assert len([each for each in record if (each["step"], each["state"]) == ("act", "begin")]) == 1
+    assert outcome.exit == 0  # the next look shows a gateway that is well
 
 
 def test_a_command_that_failed_counts_for_nothing_if_the_gateway_came_up(stage: Stage) -> None:
