@@ -25,6 +25,7 @@ from oc_ops.judge.findings import in_state
 from oc_ops.judge.lifecycle import STARTING, Drain, again_and_again, drain_stuck
 from oc_ops.observe import gateways, inside, install, lastwords, logs, probe, state
 from oc_ops.observe import processes as observe_processes
+from oc_ops.observe import service as observe_service
 from oc_ops.observe.config import Credential, GatewayConfig
 from oc_ops.observe.container import Container, runs_openclaw
 from oc_ops.observe.credential import Held
@@ -300,12 +301,17 @@ class StartLook:
 
     @once
     def behind(self) -> Container | None:
-        """The container that has the gateway, where it is looked at by a port of this machine."""
+        """The container that has the gateway, where it is looked at by a port of this machine.
+
+        None where a unit of this machine runs the target's gateway: then the container has another one, on its port.
+        """
         target, seen = self._doctor.target, self._doctor.look()
         if target.container is not None:
             return None
         there = seen.behind or probe.published(target, seen)[0]
-        return there if there and (runs_openclaw(there) or observe_processes.gateways_in(there)) else None
+        if there is None or not (runs_openclaw(there) or observe_processes.gateways_in(there)):
+            return None
+        return there if observe_service.service(target).manager == "none" else None
 
     def shut_out(self, lane: RpcRefused, credential: Credential, held: Held | None) -> Finding | None:
         """The reason on our side for which the gateway lets us not in, where no other lane could read: with --quick

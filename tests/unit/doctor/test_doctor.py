@@ -438,6 +438,19 @@ def test_a_container_that_answers_a_read_lacks_no_more_than_its_command(
     assert "no `openclaw` command here" in cause.saw
 
 
+def test_a_container_on_the_port_of_a_unit_s_gateway_is_another_one(
+    world: World, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What this machine's own unit should run is not there: that some gateway answers is no reason to be content."""
+    monkeypatch.setattr("oc_ops.observe.probe.published", lambda *_: (CELL, ""))
+    unit = Service("systemd", "openclaw-gateway.service", "failed")
+    monkeypatch.setattr("oc_ops.observe.service.service", lambda *_: unit)
+    world.reads = SHUT[1]
+    cause = make().rpc_fault()
+    assert cause is not None
+    assert (cause.severity, "--target podman:cell" in cause.fix) == ("error", False)
+
+
 def test_another_container_s_port_is_no_way_inside(world: World, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy in a container stands before a gateway that is elsewhere: its container is not the one to look into."""
     monkeypatch.setattr("oc_ops.observe.probe.published", lambda *_: (OF_OTHERS, ""))
