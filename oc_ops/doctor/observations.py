@@ -235,10 +235,11 @@ class Doctor:
     def rpc_fault(self) -> Finding | None:
         """Why no authenticated read is answered, by a lane that HTTP leaves open; raises Blocked where it does not."""
         lane, asked = self.rpc_lane(), (self.config.credential, self.held)
-        if isinstance(lane, RpcRefused) and (closed := self.start.shut_out(lane, *asked)):
-            return closed
-        read = self.status_read()
-        return judge_access.read_unanswered(read, self.look(), self.limits, *asked)
+        if isinstance(lane, RpcRefused):
+            closed = judge_access.lane_closed(lane, *asked) if self.quick else None
+            if closed := self.start.shut_out(lane) or closed:
+                return closed
+        return judge_access.read_unanswered(self.status_read(), self.look(), self.limits, *asked)
 
     @once
     def cron_status(self) -> object:

@@ -26,9 +26,8 @@ from oc_ops.judge.lifecycle import STARTING, Drain, again_and_again, drain_stuck
 from oc_ops.observe import gateways, inside, install, lastwords, logs, probe, state
 from oc_ops.observe import processes as observe_processes
 from oc_ops.observe import service as observe_service
-from oc_ops.observe.config import Credential, GatewayConfig
+from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.container import Container, runs_openclaw
-from oc_ops.observe.credential import Held
 from oc_ops.observe.healers import healers
 from oc_ops.observe.lastwords import LastWords
 from oc_ops.observe.logs.records import Record, planned_restarts
@@ -313,13 +312,11 @@ class StartLook:
             return None
         return there if observe_service.service(target).manager == "none" else None
 
-    def shut_out(self, lane: RpcRefused, credential: Credential, held: Held | None) -> Finding | None:
-        """The reason on our side for which the gateway lets us not in, where no other lane could read: with --quick
-        there is none, and none leads from a port into the container behind it.
-        """
+    def shut_out(self, lane: RpcRefused) -> Finding | None:
+        """The finding where the gateway in a container lets nobody in who asks at its port: our side is outside."""
         if lane.kind in ("secret-unresolved", "pairing", "auth") and (there := self.behind()):
             return judge_access.by_port_alone(there, f"RPC connect: {lane.reason}")
-        return judge_access.lane_closed(lane, credential, held) if self._doctor.quick else None
+        return None
 
     def is_refusal(self, cause: Finding) -> bool:
         """True if the cause of a gateway that is down is OpenClaw's own refusal, which no other check tells."""
