@@ -20,7 +20,7 @@ from oc_ops.judge import lifecycle as judge_lifecycle
 from oc_ops.judge import port as judge_port
 from oc_ops.judge import service as judge_service
 from oc_ops.judge import state as judge_state
-from oc_ops.judge.finding import Finding
+from oc_ops.judge.finding import Finding, Severity
 from oc_ops.judge.findings import in_state
 from oc_ops.judge.lifecycle import STARTING, Drain, again_and_again, drain_stuck
 from oc_ops.observe import gateways, inside, install, lastwords, logs, probe, state
@@ -315,7 +315,8 @@ class StartLook:
     def shut_out(self, lane: RpcRefused) -> Finding | None:
         """The finding where the gateway in a container lets nobody in who asks at its port: our side is outside."""
         if lane.kind in ("secret-unresolved", "pairing", "auth") and (there := self.behind()):
-            return judge_access.by_port_alone(there, f"RPC connect: {lane.reason}")
+            severity: Severity = "error" if lane.kind == "auth" else "warning"
+            return judge_access.by_port_alone(there, f"RPC connect: {lane.reason}", severity)
         return None
 
     def is_refusal(self, cause: Finding) -> bool:

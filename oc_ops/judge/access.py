@@ -104,11 +104,14 @@ def lane_closed(refused: RpcRefused, credential: Credential | None, held: Held |
     return None
 
 
-def by_port_alone(there: Container, saw: str) -> Finding:
-    """A gateway in a container that answers at its port: whatever our side lacks for more is inside with it."""
+def by_port_alone(there: Container, saw: str, severity: Severity = "warning") -> Finding:
+    """A gateway in a container that answers at its port: whatever our side lacks for more is inside with it.
+
+    An error where it refuses a credential that we have: it may be another gateway than the one that is meant.
+    """
     return Finding(
         "gateway/credential-missing",
-        "warning",
+        severity,
         fact=f"the gateway runs in the {there.runtime} container {there.name}: from outside only its port is looked at",
         saw=saw,
         fix=f"none automatic: look inside: --target {there.place}, or OC_OPS_TARGET={there.place} for good; {_WELL}",

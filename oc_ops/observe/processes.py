@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -133,7 +134,7 @@ def stopped_inside(there: Container) -> int | None:
 def gateways_in(there: Container) -> tuple[int, ...]:
     """The pids, on this machine, of the gateways that run in a container; empty for one in another machine."""
     with contextlib.suppress(psutil.Error):
-        if there.pid:
+        if there.pid and sys.platform.startswith("linux"):  # elsewhere the pid is one of the runtime's own machine
             init = psutil.Process(there.pid)
             return tuple(each.pid for each in (init, *init.children(recursive=True)) if _is_titled(each))
     return ()

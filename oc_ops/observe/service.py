@@ -128,7 +128,7 @@ def _units_named(target: Target, own: str) -> Iterator[Service]:
             yield replace(silent, scope=scope, standard=False)
             continue
         names = [line.split()[0] for line in (_said(listed) or "").splitlines() if line.strip()]
-        names += unitfiles.mentioning(_unit_folders(scope, target))
+        names += unitfiles.mentioning(_unit_folders(manager, target))
         wanted = [each for each in dict.fromkeys(names) if "@." not in each and each != own]
         shown = _asked(
             [*manager, "show", _NAMES, *wanted, f"--property={','.join((*_PROPERTIES, *unitfiles.PROPERTIES))}"], target
@@ -145,15 +145,10 @@ def _units_named(target: Target, own: str) -> Iterator[Service]:
                 yield replace(found, scope=scope, standard=False)
 
 
-def _unit_folders(scope: Scope, target: Target) -> tuple[Path, ...]:
-    """The folders where people put units, systemd.unit(5); those of packages bear OpenClaw's name."""
-    shared = [Path(each) / "systemd" / scope for each in ("/etc", "/run", "/usr/local/lib")]
-    if scope == "system":
-        return tuple(shared)
-    home, given = Path.home(), target.environ.get
-    config = Path(given("XDG_CONFIG_HOME") or home / ".config")
-    data = Path(given("XDG_DATA_HOME") or home / ".local" / "share")
-    return (config / "systemd" / "user", data / "systemd" / "user", *shared)
+def _unit_folders(manager: Sequence[str], target: Target) -> tuple[Path, ...]:
+    """The folders where a manager looks for units, by its own word."""
+    says = _pairs(_said(_asked([*manager, "show", "--property=UnitPath"], target)) or "")
+    return tuple(Path(each) for each in unitfiles.words(says.get("UnitPath", "")))
 
 
 def _launch_daemons(target: Target) -> Iterator[Service]:

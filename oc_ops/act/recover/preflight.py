@@ -157,7 +157,7 @@ def _as_it_is_now(gateway: Gateway, cure: Cure, cause: Finding, seen: GatewayPro
     if bad := _start_fault(gateway, seen):
         return Clearance(f"{bad.fact}: {bad.saw}", bad.fix)
     aborts, safe = _work(gateway, seen) if cure.action == "restart" else ((), False)
-    instead = _instead(cure, cause, seen, service) if not words else ()
+    instead = _instead(cure, cause, seen, service) if not (words or safe) else ()
     return Clearance(safe=safe and not words, aborts=aborts, service=service, seen=seen, words=words, instead=instead)
 
 

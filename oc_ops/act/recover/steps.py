@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from oc_ops.act.commands import Commands
 from oc_ops.act.recover.log import RecoveryLog
 from oc_ops.act.recover.policy import never
-from oc_ops.act.recover.wait import Clock
+from oc_ops.act.recover.wait import Clock, cause_now
 from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.gateway import Gateway
 from oc_ops.judge import work as judge
@@ -138,7 +138,7 @@ def carry_out(
     instead: Sequence[str] = (),
 ) -> Done:
     """Do it, once; `words` are its service manager's, where OpenClaw's command is not the one, and `instead` those to
-    take once OpenClaw's own says that it did nothing.
+    take once OpenClaw's own says that it did nothing, and the cause stands still.
 
     Raises OcOpsError, before anything is done, for a cause that recovery must never act on.
     """
@@ -159,11 +159,17 @@ def carry_out(
         if action == "start":
             return _done(gateway.cli(Commands).gateway_start(gateway.settings.recover_act_s))
         done = _done(gateway.cli(Commands).gateway_restart(gateway.settings.recover_act_s, safe=safe))
-        if instead and not done.accepted and _UNTOUCHED in done.said:
+        if instead and not done.accepted and _UNTOUCHED in done.said and _stands(gateway, cause):
             return replace(_by_manager(gateway, instead), refused=done.said)
         return done
     except CouldNotLook as error:
         return Done(False, str(error))
+
+
+def _stands(gateway: Gateway, cause: Finding) -> bool:
+    """True if a look shows the cause still: the command that did nothing took its time."""
+    now = cause_now(gateway, gateway.look())
+    return now is not None and now.check == cause.check
 
 
 def _by_manager(gateway: Gateway, words: Sequence[str]) -> Done:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from oc_ops.act.recover.outcome import Observation
 from oc_ops.errors import CouldNotLook, OcOpsError
+from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.service import NO_SERVICE, Service
 from tests.support.sights import PID
 from tests.support.stage import DOWN, HUNG, RUNNING, STARTING, STOPPED, WELL, Stage, saw
@@ -230,12 +231,17 @@ UNSIGNALED = "GATEWAY_RESTART_PREPARATION_REFUSED: Cannot record restart intent.
 
 
 @pytest.mark.parametrize(
-    ("words", "runs", "by_manager"),
-    [(UNSIGNALED, PID, True), ("Gateway restart failed: no bus", PID, False), (UNSIGNALED, 99_999_999, False)],
-    ids=["not-signaled", "another-reason", "not-of-the-unit"],
+    ("words", "runs", "after", "by_manager"),
+    [
+        (UNSIGNALED, PID, HUNG, True),
+        (UNSIGNALED, PID, WELL, False),
+        ("Gateway restart failed: no bus", PID, HUNG, False),
+        (UNSIGNALED, 99_999_999, HUNG, False),
+    ],
+    ids=["not-signaled", "well-meanwhile", "another-reason", "not-of-the-unit"],
 )
 def test_a_restart_that_openclaw_cannot_prepare_is_its_managers(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, words: str, runs: int, by_manager: bool
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, words: str, runs: int, after: GatewayProbe, by_manager: bool
 ) -> None:
     """One that hangs in a write lets no restart be recorded: its unit's manager ends it, and it is one act."""
     bin_ = stage.root / "bin"
@@ -245,6 +251,7 @@ def test_a_restart_that_openclaw_cannot_prepare_is_its_managers(
     monkeypatch.setenv("PATH", f"{bin_}:{os.environ['PATH']}")
     stage.answers["gateway restart"] = (1, {"ok": False, "error": words})
     stage.services = [replace(RUNNING, pid=runs)]
+    stage.looks = [HUNG, after, WELL]
     outcome = stage.recover()
     asked = (stage.root / "asked").read_text() if (stage.root / "asked").exists() else ""
     assert asked == ("--user restart openclaw-gateway.service\n" if by_manager else "")

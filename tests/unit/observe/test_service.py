@@ -315,11 +315,12 @@ def test_a_unit_of_any_name_is_found_where_people_put_units(tmp_path: Path, monk
         "systemctl",
         f"""
 case "$*" in
+  "--user show --property=UnitPath") echo 'UnitPath=/nowhere {folder}';;
   "--user show openclaw"*claw.service*house.service*) echo '{rests}';;
 esac""",
     )
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    found = service(locate({"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config")}), "linux")
+    found = service(locate({"HOME": str(tmp_path)}), "linux")
     assert (found.unit, found.state, found.scope) == ("claw.service", "stopped", "user")
     assert found.command("start") == "systemctl --user start claw.service"
 
