@@ -21,6 +21,7 @@ from oc_ops.errors import CouldNotLook, SettingError
 from oc_ops.judge import findings
 from oc_ops.judge.finding import Finding
 from oc_ops.observe import install, state
+from oc_ops.observe.config import Credential
 from oc_ops.observe.container import Container
 from oc_ops.observe.healers import Healer
 from oc_ops.observe.http import Probe
@@ -416,8 +417,7 @@ def test_a_container_s_gateway_by_its_port_alone_has_one_warning(
     doctor = make(cli=cli, quick=quick)
     one = doctor.rpc_fault()
     assert one is not None
-    severity = "error" if refused.kind == "auth" else "warning"  # perhaps another gateway than the one meant
-    assert (one.check, one.severity) == ("gateway/credential-missing", severity)
+    assert (one.check, one.severity) == ("gateway/credential-missing", "warning")
     assert one.fix.startswith("none automatic: look inside: --target podman:cell, or OC_OPS_TARGET=podman:cell")
     assert doctor.cause_before("rpc") is one
     assert doctor.cause_before("cli") is one
@@ -437,6 +437,20 @@ def test_a_container_that_answers_a_read_lacks_no_more_than_its_command(
     assert cause is not None
     assert (cause.check, cause.severity) == ("gateway/credential-missing", "warning")
     assert "no `openclaw` command here" in cause.saw
+
+
+def test_a_container_that_refuses_the_token_that_we_have_may_be_another_gateway(
+    world: World, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The config has a token, and what answers at its port does not take it: that is no green."""
+    monkeypatch.setattr("oc_ops.observe.probe.published", lambda *_: (CELL, ""))
+    world.reads = SHUT[1]
+    doctor = make()
+    doctor.config = dataclasses.replace(doctor.config, credential=Credential("token", "of-this-machine"))
+    cause = doctor.rpc_fault()
+    assert cause is not None
+    assert (cause.check, cause.severity) == ("gateway/credential-missing", "error")
+    assert "--target podman:cell" in cause.fix
 
 
 def test_a_container_on_the_port_of_a_unit_s_gateway_is_another_one(
