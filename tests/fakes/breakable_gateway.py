@@ -5,6 +5,7 @@ run under way), next_s (how far ahead the next run lies after enabling), disable
 does in turn: ok, refuse, hang, wait; the last one stays). Calls are noted in `<home>/calls.txt`.
 """
 
+import fcntl
 import json
 import os
 import signal
@@ -44,11 +45,13 @@ def write(path, value):
 
 
 def change(job_id, how):
-    jobs = load()
-    for each in jobs:
-        if each["id"] == job_id:
-            how(each)
-    save(jobs, APART.exists())
+    with (HOME / "changing").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        jobs = load()
+        for each in jobs:
+            if each["id"] == job_id:
+                how(each)
+        save(jobs, APART.exists())
 
 
 # -- the CLI --------------------------------------------------------------------------------------------------------

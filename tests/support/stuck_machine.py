@@ -68,7 +68,7 @@ class StuckMachine:
         """What gateway and CLI do from now on."""
         path = self.home / "script.json"
         before = json.loads(path.read_text()) if path.exists() else SCRIPT
-        path.write_text(json.dumps({**before, **changes}))
+        _put(path, {**before, **changes})
 
     def mark(self, *, name: str = NAME, apart: bool = False, **state: object) -> None:
         """Write the cron store of 2026.2.26, or of 2026.5.28 with its states apart: one job, stuck."""
@@ -80,9 +80,9 @@ class StuckMachine:
             "payload": {"kind": "systemEvent"}, "state": {} if apart else told,
         }  # fmt: skip
         cron = self.state / "cron"
-        (cron / "jobs.json").write_text(json.dumps({"version": 1, "jobs": [job]}))
+        _put(cron / "jobs.json", {"version": 1, "jobs": [job]})
         if apart:
-            (cron / "jobs-state.json").write_text(json.dumps({"version": 1, "jobs": {JOB: {"state": told}}}))
+            _put(cron / "jobs-state.json", {"version": 1, "jobs": {JOB: {"state": told}}})
 
     def job(self) -> dict[str, Any]:
         """The job as the gateway has it now."""
@@ -165,6 +165,13 @@ class StuckMachine:
         found = re.search(r"break --approve (\S+)", shown.stdout)
         assert found is not None
         return found[1]
+
+
+def _put(path: Path, value: object) -> None:
+    """Write a file whole: the gateway reads it at any moment."""
+    fresh = path.with_name(f"{path.name}.fresh")
+    fresh.write_text(json.dumps(value))
+    fresh.replace(path)
 
 
 def until(holds: Callable[[], object]) -> None:
