@@ -111,7 +111,7 @@ class Doctor:
             return judge_cli.unusable(self.version())
         with contextlib.suppress(OcOpsError):
             cause = self.http_cause()
-            if cause and (cause.check in start.DOWN or cause.check.startswith(start.UNSTARTABLE)):
+            if cause and (start.is_down(cause) or self.start.behind()):
                 raise Blocked(cause)
         return self.start.no_command()
 

@@ -140,8 +140,13 @@ DOWN = in_state("absent")
 _UP = ("gateway/draining", "gateway/drain-stuck", "gateway/saturated")
 """Causes of a gateway that has come up."""
 
-UNSTARTABLE = ("state/", "service/", "config/mode-missing")
+_UNSTARTABLE = ("state/", "service/", "config/mode-missing")
 """Beginnings of the causes that stand in the place of those."""
+
+
+def is_down(cause: Finding) -> bool:
+    """True for the cause of a gateway that does not live, or what keeps one from being started."""
+    return cause.check in DOWN or cause.check.startswith(_UNSTARTABLE)
 
 
 def bounded(gateway: Gateway, seen: GatewayProbe, cause: Finding | None) -> Finding | None:
@@ -224,13 +229,13 @@ class StartLook:
         here = seen.listener is None and seen.behind is None
         if here and (found := judge_service.cannot_start(seen.service, doctor.config)):
             return found
+        contained = seen.behind is not None and seen.service.manager == "none"  # by its runtime, with files inside
         if doctor.found_executable is None:
             # With a config a gateway is set up here, perhaps in a container: that it is down is what is known.
-            unit = doctor.look().service.manager != "none"
-            return (
-                None if doctor.config.exists else judge_cli.missing_config(doctor.config) if unit else self.no_command()
-            )
-        if found := judge_cli.missing_config(doctor.config):
+            if doctor.config.exists or contained:
+                return None
+            return judge_cli.missing_config(doctor.config) if seen.service.manager != "none" else self.no_command()
+        if not contained and (found := judge_cli.missing_config(doctor.config)):
             self._refuse_a_wrong_place(seen)
             return found
         found = outdated(doctor.target, doctor.config, doctor.found_executable, doctor.cli_release)

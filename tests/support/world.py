@@ -7,6 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from oc_ops.doctor.observations import Doctor
+from oc_ops.doctor.outcomes import Blocked, NotAsked
+from oc_ops.errors import CouldNotLook
+from oc_ops.judge.finding import Finding
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.rpc import Hello, RpcRefused
 from oc_ops.observe.rpc_reads import RpcReads
@@ -55,3 +58,26 @@ class World:
 
 
 Make = Callable[..., Doctor]
+
+OBSERVATIONS = (
+    "config_cause", "look", "http_cause", "rpc_lane", "status_read", "rpc_cause", "cron_status", "cron_list_read",
+    "executable", "openclaw", "version", "cli_fault", "status_fault", "cli_cause", "config_rejected", "cron_list",
+    "browser_fault", "browser_answer", "browser_status", "log_files", "log_view",
+)  # fmt: skip
+
+
+def everything(doctor: Doctor) -> dict[str, object]:
+    """Ask for every observation, costly ones first; what was raised counts as an answer."""
+    found: dict[str, object] = {}
+    for name in reversed(OBSERVATIONS):
+        try:
+            found[name] = getattr(doctor, name)()
+        except (Blocked, CouldNotLook, NotAsked) as error:
+            found[name] = error
+    return found
+
+
+def causes(found: dict[str, object]) -> set[str]:
+    """The ids of every finding that came of it, as a cause or by blocking."""
+    seen = [each.cause if isinstance(each, Blocked) else each for each in found.values()]
+    return {each.check for each in seen if isinstance(each, Finding)}

@@ -46,13 +46,15 @@ def make(world: World, tmp_path: Path) -> Make:
 
     def made(
         *,
-        text: str = '{"gateway": {"mode": "local"}}',
+        text: str | None = '{"gateway": {"mode": "local"}}',
         quick: bool = False,
         cli: bool = True,
         shell: Mapping[str, str] | None = None,
         **changes: Any,
     ) -> Doctor:
-        config.write_text(text)
+        config.unlink(missing_ok=True)
+        if text is not None:
+            config.write_text(text)
         settings = Settings(memory_dir=tmp_path / "memory", openclaw=executable if cli else None, **changes)
         environ = {"HOME": str(tmp_path), "PATH": str(tmp_path / "nowhere"), **(shell or {})}
         return Doctor(settings, environ, quick=quick)

@@ -6,14 +6,11 @@ import dataclasses
 import json
 import os
 from collections import Counter
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from oc_ops.act.recover.policy import cure_of
-from oc_ops.act.recover.preflight import by_hand
 from oc_ops.doctor import jobs, summary
 from oc_ops.doctor.observations import Doctor
 from oc_ops.doctor.outcomes import Blocked, NotAsked
@@ -21,45 +18,14 @@ from oc_ops.errors import CouldNotLook, SettingError
 from oc_ops.judge import findings
 from oc_ops.judge.finding import Finding
 from oc_ops.observe import install, state
-from oc_ops.observe.config import Credential
-from oc_ops.observe.container import Container
-from oc_ops.observe.healers import Healer
-from oc_ops.observe.http import Probe
-from oc_ops.observe.lastwords import LastWords
 from oc_ops.observe.openclaw import Openclaw
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.rpc import RefusalKind, RpcRefused
 from oc_ops.observe.rpc_reads import RpcReads
-from oc_ops.observe.service import NO_SERVICE, Service
-from oc_ops.observe.sockets import Listener
 from oc_ops.process.run import Outcome
 from oc_ops.settings import Settings
-from tests.support.containers import runtime
-from tests.support.sights import LIVE, answer, call, nothing, page, reply, said, sight
-from tests.support.world import DOWN, HELLO, HUNG, READS, Make, World
-
-OBSERVATIONS = (
-    "config_cause", "look", "http_cause", "rpc_lane", "status_read", "rpc_cause", "cron_status", "cron_list_read",
-    "executable", "openclaw", "version", "cli_fault", "status_fault", "cli_cause", "config_rejected", "cron_list",
-    "browser_fault", "browser_answer", "browser_status", "log_files", "log_view",
-)  # fmt: skip
-
-
-def everything(doctor: Doctor) -> dict[str, object]:
-    """Ask for every observation, costly ones first; what was raised counts as an answer."""
-    found: dict[str, object] = {}
-    for name in reversed(OBSERVATIONS):
-        try:
-            found[name] = getattr(doctor, name)()
-        except (Blocked, CouldNotLook, NotAsked) as error:
-            found[name] = error
-    return found
-
-
-def causes(found: dict[str, object]) -> set[str]:
-    """The ids of every finding that came of it, as a cause or by blocking."""
-    seen = [each.cause if isinstance(each, Blocked) else each for each in found.values()]
-    return {each.check for each in seen if isinstance(each, Finding)}
+from tests.support.sights import answer, call, nothing, reply, sight
+from tests.support.world import DOWN, HELLO, HUNG, OBSERVATIONS, READS, Make, World, causes, everything
 
 
 def test_a_healthy_gateway_is_looked_at_once(world: World, make: Make) -> None:
@@ -93,88 +59,6 @@ def test_a_cause_named_by_http_keeps_rpc_and_cli_from_being_asked(
     assert [getattr(doctor.cause_before(lane), "check", None) for lane in ("http", "rpc", "cli")] == [check] * 3
 
 
-def test_a_gateway_that_is_down_has_its_config_validated(world: World, make: Make) -> None:
-    """Where no gateway is there to be burdened, one call tells whether it would come up at all."""
-    world.look = DOWN
-    assert causes(everything(make())) == {"gateway/down"}
-    assert world.calls == {"config_validate": 1}
-    world.cli["config_validate"] = answer({"valid": False, "issues": [{"path": "gateway.port", "message": "no"}]})
-    assert causes(everything(make())) == {"config/invalid"}
-
-
-@pytest.mark.parametrize(
-    ("words", "check"),
-    [("file is not a database", "state/corrupt"), ("uses newer schema version 99", "state/newer-schema")],
-)
-def test_a_start_that_openclaw_would_refuse_is_the_one_cause(words: str, check: str, world: World, make: Make) -> None:
-    """Said by its own validation, it stands in place of the gateway that is down, and one check tells it."""
-    world.look = DOWN
-    world.cli["config_validate"] = answer({"valid": False, "error": {"message": words}}, outcome="refused")
-    doctor = make()
-    assert causes(everything(doctor)) == {check}
-    assert world.calls["config_validate"] == 1
-    told_by = doctor.config_rejected()
-    assert told_by is not None
-    assert told_by.check == check
-
-
-@pytest.mark.parametrize(
-    ("words", "unit", "named"),
-    [
-        ("Cannot find module '@buape/carbon'", NO_SERVICE, {"gateway/start-refused"}),
-        ("Cannot find module '@buape/carbon'", Service("systemd", "openclaw-gateway.service", "stopped"), set()),
-        ("OpenClaw requires Node 24", NO_SERVICE, {"gateway/down"}),
-        ("required secrets are unavailable", NO_SERVICE, set()),
-    ],
-    ids=["no-unit", "unit", "our-node", "our-secrets"],
-)
-def test_an_incomplete_command_speaks_of_the_gateway_it_would_start(
-    words: str, unit: Service, named: set[str], world: World, make: Make
-) -> None:
-    """A unit may start another package, with a Node and secrets of its own: there our command's words prove nothing."""
-    world.look = replace(DOWN, service=unit)
-    world.cli["config_validate"] = answer({"valid": False, "error": {"message": words}}, outcome="refused")
-    found = everything(make())
-    assert causes(found) == named
-    assert isinstance(found["http_cause"], CouldNotLook) is not bool(named)
-
-
-def test_a_refusal_that_is_not_known_makes_the_verdict_unknown(world: World, make: Make) -> None:
-    """Whether a start helps is not known then, so none is advised; a live gateway is not accused of it either."""
-    world.cli["config_validate"] = answer({"valid": False, "error": {"message": "the moon"}}, outcome="refused")
-    assert causes(everything(make())) == set()
-    world.look = DOWN
-    found = everything(make())
-    assert causes(found) == set()
-    assert isinstance(found["http_cause"], CouldNotLook)
-    assert "the moon" in str(found["http_cause"])
-
-
-def test_what_the_files_say_of_a_start_needs_no_call(world: World, make: Make) -> None:
-    """A damaged store or an older command is seen without asking it, under --quick too."""
-    world.look = DOWN
-    for quick in (False, True):
-        doctor = make(text='{"gateway": {"mode": "local"}, "meta": {"lastTouchedVersion": "2027.1.1"}}', quick=quick)
-        assert causes(everything(doctor)) == {"cli/outdated"}
-        (doctor.target.state_dir / "state").mkdir(exist_ok=True)
-        store = doctor.target.state_dir / "state" / "openclaw.sqlite"
-        store.write_bytes(b"no database")
-        assert causes(everything(make(quick=quick))) == {"state/corrupt"}
-        store.unlink()
-    assert world.calls == Counter()
-
-
-def test_a_live_gateway_is_not_blocked_by_its_state(world: World, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pieces that its user cannot use are a finding of their own check, and every other check still looks."""
-    monkeypatch.setattr(state, "_runner", lambda *_: (os.geteuid() + 4711, "it runs as pid 1"))
-    doctor = make()
-    doctor.target.state_dir.chmod(0o700)
-    assert causes(everything(doctor)) == set()
-    fault = doctor.start.fault()
-    assert fault is not None
-    assert fault.check == "state/unreadable"
-
-
 def test_a_config_that_its_gateway_may_not_read_is_the_cause_of_all(
     world: World, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,18 +68,6 @@ def test_a_config_that_its_gateway_may_not_read_is_the_cause_of_all(
     monkeypatch.setattr(state, "_runner", lambda *_: (os.geteuid() + 4711, "it is theirs"))
     doctor.config.path.chmod(0o600)
     assert causes(everything(doctor)) == {"state/unreadable"}
-
-
-@pytest.mark.parametrize(
-    "unit", [NO_SERVICE, Service("systemd", "openclaw-gateway.service", "stopped")], ids=["no-unit", "unit"]
-)
-def test_a_gateway_that_is_down_without_a_command_has_one_cause(
-    unit: Service, world: World, make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A config says that a gateway is set up here: that it is down is what is known, with a command or without."""
-    monkeypatch.setattr(install, "find", lambda *_: None)
-    world.look = replace(DOWN, service=unit)
-    assert causes(everything(make(cli=False))) == {"gateway/down"}
 
 
 def test_a_config_that_does_not_parse_is_the_cause_of_all(world: World, make: Make) -> None:
@@ -212,29 +84,6 @@ def test_a_config_of_a_newer_shape_is_not_invalid(world: World, make: Make) -> N
     """JSON5 with comments and trailing commas is what OpenClaw reads."""
     assert make(text="{ // mine\n gateway: { port: 28789, }, }").config_cause() is None
     assert world.asked == Counter()
-
-
-@pytest.mark.parametrize(
-    ("kind", "check"),
-    [
-        ("auth", "gateway/auth-rejected"),
-        ("silent", "gateway/rpc-unanswered"),
-        ("closed", "gateway/rpc-unanswered"),
-        ("unreachable", "gateway/rpc-unanswered"),
-        ("starting", "gateway/starting"),
-        ("stranger", "gateway/rpc-unanswered"),
-    ],
-)
-def test_a_refusal_that_speaks_of_the_gateway_is_the_cause(
-    kind: RefusalKind, check: str, world: World, make: Make
-) -> None:
-    """What the handshake says of the gateway is a finding, and the CLI is not asked to say it again."""
-    world.reads = RpcRefused(kind, "said no")
-    doctor = make(text='{"gateway": {"auth": {"token": "t0ken-of-the-config"}}}')
-    assert causes(everything(doctor)) == {check}
-    assert world.asked == {"look": 1, "rpc": 1}
-    assert summary.lanes(doctor)["rpc"] == "unavailable: said no"
-    assert summary.lanes(doctor)["cli"] == "not needed"
 
 
 @pytest.mark.parametrize("kind", ["off", "pairing", "tls", "secret-unresolved", "device", "protocol"])
@@ -289,46 +138,6 @@ def test_a_failure_to_look_is_kept(world: World, make: Make) -> None:
     assert world.asked == {"look": 1}
 
 
-def behind(proxy: str, live: Probe, ready: Probe | None = None) -> GatewayProbe:
-    """What is seen through a forwarder of another user."""
-    again = live if live.kind == "silent" else None
-    forwarder = Listener(77, proxy, uid=65534)
-    return sight(live, ready=ready, startup=ready, again=again, listener=forwarder, processes=())
-
-
-@pytest.mark.parametrize(
-    ("live", "ready", "cause"),
-    [
-        (page("<html>504 Gateway Time-out", status=504), page("<html>504", status=504), "gateway/hung"),
-        (page("<html>502 Bad Gateway", status=502), page("", status=502), "gateway/down"),
-        (nothing("silent"), None, "gateway/hung"),
-    ],
-    ids=["hung", "dead", "hung, by a patient proxy"],
-)
-def test_a_gateway_behind_a_forwarder_has_one_cause(
-    live: Probe, ready: Probe | None, cause: str, world: World, make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its page for /readyz is no second reason, nor are words in a log of this machine its own last ones."""
-    words = LastWords(datetime.now(UTC), ("Refusing to bind gateway",), "a log of this machine", stopped=True)
-    monkeypatch.setattr("oc_ops.observe.lastwords.look", lambda *_: words)
-    world.look = behind("nginx: worker process", live, ready)
-    doctor = make()
-    found = doctor.http_cause()
-    assert found is not None
-    assert (found.check, words.source in found.saw) == (cause, False)
-    if ready is not None:
-        with pytest.raises(Blocked, match=cause):
-            doctor.readiness()
-
-
-def test_a_gateway_that_refuses_its_proxy_says_why(world: World, make: Make) -> None:
-    """2026.9.6 wants the proxy named in gateway.trustedProxies: its own words are said, not its JSON."""
-    refusal = {"error": {"message": "Proxy client attribution is required.", "type": "proxy_attribution_required"}}
-    world.look = behind("caddy run", LIVE, said(refusal, status=403))
-    with pytest.raises(CouldNotLook, match=r"readiness: Proxy client attribution is required\.$"):
-        make().readiness()
-
-
 def test_a_reason_that_keeps_all_from_looking_is_one(world: World, make: Make) -> None:
     """The jobs are not to be had for the very reason that the read was not: no second red line for it."""
     world.reads = RpcRefused("unproven", "ssh only forwards the port", code="other")
@@ -337,22 +146,6 @@ def test_a_reason_that_keeps_all_from_looking_is_one(world: World, make: Make) -
         doctor.rpc_fault()
     with pytest.raises(CouldNotLook) as second:
         jobs.sight(doctor, ())
-    assert second.value is first.value
-
-
-@pytest.mark.parametrize("extra", ["", "sys.exit(print('Error: permission denied', file=sys.stderr) or 1)"])
-def test_a_container_without_a_log_has_one_reason(extra: str, make: Make, tmp_path: Path) -> None:
-    """One that is gone, or that its runtime does not show: its log is not had for that very reason."""
-    runtime(tmp_path / "bin", extra=extra)
-    doctor = make(shell={"PATH": str(tmp_path / "bin")}, target="podman:cell")
-    if not extra:
-        with pytest.raises(Blocked, match="gateway/down"):
-            doctor.log_view()
-        return
-    with pytest.raises(CouldNotLook, match="permission denied; look as root") as first:
-        doctor.look()
-    with pytest.raises(CouldNotLook) as second:
-        doctor.log_view()
     assert second.value is first.value
 
 
@@ -395,186 +188,12 @@ def test_no_openclaw(world: World, make: Make, monkeypatch: pytest.MonkeyPatch) 
     assert cause.check == "cli/missing"
 
 
-CELL = Container("podman", "cell", "running", command=("openclaw", "gateway", "run"), pid=7)
-OF_OTHERS = Container("podman", "web", "running", command=("nginx",))
-SHUT = [
-    RpcRefused("pairing", "pairing required"),
-    RpcRefused("auth", "unauthorized: token mismatch"),
-    RpcRefused("secret-unresolved", "$OPENCLAW_GATEWAY_TOKEN is not set"),
-]
-
-
-@pytest.mark.parametrize("quick", [False, True])
-@pytest.mark.parametrize("cli", [False, True])
-@pytest.mark.parametrize("refused", SHUT, ids=lambda each: each.kind)
-def test_a_container_s_gateway_by_its_port_alone_has_one_warning(
-    refused: RpcRefused, cli: bool, quick: bool, world: World, make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Our token, device or command is not that of the inside: one sentence for all of it, which names the target."""
-    monkeypatch.setattr(install, "find", lambda *_: None if not cli else Path("/usr/bin/openclaw"))
-    monkeypatch.setattr("oc_ops.observe.probe.published", lambda *_: (CELL, ""))
-    world.reads = refused
-    doctor = make(cli=cli, quick=quick)
-    one = doctor.rpc_fault()
-    assert one is not None
-    assert (one.check, one.severity) == ("gateway/credential-missing", "warning")
-    assert one.fix.startswith("none automatic: look inside: --target podman:cell, or OC_OPS_TARGET=podman:cell")
-    assert doctor.cause_before("rpc") is one
-    assert doctor.cause_before("cli") is one
-    assert not world.calls
-    assert causes(everything(doctor)) == {one.check}
-
-
-def test_a_container_that_answers_a_read_lacks_no_more_than_its_command(
-    world: World, make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The device was approved: what RPC tells is looked at, and the command is where the gateway is."""
-    monkeypatch.setattr(install, "find", lambda *_: None)
-    monkeypatch.setattr("oc_ops.observe.probe.published", lambda *_: (CELL, ""))
-    doctor = make(cli=False)
-    assert doctor.rpc_fault() is None
-    cause = doctor.cause_before("cli")
-    assert cause is not None
-    assert (cause.check, cause.severity) == ("gateway/credential-missing", "warning")
-    assert "no `openclaw` command here" in cause.saw
-
-
-def test_a_container_that_refuses_the_token_that_we_have_may_be_another_gateway(
-    world: World, make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The config has a token, and what answers at its port does not take it: that is no green."""
-    monkeypatch.setattr("oc_ops.observe.probe.published", lambda *_: (CELL, ""))
-    world.reads = SHUT[1]
-    doctor = make()
-    doctor.config = dataclasses.replace(doctor.config, credential=Credential("token", "of-this-machine"))
-    cause = doctor.rpc_fault()
-    assert cause is not None
-    assert (cause.check, cause.severity) == ("gateway/credential-missing", "error")
-    assert "--target podman:cell" in cause.fix
-
-
-def test_a_container_on_the_port_of_a_unit_s_gateway_is_another_one(
-    world: World, make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What this machine's own unit should run is not there: that some gateway answers is no reason to be content."""
-    monkeypatch.setattr("oc_ops.observe.probe.published", lambda *_: (CELL, ""))
-    unit = Service("systemd", "openclaw-gateway.service", "failed")
-    monkeypatch.setattr("oc_ops.observe.service.service", lambda *_: unit)
-    world.reads = SHUT[1]
-    cause = make().rpc_fault()
-    assert cause is not None
-    assert (cause.severity, "--target podman:cell" in cause.fix) == ("error", False)
-
-
-def test_another_container_s_port_is_no_way_inside(world: World, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy in a container stands before a gateway that is elsewhere: its container is not the one to look into."""
-    monkeypatch.setattr("oc_ops.observe.probe.published", lambda *_: (OF_OTHERS, ""))
-    world.reads = SHUT[0]
-    cause = make(quick=True).rpc_fault()
-    assert cause is not None
-    assert (cause.severity, "--target podman:web" in cause.fix) == ("error", False)
-
-
-def nothing_set_up(world: World, make: Make, monkeypatch: pytest.MonkeyPatch, unit: Service) -> Finding | None:
-    """The cause where neither command nor config is found, and nothing listens."""
-    monkeypatch.setattr(install, "find", lambda *_: None)
-    world.look = replace(DOWN, service=unit)
-    doctor = make(cli=False)
-    doctor.config = dataclasses.replace(doctor.config, exists=False)
-    return doctor.http_cause()
-
-
-def test_without_command_and_config_it_is_another_user_s(
-    world: World, make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No service unit either: one cause, and it is not the gateway."""
-    cause = nothing_set_up(world, make, monkeypatch, NO_SERVICE)
-    assert cause is not None
-    assert cause.check == "cli/missing"
-
-
-@pytest.mark.parametrize(
-    ("others", "used", "unit", "could_look"),
-    [
-        ((), False, NO_SERVICE, True),
-        (("pid 7 of /srv/openclaw",), False, NO_SERVICE, False),
-        (("pid 7 of /srv/openclaw",), True, NO_SERVICE, True),
-        (("pid 7 of /srv/openclaw",), False, Service("systemd", "openclaw-gateway.service", "stopped"), True),
-    ],
-    ids=["alone", "another place", "it was used", "it has a unit"],
-)
-def test_a_place_that_was_never_set_up_beside_other_gateways_is_the_wrong_place(
-    others: tuple[str, ...],
-    used: bool,
-    unit: Service,
-    could_look: bool,
-    world: World,
-    make: Make,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """OPENCLAW_STATE_DIR is in the gateway's environment alone: our side lacks it, and no second setup is advised."""
-    monkeypatch.setattr("oc_ops.observe.gateways.beside", lambda _target: others)
-    world.look = replace(DOWN, service=unit)
-    doctor = make()
-    doctor.config = dataclasses.replace(doctor.config, exists=False)
-    if used:
-        (doctor.target.state_dir / "agents").mkdir(parents=True)
-    if could_look:
-        cause = doctor.http_cause()
-        assert cause is not None
-        assert cause.check == "config/invalid"
-        return
-    with pytest.raises(CouldNotLook, match="pid 7 of /srv/openclaw; name the one that is meant"):
-        doctor.http_cause()
-
-
-def test_a_gateway_that_an_update_took_down_is_not_to_be_started_beside_it(
-    world: World, make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The advice is to wait for that very process; recovery waits for it by itself, and acts when it is over."""
-    update = Healer(71, "openclaw update", 12.0, "activating")
-    monkeypatch.setattr("oc_ops.doctor.start.healers", lambda *_of: (update,))
-    world.look = DOWN
-    cause = make().http_cause()
-    assert cause is not None
-    assert cause.check == "gateway/down"
-    assert cause.fix.startswith("none automatic: wait until that has ended")
-    assert cause.fix.endswith("pid 71 runs `openclaw update` (activating), for 12 s now")
-    assert by_hand(cure_of(cause.check), cause) == ""
-
-
-def test_a_gateway_that_has_a_unit_is_set_up_here(world: World, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its unit says that it is this user's: not seeing the command from here explains nothing."""
-    cause = nothing_set_up(world, make, monkeypatch, Service("systemd", "openclaw-gateway.service", "stopped"))
-    assert cause is not None
-    assert cause.check == "config/invalid"
-
-
 def test_an_openclaw_that_does_not_work(world: World, make: Make) -> None:
     """A command that cannot print its version is not asked anything else."""
     world.cli["version"] = call("--version", "refused", stderr="openclaw requires Node >=24.16.0")
     found = everything(make())
     assert causes(found) == {"cli/unusable"}
     assert world.calls == {"version": 1}
-
-
-def test_a_gateway_that_is_down_and_a_command_that_cannot_start_it(world: World, make: Make) -> None:
-    """It is down, that is proven; the command's own fault comes first. A unit may start it by a Node.js of its own."""
-    world.look = DOWN
-    world.cli["config_validate"] = answer(
-        None, "config validate --json", "refused", stderr="openclaw requires Node >=24.16.0"
-    )
-    cause = make().http_cause()
-    assert cause is not None
-    assert cause.check == "gateway/down"
-    assert "its Node.js is too old" in cause.fact
-    assert "requires Node >=24" in cause.saw
-    assert cause.fix.startswith("none automatic: put the Node.js it needs first on PATH")
-    assert cause.fix.endswith("(openclaw gateway run)")
-    assert by_hand(cure_of(cause.check), cause) == "nothing on this side may start it"
-    world.look = replace(DOWN, service=Service("systemd", "openclaw-gateway.service", "stopped"))
-    with pytest.raises(CouldNotLook, match="whether a start can succeed is not known"):
-        make().http_cause()
 
 
 def test_a_status_that_fails_blocks_what_rests_on_it(world: World, make: Make) -> None:
