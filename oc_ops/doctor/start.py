@@ -35,6 +35,7 @@ from oc_ops.observe.logs.sharers import log_sharers
 from oc_ops.observe.openclaw import Answer, Openclaw
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.rpc import RpcRefused
+from oc_ops.observe.sockets import forwarder
 from oc_ops.observe.state import StateView
 from oc_ops.observe.target import Target
 from oc_ops.process.jsontext import number_at
@@ -295,6 +296,8 @@ class StartLook:
         if doctor.found_executable is not None:
             return None
         holder = None
+        if closed := self.closed():
+            raise closed
         with suppress(CouldNotLook):
             if there := self.behind():
                 return judge_access.by_port_alone(there, "there is no `openclaw` command here, but in the container")
@@ -316,6 +319,22 @@ class StartLook:
         if there is None or not (runs_openclaw(there) or observe_processes.gateways_in(there)):
             return None
         return there if observe_service.service(target).manager == "none" else None
+
+    @once
+    def closed(self) -> CouldNotLook | None:
+        """Why nothing more is seen of a container whose forwarder has the port: its runtime does not let us look."""
+        seen = self._doctor.look() if self._doctor.target.container is None else None
+        there = forwarder(seen.listener.title, seen.listener.program) if seen and seen.listener else None
+        if seen is None or there is None or there.kind != "container":
+            return None
+        found, why = probe.published(self._doctor.target, seen)
+        return (
+            None if found or not why else CouldNotLook(f"{there.name} leads port {seen.port} into a container: {why}")
+        )
+
+    def unproven(self, lane: RpcRefused) -> CouldNotLook:
+        """Why the port was told nothing secret: nothing shows that the gateway has it."""
+        return self.closed() or unshown(self._doctor.target, lane.reason, lane.code)
 
     def shut_out(self, lane: RpcRefused) -> Finding | None:
         """The finding where the gateway in a container lets nobody in who asks at its port: our side is outside."""

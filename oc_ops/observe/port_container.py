@@ -16,15 +16,24 @@ _OFF = "is the docker daemon running"
 """Docker's client beside a daemon that is off, as Docker Desktop often is: nothing runs in it then."""
 
 
-def publishing(port: int, environ: Mapping[str, str], pid: int | None = None) -> tuple[Container | None, str]:
+_RUNTIME = {"docker-proxy": "docker", "conmon": "podman"}
+"""Forwarders that belong to one runtime alone."""
+
+
+def publishing(
+    port: int, environ: Mapping[str, str], pid: int | None = None, forwarder: str = ""
+) -> tuple[Container | None, str]:
     """The container that publishes a port of this machine, or has it of the machine's own network (`--network host`).
 
-    `pid` is the process that listens there, if one is seen. None where no runtime says so within three seconds each;
-    then with the reasons for which there may be one that is not seen from here.
+    `pid` is the process that listens there, if one is seen, `forwarder` a runtime's program that does. None where no
+    runtime says so within three seconds each; then with the reasons for which there may be one that is not seen from
+    here.
     """
     pids = _line(pid) if pid else set()
     closed: list[str] = []
     for runtime in installed(environ):
+        if _RUNTIME.get(forwarder, runtime) != runtime:
+            continue
         try:
             there = every(runtime, environ, deadline_s=_QUICKLY_S)
             for each in there:

@@ -301,7 +301,8 @@ def published(target: Target, seen: GatewayProbe) -> tuple[Container | None, str
     forwarded = there is not None and there.kind == "container"
     if seen.holder or (seen.listener and not forwarded and not (pid and lives_apart(pid))):
         return None, ""
-    return publishing(seen.port, target.environ, None if forwarded else pid)
+    name = there.name if there and forwarded else ""
+    return publishing(seen.port, target.environ, None if forwarded else pid, name)
 
 
 def _is_external(target: Target, processes: Sequence[GatewayProcess]) -> bool:

@@ -173,3 +173,25 @@ def test_another_container_s_port_is_no_way_inside(world: World, make: Make, mon
     cause = make(quick=True).rpc_fault()
     assert cause is not None
     assert (cause.severity, "--target podman:web" in cause.fix) == ("error", False)
+
+
+@pytest.mark.parametrize("cli", [False, True])
+def test_a_container_that_its_runtime_does_not_show_is_one_reason(
+    cli: bool, world: World, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An account outside the group docker: neither lane is blamed on OpenClaw, nor is one told to install it."""
+    monkeypatch.setattr(install, "find", lambda *_: None if not cli else Path("/usr/bin/openclaw"))
+    monkeypatch.setattr("oc_ops.observe.probe.published", lambda *_: (None, "docker cannot be asked: no permission"))
+    proxy = Listener(9, "/usr/bin/docker-proxy -proto tcp -host-port 18789", uid=0)
+    world.look = sight(listener=proxy, processes=())
+    world.reads = RpcRefused("unproven", "the process cannot be looked at by this account", "unseen")
+    doctor = make(text=None, cli=cli)
+    told = "docker-proxy leads port 28789 into a container: docker cannot be asked: no permission"
+    with pytest.raises(CouldNotLook) as read:
+        doctor.rpc_fault()
+    assert str(read.value) == told
+    if not cli:
+        with pytest.raises(CouldNotLook) as command:
+            doctor.cli_fault()
+        assert command.value is read.value
+    assert causes(everything(doctor)) == set()

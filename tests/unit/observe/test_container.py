@@ -305,6 +305,7 @@ def test_a_container_that_this_account_may_not_see_is_a_reason(tmp_path: Path, m
         "permission denied while trying to connect to the Docker daemon socket at unix:///run/d.sock: dial unix "
         "/run/d.sock: connect: permission denied; look as root or as the account whose containers they are"
     )
+    assert publishing(18789, environ(tmp_path), forwarder="docker-proxy")[1] == why.partition("; ")[2]
     finding = judge.cause(sight(nothing("refused"), processes=(), unasked=why, runtimes=("podman",)), Limits())
     assert finding is not None
     assert (finding.check, finding.proof, why in finding.saw) == ("gateway/down", "", True)
