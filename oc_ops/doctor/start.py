@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -23,7 +24,7 @@ from oc_ops.judge import state as judge_state
 from oc_ops.judge.finding import Finding, Severity
 from oc_ops.judge.findings import in_state
 from oc_ops.judge.lifecycle import STARTING, Drain, again_and_again, drain_stuck
-from oc_ops.observe import gateways, inside, install, lastwords, logs, probe, state
+from oc_ops.observe import gateways, inside, install, lastwords, leases, logs, probe, state
 from oc_ops.observe import processes as observe_processes
 from oc_ops.observe import service as observe_service
 from oc_ops.observe.config import GatewayConfig
@@ -221,13 +222,15 @@ class StartLook:
         """
         doctor = self._doctor
         if doctor.target.container is not None:
-            return None  # its runtime says why it does not run, and nothing can be asked inside what does not
+            return self.held()  # its runtime says why it does not run, and nothing can be asked inside what does not
         if found := self.fault():
             return found
         seen = doctor.look()
         if judge_port.behind(seen):
             return None  # it runs elsewhere, by another command and in other files
         here = seen.listener is None and seen.behind is None
+        if here and (found := self.held()):
+            return found
         if here and (found := judge_service.cannot_start(seen.service, doctor.config)):
             return found
         contained = seen.behind is not None and seen.service.manager == "none"  # by its runtime, with files inside
@@ -254,6 +257,22 @@ class StartLook:
             self._no_starter = fault
             return None
         return refused(answer, doctor.target, doctor.config, self.seen())
+
+    @once
+    def held(self) -> Finding | None:
+        """The finding where another process' lease on the state keeps a start out."""
+        there, now = self._doctor.target.container, datetime.now(UTC)
+        then = "start it once"
+        if there is not None:
+            revived = there.state == "restarting" or (there.state == "running" and there.policy not in ("", "no"))
+            then = f"{there.runtime} starts it by itself" if revived else shlex.join(there.words("start"))
+        try:
+            lease = leases.keeping_out(self._doctor.target)
+        except (CouldNotLook, OSError):
+            return judge_state.held_by(self.last_words(), then, now)
+        if lease:
+            return judge_state.held(lease, then, there)
+        return judge_state.no_longer_held(self.last_words(), there) if there else None
 
     def _refuse_a_wrong_place(self, seen: GatewayProbe) -> None:
         """Raise CouldNotLook where nothing was ever set up at the target, and gateways of other places run here.

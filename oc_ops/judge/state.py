@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePath
 from types import MappingProxyType
+from typing import TypeGuard
 
 from oc_ops.judge.finding import Finding, finds, none
+from oc_ops.judge.lifecycle import quoted
 from oc_ops.observe.config import GatewayConfig
+from oc_ops.observe.container import Container
 from oc_ops.observe.install import release
+from oc_ops.observe.lastwords import LastWords
+from oc_ops.observe.leases import LEASE_S, MIGRATION, Lease
 from oc_ops.observe.openclaw import Answer
 from oc_ops.observe.state import Piece, StateView
 from oc_ops.process.jsontext import at, text_at
@@ -36,6 +41,8 @@ Compared with the code of the installed releases that are named beside each."""
 _UNGUARDED = (2026, 2, 26)
 """The newest release known to start beside a config that a newer one wrote."""
 _ALLOWED = "OPENCLAW_ALLOW_OLDER_BINARY_DESTRUCTIVE_ACTIONS"
+_HELD = regex(r"owner lease is still active|startup migrations are already running")
+"""2026.9.6's words when a lease of another process keeps it out."""
 _AFTER = regex(r"or after (\d{4}-\d\d-\d\dT[\d:.]+Z)")
 _TRACE = regex(r"\nRequire stack:(?:\n- [^\n]*)+|(?<=\n)(\s+at [^\n]*)(?:\n\s+at [^\n]*)+")
 """Node's trace below an error's message, of which the first place says enough."""
@@ -146,9 +153,7 @@ def migrating(seen: StateView) -> Finding | None:
     """Another process holds the start-up migration, or did when its machine went away (#111972)."""
     if seen.lease is None:
         return None
-    until = datetime.fromtimestamp(seen.lease.until_s, UTC)
-    who = f"pid {seen.lease.pid}" if seen.lease.pid else "a process"
-    return _migrating(f"lease startup-migrations in {seen.database}: {who} on host {seen.lease.host}", until)
+    return _migrating(seen.lease.summary, datetime.fromtimestamp(seen.lease.until_s, UTC))
 
 
 @finds(
@@ -170,6 +175,72 @@ def _migrating(saw: str, until: datetime | None) -> Finding:
         saw=saw,
         fix=f"none automatic: wait until {when}, then start it once; a start before that ends with exit code 78",
     )
+
+
+@finds(
+    "gateway/state-held",
+    state="kept-out",
+    checks=("gateway/live",),
+    cure=none(
+        "a start is refused until that claim ends, and spends the restart budget for nothing",
+        proof="the claim in the state database names its holder and its end, or the gateway's own last words name it",
+    ),
+    means="another gateway's claim on the state keeps it out: that of one on the same state, or of one that was killed "
+    "and had another host name, such as the predecessor of a container that was created again",
+    helps="wait until it ends, then start once; of two that live stop one",
+)
+def held(lease: Lease, then: str, there: Container | None = None) -> Finding:
+    """A gateway is down and would not come up beside another one's lease on its state; `then` is what is right after,
+    `there` the container that is looked at.
+
+    A migration's lease is told so of a container's state alone: `migrating` has that of this machine.
+    """
+    until, holder = datetime.fromtimestamp(lease.until_s, UTC), lease.holder
+    when, whose = (
+        clock(until, "time"),
+        "a start-up migration" if lease.scope == MIGRATION else "another gateway's claim",
+    )
+    fact = f"{whose} holds the state until {when}: a gateway that starts before is refused"
+    fix = f"wait until {when}, then {then}; if that time moves on, a gateway on host {lease.host} still lives on this "
+    fix += "state: stop one of the two"
+    if holder is not None and holder.state == "running":
+        fact = f"container {holder.name} runs a gateway on the same state: a second one is refused"
+        keep = f"keep the one that runs, {holder.name}, and "
+        fix = f"{keep}stop this one ({there.runtime} stop {there.name})" if there else f"{keep}do not start this one"
+        fix += ", or give each a state of its own"
+    return Finding("gateway/state-held", "error", fact=fact, saw=lease.summary, fix=f"none automatic: {fix}")
+
+
+def held_by(words: LastWords | None, then: str, now: datetime) -> Finding | None:
+    """The same by the gateway's own last words, where its database is not to be read from here."""
+    if not _kept_out(words) or not words.at <= now < words.at + timedelta(seconds=LEASE_S):
+        return None
+    when = clock(words.at + timedelta(seconds=LEASE_S), "time")
+    return Finding(
+        "gateway/state-held",
+        "error",
+        fact=f"another lease holds the state until {when} at the latest: a gateway that starts before is refused",
+        saw=quoted(words),
+        fix=f"none automatic: wait until {when}, then {then}; if it is refused again, a second gateway lives on this "
+        "state: stop one of the two",
+    )
+
+
+def no_longer_held(words: LastWords | None, there: Container) -> Finding | None:
+    """A container between two starts whose last one was refused so, and whose state nobody holds any more."""
+    if there.state != "restarting" or not _kept_out(words):
+        return None
+    return Finding(
+        "gateway/state-held",
+        "error",
+        fact="another lease held the state and has ended: the next start is not refused",
+        saw=quoted(words),
+        fix=f"none automatic: {there.runtime} starts it by itself within a minute: look again then",
+    )
+
+
+def _kept_out(words: LastWords | None) -> TypeGuard[LastWords]:
+    return words is not None and _HELD.search(words.text) is not None
 
 
 @finds(

@@ -98,6 +98,7 @@ class Container:
     ports: Mapping[int, tuple[str, int]] = field(default_factory=dict)
     address: str = ""
     network: str = ""
+    hostname: str = ""
     memory_bytes: int = 0
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     host: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
@@ -376,6 +377,7 @@ def _container(told: object, runtime: Runtime, environ: Mapping[str, str]) -> Co
         ports=dict(_ports(told)),
         address=next(filter(None, addresses), ""),
         network=text_at(told, "HostConfig", "NetworkMode"),
+        hostname=text_at(told, "Config", "Hostname"),
         memory_bytes=int(number_at(told, "HostConfig", "Memory") or 0),
         environ={name: value for name, _, value in pairs},
         host=environ,

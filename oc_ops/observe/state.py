@@ -6,7 +6,6 @@ import contextlib
 import os
 import pwd
 import re
-import socket
 import stat
 import time
 from collections import deque
@@ -18,10 +17,10 @@ from msgspec import Struct
 
 from oc_ops import files
 from oc_ops.errors import CouldNotLook
-from oc_ops.observe import config
+from oc_ops.observe import config, leases
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.database import STATE_DATABASE, ReadTransaction, snapshot
-from oc_ops.observe.gatewaylocks import is_gone
+from oc_ops.observe.leases import Lease
 from oc_ops.observe.processes import GatewayProcess, gateway_processes
 from oc_ops.observe.target import Target
 from oc_ops.text import regex
@@ -39,7 +38,6 @@ _MOST_FDS = 4096
 _LOOK_AGAIN_S = 0.25
 
 _DAMAGED = regex(r"malformed|not a database|is not an SQLite database")
-_LEASE = "SELECT expires_at, payload_json FROM state_leases WHERE scope = 'startup-migrations' AND expires_at > ?"
 _WRITER = "SELECT app_version FROM schema_meta WHERE meta_key = 'primary'"
 
 _WRITTEN = frozenset(("agents", "state", "credentials", "identity", "devices", "cron", "tasks", "memory"))
@@ -64,14 +62,6 @@ class Piece(Struct, frozen=True):
     mode: int
     ours: bool
     """It belongs to the gateway's user, and its mode is what is in the way."""
-
-
-class Lease(Struct, frozen=True):
-    """A start-up migration that another process holds; `until_s` in seconds since the epoch."""
-
-    until_s: float
-    pid: int | None
-    host: str
 
 
 class StateView(Struct, frozen=True):
@@ -311,7 +301,8 @@ def _opened(database: Path) -> tuple[str, int | None, str, Lease | None]:
             return "", None, "", None  # OpenClaw takes an empty file for a new store
         with snapshot(database, CHECK_S) as tables:
             schema = int(str(tables.rows("PRAGMA user_version")[0][0]))
-            writer, lease = _first(tables, "schema_meta", _WRITER), _lease(tables)
+            writer = _first(tables, "schema_meta", _WRITER)
+            lease = leases.of(tables, (leases.MIGRATION,), str(database))
             said = str(tables.rows("PRAGMA quick_check(3)")[0][0]) if size <= MOST_CHECKED_BYTES else "ok"
             if said != "ok":
                 return f"quick_check: {'; '.join(said.splitlines())}", schema, writer, lease
@@ -326,21 +317,6 @@ def _opened(database: Path) -> tuple[str, int | None, str, Lease | None]:
 def _first(tables: ReadTransaction, table: str, query: str) -> str:
     rows = tables.rows(query) if tables.has(table) else ()
     return str(rows[0][0]).partition("\n")[0] if rows else ""
-
-
-def _lease(tables: ReadTransaction) -> Lease | None:
-    """Holder of the start-up migration; one whose owner is proven dead is taken over at the next start (2026.9.6)."""
-    rows = tables.rows(_LEASE, round(time.time() * 1000)) if tables.has("state_leases") else ()
-    if not rows or not isinstance(rows[0][0], int):
-        return None
-    owner: object = None
-    with contextlib.suppress(ValueError):
-        told = files.json_of(str(rows[0][1]))
-        owner = told.get("owner") if isinstance(told, dict) else None
-    pid, host, began = (owner.get(name) if isinstance(owner, dict) else None for name in ("pid", "host", "startedAt"))
-    if isinstance(pid, int) and host == socket.gethostname() and is_gone(pid, began):
-        return None
-    return Lease(rows[0][0] / 1000, pid if isinstance(pid, int) else None, str(host or "unknown"))
 
 
 def _detached(database: Path, processes: Sequence[GatewayProcess]) -> tuple[str, ...]:

@@ -7,8 +7,12 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
+import tarfile
+import tempfile
 import textwrap
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,7 +78,7 @@ def inspected(runtime: str = "podman", **changes: Any) -> dict[str, Any]:
         },
     }
     for name, value in changes.items():
-        if name in ("Env", "Labels", "Image", "User"):
+        if name in ("Env", "Hostname", "Labels", "Image", "User"):
             told["Config"][name] = value
         elif name in told:
             told[name] = value
@@ -134,77 +138,97 @@ sys.exit(print("Error: unknown command", file=sys.stderr) or 125)
 """
 
 
-# -- a real podman ----------------------------------------------------------------------------------------------------
+# -- a real podman, a real docker ------------------------------------------------------------------------------------
 
 
 class Podman:
     """A podman of its own: storage, settings and state in one folder, containers without any image.
 
-    vfs, runc and cgroupfs work also inside a container, as in CI. `environ` makes a plain `podman` use it.
+    vfs, runc and cgroupfs work also inside a container, as in CI. `own` makes a plain `podman` use it, `environ` is
+    ours with that.
     """
+
+    command = daemon = "podman"
 
     def __init__(self, root: Path, openclaw: Path) -> None:
         self.root, self.openclaw = root, openclaw
         root.mkdir(parents=True, exist_ok=True)
-        storage, settings = root / "storage.conf", root / "containers.conf"
-        graph, run = root / "graph", root / "run"
-        storage.write_text(f'[storage]\ndriver = "vfs"\ngraphroot = "{graph}"\nrunroot = "{run}"\n')
-        settings.write_text('[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n')
-        own = {"CONTAINERS_STORAGE_CONF": str(storage), "CONTAINERS_CONF": str(settings)}
-        self.environ = {**os.environ, **own}
+        self.own = self._begin()
+        self.environ = {**os.environ, **self.own}
         self._names: list[str] = []
 
     def __call__(self, *words: str, deadline_s: float = 60.0) -> str:
-        """Run one podman command; raises AssertionError with its words when it fails."""
-        call = run(["podman", *words], environ=self.environ, deadline_s=deadline_s, survivors_allowed=True)
+        """Run one command of the runtime; raises AssertionError with its words when it fails."""
+        call = run([self.command, *words], environ=self.environ, deadline_s=deadline_s, survivors_allowed=True)
         assert call.outcome == "answered", call.summary
         return call.stdout.text.strip()
 
-    def create(self, name: str, port: int, *options: str, command: Sequence[str] = ()) -> Path:
-        """Create, not start, a container with a gateway of its own; return its state directory on this machine."""
-        home = self.root / name
-        for each in _FOLDERS:
-            (home / "root" / each).mkdir(parents=True, exist_ok=True)
-        for each in ("bin", "lib", "lib64", "sbin"):
-            (home / "root" / each).symlink_to(f"usr/{each}")
-        state = home / "state"
-        state.mkdir()
-        heartbeat = {"agents": {"defaults": {"heartbeat": {"every": "6h"}}}}
-        auth = {"token": "${OPENCLAW_GATEWAY_TOKEN}"}
-        log = {"logging": {"file": "/home/node/.openclaw/logs/gateway.log"}}
-        config = {"gateway": {"mode": "local", "port": 18789, "bind": "lan", "auth": auth}, **heartbeat, **log}
-        (state / "openclaw.json").write_text(json.dumps(config))
+    def create(
+        self, name: str, port: int, *options: str, command: Sequence[str] = (), state: Path | None = None
+    ) -> Path:
+        """Create, not start, a container with a gateway; return its state directory on this machine.
+
+        It has a state of its own, or that of another one.
+        """
+        if state is None:
+            state = self.root / name / "state"
+            state.mkdir(parents=True)
+            heartbeat = {"agents": {"defaults": {"heartbeat": {"every": "6h"}}}}
+            auth = {"token": "${OPENCLAW_GATEWAY_TOKEN}"}
+            log = {"logging": {"file": "/home/node/.openclaw/logs/gateway.log"}}
+            config = {"gateway": {"mode": "local", "port": 18789, "bind": "lan", "auth": auth}, **heartbeat, **log}
+            (state / "openclaw.json").write_text(json.dumps(config))
         self._names.append(name)
         self(
             "create", "--name", name, "-p", f"127.0.0.1:{port}:18789", *self._options(state), *options,
-            "--rootfs", str(home / "root"),
+            *self._system(name, ()),
             *(command or (str(self.openclaw), "gateway", "run", "--bind", "lan", "--port", "18789")),
         )  # fmt: skip
         return state
 
     def beside(self, name: str, state: Path, environ: Mapping[str, str], *command: str) -> Call:
         """Run a command in a container that shares network, processes and state with that one, as a sidecar does."""
-        home = self.root / f"{name}-beside"
-        for each in (*_FOLDERS, str(PROJECT).lstrip("/"), sys.base_prefix.lstrip("/")):
-            (home / "root" / each).mkdir(parents=True, exist_ok=True)
-        for each in ("bin", "lib", "lib64", "sbin"):
-            (home / "root" / each).symlink_to(f"usr/{each}")
         ours = {PROJECT, Path(sys.prefix), *([] if sys.base_prefix.startswith("/usr") else [Path(sys.base_prefix)])}
         mounts = [word for each in sorted(ours) for word in ("-v", f"{each}:{each}:ro")]
         given = [word for key, value in environ.items() for word in ("-e", f"{key}={value}")]
         shared = ["--pid", f"container:{name}", "--network", f"container:{name}"]
-        argv = [
-            "podman",
-            "run",
-            "--rm",
-            *shared,
-            *self._options(state),
-            *mounts,
-            *given,
-            "--rootfs",
-            str(home / "root"),
-        ]
+        places = (str(PROJECT).lstrip("/"), sys.base_prefix.lstrip("/"))
+        system = self._system(f"{name}-beside", places)
+        argv = [self.command, "run", "--rm", *shared, *self._options(state), *mounts, *given, *system]
         return run([*argv, *command], environ=self.environ, deadline_s=180.0, survivors_allowed=True)
+
+    def remove(self, name: str) -> None:
+        """Remove a container at once, whatever it does; its state stays."""
+        run([self.command, "rm", "-f", *self._at_once, name], environ=self.environ, deadline_s=60.0)
+
+    def end(self) -> None:
+        """Remove every container that was made here."""
+        for name in dict.fromkeys(self._names):
+            self.remove(name)
+        self._stop()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    _at_once: tuple[str, ...] = ("-t", "0")
+
+    def _begin(self) -> dict[str, str]:
+        storage, settings = self.root / "storage.conf", self.root / "containers.conf"
+        graph, runroot = self.root / "graph", self.root / "run"
+        storage.write_text(f'[storage]\ndriver = "vfs"\ngraphroot = "{graph}"\nrunroot = "{runroot}"\n')
+        settings.write_text('[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n')
+        return {"CONTAINERS_STORAGE_CONF": str(storage), "CONTAINERS_CONF": str(settings)}
+
+    def _stop(self) -> None:
+        """Nothing of podman's own runs on."""
+
+    def _system(self, name: str, more: Sequence[str]) -> Sequence[str]:
+        """The words for what the container's file system is: a bare folder, with `/usr` mounted into it."""
+        root = self.root / name / "root"
+        for each in (*_FOLDERS, *more):
+            (root / each).mkdir(parents=True, exist_ok=True)
+        for each in _LINKS:
+            (root / each).unlink(missing_ok=True)
+            (root / each).symlink_to(f"usr/{each}")
+        return ("--rootfs", str(root))
 
     def _options(self, state: Path) -> list[str]:
         parts = {self.openclaw.parents[1], (self.openclaw.parent / "node").resolve().parents[2]}
@@ -215,13 +239,53 @@ class Podman:
         own = ["-v", "/usr:/usr:ro", *mounts, "-v", f"{state}:/home/node/.openclaw"]
         return [*limits, *own, *(word for each in given for word in ("-e", each))]
 
-    def end(self) -> None:
-        """Remove every container that was made here."""
-        for name in self._names:
-            run(["podman", "rm", "-f", "-t", "0", name], environ=self.environ, deadline_s=60.0)
-        shutil.rmtree(self.root, ignore_errors=True)
+
+class Docker(Podman):
+    """A docker daemon of its own, its data, socket and one bare image in a folder; needs root, and Debian's docker.io.
+
+    Its bridge and its rules for packets are the machine's: one such daemon at a time.
+    """
+
+    command, daemon = "docker", "dockerd"
+    _at_once = ()
+    _image = "bare:1"
+
+    def _begin(self) -> dict[str, str]:
+        # A path of a socket has 108 bytes at most.
+        self._short = Path(tempfile.mkdtemp(prefix="oc-ops-docker-"))
+        socket, data = f"unix://{self._short / 'd.sock'}", self.root / "data"
+        places = ["--data-root", str(data), "--exec-root", str(self._short / "exec"), "-p", str(self._short / "pid")]
+        ours = ["--storage-driver", "vfs", "--exec-opt", "native.cgroupdriver=cgroupfs"]
+        with (self.root / "daemon.log").open("wb") as log:
+            self._daemon = subprocess.Popen(["dockerd", "-H", socket, *places, *ours], stdout=log, stderr=log)
+        own = {"DOCKER_HOST": socket}
+        until = time.monotonic() + 60
+        while run(["docker", "version"], environ={**os.environ, **own}, deadline_s=10.0).outcome != "answered":
+            assert self._daemon.poll() is None, (self.root / "daemon.log").read_text()[-2000:]
+            assert time.monotonic() < until, "no docker daemon within 60 s"
+            time.sleep(0.2)  # the condition is another program's: nothing tells of it
+        bare = self.root / "bare.tar"
+        with tarfile.open(bare, "w") as archive:
+            for each in (*_FOLDERS, *_LINKS):
+                entry = tarfile.TarInfo(each)
+                linked = each in _LINKS
+                entry.type, entry.linkname = (tarfile.SYMTYPE, f"usr/{each}") if linked else (tarfile.DIRTYPE, "")
+                entry.mode = 0o1777 if each in ("tmp", "var/tmp") else 0o755
+                archive.addfile(entry)
+        done = run(["docker", "import", str(bare), self._image], environ={**os.environ, **own}, deadline_s=60.0)
+        assert done.outcome == "answered", done.summary
+        return own
+
+    def _stop(self) -> None:
+        self._daemon.terminate()
+        self._daemon.wait(60)
+        shutil.rmtree(self._short, ignore_errors=True)
+
+    def _system(self, name: str, more: Sequence[str]) -> Sequence[str]:
+        return (self._image,)
 
 
 _FOLDERS = (
     "proc", "sys", "dev", "tmp", "root", "etc", "usr", "run", "var/tmp", "home/node", "opt", "work",
 )  # fmt: skip
+_LINKS = ("bin", "lib", "lib64", "sbin")

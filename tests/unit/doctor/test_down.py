@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sqlite3
+import time
 from collections import Counter
+from contextlib import closing
 
 import pytest
 from msgspec.structs import replace
@@ -13,6 +16,7 @@ from oc_ops.act.recover.policy import cure_of
 from oc_ops.act.recover.preflight import by_hand
 from oc_ops.doctor import summary
 from oc_ops.errors import CouldNotLook
+from oc_ops.judge import findings
 from oc_ops.judge.finding import Finding
 from oc_ops.observe import install, state
 from oc_ops.observe.healers import Healer
@@ -231,3 +235,22 @@ def test_a_gateway_that_is_down_and_a_command_that_cannot_start_it(world: World,
     world.look = replace(DOWN, service=Service("systemd", "openclaw-gateway.service", "stopped"))
     with pytest.raises(CouldNotLook, match="whether a start can succeed is not known"):
         make().http_cause()
+
+
+def test_a_start_beside_another_gateway_s_claim_is_not_advised(world: World, make: Make) -> None:
+    """Killed under another name of the machine: the claim ends by itself, and until then no start comes up."""
+    world.look = DOWN
+    doctor = make()
+    folder = doctor.target.state_dir / "state"
+    folder.mkdir()
+    until_ms = round(time.time() * 1000) + 99_000
+    payload = '{"owner": {"pid": 1, "host": "elsewhere", "startedAt": 7}, "port": 18789}'
+    with closing(sqlite3.connect(folder / "openclaw.sqlite")) as store, store:
+        store.execute("CREATE TABLE state_leases (scope TEXT, expires_at INTEGER, payload_json TEXT)")
+        store.execute("INSERT INTO state_leases VALUES ('gateway-owner', ?, ?)", (until_ms, payload))
+    found = doctor.http_cause()
+    assert found is not None
+    assert (found.check, cure_of(found.check).action) == ("gateway/state-held", "none")
+    assert found.fix.startswith("none automatic: wait until ")
+    assert findings.of_check(found, "gateway/live") is found
+    assert causes(everything(doctor)) == {"gateway/state-held"}

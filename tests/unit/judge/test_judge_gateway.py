@@ -302,6 +302,7 @@ ELSEWHERE = {
     "service/exec-missing",
     "service/unit-broken",
     "gateway/start-refused",
+    "gateway/state-held",
     "config/invalid",
     "config/mode-missing",
 }
