@@ -36,7 +36,7 @@ from oc_ops.observe.logs.sharers import log_sharers
 from oc_ops.observe.openclaw import Answer, Openclaw
 from oc_ops.observe.probe import GatewayProbe
 from oc_ops.observe.rpc import RpcRefused
-from oc_ops.observe.sockets import forwarder
+from oc_ops.observe.sockets import forwarder, user_name
 from oc_ops.observe.state import StateView
 from oc_ops.observe.target import Target
 from oc_ops.process.jsontext import number_at
@@ -347,9 +347,10 @@ class StartLook:
         if seen is None or there is None or there.kind != "container":
             return None
         found, why = probe.published(self._doctor.target, seen)
-        return (
-            None if found or not why else CouldNotLook(f"{there.name} leads port {seen.port} into a container: {why}")
-        )
+        if not why and seen.listener and seen.listener.uid not in (None, 0, os.geteuid()):
+            why = f"look as user {user_name(seen.listener.uid)}, whose container it is"
+        leads = f"{there.name} leads port {seen.port} into a container"
+        return CouldNotLook(f"{leads}: {why}") if why and not found else None
 
     def unproven(self, lane: RpcRefused) -> CouldNotLook:
         """Why the port was told nothing secret: nothing shows that the gateway has it."""

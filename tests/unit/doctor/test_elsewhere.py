@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -195,3 +196,19 @@ def test_a_container_that_its_runtime_does_not_show_is_one_reason(
             doctor.cli_fault()
         assert command.value is read.value
     assert causes(everything(doctor)) == set()
+
+
+def test_a_container_of_another_user_is_one_reason(world: World, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rootless podman's forwarder says whose it is; root's own podman does not list it."""
+    monkeypatch.setattr(install, "find", lambda *_: None)
+    monkeypatch.setattr("oc_ops.observe.probe.published", lambda *_: (None, ""))
+    world.look = sight(listener=Listener(9, "rootlessport", "rootlessport", uid=4711), processes=())
+    world.reads = RpcRefused("unproven", "rootlessport only forwards the port", "other")
+    doctor = make(text=None, cli=False)
+    told = "rootlessport leads port 28789 into a container: look as user 4711, whose container it is"
+    for ask in (doctor.rpc_fault, doctor.cli_fault):
+        with pytest.raises(CouldNotLook) as raised:
+            ask()
+        assert str(raised.value) == told
+    world.look = sight(listener=Listener(9, "rootlessport", "rootlessport", uid=os.geteuid()), processes=())
+    assert make(text=None, cli=False).start.closed() is None
