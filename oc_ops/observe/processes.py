@@ -87,6 +87,7 @@ def gateway_processes(
             if evidence in _BY_TITLE and process.pid != listening_pid:
                 certain = certain and _serves(process, evidence, target)
                 same = same and (certain or age_s < AMBIGUOUS_S or _works(process, age_s))
+                same = same and not (evidence == _MAYBE and _runs_command(process))
             if same:
                 found.append(_described(process, command, age_s, evidence, certain))
         except psutil.Error:
@@ -136,14 +137,8 @@ def gateways_in(there: Container) -> tuple[int, ...]:
     with contextlib.suppress(psutil.Error):
         if there.pid and sys.platform.startswith("linux"):  # elsewhere the pid is one of the runtime's own machine
             init = psutil.Process(there.pid)
-            return tuple(each.pid for each in (init, *init.children(recursive=True)) if _is_titled(each))
+            return tuple(each.pid for each in (init, *init.children(recursive=True)) if is_gateway_title(_title(each)))
     return ()
-
-
-def _is_titled(process: psutil.Process) -> bool:
-    with contextlib.suppress(psutil.Error, OSError):
-        return is_gateway_title(" ".join(process.cmdline()))
-    return False
 
 
 def _is_run(words: Sequence[str]) -> bool:
@@ -238,6 +233,18 @@ def _works(process: psutil.Process, age_s: float) -> bool:
     times = process.cpu_times()
     at_work = times.user + times.system > max(1.0, _WORKS * age_s)
     return age_s < _SLOWEST_S and at_work and not sockets(process.pid)
+
+
+def _runs_command(process: psutil.Process) -> bool:
+    """True for the launcher of a command that has its own title by now (`openclaw-update`, 2026.9.5)."""
+    titles = (_title(each) for each in process.children())
+    return any(each.startswith("openclaw-") and not is_gateway_title(each) for each in titles)
+
+
+def _title(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.Error):
+        return " ".join(process.cmdline()).strip()
+    return ""
 
 
 def _answers(host: str, port: int) -> bool:

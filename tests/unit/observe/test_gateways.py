@@ -294,6 +294,17 @@ def test_a_plain_title_counts_only_while_young(target: Target, start: Start, mon
     assert gateway_processes(target) == ()
 
 
+@pytest.mark.parametrize(("title", "counts"), [("openclaw-update", False), ("openclaw-gateway", True), ("npm", True)])
+def test_the_launcher_of_a_command_is_no_start(
+    title: str, counts: bool, target: Target, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`openclaw update` is a process of that plain title with one below it that says what it does (2026.9.5)."""
+    child = start(title, HOME="/nonexistent")
+    own = start("openclaw")
+    monkeypatch.setattr(psutil.Process, "children", lambda _self, recursive=False: [psutil.Process(child.pid)])
+    assert ([each.pid for each in gateway_processes(target)] == [own.pid]) == counts
+
+
 @pytest.mark.parametrize(
     ("cpu_s", "age_s", "counts"),
     [(7.7, 30.3, True), (10.8, 42.2, True), (3.0, 120.0, False), (0.9, 31.0, False), (60.0, 250.0, False)],
