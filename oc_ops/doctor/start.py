@@ -358,7 +358,7 @@ class StartLook:
 
     def shut_out(self, lane: RpcRefused) -> Finding | None:
         """The finding where the gateway in a container lets nobody in who asks at its port: our side is outside."""
-        if lane.kind in ("secret-unresolved", "pairing", "auth") and (there := self.behind()):
+        if lane.kind in ("secret-unresolved", "pairing", "auth", "unproven") and (there := self.behind()):
             ours = lane.kind == "auth" and self._doctor.config.credential.kind in ("token", "password")
             severity: Severity = "error" if ours else "warning"
             return judge_access.by_port_alone(there, f"RPC connect: {lane.reason}", severity)

@@ -87,6 +87,7 @@ SHUT = [
     RpcRefused("pairing", "pairing required"),
     RpcRefused("auth", "unauthorized: token mismatch"),
     RpcRefused("secret-unresolved", "$OPENCLAW_GATEWAY_TOKEN is not set"),
+    RpcRefused("unproven", "no lock, title or open file shows it to be the gateway of ~/.openclaw", code="other"),
 ]
 
 
