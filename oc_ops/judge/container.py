@@ -120,6 +120,9 @@ def _down(there: Container) -> Finding:
     """It does not run; what its runtime has given up is not for a start."""
     fix, proof = _cure(there, "start")
     match there.state:
+        case "created" | "exited" if there.error:
+            fact = f"container {there.name} does not run: {there.runtime} could not start it"
+            fix, proof = f"{NO_COMMAND}mend what {there.runtime} says of its last start, then {fix}", ""
         case "exited":
             why = _ENDS.get(there.exit_code or 0, f"it exited with {there.exit_code}")
             fact = f"container {there.name} does not run: {why}"

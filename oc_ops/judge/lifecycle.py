@@ -290,10 +290,24 @@ REFUSALS = (
         "see which reference it cannot read (openclaw secrets audit), and put it where its service reads it",
     ),
     StartRefusal(
+        regex(
+            r"Gateway failed to start: .*\b(?:EACCES|EPERM): [a-z ]+, "
+            r"(?:open|l?stat|access|mkdir|chmod|unlink|rename|scandir|copyfile|utime) "
+        ),
+        "the gateway's user may not use files of its own",
+        "give what its words name to the user whom it runs as (sudo chown -R USER FOLDER; in a container that is the "
+        "user inside: 1000 in OpenClaw's own image)",
+    ),
+    StartRefusal(
         regex(r"database is not open|unable to open database file|state database is unreadable"),
         "the gateway cannot open its state database",
         "see whether its file system has room and is not read-only (df -h, mount), its files are the gateway's own, "
         "and it may open enough of them (ulimit -n, LimitNOFILE); repair and migrate nothing before",
+    ),
+    StartRefusal(
+        regex(r"Unable to create (?:fallback )?OpenClaw temp dir"),
+        "the gateway has no folder for temporary files that it may write",
+        "give it one: room and the right to write in /tmp or $TMPDIR (--tmpfs /tmp for a container that is read-only)",
     ),
     StartRefusal(
         regex(r"gateway\.maintenance_required|requires state migration"),

@@ -60,6 +60,9 @@ _INIT = ("tini", "dumb-init", "catatonit", "docker-init", "docker-entrypoint.sh"
 """Wrappers before the program in many images' command lines."""
 
 
+_MOST_ERROR = 300
+
+
 class Mount(Struct, frozen=True):
     """A folder of the host that stands somewhere in the container."""
 
@@ -366,7 +369,7 @@ def _container(told: object, runtime: Runtime, environ: Mapping[str, str]) -> Co
         policy=text_at(told, "HostConfig", "RestartPolicy", "Name"),
         health=_health(told),
         health_said=_health_said(told),
-        error=text_at(told, "State", "Error")[:200],
+        error=_error(text_at(told, "State", "Error")),
         started_at=_moment(text_at(told, "State", "StartedAt")),
         ended_at=_moment(text_at(told, "State", "FinishedAt")),
         command=(text_at(told, "Path"), *_texts(at(told, "Args"))),
@@ -382,6 +385,12 @@ def _container(told: object, runtime: Runtime, environ: Mapping[str, str]) -> Co
         environ={name: value for name, _, value in pairs},
         host=environ,
     )
+
+
+def _error(text: str) -> str:
+    """A runtime's error on one line; a long one without its middle, as it names the cause last."""
+    line = one_line(text, 2000)
+    return line if len(line) <= _MOST_ERROR else f"{line[:60]} … {line[60 - _MOST_ERROR :]}"
 
 
 def _health(told: object) -> str:

@@ -17,6 +17,7 @@ from msgspec import Struct
 from oc_ops import files
 from oc_ops.errors import CouldNotLook, SettingError
 from oc_ops.observe import install
+from oc_ops.observe.container import Container
 from oc_ops.observe.database import STATE_DATABASE, Row, snapshot
 from oc_ops.observe.gatewaylocks import is_gone, same_place
 from oc_ops.observe.listener import in_container
@@ -35,6 +36,8 @@ _HANDOFF = "managed-handoff"
 _RUNTIMES = ("podman", "docker")
 _MANAGERS = ("systemctl", "launchctl", "service", *_RUNTIMES)
 _VERBS = ("start", "restart", "stop", "reload-or-restart", "try-restart", "kickstart", "bootstrap", "bootout", "up")
+_ALL = frozenset(("-a", "--all", "-l", "--latest", "--filter", "-f"))
+"""Options of a runtime that mean containers without their names."""
 _INSTALLERS = ("npm", "pnpm", "yarn", "bun", "brew")
 LONGEST_INSTALL_S = 1800.0
 """How long a package manager of the gateway's own start may take before the start counts as failed."""
@@ -171,8 +174,7 @@ def _about(process: psutil.Process, words: Sequence[str], what: str, target: Tar
     """
     program, kind = PurePath(words[0]).name, what.partition(" ")[0]
     if there := target.container:
-        named = {there.name, there.id, there.id[:12]} - {""}
-        managed = program in _MANAGERS and ("exec" not in words or not named.isdisjoint(words))
+        managed = program in _MANAGERS and _commands_container(program, words, there)
         return managed or in_container(process.pid, there)
     if process.uids().real not in (0, os.getuid(), files.owner(target.state_dir)) or not shares_pids(process.pid):
         return False
@@ -193,6 +195,14 @@ def _about(process: psutil.Process, words: Sequence[str], what: str, target: Tar
         return same_place(locate(environ, profile).state_dir, target.state_dir)
     except SettingError:
         return True
+
+
+def _commands_container(program: str, words: Sequence[str], there: Container) -> bool:
+    """True if a manager's command may be about the container: one of its runtime that names others alone is not."""
+    named = {there.name, there.id, there.id[:12]} - {""}
+    if program not in _RUNTIMES or not named.isdisjoint(words):
+        return True
+    return "exec" not in words and (words[1] not in _VERBS or any(word.partition("=")[0] in _ALL for word in words))
 
 
 def _commands_unit(words: Sequence[str], target: Target) -> bool:

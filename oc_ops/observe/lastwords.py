@@ -36,7 +36,7 @@ _OF_A_START = regex(
 """Lines that a start prints under the bare name that a command's own lines have too: only these are a gateway's."""
 _PRINTED = regex(r"\s*(?:(?P<stamp>\d{4}-\d\d-\d\dT\S+)\s+)?(?:\[(?P<source>[a-z][\w/.-]*)\]\s+)?(?P<text>.*)", re.S)
 """A line of the gateway's console: `STAMP [gateway] words` or `STAMP words`, and no level (2026.9.6)."""
-_LOUD = regex(r"^\w*(?:Error|Exception)\b|\b(?:fatal|failed|cannot|unhandled|uncaught|out of memory)\b", re.I)
+_LOUD = regex(r"^\w*(?:Error|Exception)\b|^Reason: |\b(?:fatal|failed|cannot|unhandled|uncaught|out of memory)\b", re.I)
 _ADDRESS = regex(r"bind=\w+ requested (\S+) but resolved|EADDRNOTAVAIL: address not available ([\da-f.:]+):\d+")
 _RECORDS, _MOST, _LONGEST = 300, 4, 300
 _RUNTIME_S = 5.0

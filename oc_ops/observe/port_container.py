@@ -35,7 +35,8 @@ def publishing(
         if _RUNTIME.get(forwarder, runtime) != runtime:
             continue
         try:
-            there = every(runtime, environ, deadline_s=_QUICKLY_S)
+            # Of several that want the port the one that runs has it.
+            there = sorted(every(runtime, environ, deadline_s=_QUICKLY_S), key=lambda each: each.state != "running")
             for each in there:
                 published = port in [own for _, own in each.ports.values()]
                 if published or (each.pid and each.pid in pids) or (not pid and _is_of_host(each, port)):

@@ -289,6 +289,23 @@ def test_the_port_of_a_pod_leads_to_its_gateway(tmp_path: Path) -> None:
     assert (there.name, there.words("start")) == ("cell", ("podman", "start", "cell"))
 
 
+def test_of_several_that_want_a_port_the_one_that_runs_has_it(tmp_path: Path) -> None:
+    """One that was replaced and kept, or could not start beside it (docker: port is already allocated)."""
+    taken = "driver failed programming external connectivity on endpoint new (126a): " + "x" * 400
+    taken += "Bind for 127.0.0.1:19100 failed: port is already allocated"
+    new = inspected(Id="1f" * 32, Name="new", Status="created", Error=taken)
+    runtime(tmp_path / "bin", inspected(Id="2f" * 32, Name="old", Status="exited"), new, inspected())
+    there, _ = publishing(19100, environ(tmp_path))
+    assert there is not None
+    assert there.name == "cell"
+    beside = container.named("podman", "new", environ(tmp_path))
+    found = judge.cause(sight(nothing("refused"), processes=(), container=beside), Limits())
+    assert found is not None
+    assert (found.check, found.proof, "could not start it" in found.fact) == ("gateway/down", "", True)
+    assert "port is already allocated" in found.saw
+    assert found.fix.startswith("none automatic: mend what podman says of its last start, then podman start new")
+
+
 def test_a_container_that_this_account_may_not_see_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """podman shows each user its own containers, and a socket may be closed to us: both are said, on one short line."""
     runtime(tmp_path / "bin", extra="")

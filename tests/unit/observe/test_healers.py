@@ -110,6 +110,15 @@ def test_an_update_on_this_machine_is_none_in_a_container(tmp_path: Path) -> Non
     assert _about(own, ["podman", "exec", "cell", "openclaw", "update"], "openclaw update", target, None)
     assert not _about(own, ["podman", "exec", "other", "openclaw", "update"], "openclaw update", target, None)
     assert _about(own, ["podman", "restart", "cell"], "podman restart cell", target, None)
+    for words, about in (
+        ("podman restart -t 9 openclaw-cell-b", False),
+        ("podman stop cell openclaw-cell-b", True),
+        ("podman restart --all", True),
+        ("podman start --filter=label=openclaw", True),
+        ("docker compose -f /srv/openclaw/compose.yaml up", True),
+        ("systemctl restart openclaw-compose.service", True),
+    ):
+        assert _about(own, words.split(), words, target, None) == about, words
 
 
 LEDGER = """

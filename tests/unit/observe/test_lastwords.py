@@ -17,7 +17,7 @@ from oc_ops.judge.finding import Finding
 from oc_ops.observe import config, lastwords
 from oc_ops.observe.container import Container
 from oc_ops.observe.lastwords import LastWords
-from oc_ops.observe.logs import journal
+from oc_ops.observe.logs import journal, parse
 from oc_ops.observe.service import NO_SERVICE, Service
 from oc_ops.observe.target import locate
 from oc_ops.process.run import Call
@@ -48,6 +48,11 @@ NO_ADDRESS = (
     "Gateway failed to start: gateway bind=custom requested {} but resolved 0.0.0.0; refusing fallback. Run …",
 )  # fmt: skip
 FUNNEL = (BARE, "ERROR", "Gateway failed to start: tailscale funnel requires gateway auth mode=password (set …)")
+NOT_ITS_OWN = (
+    BARE, "ERROR", "Gateway failed to start: Doctor cannot repair this state: shared state database is unreadable at "
+    "/home/node/.openclaw/state/openclaw.sqlite: EACCES: permission denied, stat '/home/node/.openclaw/state/open'",
+)  # fmt: skip
+NO_TEMP = (BARE, "ERROR", "Gateway failed to start: Unable to create fallback OpenClaw temp dir: /tmp/openclaw-0")
 LOW_PORT = (BARE, "ERROR", "Gateway failed to start: listen EACCES: permission denied 127.0.0.1:80. Run …")
 
 Line = tuple[str, str, str]
@@ -106,6 +111,8 @@ def test_a_log_that_another_gateway_writes_as_well_holds_nobody_s_last_words(
         (NO_CERT, "TLS certificate"),
         (FUNNEL, "contradict each other"),
         (LOW_PORT, "may not listen"),
+        (NOT_ITS_OWN, "may not use files of its own"),
+        (NO_TEMP, "no folder for temporary files"),
     ],
 )
 def test_a_known_refusal_is_the_cause(home: Home, line: Line, fact: str) -> None:
@@ -145,6 +152,22 @@ def test_a_full_or_read_only_file_system_asks_for_no_migration(home: Home, why: 
     assert "cannot open its state database" in found.fact
     assert "read-only (df -h, mount)" in found.fix
     assert "doctor --fix" not in found.fix
+
+
+def test_a_file_that_it_could_not_use_while_it_ran_forbids_no_start(home: Home) -> None:
+    """A plugin's folder, say: the gateway came up with it, and what ended it was something else."""
+    home.logged(BEGIN, (GATEWAY, "WARN", "skill x: EACCES: permission denied, open '/home/me/.openclaw/skills/x'"))
+    assert judge.refused(home.words()) is None
+
+
+def test_a_command_s_reason_is_quoted_with_its_failure(home: Home) -> None:
+    """2026.9.6 in a container that is read-only: the first line alone tells nothing."""
+    out = "[openclaw] The CLI command failed.\n[openclaw] Reason: Unable to create fallback OpenClaw temp dir: /tmp/x\n"
+    records = [each for line in out.splitlines() if (each := parse(line.encode(), home.log))]
+    words = lastwords.of_output(records, "its output", NOW)
+    assert words is not None
+    assert words.said[-1] == "Reason: Unable to create fallback OpenClaw temp dir: /tmp/x"
+    assert judge.refused(words) is not None
 
 
 def test_an_address_that_may_come_back_forbids_no_start(home: Home) -> None:
