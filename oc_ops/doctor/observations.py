@@ -219,7 +219,7 @@ class Doctor:
         if not isinstance(lane, RpcRefused):
             return lane.status
         if lane.kind == "unproven" and lane.code != "foreign":
-            raise self.start.unproven(lane)
+            raise start.unshown(self.target, lane.reason, lane.code)
         if lane.kind in _SPOKEN:
             return lane
         return self._by_cli(lane, Openclaw.status)

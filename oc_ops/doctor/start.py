@@ -352,13 +352,16 @@ class StartLook:
         leads = f"{there.name} leads port {seen.port} into a container"
         return CouldNotLook(f"{leads}: {why}") if why and not found else None
 
-    def unproven(self, lane: RpcRefused) -> CouldNotLook:
-        """Why the port was told nothing secret: nothing shows that the gateway has it."""
-        return self.closed() or unshown(self._doctor.target, lane.reason, lane.code)
-
     def shut_out(self, lane: RpcRefused) -> Finding | None:
-        """The finding where the gateway in a container lets nobody in who asks at its port: our side is outside."""
-        if lane.kind in ("secret-unresolved", "pairing", "auth", "unproven") and (there := self.behind()):
+        """The finding where the gateway in a container lets nobody in who asks at its port: our side is outside.
+
+        Raises CouldNotLook where its runtime does not show the container.
+        """
+        if lane.kind not in ("secret-unresolved", "pairing", "auth", "unproven"):
+            return None
+        if closed := self.closed():
+            raise closed
+        if there := self.behind():
             ours = lane.kind == "auth" and self._doctor.config.credential.kind in ("token", "password")
             severity: Severity = "error" if ours else "warning"
             return judge_access.by_port_alone(there, f"RPC connect: {lane.reason}", severity)

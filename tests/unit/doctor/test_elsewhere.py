@@ -177,16 +177,20 @@ def test_another_container_s_port_is_no_way_inside(world: World, make: Make, mon
     assert (cause.severity, "--target podman:web" in cause.fix) == ("error", False)
 
 
+UNSEEN = RpcRefused("unproven", "the process cannot be looked at by this account", "unseen")
+
+
 @pytest.mark.parametrize("cli", [False, True])
+@pytest.mark.parametrize("refused", [UNSEEN, *SHUT], ids=lambda each: each.code or each.kind)
 def test_a_container_that_its_runtime_does_not_show_is_one_reason(
-    cli: bool, world: World, make: Make, monkeypatch: pytest.MonkeyPatch
+    refused: RpcRefused, cli: bool, world: World, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An account outside the group docker: neither lane is blamed on OpenClaw, nor is one told to install it."""
     monkeypatch.setattr(install, "find", lambda *_: None if not cli else Path("/usr/bin/openclaw"))
     monkeypatch.setattr("oc_ops.observe.probe.published", lambda *_: (None, "docker cannot be asked: no permission"))
     proxy = Listener(9, "/usr/bin/docker-proxy -proto tcp -host-port 18789", uid=0)
     world.look = sight(listener=proxy, processes=())
-    world.reads = RpcRefused("unproven", "the process cannot be looked at by this account", "unseen")
+    world.reads = refused
     doctor = make(text=None, cli=cli)
     told = "docker-proxy leads port 28789 into a container: docker cannot be asked: no permission"
     with pytest.raises(CouldNotLook) as read:
