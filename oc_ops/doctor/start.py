@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,7 @@ from oc_ops.errors import CouldNotLook, OcOpsError
 from oc_ops.gateway import Gateway
 from oc_ops.judge import access as judge_access
 from oc_ops.judge import cli as judge_cli
+from oc_ops.judge import container as judge_container
 from oc_ops.judge import lifecycle as judge_lifecycle
 from oc_ops.judge import port as judge_port
 from oc_ops.judge import service as judge_service
@@ -142,7 +142,7 @@ DOWN = in_state("absent")
 _UP = ("gateway/draining", "gateway/drain-stuck", "gateway/saturated")
 """Causes of a gateway that has come up."""
 
-_UNSTARTABLE = ("state/", "service/", "config/mode-missing")
+_UNSTARTABLE = ("state/", "service/", "config/mode-missing", "gateway/start-refused", "gateway/state-held")
 """Beginnings of the causes that stand in the place of those."""
 
 
@@ -261,18 +261,17 @@ class StartLook:
     @once
     def held(self) -> Finding | None:
         """The finding where another process' lease on the state keeps a start out."""
-        there, now = self._doctor.target.container, datetime.now(UTC)
-        then = "start it once"
-        if there is not None:
-            revived = there.state == "restarting" or (there.state == "running" and there.policy not in ("", "no"))
-            then = f"{there.runtime} starts it by itself" if revived else shlex.join(there.words("start"))
+        there = self._doctor.target.container
+        then = judge_container.revival(there) if there else "start it once"
         try:
             lease = leases.keeping_out(self._doctor.target)
         except (CouldNotLook, OSError):
-            return judge_state.held_by(self.last_words(), then, now)
-        if lease:
-            return judge_state.held(lease, then, there)
-        return judge_state.no_longer_held(self.last_words(), there) if there else None
+            return judge_state.held_by(self.last_words(), then, datetime.now(UTC))
+        if lease is None:
+            return judge_state.no_longer_held(self.last_words(), there) if there else None
+        if judge_lifecycle.refused(self.last_words()):
+            return None  # it ended before it asked for the state: no wait helps
+        return judge_state.held(lease, then, there)
 
     def _refuse_a_wrong_place(self, seen: GatewayProbe) -> None:
         """Raise CouldNotLook where nothing was ever set up at the target, and gateways of other places run here.

@@ -261,6 +261,15 @@ def unhealthy(seen: GatewayProbe) -> Finding | None:
     )
 
 
+def revival(there: Container) -> str:
+    """How it comes up once what keeps it out is gone: by whatever restarts it, else by the command that starts it."""
+    if there.pod:
+        return "its kubelet starts it by itself"
+    if there.state == "restarting" or (there.state == "running" and there.policy not in ("", "no")):
+        return f"{there.runtime} starts it by itself"
+    return _cure(there, "start")[0]
+
+
 def _inside(there: Container) -> str:
     return f"--target {there.place} looks inside"
 

@@ -195,11 +195,8 @@ def held(lease: Lease, then: str, there: Container | None = None) -> Finding:
 
     A migration's lease is told so of a container's state alone: `migrating` has that of this machine.
     """
-    until, holder = datetime.fromtimestamp(lease.until_s, UTC), lease.holder
-    when, whose = (
-        clock(until, "time"),
-        "a start-up migration" if lease.scope == MIGRATION else "another gateway's claim",
-    )
+    when, holder = clock(datetime.fromtimestamp(lease.until_s, UTC), "time"), lease.holder
+    whose = "a start-up migration" if lease.scope == MIGRATION else "another gateway's claim"
     fact = f"{whose} holds the state until {when}: a gateway that starts before is refused"
     fix = f"wait until {when}, then {then}; if that time moves on, a gateway on host {lease.host} still lives on this "
     fix += "state: stop one of the two"

@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections import Counter
 from contextlib import closing
+from datetime import UTC, datetime
 
 import pytest
 from msgspec.structs import replace
@@ -20,6 +21,8 @@ from oc_ops.judge import findings
 from oc_ops.judge.finding import Finding
 from oc_ops.observe import install, state
 from oc_ops.observe.healers import Healer
+from oc_ops.observe.lastwords import LastWords
+from oc_ops.observe.leases import Lease
 from oc_ops.observe.rpc import RefusalKind, RpcRefused
 from oc_ops.observe.service import NO_SERVICE, Service
 from tests.support.sights import answer
@@ -254,3 +257,18 @@ def test_a_start_beside_another_gateway_s_claim_is_not_advised(world: World, mak
     assert found.fix.startswith("none automatic: wait until ")
     assert findings.of_check(found, "gateway/live") is found
     assert causes(everything(doctor)) == {"gateway/state-held"}
+
+
+def test_a_start_that_ends_before_it_asks_for_the_state_is_not_waited_for(
+    world: World, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own last words name what every start ends with: that is the cause, whoever has a claim on the state."""
+    words = LastWords(datetime.now(UTC), ("Refusing to bind gateway to lan without auth",), "its log")
+    monkeypatch.setattr("oc_ops.observe.lastwords.look", lambda *_: words)
+    monkeypatch.setattr("oc_ops.observe.leases.keeping_out", lambda _: Lease("gateway-owner", 9e9, 1, "elsewhere", "x"))
+    world.look = DOWN
+    found = make().http_cause()
+    assert found is not None
+    assert found.check == "gateway/start-refused"
+    monkeypatch.setattr("oc_ops.observe.lastwords.look", lambda *_: None)
+    assert causes(everything(make(cli=False))) == {"gateway/state-held"}
