@@ -41,7 +41,7 @@ from oc_ops.observe.state import StateView
 from oc_ops.observe.target import Target
 from oc_ops.process.jsontext import number_at
 from oc_ops.record import memory
-from oc_ops.text import regex
+from oc_ops.text import listing, regex
 
 _STATUS = "gateway.suspend.status"
 _NOBODY = "oc-ops"
@@ -265,8 +265,8 @@ class StartLook:
         then = judge_container.revival(there) if there else "start it once"
         try:
             lease = leases.keeping_out(self._doctor.target)
-        except (CouldNotLook, OSError):
-            return judge_state.held_by(self.last_words(), then, datetime.now(UTC))
+        except (CouldNotLook, OSError):  # a container's own output tells as well; a log may be several gateways'
+            return judge_state.held_by(self.last_words(), then, datetime.now(UTC)) if there else None
         if lease is None:
             return judge_state.no_longer_held(self.last_words(), there) if there else None
         if judge_lifecycle.refused(self.last_words()):
@@ -280,10 +280,10 @@ class StartLook:
         """
         place = self._doctor.target.state_dir
         used = any((place / name).exists() for name in ("state", "agents", "cron"))
-        if seen.service.manager == "none" and not used and (others := gateways.beside(self._doctor.target)):
+        if seen.service.manager == "none" and not used and (others := gateways.choices(self._doctor.target)):
             raise CouldNotLook(
-                f"there is no OpenClaw in {place}, and other gateways run here: {', '.join(others[:3])}; "
-                "name the one that is meant (oc-ops targets lists them)"
+                f"there is no OpenClaw in {place}, and there are other gateways here: name the one that is meant, "
+                f"{listing(others, 3)} (oc-ops targets lists them)"
             )
 
     @once
@@ -322,7 +322,8 @@ class StartLook:
             holder = doctor.look().holder
         own = install.beside(holder.pid) if holder else None
         path = doctor.target.environ.get("PATH", os.defpath).split(os.pathsep)
-        return judge_cli.missing(doctor.found_executable, doctor.config, path, runs=holder is not None, own=own)
+        others = () if holder or doctor.config.exists else gateways.choices(doctor.target)
+        return judge_cli.missing(None, doctor.config, path, runs=holder is not None, own=own, others=others)
 
     @once
     def behind(self) -> Container | None:

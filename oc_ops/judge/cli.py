@@ -13,7 +13,7 @@ from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.openclaw import Answer
 from oc_ops.process.jsontext import at, text_at
 from oc_ops.process.run import Call
-from oc_ops.text import regex
+from oc_ops.text import listing, regex
 
 Reason = Literal["misdirected", "outdated", "unpaired", "missing", "refused", ""]
 """misdirected: sent elsewhere. outdated: older than what last wrote config or state. unpaired: the device or its scope
@@ -96,11 +96,12 @@ def missing(
     looked: Sequence[str] = (),
     runs: bool = False,
     own: Path | None = None,
+    others: Sequence[str] = (),
 ) -> Finding | None:
     """No `openclaw` on PATH nor in the usual install places; without a config either, it is likely another user's.
 
     `runs` says that the gateway lives, `own` is the command by its process: another OpenClaw may bring its state to a
-    release it knows not.
+    release it knows not. `others` name the gateways that may be meant instead.
     """
     if executable is not None:
         return None
@@ -116,6 +117,8 @@ def missing(
         fact = "there is no OpenClaw for this user: no `openclaw` command and no config"
         saw += f"; no file {config.path}"
         fix = f"run the doctor as the user who runs the gateway; else {fix}"
+        if others:
+            fix = f"name the gateway that is meant: {listing(others, 3)} (oc-ops targets lists them)"
     return Finding("cli/missing", "error", fact, saw, f"none automatic: {fix}")
 
 

@@ -16,6 +16,7 @@ from oc_ops.observe.sockets import forwarder, listener
 from oc_ops.observe.target import STATE_FOLDER, Target, choose, locate
 
 _MOST_FOLDERS = 1000
+_QUICKLY_S = 3.0
 
 
 class KnownGateway(Struct, frozen=True):
@@ -48,18 +49,38 @@ def gateways(environ: Mapping[str, str], profile: str | None = None) -> tuple[tu
     return tuple(found), notes
 
 
-def containers(environ: Mapping[str, str]) -> tuple[tuple[Container, ...], dict[str, str]]:
-    """The containers that run OpenClaw, of every runtime on PATH, and by its name why one could not be asked."""
+def containers(
+    environ: Mapping[str, str], deadline_s: float | None = None
+) -> tuple[tuple[Container, ...], dict[str, str]]:
+    """The containers that run OpenClaw, of every runtime on PATH, and by its name why one could not be asked.
+
+    `deadline_s` is for each of its two answers, 10 s where none is given.
+    """
     found: list[Container] = []
     notes: dict[str, str] = {}
     for runtime in container.installed(environ):
         try:
             known = {each.id for each in found}  # podman-docker is a script of docker's name
-            there = container.every(runtime, environ)
+            there = container.every(runtime, environ, deadline_s=deadline_s)
             found += [each for each in there if container.runs_openclaw(each) and each.id not in known]
         except CouldNotLook as error:
             notes[runtime] = str(error)
     return tuple(found), notes
+
+
+def choices(target: Target) -> tuple[str, ...]:
+    """What names each other gateway that may be meant, running or not, where nothing is set up at the target.
+
+    Containers and profiles as options, other state directories as a variable. Takes up to 6 s for a runtime that hangs.
+    """
+    contained, _ = containers(target.environ, _QUICKLY_S)
+    names = [f"--target {each.place}" for each in contained]
+    for name in _profiles(target.home):
+        with contextlib.suppress(OcOpsError):
+            if name != target.profile and _of_profile(target.environ, name).config_path.is_file():
+                names.append(f"--target profile:{name}")
+    places = dict.fromkeys(place for _, place in processes.elsewhere(target) if place)
+    return (*names, *(f"OPENCLAW_STATE_DIR={place}" for place in places))
 
 
 def beside(target: Target, meant: Sequence[int] = ()) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from oc_ops.errors import CouldNotLook
 from oc_ops.observe import logs
 from oc_ops.observe.config import GatewayConfig
 from oc_ops.observe.container import Container
+from oc_ops.observe.gatewaylocks import same_place
 from oc_ops.observe.logs import Record, journal, parse
 from oc_ops.observe.logs.records import moment
 from oc_ops.observe.logs.sharers import log_sharers
@@ -38,6 +39,8 @@ _PRINTED = regex(r"\s*(?:(?P<stamp>\d{4}-\d\d-\d\dT\S+)\s+)?(?:\[(?P<source>[a-z
 """A line of the gateway's console: `STAMP [gateway] words` or `STAMP words`, and no level (2026.9.6)."""
 _LOUD = regex(r"^\w*(?:Error|Exception)\b|^Reason: |\b(?:fatal|failed|cannot|unhandled|uncaught|out of memory)\b", re.I)
 _ADDRESS = regex(r"bind=\w+ requested (\S+) but resolved|EADDRNOTAVAIL: address not available ([\da-f.:]+):\d+")
+_BUNDLE = regex(r"wrote stability bundle: (/.+)/logs/stability/[^/]+$")
+"""A line of 2026.9.6 when a start fails or it ends by a fault."""
 _RECORDS, _MOST, _LONGEST = 300, 4, 300
 _RUNTIME_S = 5.0
 _ONE_START = timedelta(minutes=10)
@@ -102,8 +105,17 @@ def _of_files(target: Target, config: GatewayConfig, now: datetime) -> LastWords
     paths = logs.files(target, config, today)
     shared = log_sharers(target, paths, today)  # its last words may be another gateway's
     found = [(path, logs.tail(path, _RECORDS)) for path in paths if path not in shared]
+    found = [(path, records) for path, records in found if not _is_of_another(records, target)]
     told = [each for path, records in found if (each := _of_file(records, path))]
     return max(told, key=lambda each: each.at, default=None)
+
+
+def _is_of_another(records: Sequence[Record], target: Target) -> bool:
+    """True if the last failure in a log left its bundle in another state directory: a gateway that has ended wrote it."""
+    for each in reversed(records):
+        if told := _BUNDLE.search(each.text):
+            return not same_place(Path(told[1]), target.state_dir)
+    return False
 
 
 def _of_file(records: Sequence[Record], path: Path) -> LastWords | None:

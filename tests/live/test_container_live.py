@@ -269,6 +269,9 @@ def test_a_healthy_container_by_its_port_alone_has_one_warning(ready: Cell, tmp_
         assert only["check"] == "gateway/credential-missing"
         assert f"--target {ready.place}" in only["fix"]
         assert f"pid {ready.pid} in a container" not in seen.output
+    unmet = examine_in({**environ, "OPENCLAW_GATEWAY_PORT": str(free_ports())}, tmp_path / "unmet", "--quick")
+    assert (unmet.exit, unmet.report["verdict"]) == (1, "unknown"), unmet.output
+    assert f"--target {ready.place}" in unmet.finding("cli/missing")["fix"]
     (tmp_path / ".openclaw").mkdir()
     told = {"gateway": {"mode": "local", "port": ready.port, "auth": {"token": TOKEN}}}
     (tmp_path / ".openclaw" / "openclaw.json").write_text(json.dumps(told))

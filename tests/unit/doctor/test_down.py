@@ -159,18 +159,32 @@ def test_without_command_and_config_it_is_another_user_s(
     world: World, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No service unit either: one cause, and it is not the gateway."""
+    monkeypatch.setattr("oc_ops.observe.gateways.choices", lambda _target: ())
     cause = nothing_set_up(world, make, monkeypatch, NO_SERVICE)
     assert cause is not None
-    assert cause.check == "cli/missing"
+    assert (cause.check, "npm install" in cause.fix) == ("cli/missing", True)
+
+
+def test_a_machine_whose_gateways_run_in_containers_is_told_their_targets(
+    world: World, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No second OpenClaw is installed beside them, also where their port is not the usual one."""
+    own = ("--target podman:fx", "--target docker:claw", "OPENCLAW_STATE_DIR=/srv/openclaw", "--target profile:work")
+    monkeypatch.setattr("oc_ops.observe.gateways.choices", lambda _target: own)
+    cause = nothing_set_up(world, make, monkeypatch, NO_SERVICE)
+    assert cause is not None
+    assert (cause.check, cause.severity, "install" in cause.fix) == ("cli/missing", "error", False)
+    named = "--target podman:fx, --target docker:claw, OPENCLAW_STATE_DIR=/srv/openclaw"
+    assert f"name the gateway that is meant: {named} and 1 more (oc-ops targets lists them)" in cause.fix
 
 
 @pytest.mark.parametrize(
     ("others", "used", "unit", "could_look"),
     [
         ((), False, NO_SERVICE, True),
-        (("pid 7 of /srv/openclaw",), False, NO_SERVICE, False),
-        (("pid 7 of /srv/openclaw",), True, NO_SERVICE, True),
-        (("pid 7 of /srv/openclaw",), False, Service("systemd", "openclaw-gateway.service", "stopped"), True),
+        (("OPENCLAW_STATE_DIR=/srv/openclaw",), False, NO_SERVICE, False),
+        (("OPENCLAW_STATE_DIR=/srv/openclaw",), True, NO_SERVICE, True),
+        (("OPENCLAW_STATE_DIR=/srv/openclaw",), False, Service("systemd", "openclaw-gateway.service", "stopped"), True),
     ],
     ids=["alone", "another place", "it was used", "it has a unit"],
 )
@@ -184,7 +198,7 @@ def test_a_place_that_was_never_set_up_beside_other_gateways_is_the_wrong_place(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """OPENCLAW_STATE_DIR is in the gateway's environment alone: our side lacks it, and no second setup is advised."""
-    monkeypatch.setattr("oc_ops.observe.gateways.beside", lambda _target: others)
+    monkeypatch.setattr("oc_ops.observe.gateways.choices", lambda _target: others)
     world.look = replace(DOWN, service=unit)
     doctor = make()
     doctor.config = dataclasses.replace(doctor.config, exists=False)
@@ -195,7 +209,7 @@ def test_a_place_that_was_never_set_up_beside_other_gateways_is_the_wrong_place(
         assert cause is not None
         assert cause.check == "config/invalid"
         return
-    with pytest.raises(CouldNotLook, match="pid 7 of /srv/openclaw; name the one that is meant"):
+    with pytest.raises(CouldNotLook, match="name the one that is meant, OPENCLAW_STATE_DIR=/srv/openclaw"):
         doctor.http_cause()
 
 

@@ -20,11 +20,13 @@ import pytest
 
 from oc_ops.observe import gatewaylocks, processes, sockets
 from oc_ops.observe.gatewaylocks import locked_port
+from oc_ops.observe.gateways import choices
 from oc_ops.observe.lockfiles import lock_files
 from oc_ops.observe.logs.sharers import log_sharers
 from oc_ops.observe.processes import GatewayProcess, again, gateway_processes, is_gateway_title
 from oc_ops.observe.sockets import Socket, listener
 from oc_ops.observe.target import Target, locate
+from tests.support.containers import inspected, runtime
 from tests.support.sights import gateway_process
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -507,3 +509,16 @@ def test_a_log_that_another_running_gateway_writes_is_known(
     target = locate({"HOME": str(tmp_path / "home")})
     found = log_sharers(target, (log,), day)
     assert found == ({log: f"pid {os.getpid()} of {state}"} if mode == "shared" else {})
+
+
+def test_whatever_else_may_be_meant_is_named_as_it_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Containers that run OpenClaw, running or not, profiles with a config, and state directories of processes."""
+    home = tmp_path / "home"
+    for name in (".openclaw-work", ".openclaw-empty"):
+        (home / name).mkdir(parents=True)
+    (home / ".openclaw-work" / "openclaw.json").write_text("{}")
+    web = inspected(Id="ab" * 32, Name="web", Path="nginx", Args=[], Image="nginx", Env=[], Labels=None)
+    runtime(tmp_path / "bin", inspected(Status="exited"), web)
+    monkeypatch.setattr(processes, "elsewhere", lambda _target: iter([(7, "/srv/openclaw"), (8, "")]))
+    found = choices(locate({"HOME": str(home), "PATH": str(tmp_path / "bin")}))
+    assert found == ("--target podman:cell", "--target profile:work", "OPENCLAW_STATE_DIR=/srv/openclaw")

@@ -160,6 +160,15 @@ def test_a_file_that_it_could_not_use_while_it_ran_forbids_no_start(home: Home) 
     assert judge.refused(home.words()) is None
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_a_shared_log_whose_last_failure_is_another_gateway_s_says_nothing(own: bool, home: Home) -> None:
+    """Without `logging.file` all of a user's gateways write one log: the bundle's place tells whose failure it was."""
+    state = home.state if own else Path("/srv/other/.openclaw")
+    bundle = f"wrote stability bundle: {state}/logs/stability/openclaw-stability-2026-11-28T13-58-52-1-x.json"
+    home.logged(BEGIN, (GATEWAY, "WARN", bundle), LAN)
+    assert (home.words() is not None) == own
+
+
 def test_a_command_s_reason_is_quoted_with_its_failure(home: Home) -> None:
     """2026.9.6 in a container that is read-only: the first line alone tells nothing."""
     out = "[openclaw] The CLI command failed.\n[openclaw] Reason: Unable to create fallback OpenClaw temp dir: /tmp/x\n"
