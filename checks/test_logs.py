@@ -7,6 +7,7 @@ from checks.report import Report
 from oc_ops.doctor import log, summary
 from oc_ops.doctor.observations import Doctor
 from oc_ops.doctor.surroundings import Surroundings
+from oc_ops.judge import host as judge_host
 from oc_ops.judge import signatures
 from oc_ops.judge.finding import Finding
 from oc_ops.observe.install import release
@@ -18,13 +19,15 @@ def test_log_holds_no_error_signature(
 ) -> None:
     """No known error signature stands in what the gateway itself logged lately: CLI output does not count."""
     running = release(summary.gateway_version(doctor) or "")
-    view = surroundings.work.seen.seen
+    view, host = surroundings.work.seen.seen, surroundings.host.seen
+    validated = doctor.config_rejected.came and doctor.config_rejected.seen is None
     refuted = signatures.refuted_now(
         doctor.cron_status.seen,
         view.accounts if view else None,
         view.at_ms if view else 0,
-        config_accepted=log.config_accepted(doctor.settings, doctor.config, doctor.cli_release),
+        config_accepted=validated or log.config_accepted(doctor.settings, doctor.config, doctor.cli_release),
     )
+    room = host is not None and judge_host.disk_low(host, surroundings.host_limits) is None
     found = signatures.findings(
         doctor.log_view(),
         doctor.signatures(),
@@ -32,5 +35,6 @@ def test_log_holds_no_error_signature(
         now=doctor.started_at,
         beside=named_cause,
         refuted=refuted,
+        past=("db.full",) if room else (),
     )
     report(*found)

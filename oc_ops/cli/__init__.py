@@ -282,8 +282,24 @@ def _print_lab(facts: dict[str, object], as_json: bool) -> None:
     print(f"lab: {state}: OpenClaw {facts['version']} on port {facts['port']}, in {facts['root']}")
 
 
+def _stand_somewhere() -> None:
+    """Go on from the root folder where the current one is gone, and into nothing where a stream is closed."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        os.chdir("/")
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+            os.set_inheritable(number, True)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8"))
+
+
 def main() -> None:
     """The console script; what oc-ops raises on purpose is one sentence here too."""
+    _stand_somewhere()
     lenient()
     need_clock()
     try:

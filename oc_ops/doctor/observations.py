@@ -108,7 +108,7 @@ class Doctor:
     def cli_fault(self) -> Finding | None:
         """The finding on the command itself: it is not there, or it does not work."""
         if self.found_executable is not None:
-            return judge_cli.unusable(self.version())
+            return judge_cli.unusable(self.version(), self.target.environ)
         with contextlib.suppress(OcOpsError):
             cause = self.http_cause()
             if cause and (start.is_down(cause) or self.start.behind()):
@@ -239,7 +239,7 @@ class Doctor:
             closed = judge_access.lane_closed(lane, *asked) if self.quick else None
             if closed := self.start.shut_out(lane) or closed:
                 return closed
-        return judge_access.read_unanswered(self.status_read(), self.look(), self.limits, *asked)
+        return self.start.over(judge_access.read_unanswered(self.status_read(), self.look(), self.limits, *asked))
 
     @once
     def cron_status(self) -> object:
@@ -271,7 +271,7 @@ class Doctor:
             raise NotAsked("rpc is off and --quick makes no CLI call")
         if self.quick:
             raise CouldNotLook(f"the RPC lane is closed ({refused.reason}) and --quick makes no CLI call")
-        if fault := judge_cli.unusable(self.version_said()):
+        if fault := judge_cli.unusable(self.version_said(), self.target.environ):
             raise Blocked(fault)
         if why := self.openclaw().refusal():
             raise Blocked(

@@ -62,6 +62,11 @@ class Lookup(Generic[T]):
         return cast("T", memo.values[key])
 
     @property
+    def came(self) -> bool:
+        """True if it was looked at and a value came, which may be None. Does not look."""
+        return self._key in self._memo.values
+
+    @property
     def seen(self) -> T | None:
         """The value, where it was looked at and came; None otherwise. Does not look."""
         return cast("T | None", self._memo.values.get(self._key))

@@ -214,6 +214,15 @@ class StartLook:
             raise NotAsked("the users of a container are others than this machine's: who owns its files says nothing")
         return judge_state.fault(self.seen())
 
+    def over(self, unanswered: Finding | None) -> Finding | None:
+        """The finding on a read that was not answered, or the one on the database that the gateway has lost."""
+        if unanswered is None or unanswered.check != "gateway/rpc-unanswered":
+            return unanswered
+        with suppress(CouldNotLook, NotAsked):
+            if (fault := self.fault()) and fault.check == "state/corrupt":
+                return fault
+        return unanswered
+
     @once
     def hindrance(self) -> Finding | None:
         """Why a gateway that is down would not come up either; no command is called where files say so.

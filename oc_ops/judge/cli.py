@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import resource
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from oc_ops.judge.finding import Finding, finds, none
@@ -132,14 +134,27 @@ _NOT_STARTED = (126, 127)
 """Exit codes of a shell whose command may not be run, or is not found."""
 
 
-def unusable(version: Call) -> Finding | None:
-    """The command is there and cannot even print its version: it crashes, hangs, or its Node is too old."""
+_FEW_FILES = 256
+"""Node.js 24 starts with some 30 open files."""
+
+
+def unusable(version: Call, environ: Mapping[str, str] = MappingProxyType({})) -> Finding | None:
+    """The command is there and cannot even print its version: it crashes, hangs, or its Node is too old.
+
+    What our own shell gives it may be the reason: NODE_OPTIONS in `environ`, or how many files it may open.
+    """
     if version.outcome in ("answered", "lingered"):
         return None
     if found := unstarted(version):
         return found
-    fix = "none automatic: reinstall the release you run (npm install -g openclaw@RELEASE), then openclaw --version"
-    return Finding("cli/unusable", "error", _UNUSABLE, version.summary, fix)
+    fix = "reinstall the release you run (npm install -g openclaw@RELEASE), then openclaw --version"
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if environ.get("NODE_OPTIONS"):
+        fix = "unset NODE_OPTIONS where you look from, and look again: every openclaw gets it; only if that changes "
+        fix += "nothing reinstall OpenClaw"
+    elif 0 <= files < _FEW_FILES:
+        fix = f"allow more open files than {files} where you look from (ulimit -n 1024), and look again"
+    return Finding("cli/unusable", "error", _UNUSABLE, version.summary, f"none automatic: {fix}")
 
 
 def unstarted(call: Call) -> Finding | None:

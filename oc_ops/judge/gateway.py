@@ -54,6 +54,9 @@ def _starting(seen: GatewayProbe, limits: Limits) -> Finding | None:
 
 def unseen(seen: GatewayProbe, found: Finding | None) -> str:
     """Say what we may not see, where the finding rests on it: then whether the gateway is down is not known."""
+    if found is not None and seen.barred:
+        rules = "a rule of this machine's firewall is in the way (sudo nft list ruleset, or iptables -S, shows them)"
+        return f"{seen.barred}: {rules}, and says nothing of the gateway"
     if found is None or found.check not in ("gateway/down", "gateway/zombie") or not seen.hidden:
         return ""
     return f"nothing was seen to listen on port {seen.port}, and whether the gateway runs is not known: {seen.hidden}"

@@ -214,8 +214,11 @@ def _of_another(seen: GatewayProbe) -> Finding:
     helps="put the port back, or reinstall the service and restart at a quiet time",
 )
 def port_drift(seen: GatewayProbe, wanted_by: str) -> Finding | None:
-    """The gateway serves another port than `wanted_by` names: it is looked at where it is."""
-    if not seen.drifted:
+    """The gateway serves another port than `wanted_by` names: it is looked at where it is.
+
+    A port that nothing names is a guess of ours: the config is gone, and to set one thing in it would write a new one.
+    """
+    if not seen.drifted or not wanted_by:
         return None
     back = f"openclaw config set gateway.port {seen.port}"
     if wanted_by.startswith("OPENCLAW_GATEWAY_PORT"):

@@ -54,12 +54,14 @@ def findings(
     now: datetime | None = None,
     beside: Finding | None = None,
     refuted: Collection[str] = (),
+    past: Collection[str] = (),
 ) -> tuple[Finding, ...]:
     """One finding per signature that reached its threshold: count, first and last time, one excerpt, the remedy.
 
     `release` is the running gateway's, None when it is not known. `beside` is the cause that the run has named already:
     what the log says then explains it or follows from it, and is no second error. `refuted` are ids of signatures that
-    do not hold any more. Of a log that another gateway writes as well no line is shown to be this one's: a warning.
+    do not hold any more, `past` of those that nothing shows now: they count while their last line is young. Of a log
+    that another gateway writes as well no line is shown to be this one's: a warning.
     """
     return tuple(
         Finding(
@@ -70,8 +72,14 @@ def findings(
             signature.fix,
         )
         for signature, records in fired(view, signatures, now=now).items()
-        if len(records) >= signature.threshold and signature.id not in refuted
+        if len(records) >= signature.threshold
+        and signature.id not in refuted
+        and not (signature.id in past and _is_over(records[-1], now))
     )
+
+
+_YOUNG = timedelta(minutes=2)
+"""So long after a line what it tells may come and go between two looks."""
 
 
 def refuted_now(
@@ -89,6 +97,10 @@ def refuted_now(
     if config_accepted:
         found |= {"cfg.invalid", "cfg.reload_skipped"}
     return frozenset(found)
+
+
+def _is_over(record: Record, now: datetime | None) -> bool:
+    return bool(now and record.time and record.time < now - _YOUNG)
 
 
 def _too_old(record: Record, signature: Signature, now: datetime | None) -> bool:

@@ -108,10 +108,12 @@ def corrupt(seen: StateView) -> Finding | None:
     """The state database is damaged, or its gateway writes into side files that were deleted under it (#126356)."""
     if seen.detached:
         return _corrupt(
-            "the gateway writes into database files that were deleted: what it writes now is lost with its end",
+            "the gateway's database files were deleted or moved from under it: what it writes now is lost with its "
+            "end, and another start begins without what they hold",
             "; ".join(seen.detached),
             seen,
-            "before anything ends that gateway, copy what it has open (ls -l /proc/PID/fd shows the numbers) and",
+            "move them back if they were moved; else before anything ends that gateway, copy what it has open (ls -l "
+            "/proc/PID/fd shows the numbers) and",
         )
     return _corrupt(_DAMAGED, f"{seen.database}: {seen.damage}", seen) if seen.damage else None
 

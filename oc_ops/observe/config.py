@@ -347,10 +347,10 @@ def _port_by(target: Target, dotenv: Mapping[str, str], set_here: Mapping[str, s
 
 
 def port_named_by(config: GatewayConfig) -> str:
-    """Where the config's port comes from, in words."""
+    """Where the config's port comes from, in words; nothing where there is no config."""
     if config.port_by:
         return f"{_PORT} in {config.port_by}"
-    return f"gateway.port in {config.path}" if config.exists else "the default"
+    return f"gateway.port in {config.path}" if config.exists else ""
 
 
 def _credential(gateway: Mapping[str, object], environ: Mapping[str, str]) -> Credential:

@@ -21,6 +21,10 @@ _DIGITS = 20
 """Of a length that a server announces: Python refuses to read a number of thousands, and none is as long."""
 
 
+UNTAKEN = "no connection came about"
+"""How the detail of a silence begins whose connection was not even taken."""
+
+
 class Probe(Struct, frozen=True):
     """One GET and what came of it. `wall_s` runs from before the connect to the last byte."""
 
@@ -45,6 +49,11 @@ class Probe(Struct, frozen=True):
         return cast("dict[str, object]", value) if isinstance(value, dict) else None
 
     @property
+    def untaken(self) -> bool:
+        """True if the silence was no answer to the connection itself: a full backlog, or a rule that drops packets."""
+        return self.kind == "silent" and self.detail.startswith(UNTAKEN)
+
+    @property
     def wordless(self) -> bool:
         """True if the connection was taken and ended without a byte."""
         return self.kind == "garbled" and not self.body
@@ -57,7 +66,7 @@ class Probe(Struct, frozen=True):
             return f"GET {self.path} answered {self.status} in {self.wall_s * 1000:.0f} ms: {body[:300].strip()}"
         words = {
             "refused": "connection refused",
-            "silent": f"the port accepts, no answer in {self.wall_s:.1f} s",
+            "silent": self.detail or f"the port accepts, no answer in {self.wall_s:.1f} s",
             "garbled": f"not HTTP: {self.detail}",
             "unreachable": self.detail,
         }
@@ -80,7 +89,7 @@ def probe(
     certificate is not verified: nothing secret is sent, and a self-signed gateway is to be looked at as well.
     `bearer` is a secret that goes along, for a listener that was proven; `through` makes the connection instead.
     """
-    start = time.monotonic()
+    start, taken = time.monotonic(), False
     raw = bytearray()
 
     def outcome(kind: Kind, detail: str = "") -> Probe:
@@ -88,6 +97,7 @@ def probe(
 
     try:
         with through() if through else _connected(host, port, budget_s, tls) as connection:
+            taken = True
             name = f"[{host}]" if ":" in host else host
             request = f"GET {path} HTTP/1.1\r\nHost: {name}:{port}\r\nConnection: close\r\nAccept: */*\r\n"
             told = f"Authorization: Bearer {bearer}\r\n" if bearer.isascii() and bearer.isprintable() and bearer else ""
@@ -105,7 +115,7 @@ def probe(
     except ConnectionRefusedError:
         return outcome("refused")
     except TimeoutError:
-        return outcome("silent")
+        return outcome("silent", "" if taken or tls else f"{UNTAKEN} within {time.monotonic() - start:.1f} s")
     except (ConnectionResetError, BrokenPipeError) as error:
         return outcome("garbled", f"the connection was cut ({error.strerror})")
     except OSError as error:

@@ -111,7 +111,7 @@ def _of_files(target: Target, config: GatewayConfig, now: datetime) -> LastWords
 
 
 def _is_of_another(records: Sequence[Record], target: Target) -> bool:
-    """True if the last failure in a log left its bundle in another state directory: a gateway that has ended wrote it."""
+    """True if the last failure in a log left its bundle in another state directory: it is another gateway's."""
     for each in reversed(records):
         if told := _BUNDLE.search(each.text):
             return not same_place(Path(told[1]), target.state_dir)

@@ -69,6 +69,8 @@ class GatewayProbe(Struct, frozen=True):
     foreign: Path | None = None
     runtimes: tuple[str, ...] = ()
     """The container runtimes whose commands are at hand; looked for when no answer came."""
+    barred: str = ""
+    """Why what the port says is not its listener's word: connections do not get to it; looked for when none came."""
     unasked: str = ""
     """Why there may be a container that publishes the port and is not seen from here; looked for with them."""
     installing: Healer | None = None
@@ -166,7 +168,7 @@ def look(
     if holder := seen.holder:
         seen = replace(seen, descriptors=descriptors(holder.pid))
     if seen.live.kind != "answered":
-        return _unanswered(target, seen, met)
+        return replace(_unanswered(target, seen, met), barred=_barred(seen, here.probe))
     patient = partial(here.probe, patience=_READY_PATIENCE)
     seen = with_pages(replace(seen, again=None, busy=None), here.probe, delay_limit_ms, wait, patient)
     return _dated(seen, here.probe, wait)
@@ -231,6 +233,22 @@ def _settled(here: _Look, seen: GatewayProbe) -> GatewayProbe:
         here.wait(_LOOK_AGAIN_S)
         seen = here.at_once()
     return seen
+
+
+def _barred(seen: GatewayProbe, probe: Callable[[str], Probe]) -> str:
+    """Evidence that a rule of this machine's network is between us and a socket that listens; else nothing.
+
+    A hung gateway's connections wait at its socket, as many as its backlog holds; where a rule drops packets none does.
+    """
+    host, port, live = seen.host, seen.port, seen.live
+    if live.untaken and seen.again is not None and seen.again.untaken and sockets.waiting(port) == 0:
+        return f"no connection to port {port} comes about, and none waits at the socket that listens there"
+    if live.kind in ("refused", "unreachable") and sockets.listens(host, port):
+        again = probe("/healthz")
+        if again.kind == live.kind and sockets.listens(host, port):
+            words = "are refused" if again.kind == "refused" else f"fail ({again.detail})"
+            return f"a process listens on port {port}, and connections to it {words}"
+    return ""
 
 
 def _unanswered(target: Target, seen: GatewayProbe, met: Healer | None) -> GatewayProbe:

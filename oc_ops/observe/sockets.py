@@ -74,6 +74,27 @@ def listener(port: int, host: str | None = None) -> Listener | None:
     return _described(pid) if pid else _forwarding(port) or Listener(None, uid=_owner(socket))
 
 
+def listens(host: str, port: int) -> bool:
+    """True if a process of this machine is seen to listen where a connection to that address leads.
+
+    One on `::` counts for IPv6 alone: whether it takes IPv4 as well is not to be seen.
+    """
+    led = {host, "::" if ":" in host else "0.0.0.0"}  # noqa: S104 - compared, not bound
+    return any(each.port == port and each.address in led for each, _ in _listening())
+
+
+def waiting(port: int) -> int | None:
+    """How many connections wait to be taken by whoever listens on a port; None where that is not shown (not Linux)."""
+    found: list[int] = []
+    for table in ("tcp", "tcp6"):
+        with suppress(OSError, ValueError, IndexError):
+            for line in Path(f"/proc/net/{table}").read_text(encoding="ascii").splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
+                    found.append(int(fields[4].rpartition(":")[2], 16))
+    return sum(found) if found else None
+
+
 def sockets(pid: int) -> tuple[Socket, ...] | None:
     """Where a process listens; None when we may not see its sockets, or it is gone."""
     try:

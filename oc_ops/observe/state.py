@@ -320,26 +320,29 @@ def _first(tables: ReadTransaction, table: str, query: str) -> str:
 
 
 def _detached(database: Path, processes: Sequence[GatewayProcess]) -> tuple[str, ...]:
-    """Deleted side files of the database that a gateway still has open: seen twice, as a close is short."""
-    if not (found := set(_deleted(database, processes))):
+    """Files of the database that a gateway still has open and that are no longer in their place, deleted or moved: seen
+    twice, as a close is short.
+    """
+    if not (found := set(_displaced(database, processes))):
         return ()
     time.sleep(_LOOK_AGAIN_S)
-    return tuple(sorted(found & set(_deleted(database, processes))))
+    return tuple(sorted(found & set(_displaced(database, processes))))
 
 
-def _deleted(database: Path, processes: Sequence[GatewayProcess]) -> Iterator[str]:
+def _displaced(database: Path, processes: Sequence[GatewayProcess]) -> Iterator[str]:
     base = os.path.realpath(database)
     gone = {f"{base}{end} (deleted)" for end in ("-wal", "-shm")}
     for process in processes:
-        folder = Path(f"/proc/{process.pid}/fd")
-        try:
-            with os.scandir(folder) as found:
-                for entry, _ in zip(found, range(_MOST_FDS), strict=False):
-                    with contextlib.suppress(OSError):
-                        if (name := str(Path(entry.path).readlink())) in gone:
-                            yield f"pid {process.pid} has {name} open"
-        except OSError:
-            continue
+        names = [name for name in _open_names(process.pid) if Path(name).name.startswith(database.name)]
+        away = base not in names and not os.path.lexists(database)
+        yield from (f"pid {process.pid} has {name} open" for name in names if name in gone or away)
+
+
+def _open_names(pid: int) -> Iterator[str]:
+    with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as found:
+        for entry, _ in zip(found, range(_MOST_FDS), strict=False):
+            with contextlib.suppress(OSError):
+                yield str(Path(entry.path).readlink())
 
 
 def _backups(target: Target) -> Iterator[tuple[float, Path]]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,7 @@ import typer.main
 from typer.testing import CliRunner
 
 from oc_ops.cli import app, frame
-from oc_ops.settings import declared, environment_name, load
+from oc_ops.settings import PROJECT, declared, environment_name, load
 
 
 @pytest.fixture
@@ -115,3 +118,16 @@ def test_a_misspelt_option_of_the_doctor_names_the_nearest(word: str, near: str)
     done = CliRunner().invoke(app, ["doctor", word])
     assert done.exit_code == 4
     assert done.stderr == f"oc-ops: {word.partition('=')[0]}: there is no such option; nearest: {near}\n"
+
+
+@pytest.mark.parametrize("shell", ['rmdir "$PWD"', "exec >&-", "exec >&- 2>&- <&-"], ids=["folder", "output", "all"])
+def test_a_shell_that_lost_its_folder_or_its_streams_gets_the_same_exit_code(shell: str, home: Path) -> None:
+    """A tool that ends in its own error there would be taken for an unhealthy gateway."""
+    gone = home / "gone"
+    gone.mkdir()
+    command = f"{shell}; {sys.executable} -c 'from oc_ops.cli import main; main()' config --json"
+    environ = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(
+        ["/bin/sh", "-c", command], cwd=gone, env=environ, capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr

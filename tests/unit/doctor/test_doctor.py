@@ -127,6 +127,19 @@ def test_quick_without_rpc_does_not_claim_to_have_looked(world: World, make: Mak
     assert world.calls == Counter()
 
 
+def test_a_database_that_is_gone_is_the_cause_of_a_read_that_fails(
+    world: World, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No restart beside it: the next start would begin without what that holds."""
+    lost = Finding(
+        "state/corrupt", "error", "its database was moved", "pid 7 has it open", "none automatic: move it back"
+    )
+    world.reads = replace(READS, status=reply("status", None, outcome="silent"))
+    assert causes({"read": make().rpc_fault()}) == {"gateway/rpc-unanswered"}
+    monkeypatch.setattr("oc_ops.judge.state.fault", lambda _seen: lost)
+    assert make().rpc_fault() is lost
+
+
 def test_a_failure_to_look_is_kept(world: World, make: Make) -> None:
     """What could not be looked at once is not tried again in the same run, and raises the same every time."""
     world.look = CouldNotLook("no luck")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import resource
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -79,6 +80,22 @@ def test_unusable(seen: Call, words: str) -> None:
     assert words in finding.fact + finding.fix
     assert (words in (OLD, GONE)) == ("Node.js" in finding.fact)
     assert finding.fix.startswith("none automatic: ")
+
+
+def test_what_our_own_shell_gives_the_command_is_looked_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is to be reinstalled where NODE_OPTIONS or a limit of open files of ours is in its way."""
+    found = judge.unusable(
+        version(stderr="node: --garbage is not allowed in NODE_OPTIONS"), {"NODE_OPTIONS": "--garbage"}
+    )
+    assert found is not None
+    assert found.fix.startswith("none automatic: unset NODE_OPTIONS where you look from")
+    monkeypatch.setattr(resource, "getrlimit", lambda _which: (20, 20))
+    found = judge.unusable(version(stderr="node:fs:622"), {})
+    assert found is not None
+    assert (
+        found.fix
+        == "none automatic: allow more open files than 20 where you look from (ulimit -n 1024), and look again"
+    )
 
 
 @pytest.mark.parametrize("outcome", ["answered", "lingered"])

@@ -33,6 +33,14 @@ def view(*records: Record) -> LogView:
     return LogView((LOG,), NOON, records, 1000)
 
 
+@pytest.mark.parametrize(("ago_s", "room", "told"), [(300, True, 0), (300, False, 1), (30, True, 1)])
+def test_a_disk_that_has_room_again_is_not_full(ago_s: float, room: bool, told: int) -> None:
+    """One old line is no present; what comes and goes between two looks may be so still."""
+    seen = view(record(CATALOGUE["db.full"].sample, at_s=-ago_s))
+    found = judge.findings(seen, now=NOON, past=("db.full",) if room else ())
+    assert len([each for each in found if each.check == "logs/db.full"]) == told
+
+
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_threshold(name: str) -> None:
     """One record fewer than the threshold is no finding; at the threshold one, with all that the entry says."""

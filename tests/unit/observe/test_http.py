@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 import time
 import tracemalloc
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oc_ops.observe import http
+from oc_ops.observe import http, sockets
 from oc_ops.observe.http import Probe, probe
 from tests.fakes.scripted_port import Script, answer, keeps_open, listening, request, says, silent
 from tests.support.certificates import self_signed
@@ -63,11 +64,16 @@ def test_a_full_backlog_is_silent() -> None:
             waiting.append(each)
         try:
             found = probe("127.0.0.1", port, "/healthz", budget_s=0.3)
+            queued = sockets.waiting(port)
         finally:
             for each in waiting:
                 each.close()
     assert found.kind == "silent"
     assert found.wall_s < 3
+    assert found.untaken
+    assert "no connection came about" in found.summary
+    if sys.platform.startswith("linux"):
+        assert queued, "they wait at the socket: its process does not take them, and no rule drops them"
 
 
 @pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n", b""], ids=["in the headers", "in the status line"])

@@ -18,14 +18,17 @@ import psutil
 import pytest
 from msgspec.structs import replace
 
-from oc_ops.judge.gateway import Limits, cause
+from oc_ops.judge.finding import Finding
+from oc_ops.judge.gateway import Limits, cause, unseen
+from oc_ops.observe import sockets
 from oc_ops.observe.healers import Healer
 from oc_ops.observe.http import Kind, Probe
-from oc_ops.observe.probe import EVENT_LOOP_INTERVAL_S, RESTART_GAP_S, GatewayProbe, look
+from oc_ops.observe.probe import EVENT_LOOP_INTERVAL_S, RESTART_GAP_S, GatewayProbe, _barred, look
 from oc_ops.observe.service import NO_SERVICE, Service
 from oc_ops.observe.sockets import Listener
 from oc_ops.observe.target import Target, locate
 from tests.fakes.scripted_port import Script, answer, http, listening, request, says, silent
+from tests.support.sights import nothing, page, sight
 
 LIVE = '{"ok":true,"status":"live"}'
 SERVICE = Service("systemd", "openclaw-gateway.service", "restarting")
@@ -305,3 +308,52 @@ def test_a_port_that_stays_closed_is_closed(target: Target, monkeypatch: pytest.
     seen = Seen(target, 1)
     assert seen.look.live.kind == "refused"
     assert sum(seen.waits) == RESTART_GAP_S
+
+
+def untaken(path: str) -> Probe:
+    """A probe whose connection was not even taken."""
+    return Probe(path, "silent", 2.0, detail="no connection came about within 2.0 s")
+
+
+@pytest.mark.parametrize(
+    ("live", "queued", "listens", "words"),
+    [
+        (untaken("/healthz"), 0, True, "none waits at the socket"),
+        (untaken("/healthz"), 7, True, ""),
+        (untaken("/healthz"), None, True, ""),
+        (nothing("silent"), 0, True, ""),
+        (nothing("refused"), None, True, "connections to it are refused"),
+        (nothing("refused"), None, False, ""),
+    ],
+    ids=["dropped", "its backlog is full", "not shown", "taken", "rejected", "nobody listens"],
+)
+def test_a_rule_between_us_and_the_port_is_no_hung_gateway(
+    live: Probe, queued: int | None, listens: bool, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen with iptables: DROP, REJECT. The gateway is well, and a restart of it was advised."""
+    monkeypatch.setattr("oc_ops.observe.sockets.waiting", lambda _port: queued)
+    monkeypatch.setattr("oc_ops.observe.sockets.listens", lambda _host, _port: listens)
+    seen = sight(live, again=live if live.kind == "silent" else None)
+    barred = _barred(seen, lambda _path: live)
+    assert words in barred
+    assert bool(barred) == bool(words)
+    found = Finding("gateway/hung", "error", "it hangs", "", "")
+    assert bool(unseen(replace(seen, barred=barred), found)) == bool(words)
+    assert unseen(replace(seen, barred=barred), None) == ""
+
+
+def test_a_port_that_opens_meanwhile_is_not_barred(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A restart in place: refused, and a moment later there is a listener who answers."""
+    monkeypatch.setattr("oc_ops.observe.sockets.listens", lambda _host, _port: True)
+    assert _barred(sight(nothing("refused")), lambda _path: page("live")) == ""
+
+
+def test_a_listener_is_one_where_the_connection_leads() -> None:
+    """Also on a wildcard; not on another address of the machine."""
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("0.0.0.0", 0)) as every:
+        port, wild = one.getsockname()[1], every.getsockname()[1]
+        assert sockets.listens("127.0.0.1", port)
+        assert not sockets.listens("127.0.0.2", port)
+        assert sockets.listens("127.0.0.2", wild)
+        assert sockets.waiting(port) in (0, None)
+    assert not sockets.listens("127.0.0.1", port)

@@ -401,6 +401,23 @@ def test_side_files_that_were_deleted_under_a_gateway(target: Target, monkeypatc
         assert judge.fault(state.look(target, mine)) is None
 
 
+@pytest.mark.parametrize("how", ["moved", "deleted", "in its place"])
+def test_a_database_that_was_taken_from_under_a_gateway(how: str, target: Target, tmp_path: Path) -> None:
+    """It goes on in the file that it has open; a restart, which its unanswered reads ask for, begins without that."""
+    path = target.state_dir / "state" / "openclaw.sqlite"
+    with path.open("r+b"):
+        if how == "moved":
+            path.parent.rename(tmp_path / "kept")
+        elif how == "deleted":
+            path.unlink()
+        finding = judge.fault(state.look(target, [gateway_process(pid=os.getpid())]))
+    assert (finding is not None) == (how != "in its place")
+    if finding is not None:
+        assert (finding.check, "another start begins without" in finding.fact) == ("state/corrupt", True)
+        assert f"pid {os.getpid()} has " in finding.saw
+        assert "move them back if they were moved" in finding.fix
+
+
 def lease(target: Target, *, host: str, pid: int, seconds: float = 300, began: int | None = None) -> float:
     """A start-up migration that somebody holds; returns until when."""
     until = time.time() + seconds

@@ -77,6 +77,7 @@ def test_a_gateway_that_serves_another_port_is_looked_at_there(home: Path, targe
     assert f"pid {own.pid}, named in the gateway lock" in finding.saw
     assert f"openclaw config set gateway.port {own.port}" in finding.fix
     assert "end" not in finding.fix.split()
+    assert port_drift(seen, "") is None, "its config is gone: what we asked for is nobody's word"
 
 
 def test_a_port_that_the_shell_names_is_told_as_the_shell_s(home: Path, target: Target) -> None:
