@@ -58,6 +58,13 @@ def files(target: Target, config: GatewayConfig, lane: RpcReads | RpcRefused | N
     return logs.files(target, config, datetime.now()) or found
 
 
+def sought(configured: Path | None) -> str:
+    """The place where a configured log should be, as the end of a sentence; nothing where none is configured."""
+    if configured is None:
+        return ""
+    return f": {configured} (logging.file) {'is no file' if configured.exists() else 'is not there'}"
+
+
 def config_accepted(settings: Settings, config: GatewayConfig, command: tuple[int, ...] | None) -> bool:
     """True if OpenClaw's own validation, by the command of that release, took the config as it stands now."""
     mark = memory.config_fingerprint(config.path, command)

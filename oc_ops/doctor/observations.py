@@ -439,7 +439,7 @@ class Doctor:
             return view
         if cause := self.rpc_cause():  # a gateway that can be asked says where its log lies
             raise Blocked(cause)
-        raise CouldNotLook("the gateway's log file was not found")
+        raise CouldNotLook(f"the gateway's log file was not found{log.sought(self.config.log_file)}")
 
     # -- what blocks what ---------------------------------------------------------------------------------------
 

@@ -168,6 +168,9 @@ def unshown(target: Target, words: str, why: str | None = "unseen") -> CouldNotL
     return files.barred(target.state_dir, words) if why == "unseen" else CouldNotLook(words)
 
 
+_MOVERS = ("OPENCLAW_STATE_DIR", "OPENCLAW_HOME")
+
+
 class GatewayFacts(Protocol):
     """The part of a doctor that is needed here."""
 
@@ -290,8 +293,10 @@ class StartLook:
         place = self._doctor.target.state_dir
         used = any((place / name).exists() for name in ("state", "agents", "cron"))
         if seen.service.manager == "none" and not used and (others := gateways.choices(self._doctor.target)):
+            moved = (name for name in _MOVERS if self._doctor.target.environ.get(name))
+            by = f" (by ${name})" if (name := next(moved, "")) else ""
             raise CouldNotLook(
-                f"there is no OpenClaw in {place}, and there are other gateways here: name the one that is meant, "
+                f"there is no OpenClaw in {place}{by}, and there are other gateways here: name the one that is meant, "
                 f"{listing(others, 3)} (oc-ops targets lists them)"
             )
 

@@ -209,6 +209,8 @@ def test_a_place_that_was_never_set_up_beside_other_gateways_is_the_wrong_place(
         assert cause is not None
         assert cause.check == "config/invalid"
         return
+    with pytest.raises(CouldNotLook, match=r"\(by \$OPENCLAW_HOME\), and there are other gateways"):
+        make(shell={"OPENCLAW_HOME": "/elsewhere"}).http_cause()
     with pytest.raises(CouldNotLook, match="name the one that is meant, OPENCLAW_STATE_DIR=/srv/openclaw"):
         doctor.http_cause()
 
