@@ -134,8 +134,8 @@ _NOT_STARTED = (126, 127)
 """Exit codes of a shell whose command may not be run, or is not found."""
 
 
-_FEW_FILES = 256
-"""Node.js 24 starts with some 30 open files."""
+_FEW_FILES = 64
+"""Node.js 24 does not start with 24 open files allowed, whatever it then says of itself; with 110 it does."""
 
 
 def unusable(version: Call, environ: Mapping[str, str] = MappingProxyType({})) -> Finding | None:
@@ -145,15 +145,15 @@ def unusable(version: Call, environ: Mapping[str, str] = MappingProxyType({})) -
     """
     if version.outcome in ("answered", "lingered"):
         return None
-    if found := unstarted(version):
-        return found
     fix = "reinstall the release you run (npm install -g openclaw@RELEASE), then openclaw --version"
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if environ.get("NODE_OPTIONS"):
+    if 0 <= files < _FEW_FILES:
+        fix = f"allow more open files than {files} where you look from (ulimit -n 1024), and look again"
+    elif found := unstarted(version):
+        return found
+    elif environ.get("NODE_OPTIONS"):
         fix = "unset NODE_OPTIONS where you look from, and look again: every openclaw gets it; only if that changes "
         fix += "nothing reinstall OpenClaw"
-    elif 0 <= files < _FEW_FILES:
-        fix = f"allow more open files than {files} where you look from (ulimit -n 1024), and look again"
     return Finding("cli/unusable", "error", _UNUSABLE, version.summary, f"none automatic: {fix}")
 
 
