@@ -69,7 +69,7 @@ def containers(
 
 
 def choices(target: Target) -> tuple[str, ...]:
-    """What names each other gateway that may be meant, running or not, where nothing is set up at the target.
+    """Names of the other gateways that may be meant, running or not, where nothing is set up at the target.
 
     Containers and profiles as options, other state directories as a variable. Takes up to 6 s for a runtime that hangs.
     """
