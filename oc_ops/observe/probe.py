@@ -236,18 +236,22 @@ def _settled(here: _Look, seen: GatewayProbe) -> GatewayProbe:
 
 
 def _barred(seen: GatewayProbe, probe: Callable[[str], Probe]) -> str:
-    """Evidence that a rule of this machine's network is between us and a socket that listens; else nothing.
+    """Evidence that a rule of this machine's network is between us and the gateway's own socket; else nothing.
 
     A hung gateway's connections wait at its socket, as many as its backlog holds; where a rule drops packets none does.
+    A forwarder's socket tells nothing: podman leads its port into the container by such rules.
     """
     host, port, live = seen.host, seen.port, seen.live
+    own = [each.pid for each in seen.processes if each.certain]
+    if not any(sockets.listens(pid, host, port) for pid in own):
+        return ""
     if live.untaken and seen.again is not None and seen.again.untaken and sockets.waiting(port) == 0:
-        return f"no connection to port {port} comes about, and none waits at the socket that listens there"
-    if live.kind in ("refused", "unreachable") and sockets.listens(host, port):
+        return f"no connection to port {port} comes about, and none waits at the gateway's socket"
+    if live.kind in ("refused", "unreachable"):
         again = probe("/healthz")
-        if again.kind == live.kind and sockets.listens(host, port):
+        if again.kind == live.kind and any(sockets.listens(pid, host, port) for pid in own):
             words = "are refused" if again.kind == "refused" else f"fail ({again.detail})"
-            return f"a process listens on port {port}, and connections to it {words}"
+            return f"the gateway listens on port {port}, and connections to it {words}"
     return ""
 
 

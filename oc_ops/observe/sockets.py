@@ -74,13 +74,13 @@ def listener(port: int, host: str | None = None) -> Listener | None:
     return _described(pid) if pid else _forwarding(port) or Listener(None, uid=_owner(socket))
 
 
-def listens(host: str, port: int) -> bool:
-    """True if a process of this machine is seen to listen where a connection to that address leads.
+def listens(pid: int, host: str, port: int) -> bool:
+    """True if a process is seen to listen where a connection to that address leads.
 
     One on `::` counts for IPv6 alone: whether it takes IPv4 as well is not to be seen.
     """
     led = {host, "::" if ":" in host else "0.0.0.0"}  # noqa: S104 - compared, not bound
-    return any(each.port == port and each.address in led for each, _ in _listening())
+    return any(each.port == port and each.address in led for each in sockets(pid) or ())
 
 
 def waiting(port: int) -> int | None:

@@ -318,7 +318,7 @@ def untaken(path: str) -> Probe:
 @pytest.mark.parametrize(
     ("live", "queued", "listens", "words"),
     [
-        (untaken("/healthz"), 0, True, "none waits at the socket"),
+        (untaken("/healthz"), 0, True, "none waits at the gateway's socket"),
         (untaken("/healthz"), 7, True, ""),
         (untaken("/healthz"), None, True, ""),
         (nothing("silent"), 0, True, ""),
@@ -332,7 +332,7 @@ def test_a_rule_between_us_and_the_port_is_no_hung_gateway(
 ) -> None:
     """Seen with iptables: DROP, REJECT. The gateway is well, and a restart of it was advised."""
     monkeypatch.setattr("oc_ops.observe.sockets.waiting", lambda _port: queued)
-    monkeypatch.setattr("oc_ops.observe.sockets.listens", lambda _host, _port: listens)
+    monkeypatch.setattr("oc_ops.observe.sockets.listens", lambda _pid, _host, _port: listens)
     seen = sight(live, again=live if live.kind == "silent" else None)
     barred = _barred(seen, lambda _path: live)
     assert words in barred
@@ -342,9 +342,20 @@ def test_a_rule_between_us_and_the_port_is_no_hung_gateway(
     assert unseen(replace(seen, barred=barred), None) == ""
 
 
+@pytest.mark.parametrize("live", [nothing("refused"), untaken("/healthz")], ids=["it does not listen yet", "hung"])
+def test_a_forwarder_s_socket_shows_no_rule(live: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """podman's monitor holds the port of a container that is starting, or hangs with a full backlog."""
+    monkeypatch.setattr("oc_ops.observe.sockets.waiting", lambda _port: 0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monitor = Listener(os.getpid(), "/usr/bin/conmon -c 4f2a", "conmon")
+        seen = sight(live, again=live, listener=monitor, processes=())
+        port = server.getsockname()[1]
+        assert _barred(replace(seen, port=port), lambda _path: live) == ""
+
+
 def test_a_port_that_opens_meanwhile_is_not_barred(monkeypatch: pytest.MonkeyPatch) -> None:
     """A restart in place: refused, and a moment later there is a listener who answers."""
-    monkeypatch.setattr("oc_ops.observe.sockets.listens", lambda _host, _port: True)
+    monkeypatch.setattr("oc_ops.observe.sockets.listens", lambda _pid, _host, _port: True)
     assert _barred(sight(nothing("refused")), lambda _path: page("live")) == ""
 
 
@@ -352,8 +363,8 @@ def test_a_listener_is_one_where_the_connection_leads() -> None:
     """Also on a wildcard; not on another address of the machine."""
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("0.0.0.0", 0)) as every:
         port, wild = one.getsockname()[1], every.getsockname()[1]
-        assert sockets.listens("127.0.0.1", port)
-        assert not sockets.listens("127.0.0.2", port)
-        assert sockets.listens("127.0.0.2", wild)
+        assert sockets.listens(os.getpid(), "127.0.0.1", port)
+        assert not sockets.listens(os.getpid(), "127.0.0.2", port)
+        assert sockets.listens(os.getpid(), "127.0.0.2", wild)
         assert sockets.waiting(port) in (0, None)
-    assert not sockets.listens("127.0.0.1", port)
+    assert not sockets.listens(os.getpid(), "127.0.0.1", port)
